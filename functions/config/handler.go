@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+
+	"chat-service-backend/shared/httpjson"
+	"chat-service-backend/shared/identity"
+	"chat-service-backend/shared/lambdahttp"
+	"chat-service-backend/shared/settings"
+	"chat-service-backend/shared/streamchat"
+)
+
+// authenticationKey is where an answer has what it takes to connect to Stream.
+const authenticationKey = "authentication"
+
+type authentication struct {
+	APIKey    string `json:"apiKey"`
+	UserID    string `json:"userId"`
+	UserToken string `json:"userToken"`
+}
+
+// notKnown is the error object for a client type that configures none.
+var notKnown = json.RawMessage(`{"title":"Not signed in","message":"Sign in to use the chat."}`)
+
+// clientConfig is the configuration of one client type, a JSON object.
+type clientConfig map[string]json.RawMessage
+
+// errNotObject is the parse result of a parameter that is no JSON object.
+var errNotObject = errors.New("want a JSON object")
+
+// parseClientConfig takes a parameter's value. Its members stay the text they
+// are: numbers keep all their digits.
+func parseClientConfig(text string) (clientConfig, error) {
+	var c clientConfig
+	if err := json.Unmarshal([]byte(text), &c); err != nil || c == nil {
+		// Not the error itself: it may quote the value.
+		return nil, errNotObject
+	}
+	return c, nil
+}
+
+// configs are the configurations by client type. One that is broken is a nil
+// map, and broken for its own client type only.
+type configs map[string]clientConfig
+
+// A handler answers GET /config.
+type handler struct {
+	options options
+	callers *identity.Callers
+	app     *streamchat.App
+	configs *settings.Value[configs]
+}
+
+// open loads credentials and configurations, at the same time.
+func open(ctx context.Context, getenv func(string) string, o options, callers *identity.Callers) (http.Handler, error) {
+	store, err := streamchat.OpenStore(getenv)
+	if err != nil {
+		return nil, err
+	}
+	h := &handler{options: o, callers: callers}
+	h.configs = settings.Keep(store, func(ctx context.Context) (configs, error) {
+		values, err := store.Folder(ctx, "client-config")
+		if err != nil {
+			return nil, err
+		}
+		all := make(configs, len(values))
+		for clientType, text := range values {
+			c, err := parseClientConfig(text)
+			if err != nil {
+				slog.ErrorContext(ctx, "a client configuration cannot be used",
+					"parameter", store.Name("client-config/"+clientType), "cause", err.Error())
+			}
+			all[clientType] = c
+		}
+		return all, nil
+	})
+	loaded := make(chan struct{})
+	go func() {
+		h.configs.Load(ctx)
+		close(loaded)
+	}()
+	h.app, err = streamchat.Open(ctx, getenv)
+	<-loaded
+	if err != nil {
+		return nil, err
+	}
+	return httpjson.HandlerFunc(h.serve), nil
+}
+
+func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
+	switch {
+	case r.URL.Path != "/config":
+		return httpjson.NotFound()
+	case r.Method != http.MethodGet:
+		return httpjson.MethodNotAllowed(w, http.MethodGet)
+	}
+	clientType := r.URL.Query().Get("clientType")
+	if clientType == "" {
+		return httpjson.Errorf(http.StatusBadRequest, "Say which client asks, as in /config?clientType=web.")
+	}
+	config, err := h.config(r.Context(), clientType)
+	if err != nil {
+		return err
+	}
+	userID, err := h.userID(r)
+	if err != nil {
+		return err
+	}
+	if userID == "" {
+		delete(config, authenticationKey)
+		if _, ok := config[h.options.errorKey]; !ok {
+			config[h.options.errorKey] = notKnown
+		}
+	} else {
+		delete(config, h.options.errorKey)
+		if config[authenticationKey], err = h.authentication(r.Context(), userID); err != nil {
+			return err
+		}
+	}
+	// The answer depends on who asks, and may hold a token.
+	w.Header().Set("Cache-Control", "no-store")
+	return httpjson.Write(w, http.StatusOK, config)
+}
+
+// config returns a copy of the configuration of a client type: an empty one
+// where there is none.
+func (h *handler) config(ctx context.Context, clientType string) (clientConfig, error) {
+	all, err := h.configs.Get(ctx)
+	if err != nil {
+		return nil, &httpjson.Error{
+			Status:  http.StatusServiceUnavailable,
+			Message: "The configuration cannot be read right now; try again in a moment.",
+			Cause:   err,
+		}
+	}
+	c, ok := all[clientType]
+	if ok && c == nil {
+		return nil, &httpjson.Error{
+			Status:  http.StatusInternalServerError,
+			Message: "The configuration of this client type is broken; its parameter must be a JSON object.",
+			Cause:   fmt.Errorf("parameter client-config/%s: %w", clientType, errNotObject),
+		}
+	}
+	config := make(clientConfig, len(c)+1)
+	maps.Copy(config, c)
+	return config, nil
+}
+
+// userID is the Stream user that the caller is, or speaks for, and empty where
+// nobody is known. A client with a bearer token that is no good gets its
+// configuration all the same, and reads in the error object that it must sign
+// in again.
+func (h *handler) userID(r *http.Request) (string, error) {
+	caller, err := h.callers.Identify(r)
+	var e *httpjson.Error
+	switch {
+	case errors.As(err, &e) && e.Status == http.StatusUnauthorized:
+		return "", nil
+	case err != nil:
+		return "", err
+	}
+	var id string
+	switch caller.Kind {
+	case identity.User:
+		id = caller.UserID
+	case identity.Service:
+		id = h.options.userIDHeader.value(r.Header)
+	default:
+		return "", nil
+	}
+	if !streamchat.ValidUserID(id) {
+		lambdahttp.Annotate(r.Context(), slog.String("refused", "the caller names no user id that Stream takes"))
+		return "", nil
+	}
+	return id, nil
+}
+
+func (h *handler) authentication(ctx context.Context, userID string) (json.RawMessage, error) {
+	credentials, err := h.app.Credentials(ctx)
+	if err != nil {
+		return nil, err
+	}
+	token, err := credentials.UserToken(userID)
+	if err != nil {
+		return nil, err
+	}
+	lambdahttp.Count(ctx, "TokensMinted")
+	return json.Marshal(authentication{credentials.Key(), userID, token})
+}

@@ -1,0 +1,25 @@
+// Command config answers with what a client needs to start: its configuration
+// and, for a caller who is known, what it takes to connect to Stream.
+package main
+
+import (
+	"context"
+	"net/http"
+
+	"chat-service-backend/shared/identity"
+	"chat-service-backend/shared/lambdahttp"
+)
+
+func main() { lambdahttp.Main(build) }
+
+func build(ctx context.Context, getenv func(string) string) (http.Handler, error) {
+	options, err := optionsFromEnv(getenv)
+	if err != nil {
+		return nil, err
+	}
+	callers, err := identity.FromEnv(getenv)
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, getenv, options, callers)
+}

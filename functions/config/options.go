@@ -1,0 +1,83 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// options are the switches of this function alone.
+type options struct {
+	errorKey     string
+	userIDHeader headerPath
+}
+
+// optionsFromEnv reads ERROR_OBJ_KEY (default errors) and USERID_HEADER_KEY
+// (default userid).
+func optionsFromEnv(getenv func(string) string) (options, error) {
+	o := options{errorKey: getenv("ERROR_OBJ_KEY")}
+	if o.errorKey == "" {
+		o.errorKey = "errors"
+	}
+	if o.errorKey == authenticationKey {
+		return o, fmt.Errorf("ERROR_OBJ_KEY: want another key than %q, which is taken", authenticationKey)
+	}
+	key := getenv("USERID_HEADER_KEY")
+	if key == "" {
+		key = "userid"
+	}
+	var err error
+	o.userIDHeader, err = parseHeaderPath(key)
+	return o, err
+}
+
+// A headerPath is where a request names its user: a header field, or a member
+// of the JSON object that the field holds.
+type headerPath struct {
+	field   string
+	members []string // one level of the object each; none: the field itself
+}
+
+// parseHeaderPath takes a path like userid or miauserproperties._id.
+func parseHeaderPath(text string) (headerPath, error) {
+	parts := strings.Split(text, ".")
+	for i, part := range parts {
+		if part == "" || i == 0 && strings.ContainsFunc(part, notInFieldName) {
+			return headerPath{}, fmt.Errorf("USERID_HEADER_KEY: want a header field's name, or one with dots into the JSON it holds like miauserproperties._id, got %q", text)
+		}
+	}
+	return headerPath{parts[0], parts[1:]}, nil
+}
+
+// notInFieldName says that c may not stand in the name of a header field.
+//
+// https://www.rfc-editor.org/rfc/rfc9110#name-tokens
+func notInFieldName(c rune) bool {
+	return c <= ' ' || c >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c)
+}
+
+// value is what the header says at this path: empty where that is nothing, no
+// text, or said more than once.
+func (p headerPath) value(header http.Header) string {
+	values := header.Values(p.field)
+	if len(values) != 1 {
+		return ""
+	}
+	if len(p.members) == 0 {
+		return values[0]
+	}
+	raw := json.RawMessage(values[0])
+	for _, member := range p.members {
+		var object map[string]json.RawMessage
+		if json.Unmarshal(raw, &object) != nil {
+			return ""
+		}
+		raw = object[member]
+	}
+	var text string
+	if json.Unmarshal(raw, &text) != nil {
+		return ""
+	}
+	return text
+}

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"net"
+
+	"golang.org/x/sys/unix"
+)
+
+// tcpEstablished is the state of a connection that nobody has closed, in
+// tcp_info.tcpi_state.
+//
+// https://man7.org/linux/man-pages/man7/tcp.7.html
+const tcpEstablished = 1
+
+// closedByPeer says that the kernel knows the connection to be closed or reset,
+// whether or not anybody has read that far.
+func closedByPeer(c *net.TCPConn) bool {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return true
+	}
+	closed := false
+	if err := raw.Control(func(fd uintptr) {
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		closed = err == nil && info.State != tcpEstablished
+	}); err != nil {
+		return true
+	}
+	return closed
+}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"chat-service-backend/shared/httpjson"
+	"chat-service-backend/shared/streamchat"
+)
+
+// methods are those that Stream's REST API has.
+var methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+
+// client is what Stream's logs and support see in X-Stream-Client.
+const client = "chat-service-backend"
+
+// newHandler forwards /proxy/{path} to path below base, as the app's server.
+func newHandler(app *streamchat.App, base *url.URL, transport http.RoundTripper) http.Handler {
+	return httpjson.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		path, ok := strings.CutPrefix(r.URL.EscapedPath(), "/proxy/")
+		if !ok {
+			if path = ""; r.URL.Path != "/proxy" {
+				return httpjson.NotFound()
+			}
+		}
+		if !slices.Contains(methods, r.Method) {
+			return httpjson.MethodNotAllowed(w, methods...)
+		}
+		if err := checkPath(path); err != nil {
+			return err
+		}
+		credentials, err := app.Credentials(r.Context())
+		if err != nil {
+			return err
+		}
+		forward(w, r, target{credentials, base, path}, transport)
+		return nil
+	})
+}
+
+// checkPath refuses the paths that name another resource to Stream than to the
+// IAM policy that let the caller in. path is percent-encoded.
+func checkPath(path string) error {
+	decoded, err := url.PathUnescape(path)
+	wrong := ""
+	switch {
+	case err != nil:
+		wrong = "a percent sign without two hexadecimal digits"
+	case path == "":
+		wrong = "nothing"
+	case strings.Contains("/"+path, "//"):
+		wrong = "an empty segment"
+	case strings.Count(decoded, "/") != strings.Count(path, "/"), strings.Contains(decoded, `\`):
+		wrong = `an encoded slash or a backslash`
+	}
+	for segment := range strings.SplitSeq(decoded, "/") {
+		if segment == "." || segment == ".." {
+			wrong = "a segment of dots"
+		}
+	}
+	if wrong != "" {
+		return httpjson.Errorf(http.StatusBadRequest, "After /proxy/, put the path of a resource of Stream's REST API, such as users; this path has %s.", wrong)
+	}
+	return nil
+}
+
+// A target is where one request goes, and as whom.
+type target struct {
+	credentials *streamchat.Credentials
+	base        *url.URL
+	path        string // percent-encoded, without a slash in front
+}
+
+// forward sends r to the target and its answer to w, each byte as it arrives.
+func forward(w http.ResponseWriter, r *http.Request, to target, transport http.RoundTripper) {
+	proxy := httputil.ReverseProxy{
+		Transport:  transport,
+		BufferPool: buffers,
+		Rewrite: func(p *httputil.ProxyRequest) {
+			to.setURL(p)
+			dropCallersFields(p.Out.Header)
+			p.Out.Header.Set("Authorization", to.credentials.ServerToken())
+			p.Out.Header.Set("Stream-Auth-Type", "jwt")
+			p.Out.Header.Set("X-Stream-Client", client)
+		},
+		ModifyResponse: func(response *http.Response) error {
+			// API Gateway has no way to send trailers.
+			response.Trailer = nil
+			return nil
+		},
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			httpjson.WriteError(w, r, upstreamError(err))
+		},
+	}
+	proxy.ServeHTTP(w, r)
+}
+
+// setURL points the outgoing request at the target. Path and query stay as the
+// caller wrote them.
+func (to target) setURL(p *httputil.ProxyRequest) {
+	u := *to.base
+	u.RawPath = to.base.EscapedPath() + "/" + to.path
+	// checkPath has seen that it can be decoded.
+	u.Path, _ = url.PathUnescape(u.RawPath)
+	u.RawQuery = withKey(p.In.URL.RawQuery, to.credentials.Key())
+	p.Out.URL = &u
+	p.Out.Host = ""
+}
+
+// withKey returns the query with the caller's api_key, however spelled, taken
+// out and ours put in.
+func withKey(query, key string) string {
+	var kept strings.Builder
+	for pair := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		if decoded, err := url.QueryUnescape(name); err == nil {
+			name = decoded
+		}
+		if pair == "" || strings.EqualFold(name, "api_key") {
+			continue
+		}
+		// Some servers take a semicolon for an ampersand. Encoded, it is part
+		// of the value for all of them.
+		kept.WriteString(strings.ReplaceAll(pair, ";", "%3B"))
+		kept.WriteByte('&')
+	}
+	return kept.String() + "api_key=" + url.QueryEscape(key)
+}
+
+// callersFields are the header fields that say who the caller is, or how the
+// request came here; they are nobody's business at Stream.
+var callersFields = []string{
+	"Authorization", "Stream-Auth-Type", "X-Stream-Client", "Api_key", "Api-Key", "X-Api-Key",
+	"Cookie", "Forwarded", "Via", "Expect",
+	// ReverseProxy keeps these two, of all hop-by-hop fields, for a WebSocket;
+	// and Te for trailers.
+	"Connection", "Upgrade", "Te",
+	// net/http repeats any request with one of these whose connection dies,
+	// sent or not. Stream does not know them, and would do it twice.
+	"Idempotency-Key", "X-Idempotency-Key",
+}
+
+// callersPrefixes are the beginnings of such fields' names.
+var callersPrefixes = []string{"X-Amz", "X-Forwarded-"}
+
+func dropCallersFields(header http.Header) {
+	for _, name := range callersFields {
+		header.Del(name)
+	}
+	for name := range header {
+		for _, prefix := range callersPrefixes {
+			if strings.HasPrefix(name, prefix) {
+				delete(header, name)
+			}
+		}
+	}
+}
+
+// upstreamError is the answer in place of Stream's, which did not come.
+func upstreamError(cause error) error {
+	if errors.Is(cause, errNoFirstByte) {
+		return &httpjson.Error{
+			Status:  http.StatusGatewayTimeout,
+			Message: "Stream did not answer in time; it may or may not have done what was asked.",
+			Cause:   cause,
+		}
+	}
+	if errors.Is(cause, context.Canceled) {
+		cause = errors.New("the caller went away")
+	}
+	return &httpjson.Error{
+		Status:  http.StatusBadGateway,
+		Message: "Stream could not be reached; try again in a moment.",
+		Cause:   cause,
+	}
+}
+
+// buffers are those in which answers are passed on.
+var buffers = &bufferPool{sync.Pool{New: func() any { return new([bufferSize]byte) }}}
+
+const bufferSize = 32 << 10
+
+type bufferPool struct{ pool sync.Pool }
+
+func (b *bufferPool) Get() []byte { return b.pool.Get().(*[bufferSize]byte)[:] }
+
+func (b *bufferPool) Put(p []byte) { b.pool.Put((*[bufferSize]byte)(p)) }

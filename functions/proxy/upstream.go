@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"time"
+
+	"chat-service-backend/shared/lambdahttp"
+)
+
+const (
+	// firstByteTimeout is how long Stream may take to begin its answer.
+	firstByteTimeout = 25 * time.Second
+
+	dialTimeout = 5 * time.Second
+
+	// warmTimeout bounds the connection made ahead, in Lambda's init phase.
+	warmTimeout = 2 * time.Second
+
+	// idleTimeout is how long a connection may stay unused. Load balancers
+	// close theirs after a minute, and a process that Lambda has stopped does
+	// not hear of it.
+	idleTimeout = 30 * time.Second
+
+	// maxAttempts bounds how often one request is begun.
+	maxAttempts = 3
+)
+
+var errNoFirstByte = errors.New("no first byte of an answer in time")
+
+// An upstream sends requests to Stream, over connections that are kept.
+type upstream struct {
+	base      *url.URL
+	transport *http.Transport
+	ahead     chan net.Conn // at most one connection made ahead
+}
+
+func newUpstream(base *url.URL) *upstream {
+	u := &upstream{base: base, ahead: make(chan net.Conn, 1)}
+	u.transport = &http.Transport{
+		DialContext:       dial,
+		DialTLSContext:    u.dialTLS,
+		ForceAttemptHTTP2: true,
+		// What Stream sends is passed on as it is, compressed or not.
+		DisableCompression:  true,
+		MaxIdleConnsPerHost: 10,
+		IdleConnTimeout:     idleTimeout,
+		HTTP2: &http.HTTP2Config{
+			MaxReceiveBufferPerStream:     1 << 20,
+			MaxReceiveBufferPerConnection: 4 << 20,
+			SendPingTimeout:               10 * time.Second,
+			PingTimeout:                   5 * time.Second,
+		},
+	}
+	return u
+}
+
+// warm makes a connection ahead of the first request, handshake included: in
+// Lambda's init phase the processor is faster than it will be later. A failure
+// is left to that request to find.
+func (u *upstream) warm(ctx context.Context) {
+	if u.base.Scheme != "https" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, warmTimeout)
+	defer cancel()
+	port := u.base.Port()
+	if port == "" {
+		port = "443"
+	}
+	if c, err := u.handshake(ctx, "tcp", net.JoinHostPort(u.base.Hostname(), port)); err == nil {
+		u.ahead <- c
+	}
+}
+
+// dialTLS returns the connection made ahead, if it is still good, or a new one.
+func (u *upstream) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
+	select {
+	case c := <-u.ahead:
+		if !below(c).dead() {
+			return c, nil
+		}
+		_ = c.Close()
+	default:
+	}
+	return u.handshake(ctx, network, address)
+}
+
+func (u *upstream) handshake(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	c, err := dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	secure := tls.Client(c, &tls.Config{
+		ServerName: u.base.Hostname(),
+		NextProtos: []string{"h2", "http/1.1"},
+	})
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return secure, nil
+}
+
+// RoundTrip sends r and returns once the answer has begun.
+//
+// A request whose kept connection turns out dead is sent again where nothing
+// of it was sent, or where it is a GET; whatever else may have reached Stream
+// is never sent twice. r's body, if any, must have GetBody.
+func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	timer := time.AfterFunc(firstByteTimeout, func() { cancel(errNoFirstByte) })
+	start := time.Now()
+	response, err := u.attempt(r.WithContext(ctx))
+	lambdahttp.Milliseconds(ctx, "UpstreamLatency", time.Since(start))
+	switch {
+	case err != nil:
+		timer.Stop()
+		cancel(nil)
+		if cause := context.Cause(ctx); errors.Is(cause, errNoFirstByte) {
+			err = cause
+		}
+		return nil, err
+	case !timer.Stop():
+		// The answer began in the same instant in which it was given up.
+		_ = response.Body.Close()
+		return nil, errNoFirstByte
+	}
+	if class := response.StatusCode / 100; class == 2 || class == 4 || class == 5 {
+		lambdahttp.Count(ctx, fmt.Sprintf("Upstream%dxx", class))
+	}
+	return response, nil
+}
+
+func (u *upstream) attempt(r *http.Request) (*http.Response, error) {
+	for attempt := 1; ; attempt++ {
+		var used *conn
+		var before int64
+		var kept bool
+		trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+			used = below(info.Conn)
+			before, kept = used.written.Load(), info.Reused
+		}}
+		response, err := u.transport.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
+		if err == nil {
+			return response, nil
+		}
+		again := used != nil && (used.written.Load() == before || kept && r.Method == http.MethodGet)
+		if !again || attempt == maxAttempts || r.Context().Err() != nil {
+			return nil, err
+		}
+		if r.Body != nil {
+			body, bodyErr := r.GetBody()
+			if bodyErr != nil {
+				return nil, err
+			}
+			r = r.Clone(r.Context())
+			r.Body = body
+		}
+	}
+}

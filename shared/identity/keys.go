@@ -1,0 +1,192 @@
+package identity
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"chat-service-backend/shared/settings"
+)
+
+const (
+	// fetchTimeout bounds the fetch of the issuer's metadata and keys together.
+	fetchTimeout = 3 * time.Second
+
+	// refetchAfter is how long a fetch for a key id that nobody knew keeps the
+	// next such fetch away: anybody can make up key ids.
+	refetchAfter = time.Minute
+
+	// maxDocument is the most bytes that an issuer's metadata or keys may be.
+	maxDocument = 1 << 20
+)
+
+// unreachableKey is the context key of a *error that VerifySignature sets where
+// the issuer's keys could not be had. go-oidc makes a text of the error itself.
+type unreachableKey struct{}
+
+// A keySet is the public keys of one issuer. go-oidc's own asks the issuer
+// again for each unknown key id, as often as anybody sends one.
+type keySet struct {
+	issuer string // as its tokens name it
+	client *http.Client
+	url    *url.URL // of the issuer
+
+	mu        sync.Mutex
+	keys      []jose.JSONWebKey
+	refetched time.Time // when a key id was last looked for in vain
+}
+
+func newKeySet(issuer string, u *url.URL) *keySet {
+	return &keySet{
+		issuer: issuer,
+		url:    u,
+		client: &http.Client{
+			// Fetches are far between: a kept connection would have died.
+			Transport: &http.Transport{DisableKeepAlives: true},
+			CheckRedirect: func(r *http.Request, via []*http.Request) error {
+				if !settings.Secure(r.URL) {
+					return errors.New("want an https URL, got a redirect to another scheme")
+				}
+				if len(via) >= 3 {
+					return errors.New("want at most 3 redirects, got more")
+				}
+				return nil
+			},
+		},
+	}
+}
+
+// VerifySignature returns the payload of a token that one of the issuer's keys
+// has signed. It is the method of [oidc.KeySet].
+func (s *keySet) VerifySignature(ctx context.Context, token string) ([]byte, error) {
+	jws, err := jose.ParseSigned(token, algorithms)
+	if err != nil {
+		return nil, fmt.Errorf("parse the token: %w", err)
+	}
+	id := jws.Signatures[0].Header.KeyID
+	keys, err := s.keysFor(ctx, id)
+	if err != nil {
+		if unreachable, ok := ctx.Value(unreachableKey{}).(*error); ok {
+			*unreachable = err
+		}
+		return nil, err
+	}
+	for _, key := range keys {
+		if payload, err := jws.Verify(key.Key); err == nil {
+			return payload, nil
+		}
+	}
+	return nil, errors.New("no key of the issuer fits the signature")
+}
+
+// keysFor returns the issuer's keys of that id, or all where id is empty. It
+// asks the issuer where it has no keys yet, and at most once a minute where it
+// has none of that id.
+func (s *keySet) keysFor(ctx context.Context, id string) ([]jose.JSONWebKey, error) {
+	s.mu.Lock() // while fetching, too: whoever else comes waits for the same keys
+	defer s.mu.Unlock()
+	matching := s.matching(id)
+	now := time.Now().Round(0) // the wall clock: the other may stand still while Lambda stops the process
+	switch {
+	case len(matching) > 0:
+		return matching, nil
+	case len(s.keys) > 0 && now.Sub(s.refetched) < refetchAfter:
+		return nil, nil
+	case len(s.keys) > 0:
+		s.refetched = now
+	}
+	keys, err := s.fetch(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("get the issuer's keys: %w", err)
+	}
+	s.keys = keys
+	return s.matching(id), nil
+}
+
+func (s *keySet) matching(id string) []jose.JSONWebKey {
+	if id == "" {
+		return s.keys
+	}
+	var matching []jose.JSONWebKey
+	for _, key := range s.keys {
+		if key.KeyID == id {
+			matching = append(matching, key)
+		}
+	}
+	return matching
+}
+
+// fetch asks the issuer where its keys are, and then for them.
+//
+// https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfig
+func (s *keySet) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
+	// Others wait for these keys, too: the fetch does not end with one request.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
+	defer cancel()
+	var metadata struct {
+		Issuer string `json:"issuer"`
+		KeyURL string `json:"jwks_uri"`
+	}
+	if err := s.get(ctx, s.url.JoinPath(".well-known/openid-configuration"), &metadata); err != nil {
+		return nil, err
+	}
+	if metadata.Issuer != s.issuer {
+		return nil, fmt.Errorf("want the metadata of issuer %q, got that of %q", s.issuer, metadata.Issuer)
+	}
+	keyURL, err := url.Parse(metadata.KeyURL)
+	if err != nil || !settings.Secure(keyURL) {
+		return nil, errors.New("want an https URL as jwks_uri in the issuer's metadata, got something else")
+	}
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := s.get(ctx, keyURL, &set); err != nil {
+		return nil, err
+	}
+	var keys []jose.JSONWebKey
+	for _, raw := range set.Keys {
+		var key jose.JSONWebKey
+		// A kind of key that is unknown here is one that cannot be used here.
+		if json.Unmarshal(raw, &key) != nil || !key.Valid() || !key.IsPublic() || key.Use == "enc" {
+			continue
+		}
+		keys = append(keys, key)
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("want public keys at %s, got none", keyURL)
+	}
+	return keys, nil
+}
+
+// get decodes the JSON document at u.
+func (s *keySet) get(ctx context.Context, u *url.URL, v any) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Accept", "application/json")
+	response, err := s.client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: want status 200, got %d", u, response.StatusCode)
+	}
+	document, err := io.ReadAll(io.LimitReader(response.Body, maxDocument))
+	if err != nil {
+		return fmt.Errorf("GET %s: %w", u, err)
+	}
+	if err := json.Unmarshal(document, v); err != nil {
+		return fmt.Errorf("GET %s: want JSON: %w", u, err)
+	}
+	return nil
+}

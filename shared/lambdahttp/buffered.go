@@ -1,0 +1,125 @@
+package lambdahttp
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+
+	"github.com/awslabs/aws-lambda-go-api-proxy/core"
+
+	"chat-service-backend/shared/httpjson"
+)
+
+// maxResponse is the size of the largest answer that Lambda takes from a
+// function that does not stream, in bytes of JSON. aws-lambda-go ends the
+// process when it sends more.
+//
+// https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+const maxResponse = 6_291_556
+
+// errTooLarge is what a handler's Write returns past maxResponse.
+var errTooLarge = errors.New("the answer is over the 6 MB that Lambda returns in one piece")
+
+// An answer collects what a handler writes, by net/http's rules: the first
+// status counts, informational ones do not, and a handler that writes nothing
+// has said 200.
+type answer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+	cause  error
+}
+
+func (a *answer) Header() http.Header { return a.header }
+
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 && status >= 200 {
+		a.status = status
+	}
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	if a.body.Len()+len(p) > maxResponse {
+		a.cause = errTooLarge
+		return 0, errTooLarge
+	}
+	return a.body.Write(p)
+}
+
+// Flush does nothing: no part of a buffered answer leaves before its end.
+func (a *answer) Flush() {}
+
+// Failed keeps the cause for the request's log line.
+func (a *answer) Failed(cause error) { a.cause = cause }
+
+// serve collects h's answer to r. Where h panics or writes too much, what it
+// wrote is dropped: the caller gets a whole error, not half an answer.
+func serve(h http.Handler, r *http.Request) *answer {
+	a := &answer{header: make(http.Header)}
+	err := call(h, a, r)
+	if errors.Is(a.cause, errTooLarge) {
+		err = tooLarge()
+	}
+	if err != nil {
+		a.replace(r, err)
+	}
+	a.WriteHeader(http.StatusOK)
+	return a
+}
+
+// replace drops what has been written for the answer to err.
+func (a *answer) replace(r *http.Request, err error) {
+	*a = answer{header: make(http.Header)}
+	httpjson.WriteError(a, r, err)
+}
+
+func tooLarge() error {
+	return &httpjson.Error{
+		Status:  http.StatusBadGateway,
+		Message: "The answer is larger than the 6 MB this API can return; ask for less, or use the Service API, which streams.",
+		Cause:   errTooLarge,
+	}
+}
+
+// finish returns the answer as convert shapes it, or an error in its place
+// where the shape is over maxResponse: escaping for JSON makes a body up to
+// six times as long.
+func (a *answer) finish(r *http.Request, convert func(*answer) any) any {
+	response := convert(a)
+	if a.body.Len() > maxResponse/6 {
+		if encoded, err := json.Marshal(response); err != nil || len(encoded) > maxResponse {
+			a.replace(r, tooLarge())
+			response = convert(a)
+		}
+	}
+	return response
+}
+
+// restAnswer shapes a for a REST API.
+func restAnswer(a *answer) any {
+	w := core.NewProxyResponseWriter()
+	a.copyTo(w)
+	// GetProxyResponse fails only without a status, and serve has set one.
+	response, _ := w.GetProxyResponse()
+	return response
+}
+
+// httpAnswer shapes a for an HTTP API.
+func httpAnswer(a *answer) any {
+	w := core.NewProxyResponseWriterV2()
+	a.copyTo(w)
+	response, _ := w.GetProxyResponse()
+	return response
+}
+
+func (a *answer) copyTo(w http.ResponseWriter) {
+	maps.Copy(w.Header(), a.header)
+	w.WriteHeader(a.status)
+	// An empty Write would make the adapter guess at a content type.
+	if a.body.Len() > 0 {
+		_, _ = w.Write(a.body.Bytes())
+	}
+}

@@ -1,0 +1,63 @@
+package settings
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxSeconds is the most seconds that fit a [time.Duration]: 292 years.
+const maxSeconds = uint64((1<<63 - 1) / time.Second)
+
+// Seconds returns the duration that an environment variable gives in whole
+// seconds, or otherwise where it is unset or empty. Anything but a positive
+// whole number is an error that names the variable.
+func Seconds(getenv func(string) string, name string, otherwise time.Duration) (time.Duration, error) {
+	text := getenv(name)
+	if text == "" {
+		return otherwise, nil
+	}
+	// ParseUint takes no sign and no space.
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || n == 0 || n > maxSeconds {
+		return 0, fmt.Errorf("%s: want a positive whole number of seconds, got %q", name, text)
+	}
+	return time.Duration(n) * time.Second, nil
+}
+
+// URL returns the base URL in an environment variable, without a slash at its
+// end, or otherwise where the variable is unset or empty. The URL must be https
+// (http only towards this machine itself) and have neither user, query nor
+// fragment; else the error names the variable.
+func URL(getenv func(string) string, name, otherwise string) (*url.URL, error) {
+	text := getenv(name)
+	if text == "" {
+		text = otherwise
+	}
+	u, err := url.Parse(strings.TrimRight(text, "/"))
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		// The text is not repeated: with a user in it, it holds a password.
+		return nil, fmt.Errorf("%s: want a URL like https://host/path, got something else", name)
+	}
+	if !Secure(u) {
+		return nil, fmt.Errorf("%s: want an https URL (http only towards localhost), got scheme %q", name, u.Scheme)
+	}
+	return u, nil
+}
+
+// Secure says that what is sent to u stays between this process and its peer:
+// u is https, or http on the loopback interface.
+func Secure(u *url.URL) bool {
+	switch u.Scheme {
+	case "https":
+		return true
+	case "http":
+		host := u.Hostname()
+		return host == "localhost" || net.ParseIP(host).IsLoopback()
+	default:
+		return false
+	}
+}

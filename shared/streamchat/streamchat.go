@@ -1,0 +1,236 @@
+// Package streamchat holds the app's Stream Chat credentials and what is done
+// with them: user tokens, the server token, and webhook signatures.
+package streamchat
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	stream "github.com/GetStream/stream-chat-go/v6"
+	"github.com/golang-jwt/jwt/v4"
+
+	"chat-service-backend/shared/httpjson"
+	"chat-service-backend/shared/lambdahttp"
+	"chat-service-backend/shared/settings"
+)
+
+// The SSM parameters, relative to the store's prefix.
+const (
+	paramKey            = "stream/api-key"
+	paramSecret         = "stream/api-secret"
+	paramPreviousSecret = "stream/api-secret-previous"
+)
+
+// clockSkew is how far a user token's iat lies in the past: Stream refuses a
+// token from its future, and clocks differ.
+const clockSkew = 5 * time.Second
+
+// An App is the Stream app whose credentials lie in SSM.
+type App struct {
+	credentials *settings.Value[*Credentials]
+}
+
+// Open returns the app that the environment names and loads its credentials;
+// see [settings.Open] for the variables. EXPIRATION_TOKEN_DURATION is how many
+// seconds a user token is good for; without it tokens do not expire.
+func Open(ctx context.Context, getenv func(string) string) (*App, error) {
+	return open(ctx, getenv, paramKey, paramSecret)
+}
+
+// OpenForWebhooks is [Open] for a function that checks signatures: it also
+// takes those made with the secret before the last rotation, for as long as the
+// parameter stream/api-secret-previous exists.
+func OpenForWebhooks(ctx context.Context, getenv func(string) string) (*App, error) {
+	return open(ctx, getenv, paramKey, paramSecret, paramPreviousSecret)
+}
+
+func open(ctx context.Context, getenv func(string) string, names ...string) (*App, error) {
+	ttl, err := settings.Seconds(getenv, "EXPIRATION_TOKEN_DURATION", 0)
+	if err != nil {
+		return nil, err
+	}
+	store, err := OpenStore(getenv)
+	if err != nil {
+		return nil, err
+	}
+	app := &App{settings.Keep(store, func(ctx context.Context) (*Credentials, error) {
+		values, err := store.Parameters(ctx, names...)
+		if err != nil {
+			return nil, err
+		}
+		c, err := NewCredentials(values[paramKey], values[paramSecret], values[paramPreviousSecret], ttl)
+		if err != nil {
+			return nil, fmt.Errorf("parameters below %s: %w", store.Name("stream"), err)
+		}
+		return c, nil
+	})}
+	app.credentials.Load(ctx)
+	return app, nil
+}
+
+// OpenStore is [settings.Open] for a store that counts, as a metric of the
+// function, how often it had to serve what is stale.
+func OpenStore(getenv func(string) string) (*settings.Store, error) {
+	store, err := settings.Open(getenv)
+	if err != nil {
+		return nil, err
+	}
+	store.OnStale = func(ctx context.Context) { lambdahttp.Count(ctx, "SettingsServedStale") }
+	return store, nil
+}
+
+// Credentials returns the app's credentials as they are now. The error is a 503
+// for the caller.
+func (a *App) Credentials(ctx context.Context) (*Credentials, error) {
+	c, err := a.credentials.Get(ctx)
+	if err != nil {
+		return nil, Unavailable(err)
+	}
+	return c, nil
+}
+
+// Unavailable is the error for a caller whose request needs credentials that
+// cannot be had right now.
+func Unavailable(cause error) error {
+	return &httpjson.Error{
+		Status:  http.StatusServiceUnavailable,
+		Message: "The chat credentials cannot be read right now; try again in a moment.",
+		Cause:   cause,
+	}
+}
+
+// OpenKey returns the app's API key, kept fresh, for a function that may read
+// the key and no secret.
+func OpenKey(ctx context.Context, getenv func(string) string) (*settings.Value[string], error) {
+	store, err := OpenStore(getenv)
+	if err != nil {
+		return nil, err
+	}
+	key := settings.Keep(store, func(ctx context.Context) (string, error) {
+		values, err := store.Parameters(ctx, paramKey)
+		if err != nil {
+			return "", err
+		}
+		key := strings.TrimSpace(values[paramKey])
+		if key == "" {
+			return "", fmt.Errorf("parameter %s: want the app's API key, got nothing", store.Name(paramKey))
+		}
+		return key, nil
+	})
+	key.Load(ctx)
+	return key, nil
+}
+
+// Credentials are an app's API key and secret. The secret is held by functions
+// and not by fields, so that printing or marshalling Credentials shows none.
+type Credentials struct {
+	key         string
+	tokenTTL    time.Duration
+	serverToken func() string
+	userToken   func(userID string, expires, issued time.Time) (string, error)
+	secrets     func() []string
+}
+
+// NewCredentials returns the credentials made of an API key, a secret and the
+// secret before it, which may be empty. White space around them, which copying
+// and pasting leaves, does not count. An empty key or secret is an error: it
+// would sign tokens that anybody can forge. User tokens are good for tokenTTL,
+// in whole seconds, or for ever where that is 0.
+func NewCredentials(key, secret, previousSecret string, tokenTTL time.Duration) (*Credentials, error) {
+	key, secret, previousSecret = strings.TrimSpace(key), strings.TrimSpace(secret), strings.TrimSpace(previousSecret)
+	if key == "" {
+		return nil, fmt.Errorf("%s: want the app's API key, got nothing", paramKey)
+	}
+	if secret == "" {
+		return nil, fmt.Errorf("%s: want the app's API secret, got nothing", paramSecret)
+	}
+	client, err := stream.NewClient(key, secret)
+	if err != nil {
+		return nil, fmt.Errorf("make a Stream client: %w", err)
+	}
+	// The library keeps its own server token to itself.
+	server, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"server": true}).SignedString([]byte(secret))
+	if err != nil {
+		return nil, fmt.Errorf("sign the server token: %w", err)
+	}
+	secrets := []string{secret}
+	if previousSecret != "" {
+		secrets = append(secrets, previousSecret)
+	}
+	return &Credentials{
+		key:         key,
+		tokenTTL:    tokenTTL,
+		serverToken: func() string { return server },
+		userToken: func(userID string, expires, issued time.Time) (string, error) {
+			return client.CreateToken(userID, expires, issued)
+		},
+		secrets: func() []string { return secrets },
+	}, nil
+}
+
+// Key is the app's API key. It is public.
+func (c *Credentials) Key() string { return c.key }
+
+// ServerToken is the token of the app's own servers. It never expires and
+// permissions do not bind it: it is worth as much as the secret.
+func (c *Credentials) ServerToken() string { return c.serverToken() }
+
+// UserToken returns a token with which a user may connect to Stream from now
+// on. The user need not exist.
+func (c *Credentials) UserToken(userID string) (string, error) {
+	if !ValidUserID(userID) {
+		return "", errors.New("sign a user token: the user id is not one that Stream takes")
+	}
+	now := time.Now()
+	var expires time.Time
+	if c.tokenTTL > 0 {
+		expires = now.Add(c.tokenTTL)
+	}
+	return c.userToken(userID, expires, now.Add(-clockSkew))
+}
+
+// ValidSignature says whether signature is the X-Signature that Stream sends
+// with body: the HMAC-SHA256 of the uncompressed body under the secret, as hex
+// digits of either case.
+//
+// https://getstream.io/chat/docs/node/webhooks_overview/
+func (c *Credentials) ValidSignature(body []byte, signature string) bool {
+	got, err := hex.DecodeString(signature)
+	if err != nil {
+		return false
+	}
+	for _, secret := range c.secrets() {
+		mac := hmac.New(sha256.New, []byte(secret))
+		mac.Write(body)
+		if hmac.Equal(got, mac.Sum(nil)) {
+			return true
+		}
+	}
+	return false
+}
+
+// UserIDRule is what a user id must look like, in words for a caller.
+const UserIDRule = "1 to 255 of the letters a to z and A to Z, digits, and the characters @ _ -"
+
+// ValidUserID says whether Stream takes id as a user id:
+// ^[@A-Za-z0-9_-]{1,255}$.
+func ValidUserID(id string) bool {
+	if len(id) < 1 || len(id) > 255 {
+		return false
+	}
+	for _, c := range []byte(id) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '@', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
