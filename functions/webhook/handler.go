@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -8,37 +9,52 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"chat-service-backend/shared/httpjson"
 	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/streamchat"
 )
 
-// newHandler answers POST /webhook, for Stream, and POST /webhook/verify, for
-// services that receive Stream's webhooks themselves.
-func newHandler(app *streamchat.App) http.Handler {
-	return httpjson.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-		var answer func(http.ResponseWriter, *http.Request, *streamchat.App) error
-		switch r.URL.Path {
-		case "/webhook":
-			answer = receive
-		case "/webhook/verify":
-			answer = verify
-		default:
-			return httpjson.NotFound()
-		}
-		if r.Method != http.MethodPost {
-			return httpjson.MethodNotAllowed(w, http.MethodPost)
-		}
-		return answer(w, r, app)
-	})
+// receiveTimeout is how long a webhook may take in all. Stream gives up after
+// 6 s, and would then not read the answer that asks it to try again.
+//
+// https://getstream.io/chat/docs/node/webhooks_overview/
+const receiveTimeout = 5500 * time.Millisecond
+
+// A handler answers POST /webhook, for Stream, and POST /webhook/verify, for
+// services that receive Stream's webhooks themselves. Stream's events may also
+// come through a queue: see ServeMessage.
+type handler struct {
+	app *streamchat.App
+	bus *bus // nil: events are verified and go nowhere
+}
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	httpjson.HandlerFunc(h.serve).ServeHTTP(w, r)
+}
+
+func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
+	var answer httpjson.HandlerFunc
+	switch r.URL.Path {
+	case "/webhook":
+		answer = h.receive
+	case "/webhook/verify":
+		answer = h.verify
+	default:
+		return httpjson.NotFound()
+	}
+	if r.Method != http.MethodPost {
+		return httpjson.MethodNotAllowed(w, http.MethodPost)
+	}
+	return answer(w, r)
 }
 
 // receive takes a webhook from Stream. Of its answers, Stream repeats the call
 // after 408, 429 and 5xx only: what is our failure must be one of those.
-//
-// https://getstream.io/chat/docs/node/webhooks_overview/
-func receive(w http.ResponseWriter, r *http.Request, app *streamchat.App) error {
+func (h *handler) receive(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), receiveTimeout)
+	defer cancel()
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return unreadable(err)
@@ -47,7 +63,7 @@ func receive(w http.ResponseWriter, r *http.Request, app *streamchat.App) error 
 	if signature == "" {
 		return refused(r, "the webhook has no X-Signature")
 	}
-	credentials, err := app.Credentials(r.Context())
+	credentials, err := h.app.Credentials(ctx)
 	if err != nil {
 		return err
 	}
@@ -63,6 +79,15 @@ func receive(w http.ResponseWriter, r *http.Request, app *streamchat.App) error 
 	}
 	lambdahttp.SetCaller(r.Context(), "stream")
 	lambdahttp.Count(r.Context(), "WebhooksAccepted")
+	if h.bus != nil {
+		if err := h.bus.publish(ctx, newEvent(r.Header, credentials.Key(), plain)); err != nil {
+			return &httpjson.Error{
+				Status:  http.StatusServiceUnavailable,
+				Message: "The event cannot be taken right now; send it again.",
+				Cause:   err,
+			}
+		}
+	}
 	// Nothing but an empty object: some hooks read the answer, and a key
 	// named message in it would change what the chat's users see.
 	return httpjson.Write(w, http.StatusOK, struct{}{})
@@ -96,7 +121,7 @@ type verifyResponse struct {
 
 // verify says whether a webhook that somebody else received is signed with our
 // secret.
-func verify(w http.ResponseWriter, r *http.Request, app *streamchat.App) error {
+func (h *handler) verify(w http.ResponseWriter, r *http.Request) error {
 	var in verifyRequest
 	body, err := io.ReadAll(r.Body)
 	if err == nil {
@@ -112,7 +137,7 @@ func verify(w http.ResponseWriter, r *http.Request, app *streamchat.App) error {
 			Cause:   err,
 		}
 	}
-	credentials, err := app.Credentials(r.Context())
+	credentials, err := h.app.Credentials(r.Context())
 	if err != nil {
 		// The contract has 500 here, and 503 everywhere else.
 		var e *httpjson.Error

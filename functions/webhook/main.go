@@ -1,5 +1,5 @@
-// Command webhook checks the signature of Stream's webhooks, and is itself the
-// address that Stream calls.
+// Command webhook checks the signature of Stream's webhooks. It is itself the
+// address that Stream calls, and passes the events on to EventBridge.
 package main
 
 import (
@@ -13,9 +13,13 @@ import (
 func main() { lambdahttp.Main(build) }
 
 func build(ctx context.Context, getenv func(string) string) (http.Handler, error) {
+	bus, err := newBus(getenv)
+	if err != nil {
+		return nil, err
+	}
 	app, err := streamchat.OpenForWebhooks(ctx, getenv)
 	if err != nil {
 		return nil, err
 	}
-	return newHandler(app), nil
+	return &handler{app, bus}, nil
 }

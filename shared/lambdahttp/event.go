@@ -38,6 +38,9 @@ type event struct {
 	RawPath        string   `json:"rawPath"`
 	RawQueryString string   `json:"rawQueryString"`
 	Cookies        []string `json:"cookies"`
+
+	// Records are messages, where a queue calls and no API.
+	Records []events.SQSMessage `json:"Records"`
 }
 
 type requestContext struct {

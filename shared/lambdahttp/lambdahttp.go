@@ -57,6 +57,9 @@ type handler func(context.Context, *event) (any, error)
 // wrap returns h as a Lambda handler whose answers are buffered.
 func wrap(h http.Handler) handler {
 	return func(ctx context.Context, e *event) (any, error) {
+		if m, ok := h.(MessageHandler); ok && len(e.Records) > 0 {
+			return serveMessages(ctx, m, e.Records), nil
+		}
 		ctx, req := newRequestLog(ctx, e)
 		shape := restAnswer
 		if e.isHTTPAPI() {

@@ -1,12 +1,16 @@
 package settings
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
 // maxSeconds is the most seconds that fit a [time.Duration]: 292 years.
@@ -60,4 +64,34 @@ func Secure(u *url.URL) bool {
 	default:
 		return false
 	}
+}
+
+// Credentials returns the credentials that Lambda puts into the environment.
+func Credentials(getenv func(string) string) aws.CredentialsProvider {
+	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		credentials := aws.Credentials{
+			AccessKeyID:     getenv("AWS_ACCESS_KEY_ID"),
+			SecretAccessKey: getenv("AWS_SECRET_ACCESS_KEY"),
+			SessionToken:    getenv("AWS_SESSION_TOKEN"),
+			Source:          "environment",
+		}
+		if !credentials.HasKeys() {
+			return aws.Credentials{}, errors.New("want AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment")
+		}
+		return credentials, nil
+	})
+}
+
+// Endpoint returns the URL that the environment names instead of an AWS
+// service's own, or nil: AWS_ENDPOINT_URL_<service>, or AWS_ENDPOINT_URL for
+// all services.
+//
+// https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+func Endpoint(getenv func(string) string, service string) *string {
+	for _, name := range []string{"AWS_ENDPOINT_URL_" + service, "AWS_ENDPOINT_URL"} {
+		if url := getenv(name); url != "" {
+			return &url
+		}
+	}
+	return nil
 }

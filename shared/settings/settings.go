@@ -8,7 +8,6 @@ package settings
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -55,7 +54,7 @@ type Store struct {
 // Open returns the store that the environment names: PARAMETER_PREFIX (default
 // /chat-service), PARAMETER_TTL (whole seconds, at least 1; default 300), and
 // AWS's own AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
-// AWS_SESSION_TOKEN and AWS_ENDPOINT_URL_SSM. It calls nobody.
+// AWS_SESSION_TOKEN, AWS_ENDPOINT_URL_SSM and AWS_ENDPOINT_URL. It calls nobody.
 func Open(getenv func(string) string) (*Store, error) {
 	prefix := getenv("PARAMETER_PREFIX")
 	if prefix == "" {
@@ -75,20 +74,10 @@ func Open(getenv func(string) string) (*Store, error) {
 // that Lambda does not have (files, a metadata service, single sign-on), at the
 // price of 2 MB and several milliseconds of each cold start.
 func newClient(getenv func(string) string) *ssm.Client {
-	options := ssm.Options{
-		Region: getenv("AWS_REGION"),
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			credentials := aws.Credentials{
-				AccessKeyID:     getenv("AWS_ACCESS_KEY_ID"),
-				SecretAccessKey: getenv("AWS_SECRET_ACCESS_KEY"),
-				SessionToken:    getenv("AWS_SESSION_TOKEN"),
-				Source:          "environment",
-			}
-			if !credentials.HasKeys() {
-				return aws.Credentials{}, errors.New("want AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment")
-			}
-			return credentials, nil
-		}),
+	return ssm.New(ssm.Options{
+		Region:       getenv("AWS_REGION"),
+		Credentials:  Credentials(getenv),
+		BaseEndpoint: Endpoint(getenv, "SSM"),
 		// Minutes pass between two calls and the process is stopped meanwhile,
 		// so a connection that is kept is a connection that has died unseen.
 		HTTPClient: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
@@ -96,11 +85,7 @@ func newClient(getenv func(string) string) *ssm.Client {
 			o.MaxAttempts = 3
 			o.MaxBackoff = fetchTimeout / 4
 		}),
-	}
-	if endpoint := getenv("AWS_ENDPOINT_URL_SSM"); endpoint != "" {
-		options.BaseEndpoint = aws.String(endpoint)
-	}
-	return ssm.New(options)
+	})
 }
 
 // Parameters returns the values of the named parameters, names relative to the

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/smithy-go"
+
+	"chat-service-backend/shared/lambdahttp"
+	"chat-service-backend/shared/settings"
+)
+
+// Stream waits 6 s for an answer. Credentials may take 2 s, each of these as
+// long as said here, and never more than two of them in a row.
+const (
+	busTimeout    = 1500 * time.Millisecond
+	queueTimeout  = 1500 * time.Millisecond
+	objectTimeout = 1500 * time.Millisecond
+)
+
+// A bus takes events and keeps them: EventBridge, with a queue for what it does
+// not take now and a bucket for what it never takes.
+type bus struct {
+	name     string
+	queueURL string
+
+	events *eventbridge.Client
+	queue  *sqs.Client
+	bucket *bucket
+}
+
+// newBus returns the bus that the environment names in EVENT_BUS_NAME,
+// FALLBACK_QUEUE_URL and LARGE_EVENTS_BUCKET, or nil where it names none: then
+// webhooks are verified, and that is all.
+func newBus(getenv func(string) string) (*bus, error) {
+	name, queueURL, bucket := getenv("EVENT_BUS_NAME"), getenv("FALLBACK_QUEUE_URL"), getenv("LARGE_EVENTS_BUCKET")
+	switch {
+	case name == "" && queueURL == "" && bucket == "":
+		return nil, nil
+	case name == "":
+		return nil, errors.New("EVENT_BUS_NAME: want the bus that FALLBACK_QUEUE_URL and LARGE_EVENTS_BUCKET belong to, got nothing")
+	case queueURL == "":
+		return nil, errors.New("FALLBACK_QUEUE_URL: want the queue for events that the bus does not take, got nothing")
+	case bucket == "":
+		return nil, errors.New("LARGE_EVENTS_BUCKET: want the bucket for events that are too large for the bus, got nothing")
+	}
+	region, credentials := getenv("AWS_REGION"), settings.Credentials(getenv)
+	client := &http.Client{Transport: &http.Transport{
+		MaxIdleConnsPerHost: 10,
+		IdleConnTimeout:     30 * time.Second,
+	}}
+	// Lambda may have stopped the process for long enough that a kept
+	// connection is dead: that costs an attempt, so there must be a second.
+	retryer := retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts = 3
+		o.MaxBackoff = 200 * time.Millisecond
+	})
+	return &bus{
+		name:     name,
+		queueURL: queueURL,
+		events: eventbridge.New(eventbridge.Options{
+			Region: region, Credentials: credentials, HTTPClient: client, Retryer: retryer,
+			BaseEndpoint: settings.Endpoint(getenv, "EVENTBRIDGE"),
+		}),
+		queue: sqs.New(sqs.Options{
+			Region: region, Credentials: credentials, HTTPClient: client, Retryer: retryer,
+			BaseEndpoint: settings.Endpoint(getenv, "SQS"),
+		}),
+		bucket: newBucket(bucket, getenv, client),
+	}, nil
+}
+
+// publish returns once the event is safe: on the bus, or in the queue from which
+// it can be brought there. An error means that it is not, and has to be sent
+// again.
+func (b *bus) publish(ctx context.Context, e event) error {
+	packed, err := b.pack(ctx, e, "")
+	if err != nil {
+		return err
+	}
+	err = b.send(ctx, packed)
+	if refused, ok := errors.AsType[*refusedError](err); ok {
+		if packed, err = b.pack(ctx, e, refused.code); err != nil {
+			return err
+		}
+		err = b.send(ctx, packed)
+	}
+	if err == nil {
+		lambdahttp.Count(ctx, "EventsPublished")
+		return nil
+	}
+	if queueErr := b.enqueue(ctx, packed); queueErr != nil {
+		return errors.Join(err, queueErr)
+	}
+	lambdahttp.Count(ctx, "EventsQueued")
+	lambdahttp.Annotate(ctx, slog.String("queued", err.Error()))
+	return nil
+}
+
+// An entry is an event as PutEvents takes it. As JSON, in the queue, it has the
+// names that the AWS command line takes, too.
+type entry struct {
+	EventBusName string
+	Source       string
+	DetailType   string
+	Detail       string
+}
+
+// pack makes an event ready for the bus. Where there is a reason for which the
+// bus does not carry its body, one given or one found, the body goes to the
+// bucket and the entry says where it is.
+func (b *bus) pack(ctx context.Context, e event, reason string) (entry, error) {
+	detailType := e.detailType()
+	if reason == "" {
+		detail, err := e.detail()
+		if err != nil {
+			return entry{}, err
+		}
+		if reason = e.misfit(detailType, detail); reason == "" {
+			return entry{b.name, source, detailType, detail}, nil
+		}
+	}
+	kept, err := b.keep(ctx, e, reason)
+	if err != nil {
+		return entry{}, err
+	}
+	e.metadata.Object = kept
+	detail, err := e.detail()
+	return entry{b.name, source, detailType, detail}, err
+}
+
+// A refusedError says that the bus will never take an entry.
+type refusedError struct{ code string }
+
+func (e *refusedError) Error() string { return "the event bus refuses the event: " + e.code }
+
+// refusals are the error codes of entries that it is no use to send again.
+var refusals = []string{"MalformedDetail", "InvalidArgument", "ValidationException", "ValidationError"}
+
+// send puts one entry on the bus.
+func (b *bus) send(ctx context.Context, e entry) error {
+	ctx, cancel := context.WithTimeout(ctx, busTimeout)
+	defer cancel()
+	out, err := b.events.PutEvents(ctx, &eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{{
+		EventBusName: &e.EventBusName,
+		Source:       &e.Source,
+		DetailType:   &e.DetailType,
+		Detail:       &e.Detail,
+	}}})
+	code := ""
+	switch failed, isAPI := errors.AsType[smithy.APIError](err); {
+	case isAPI:
+		code = failed.ErrorCode()
+	case err == nil && out.FailedEntryCount > 0:
+		code = "unknown"
+		if len(out.Entries) > 0 {
+			code = aws.ToString(out.Entries[0].ErrorCode)
+		}
+		err = errors.New(code)
+	}
+	if slices.Contains(refusals, code) {
+		return &refusedError{code}
+	}
+	if err != nil {
+		return fmt.Errorf("put an event on bus %s: %w", e.EventBusName, err)
+	}
+	return nil
+}
+
+// enqueue keeps an entry until somebody brings it to the bus.
+func (b *bus) enqueue(ctx context.Context, e entry) error {
+	text, err := asciiJSON(e)
+	if err != nil {
+		return fmt.Errorf("write an event for the queue: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, queueTimeout)
+	defer cancel()
+	_, err = b.queue.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &b.queueURL, MessageBody: &text})
+	if err != nil {
+		return fmt.Errorf("put an event into the fallback queue: %w", err)
+	}
+	return nil
+}
+
+// keep puts the event's body into the bucket.
+func (b *bus) keep(ctx context.Context, e event, reason string) (*object, error) {
+	ctx, cancel := context.WithTimeout(ctx, objectTimeout)
+	defer cancel()
+	key := e.key()
+	if err := b.bucket.put(ctx, key, "application/json", e.body); err != nil {
+		return nil, err
+	}
+	lambdahttp.Count(ctx, "EventsKept")
+	return &object{b.bucket.name, key, len(e.body), reason}, nil
+}
+
+// asciiJSON returns v as JSON without any character outside ASCII: SQS refuses
+// some that JSON may hold. It is at most three times as long as v's texts, so
+// the largest entry stays below the 1 MiB of a message.
+//
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+func asciiJSON(v any) (string, error) {
+	var encoded bytes.Buffer
+	encoder := json.NewEncoder(&encoded)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return "", err
+	}
+	var ascii strings.Builder
+	for _, r := range strings.TrimSuffix(encoded.String(), "\n") {
+		switch {
+		case r < utf8.RuneSelf:
+			ascii.WriteByte(byte(r))
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&ascii, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&ascii, `\u%04x`, r)
+		}
+	}
+	return ascii.String(), nil
+}

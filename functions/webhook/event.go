@@ -1,0 +1,124 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	// source is what EventBridge rules match on to get Stream's events.
+	source = "stream.chat"
+
+	// untyped is the detail type of a hook whose body has no type: those before
+	// a message is sent, and custom commands.
+	untyped = "untyped"
+
+	// maxDetailType is the longest detail type that EventBridge takes, in bytes.
+	maxDetailType = 128
+
+	// maxEntry is the size of the largest entry that EventBridge takes.
+	//
+	// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevent-size.html
+	maxEntry = 256 << 10
+)
+
+// An event is one that Stream sent, verified, on its way to the bus.
+type event struct {
+	metadata metadata
+	body     []byte // as Stream signed it
+}
+
+// metadata is what is known of an event besides its body. It comes to the bus
+// in front of it.
+type metadata struct {
+	// WebhookID is the same on every attempt to deliver one event: what a
+	// consumer drops duplicates by.
+	WebhookID string `json:"webhookId,omitempty"`
+	// Attempt counts deliveries from 1; 0 where it was not said.
+	Attempt    int       `json:"attempt,omitempty"`
+	APIKey     string    `json:"apiKey"`
+	ReceivedAt time.Time `json:"receivedAt"`
+	// Object says where the body lies that the bus would not take.
+	Object *object `json:"object,omitempty"`
+}
+
+// An object is the whole body of an event, kept in S3.
+type object struct {
+	Bucket string `json:"bucket"`
+	Key    string `json:"key"`
+	Size   int    `json:"size"` // bytes
+	Reason string `json:"reason"`
+}
+
+// newEvent returns the event that a verified webhook brings.
+func newEvent(header http.Header, apiKey string, body []byte) event {
+	// A field that is no number says nothing.
+	attempt, _ := strconv.Atoi(header.Get("X-Webhook-Attempt"))
+	return event{
+		body: body,
+		metadata: metadata{
+			WebhookID:  header.Get("X-Webhook-Id"),
+			Attempt:    attempt,
+			APIKey:     apiKey,
+			ReceivedAt: time.Now().UTC().Truncate(time.Millisecond),
+		},
+	}
+}
+
+// detailType is Stream's type of the event, such as message.new.
+func (e event) detailType() string {
+	// A map, because a struct's field would match keys of any case.
+	var members map[string]json.RawMessage
+	var name string
+	if json.Unmarshal(e.body, &members) != nil || json.Unmarshal(members["type"], &name) != nil {
+		return untyped
+	}
+	if name == "" || len(name) > maxDetailType {
+		return untyped
+	}
+	return name
+}
+
+// misfit is the reason for which EventBridge cannot carry the event, or empty:
+// its body must be JSON, whose bytes survive being put into a text, and not too
+// large with what goes around it.
+func (e event) misfit(detailType, detail string) string {
+	switch {
+	case !json.Valid(e.body) || !utf8.Valid(e.body):
+		return "NotJSON"
+	case len(source)+len(detailType)+len(detail) > maxEntry:
+		return "TooLarge"
+	}
+	return ""
+}
+
+// detail returns the event as the bus carries it, its body to the byte.
+func (e event) detail() (string, error) {
+	head, err := json.Marshal(e.metadata)
+	if err != nil {
+		return "", fmt.Errorf("write an event's metadata: %w", err)
+	}
+	body := e.body
+	if e.metadata.Object != nil {
+		body = []byte("null")
+	}
+	detail := make([]byte, 0, len(head)+len(body)+24)
+	detail = append(detail, `{"metadata":`...)
+	detail = append(detail, head...)
+	detail = append(detail, `,"event":`...)
+	detail = append(detail, body...)
+	return string(append(detail, '}')), nil
+}
+
+// key names the body's object after its content: delivered again, it is the
+// same object.
+func (e event) key() string {
+	sum := sha256.Sum256(e.body)
+	return e.metadata.ReceivedAt.Format("2006/01/02/") + hex.EncodeToString(sum[:])
+}
