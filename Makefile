@@ -1,0 +1,55 @@
+# Everything here needs Go alone, but for what its line names.
+
+# ST1005 wants errors to begin with a small letter, but some begin with a name out of the template, as in "Timeout: want ...".
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2 -checks inherit,-ST1005
+
+# make build GOARCH=amd64, or GOARCH=amd64 make build, for the other architecture.
+GOARCH ?= arm64
+ENV    ?= dev
+
+FUNCTIONS := $(notdir $(wildcard functions/*))
+
+# A function that takes part in no RPC, without debug data, and the same bytes from the same source wherever it is built.
+# sam build works in a copy of the tree, so there is no version control to ask.
+GOBUILD = CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -tags lambda.norpc -ldflags "-s -w -buildid="
+
+.PHONY: help build run test bench lint params deploy clean FORCE
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: ## both APIs on this machine; ARGS="-client-addr 127.0.0.1:8080 ..." is passed on
+	go run ./local $(ARGS)
+
+test: ## every test; CI=true adds the race detector and requires the tools that some tests skip without
+	go test $(if $(filter true,$(CI)),-race) ./...
+
+bench: ## every benchmark
+	go test -run '^$$' -bench . -benchmem ./...
+
+lint: ## gofmt, go vet, staticcheck, and cfn-lint where it is installed
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "want these files formatted by gofmt:"; echo "$$files"; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	@if command -v cfn-lint >/dev/null; then set -x; cfn-lint template.yaml; fi
+
+build: $(FUNCTIONS:%=build/%/bootstrap) ## the functions, as build/<function>/bootstrap
+
+build/%/bootstrap: FORCE
+	GOARCH=$(GOARCH) $(GOBUILD) -o $@ ./functions/$*
+
+params: ## asks for the values in SSM Parameter Store and writes them (needs the AWS CLI)
+	@./scripts/params
+
+deploy: ## builds and deploys; ENV=dev or ENV=prod (needs the SAM CLI)
+	@case "$(ENV)" in dev|prod) ;; *) echo "want ENV=dev or ENV=prod, got ENV=$(ENV)" >&2; exit 2 ;; esac
+	sam build --config-env $(ENV)
+	sam deploy --config-env $(ENV)
+
+clean: ## removes what was built
+	rm -rf build .aws-sam
+
+# What sam build calls, in a copy of the tree, with the folder for the binary in ARTIFACTS_DIR: build-ApiKeyFunction makes
+# functions/apikey. Always arm64, as template.yaml says, whatever machine and environment this runs in.
+build-%Function:
+	GOARCH=arm64 $(GOBUILD) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/$(shell echo $* | tr A-Z a-z)

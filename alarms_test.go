@@ -1,0 +1,274 @@
+package chatservice_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// dimensions writes an alarm's dimensions as "Name=Value" with spaces between.
+func dimensions(v any) string {
+	var words []string
+	items, _ := v.(list)
+	for _, d := range items {
+		words = append(words, fmt.Sprint(dig(d, "Name"), "=", dig(d, "Value")))
+	}
+	return strings.Join(words, " ")
+}
+
+func TestEveryFunctionHasItsAlarms(t *testing.T) {
+	t.Parallel()
+	s := translate(t)
+	alarms := s.resources("AWS::CloudWatch::Alarm")
+	lambdas := s.resources("AWS::Lambda::Function")
+	versions := s.resources("AWS::Lambda::Version")
+	for id := range functions {
+		function := id + "Function"
+		timeout := lambdas[function]["Timeout"].(float64) * 1000 // ms
+		for kind, want := range map[string]struct{ metric, statistic, dimensions string }{
+			"Errors":    {"Errors", "Sum", "FunctionName=" + function},
+			"Throttles": {"Throttles", "Sum", "FunctionName=" + function},
+			"Duration":  {"Duration", "p99", "FunctionName=" + function},
+			// The version that a deployment sends the first requests to, and no other.
+			"NewVersionErrors": {"Errors", "Sum", "FunctionName=" + function + " Resource=" + function + ":live ExecutedVersion=" + function + "Version"},
+		} {
+			alarm, ok := alarms[id+kind+"Alarm"]
+			if !ok {
+				t.Errorf("want an alarm %s%sAlarm", id, kind)
+				continue
+			}
+			got := dimensions(alarm["Dimensions"])
+			for version := range versions {
+				got = strings.Replace(got, version+".Version", strings.TrimRight(version, "0123456789abcdef"), 1)
+			}
+			statistic := alarm["Statistic"]
+			if statistic == nil {
+				statistic = alarm["ExtendedStatistic"]
+			}
+			if alarm["Namespace"] != "AWS/Lambda" || alarm["MetricName"] != want.metric || statistic != want.statistic || got != want.dimensions {
+				t.Errorf("%s%sAlarm: want %+v, got %v %v %v", id, kind, want, alarm["MetricName"], statistic, got)
+			}
+			threshold := alarm["Threshold"].(float64)
+			if kind == "Duration" && (threshold < 0.75*timeout || threshold >= timeout) {
+				t.Errorf("%s: want an alarm near the timeout of %.0f ms, got %.0f ms", id, timeout, threshold)
+			}
+			if kind != "Duration" && threshold != 1 {
+				t.Errorf("%s%sAlarm: want an alarm at the first, got %.0f", id, kind, threshold)
+			}
+		}
+	}
+}
+
+func TestApisAndSettingsHaveTheirAlarms(t *testing.T) {
+	t.Parallel()
+	alarms := translate(t).resources("AWS::CloudWatch::Alarm")
+	watched := func(id string) (lines []string) {
+		alarm, ok := alarms[id]
+		if !ok {
+			t.Errorf("want an alarm %s", id)
+			return nil
+		}
+		add := func(metric any) {
+			lines = append(lines, strings.TrimSpace(fmt.Sprint(dig(metric, "Namespace"), " ", dig(metric, "MetricName"), " ", dimensions(dig(metric, "Dimensions")))))
+		}
+		queries, ok := alarm["Metrics"].(list)
+		if !ok {
+			add(alarm)
+		}
+		returned := 0
+		for _, query := range queries {
+			if metric := dig(query, "MetricStat", "Metric"); metric != nil {
+				add(metric)
+			}
+			if dig(query, "ReturnData") != false {
+				returned++
+			}
+		}
+		if ok && returned != 1 {
+			t.Errorf("%s: want one value to look at, got %d", id, returned)
+		}
+		return lines
+	}
+	same(t, "ClientApi5xxAlarm", watched("ClientApi5xxAlarm"), []string{"AWS/ApiGateway 5xx ApiId=ClientApi", "AWS/ApiGateway Count ApiId=ClientApi"})
+	same(t, "ServiceApi5xxAlarm", watched("ServiceApi5xxAlarm"), []string{"AWS/ApiGateway 5XXError ApiName=chat-service", "AWS/ApiGateway Count ApiName=chat-service"})
+	same(t, "ServerErrorsAlarm", watched("ServerErrorsAlarm"), []string{"ChatServiceBackend/chat ServerErrors"})
+	same(t, "UpstreamLatencyAlarm", watched("UpstreamLatencyAlarm"), []string{"ChatServiceBackend UpstreamLatency FunctionName=ProxyFunction"})
+	var stale []string
+	for id := range functions {
+		stale = append(stale, "ChatServiceBackend SettingsServedStale FunctionName="+id+"Function")
+	}
+	same(t, "SettingsStaleAlarm", watched("SettingsStaleAlarm"), stale)
+
+	if want := len(functions)*4 + 5; len(alarms) != want {
+		t.Errorf("want %d alarms, got %q", want, sortedKeys(alarms))
+	}
+	if name := translate(t).resource("AWS::ApiGateway::RestApi", "ServiceApi")["Name"]; name != "chat-service" {
+		t.Errorf("want the Service API by the name that its alarm looks at, got %v", name)
+	}
+}
+
+func TestAlarmsStaySilentWithoutRequestsAndTellWhomTheyAreTold(t *testing.T) {
+	t.Parallel()
+	topic := "arn:aws:sns:eu-central-1:123456789012:alarms"
+	for _, c := range []struct {
+		overrides []string
+		actions   string
+	}{
+		{nil, "[]"},
+		{[]string{"AlarmEmail=ops@example.com"}, "[AlarmTopic]"},
+		{[]string{"AlarmTopicArn=" + topic}, "[" + topic + "]"},
+	} {
+		s := translate(t, c.overrides...)
+		for id, alarm := range s.resources("AWS::CloudWatch::Alarm") {
+			if alarm["TreatMissingData"] != "notBreaching" {
+				t.Errorf("%s: want no data to be no alarm, got %v", id, alarm["TreatMissingData"])
+			}
+			if got := fmt.Sprint(texts(alarm["AlarmActions"])); got != c.actions {
+				t.Errorf("%q: %s: want actions %s, got %s", c.overrides, id, c.actions, got)
+			}
+			if alarm["AlarmDescription"] == nil {
+				t.Errorf("%s: want a description", id)
+			}
+		}
+		topics := s.resources("AWS::SNS::Topic")
+		if want := c.actions == "[AlarmTopic]"; (len(topics) == 1) != want {
+			t.Errorf("%q: want a topic: %t, got %q", c.overrides, want, sortedKeys(topics))
+		}
+		for _, properties := range topics {
+			if got := fmt.Sprint(properties["Subscription"]); got != "[map[Endpoint:ops@example.com Protocol:email]]" {
+				t.Errorf("want the address subscribed, got %s", got)
+			}
+		}
+	}
+}
+
+func TestNothingThatCostsWhileIdleIsMadeWithoutMonitoring(t *testing.T) {
+	t.Parallel()
+	s := translate(t, "Monitoring=false", "AlarmEmail=ops@example.com")
+	for _, kind := range []string{"AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::Logs::MetricFilter", "AWS::SNS::Topic"} {
+		if made := s.resources(kind); len(made) != 0 {
+			t.Errorf("%s: want none, got %q", kind, sortedKeys(made))
+		}
+	}
+}
+
+func TestServerErrorsAreCountedFromEachFunctionsRequestLine(t *testing.T) {
+	t.Parallel()
+	var groups []string
+	for id, filter := range translate(t).resources("AWS::Logs::MetricFilter") {
+		groups = append(groups, filter["LogGroupName"].(string))
+		if filter["FilterPattern"] != "{ $.status >= 500 }" {
+			t.Errorf("%s: want the requests answered with 5xx, got %v", id, filter["FilterPattern"])
+		}
+		if got := fmt.Sprint(filter["MetricTransformations"]); got != "[map[MetricName:ServerErrors MetricNamespace:ChatServiceBackend/chat MetricValue:1 Unit:Count]]" {
+			t.Errorf("%s: want the metric of the alarm, got %s", id, got)
+		}
+	}
+	var want []string
+	for id := range functions {
+		want = append(want, id+"LogGroup")
+	}
+	same(t, "log groups", groups, want)
+}
+
+func TestDashboardAndAlarmsShowMetricsThatTheCodeSends(t *testing.T) {
+	t.Parallel()
+	s := translate(t)
+	var dashboard struct {
+		Widgets []struct {
+			Type       string
+			Properties struct {
+				Title, Region string
+				Metrics       [][]any
+				Alarms        []string
+			}
+		}
+	}
+	body := s.resource("AWS::CloudWatch::Dashboard", "Dashboard")["DashboardBody"].(string)
+	if err := json.Unmarshal([]byte(body), &dashboard); err != nil {
+		t.Fatalf("want a dashboard in JSON, got %v", err)
+	}
+	shown := map[string]bool{}
+	for _, widget := range dashboard.Widgets {
+		if widget.Properties.Title == "" {
+			t.Errorf("want a title on each widget, got %+v", widget)
+		}
+		for _, alarm := range widget.Properties.Alarms {
+			shown[strings.TrimSuffix(alarm, ".Arn")] = true
+		}
+		if widget.Type == "metric" && widget.Properties.Region != region {
+			t.Errorf("%s: want region %s, got %s", widget.Properties.Title, region, widget.Properties.Region)
+		}
+		// "." repeats the word above it, "..." all but the last.
+		var namespace, metric string
+		for _, line := range widget.Properties.Metrics {
+			if line[0] == "..." {
+				continue
+			}
+			if line[0] != "." {
+				namespace = line[0].(string)
+			}
+			if line[1] != "." {
+				metric = line[1].(string)
+			}
+			if namespace == "ChatServiceBackend" {
+				shown[metric] = true
+			}
+		}
+	}
+	for id := range s.resources("AWS::CloudWatch::Alarm") {
+		if !shown[id] && !strings.HasSuffix(id, "NewVersionErrorsAlarm") {
+			t.Errorf("want %s on the dashboard", id)
+		}
+		delete(shown, id)
+	}
+	for _, alarm := range s.resources("AWS::CloudWatch::Alarm") {
+		queries, _ := alarm["Metrics"].(list)
+		for _, query := range append(queries, object{"MetricStat": object{"Metric": alarm}}) {
+			if metric := dig(query, "MetricStat", "Metric"); dig(metric, "Namespace") == "ChatServiceBackend" {
+				shown[dig(metric, "MetricName").(string)] = true
+			}
+		}
+	}
+	sent := sentMetrics(t)
+	for metric := range shown {
+		if !slices.Contains(sent, metric) {
+			t.Errorf("want metrics that the code sends, %q, got %s", sent, metric)
+		}
+	}
+	if len(shown) < 9 {
+		t.Errorf("want the functions' metrics on the dashboard, got %q", sortedKeys(shown))
+	}
+}
+
+// sentMetrics lists the metrics that functions/ and shared/ send.
+func sentMetrics(t *testing.T) []string {
+	t.Helper()
+	call := regexp.MustCompile(`lambdahttp\.(?:Count|CountBy|Milliseconds)\([\w.()]+, (?:fmt\.Sprintf\()?"([\w%]+)"`)
+	found := map[string]bool{}
+	for _, dir := range []string{"functions", "shared"} {
+		err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			for _, match := range call.FindAllStringSubmatch(string(text), -1) {
+				// A class of statuses: Upstream%dxx.
+				for class := range strings.SplitSeq("2345", "") {
+					found[strings.Replace(match[1], "%d", class, 1)] = true
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return sortedKeys(found)
+}

@@ -1,0 +1,710 @@
+package chatservice_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestTemplatePassesCfnLint(t *testing.T) {
+	t.Parallel()
+	need(t, "cfn-lint")
+	out, err := exec.CommandContext(t.Context(), "cfn-lint", "template.yaml").CombinedOutput()
+	if err != nil {
+		t.Errorf("cfn-lint: %v\n%s", err, out)
+	}
+}
+
+// ---- parameters ----
+
+func TestEveryParameterHasDescriptionAndConstraint(t *testing.T) {
+	t.Parallel()
+	grouped := map[string]bool{}
+	template := source(t)
+	for _, group := range dig(template, "Metadata", "AWS::CloudFormation::Interface", "ParameterGroups").(list) {
+		for _, id := range group.(object)["Parameters"].(list) {
+			grouped[id.(string)] = true
+		}
+	}
+	for id, v := range template["Parameters"].(object) {
+		p := v.(object)
+		if description, _ := p["Description"].(string); description == "" {
+			t.Errorf("%s: want a description", id)
+		}
+		if p["AllowedPattern"] == nil && p["AllowedValues"] == nil && p["MinValue"] == nil {
+			t.Errorf("%s: want a constraint", id)
+		}
+		if p["AllowedPattern"] != nil && p["ConstraintDescription"] == nil {
+			t.Errorf("%s: want a sentence that explains the pattern", id)
+		}
+		if p["Default"] == nil {
+			t.Errorf("%s: want a default", id)
+		}
+		if !grouped[id] {
+			t.Errorf("%s: want a group in the console", id)
+		}
+	}
+}
+
+func TestParameterPatternsTakeWhatIsRightOnly(t *testing.T) {
+	t.Parallel()
+	for id, values := range map[string]struct{ good, bad []string }{
+		"ParameterPrefix": {
+			good: []string{"/chat-service", "/acme/prod/chat", "/a"},
+			bad:  []string{"", "/", "chat", "/chat/", "//chat", "/a//b", "/a b", "/a*"},
+		},
+		"ParameterTtl": {
+			good: []string{"1", "300", "99999"},
+			bad:  []string{"", "0", "-1", "+1", "1.5", "5m", "100000", " 1"},
+		},
+		"StreamBaseUrl": {
+			good: []string{"https://chat.stream-io-api.com", "https://chat.example.com:8443/base", "https://[2001:db8::1]:8443", "http://127.0.0.1:3000", "http://localhost:1", "http://[::1]:8080", "http://127.1.2.3"},
+			bad: []string{"", "http://chat.stream-io-api.com", "http://127.0.0.1.example.com", "http://localhost.example.com", "http://localhost@example.com",
+				"https://user:pass@example.com", "https://example.com?x=1", "https://example.com/#a", "https://", "https://:443", "https://example.com:port", "ftp://example.com", "HTTPS//example.com"},
+		},
+		"ExpirationTokenDuration": {
+			good: []string{"", "1", "3600", "31536000"},
+			bad:  []string{"0", "-1", "+1", "1h", "1.5", " ", "1e3"},
+		},
+		"OidcIssuer": {
+			good: []string{"", "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Ab1Cd2Ef3", "https://issuer.example.com/", "http://127.0.0.1:4567"},
+			bad:  []string{"http://issuer.example.com", "issuer.example.com", "https://a b", "https://issuer.example.com?x=1", "https://user@issuer.example.com"},
+		},
+		"OidcAudience":    {good: []string{"", "my-app", "https://api.example.com", "a,b"}, bad: []string{"a b", "a, b"}},
+		"UserIdClaim":     {good: []string{"sub", "cognito:username", "https://example.com/stream_id"}, bad: []string{"", "a b"}},
+		"UserIdHeaderKey": {good: []string{"userid", "X-User-Id", "miauserproperties._id", "a.b.c"}, bad: []string{"", ".a", "a.", "a..b", "a b", "a:b"}},
+		"ErrorObjKey":     {good: []string{"errors", "error.object", "_e"}, bad: []string{"", "a b"}},
+		"AllowedOrigins": {
+			good: []string{"*", "https://app.example.com", "http://localhost:5173", "capacitor://localhost", "https://a.example.com,https://b.example.com", ""},
+			bad:  []string{"app.example.com", "https://app.example.com/", "https://app.example.com/path", "https://a.example.com,", "https://a.example.com, https://b.example.com"},
+		},
+		"KmsKeyArn": {
+			good: []string{"", "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab", "arn:aws-cn:kms:cn-north-1:123456789012:key/mrk-1234abcd"},
+			bad:  []string{"alias/chat", "arn:aws:kms:eu-central-1:123456789012:alias/chat", "1234abcd-12ab-34cd-56ef-1234567890ab", "*"},
+		},
+		"ReservedConcurrency":      {good: []string{"", "1", "100"}, bad: []string{"0", "-1", "1.5", "many"}},
+		"ServiceApiVpcEndpointIds": {good: []string{"", "vpce-0abc", "vpce-0abc,vpce-1def"}, bad: []string{"vpc-0abc", "vpce-0abc,", "vpce-0abc, vpce-1def"}},
+		"ServiceApiAccountIds":     {good: []string{"", "111122223333", "111122223333,444455556666"}, bad: []string{"1", "*", "111122223333,", "111122223333 444455556666"}},
+		"AlarmEmail":               {good: []string{"", "ops@example.com"}, bad: []string{"ops", "ops@example", "a b@example.com"}},
+		"AlarmTopicArn":            {good: []string{"", "arn:aws:sns:eu-central-1:123456789012:alarms"}, bad: []string{"alarms", "arn:aws:sqs:eu-central-1:123456789012:alarms"}},
+	} {
+		p, ok := source(t)["Parameters"].(object)[id].(object)
+		if !ok {
+			t.Errorf("want a parameter %s", id)
+			continue
+		}
+		// CloudFormation matches whole values.
+		pattern := regexp.MustCompile(`\A(?:` + p["AllowedPattern"].(string) + `)\z`)
+		for _, value := range append(values.good, fmt.Sprint(p["Default"])) {
+			if !pattern.MatchString(value) {
+				t.Errorf("%s: want %q taken", id, value)
+			}
+		}
+		for _, value := range values.bad {
+			if pattern.MatchString(value) {
+				t.Errorf("%s: want %q refused", id, value)
+			}
+		}
+	}
+}
+
+func TestRulesRefuseWhatCannotWork(t *testing.T) {
+	t.Parallel()
+	for rule, overrides := range map[string][]string{
+		"OidcIssuerNeedsAudience":           {"OidcIssuer=https://issuer.example.com"},
+		"OneAlarmTarget":                    {"AlarmEmail=ops@example.com", "AlarmTopicArn=arn:aws:sns:eu-central-1:123456789012:alarms"},
+		"ErrorObjKeyIsNotAuthentication":    {"ErrorObjKey=authentication"},
+		"":                                  {},
+		"no rule, with issuer and audience": {"OidcIssuer=https://issuer.example.com", "OidcAudience=app"},
+	} {
+		// Rules are no business of the translator's, so values need no translation.
+		s := &stack{t: t, body: source(t), parameters: map[string]string{}}
+		for id, p := range s.body["Parameters"].(object) {
+			s.parameters[id] = fmt.Sprint(p.(object)["Default"])
+		}
+		for _, override := range overrides {
+			id, value, _ := strings.Cut(override, "=")
+			s.parameters[id] = value
+		}
+		for id, v := range s.body["Rules"].(object) {
+			r := v.(object)
+			holds := true
+			if c := r["RuleCondition"]; c == nil || s.truth(c) {
+				for _, assertion := range r["Assertions"].(list) {
+					holds = holds && s.truth(assertion.(object)["Assert"])
+				}
+			}
+			if want := id != rule; holds != want {
+				t.Errorf("%q: rule %s: want it to hold: %t, got %t", overrides, id, want, holds)
+			}
+		}
+	}
+}
+
+// ---- routes ----
+
+func TestServiceApiHasItsRoutesSignedAndStreamedWhereTheProxyIs(t *testing.T) {
+	t.Parallel()
+	s := translate(t)
+	api := s.resource("AWS::ApiGateway::RestApi", "ServiceApi")
+	var routes []string
+	for path, methods := range dig(api, "Body", "paths").(object) {
+		for method, v := range methods.(object) {
+			operation := v.(object)
+			route := strings.ToUpper(method) + " " + path
+			integration := operation["x-amazon-apigateway-integration"].(object)
+			uri := integration["uri"].(string)
+			function := regexp.MustCompile(`functions/(\w+)FunctionAliaslive/`).FindStringSubmatch(uri)
+			if function == nil {
+				t.Errorf("%s: want the alias live called, got %s", route, uri)
+				continue
+			}
+			routes = append(routes, route+" → "+functions[function[1]])
+
+			if security, _ := json.Marshal(operation["security"]); string(security) != `[{"AWS_IAM":[]}]` {
+				t.Errorf("%s: want AWS_IAM and nothing else, got %s", route, security)
+			}
+			if credentials, ok := integration["credentials"]; ok {
+				t.Errorf("%s: want the function called by its resource policy, got credentials %v", route, credentials)
+			}
+			if integration["type"] != "aws_proxy" {
+				t.Errorf("%s: want aws_proxy, got %v", route, integration["type"])
+			}
+			streamed := strings.HasPrefix(path, "/proxy/")
+			if got := integration["responseTransferMode"] == "STREAM"; got != streamed {
+				t.Errorf("%s: want responseTransferMode STREAM: %t, got %v", route, streamed, integration["responseTransferMode"])
+			}
+			version, verb := "2015-03-31", "/invocations"
+			if streamed {
+				version, verb = "2021-11-15", "/response-streaming-invocations"
+			}
+			if !strings.Contains(uri, version) || !strings.HasSuffix(uri, verb) {
+				t.Errorf("%s: want a URI of %s that ends in %s, got %s", route, version, verb, uri)
+			}
+		}
+	}
+	same(t, "routes", routes, []string{
+		"GET /token/{userId} → token", "GET /api-key → apikey", "GET /config → config", "POST /webhook/verify → webhook",
+		"GET /proxy/{path+} → proxy", "POST /proxy/{path+} → proxy", "PUT /proxy/{path+} → proxy", "PATCH /proxy/{path+} → proxy", "DELETE /proxy/{path+} → proxy",
+	})
+	if auth := dig(api, "Body", "securityDefinitions", "AWS_IAM", "x-amazon-apigateway-authtype"); auth != "awsSigv4" {
+		t.Errorf("want AWS_IAM to be awsSigv4, got %v", auth)
+	}
+	same(t, "binary media types", texts(api["BinaryMediaTypes"]), []string{
+		"multipart/form-data", "application/octet-stream", "image/*", "video/*", "audio/*", "application/gzip", "application/pdf",
+	})
+	if types := texts(dig(api, "EndpointConfiguration", "Types")); !slices.Equal(types, []string{"REGIONAL"}) {
+		t.Errorf("want a regional API, got %q", types)
+	}
+}
+
+func TestClientApiIsPublicWithCORS(t *testing.T) {
+	t.Parallel()
+	s := translate(t, "AllowedOrigins=https://a.example.com,https://b.example.com")
+	body := s.resource("AWS::ApiGatewayV2::Api", "ClientApi")["Body"].(object)
+	var routes []string
+	for path, methods := range body["paths"].(object) {
+		for method, v := range methods.(object) {
+			operation := v.(object)
+			route := strings.ToUpper(method) + " " + path
+			integration := operation["x-amazon-apigateway-integration"].(object)
+			function := regexp.MustCompile(`functions/(\w+)FunctionAliaslive/`).FindStringSubmatch(integration["uri"].(string))
+			if function == nil {
+				t.Errorf("%s: want the alias live called, got %s", route, integration["uri"])
+				continue
+			}
+			routes = append(routes, route+" → "+functions[function[1]])
+			if operation["security"] != nil {
+				t.Errorf("%s: want a public route, got %v", route, operation["security"])
+			}
+			if integration["payloadFormatVersion"] != "2.0" {
+				t.Errorf("%s: want payload 2.0, got %v", route, integration["payloadFormatVersion"])
+			}
+		}
+	}
+	same(t, "routes", routes, []string{
+		"GET /token/{userId} → token", "GET /api-key → apikey", "GET /config → config", "POST /webhook → webhook",
+	})
+	cors := body["x-amazon-apigateway-cors"].(object)
+	same(t, "origins", texts(cors["allowOrigins"]), []string{"https://a.example.com", "https://b.example.com"})
+	if headers := texts(cors["allowHeaders"]); !slices.Contains(headers, "authorization") {
+		t.Errorf("want the header authorization allowed, got %q", headers)
+	}
+	same(t, "methods", texts(cors["allowMethods"]), []string{"GET"})
+	if cors["allowCredentials"] != nil {
+		t.Errorf("want no cookies across origins, got %v", cors["allowCredentials"])
+	}
+	none := translate(t, "AllowedOrigins=").resource("AWS::ApiGatewayV2::Api", "ClientApi")
+	if cors := dig(none, "Body", "x-amazon-apigateway-cors"); cors != nil {
+		t.Errorf("want no CORS for no origin, got %v", cors)
+	}
+}
+
+func TestTimeoutsFitIntoEachOther(t *testing.T) {
+	t.Parallel()
+	const firstByte = 25_000 // ms that the proxy waits for Stream
+	s := translate(t)
+	lambdas := s.resources("AWS::Lambda::Function")
+	check := func(paths any, limit float64) {
+		for path, methods := range paths.(object) {
+			for method, v := range methods.(object) {
+				integration := dig(v, "x-amazon-apigateway-integration").(object)
+				id := regexp.MustCompile(`functions/(\w+)Aliaslive/`).FindStringSubmatch(integration["uri"].(string))[1]
+				function := lambdas[id]["Timeout"].(float64) * 1000
+				got := integration["timeoutInMillis"].(float64)
+				limit := limit
+				if integration["responseTransferMode"] == "STREAM" {
+					limit = 900_000
+					if got <= firstByte {
+						t.Errorf("%s %s: want more than %d ms, got %.0f", method, path, firstByte, got)
+					}
+				}
+				if got >= function || got > limit {
+					t.Errorf("%s %s: want less than the function's %.0f ms and at most %.0f ms, got %.0f", method, path, function, limit, got)
+				}
+			}
+		}
+	}
+	check(dig(s.resource("AWS::ApiGateway::RestApi", "ServiceApi"), "Body", "paths"), 29_000)
+	check(dig(s.resource("AWS::ApiGatewayV2::Api", "ClientApi"), "Body", "paths"), 30_000)
+}
+
+func TestBothApisThrottle(t *testing.T) {
+	t.Parallel()
+	s := translate(t, "ClientApiThrottlingRateLimit=11", "ClientApiThrottlingBurstLimit=12", "ServiceApiThrottlingRateLimit=13", "ServiceApiThrottlingBurstLimit=14")
+	client := s.resource("AWS::ApiGatewayV2::Stage", "ClientApiApiGatewayDefaultStage")["DefaultRouteSettings"]
+	if dig(client, "ThrottlingRateLimit") != "11" || dig(client, "ThrottlingBurstLimit") != "12" {
+		t.Errorf("Client API: want 11 and 12, got %v", client)
+	}
+	stages := s.resources("AWS::ApiGateway::Stage")
+	if len(stages) != 1 {
+		t.Errorf("want one stage of the Service API, got %q", sortedKeys(stages))
+	}
+	settings := stages["ServiceApiv1Stage"]["MethodSettings"].(list)
+	if len(settings) != 1 || dig(settings[0], "HttpMethod") != "*" || dig(settings[0], "ResourcePath") != "/*" ||
+		dig(settings[0], "ThrottlingRateLimit") != "13" || dig(settings[0], "ThrottlingBurstLimit") != "14" {
+		t.Errorf("Service API: want 13 and 14 for all methods, got %v", settings)
+	}
+	if dig(settings[0], "DataTraceEnabled") != false {
+		t.Error("want no data trace, which would log bodies and tokens")
+	}
+	// A deployment with StageName would make a second stage without limits.
+	for id, d := range s.resources("AWS::ApiGateway::Deployment") {
+		if d["StageName"] != nil {
+			t.Errorf("%s: want no stage of its own, got %v", id, d["StageName"])
+		}
+	}
+}
+
+func TestServiceApiPolicyOnlyEverNarrowsWithinTheAccount(t *testing.T) {
+	t.Parallel()
+	statements := func(s *stack) (lines []string) {
+		for _, v := range dig(s.resource("AWS::ApiGateway::RestApi", "ServiceApi"), "Body", "x-amazon-apigateway-policy", "Statement").(list) {
+			line, _ := json.Marshal(v)
+			lines = append(lines, string(line))
+		}
+		return lines
+	}
+	insecure := `{"Action":"execute-api:Invoke","Condition":{"Bool":{"aws:SecureTransport":"false"}},"Effect":"Deny","Principal":"*","Resource":"execute-api:/*"}`
+	open := translate(t)
+	same(t, "default", statements(open), []string{insecure})
+
+	narrow := translate(t, "ServiceApiVpcEndpointIds=vpce-0a,vpce-0b", "ServiceApiAccountIds=111122223333,444455556666")
+	same(t, "endpoints and accounts", statements(narrow), []string{
+		insecure,
+		`{"Action":"execute-api:Invoke","Condition":{"StringNotEquals":{"aws:SourceVpce":["vpce-0a","vpce-0b"]}},"Effect":"Deny","Principal":"*","Resource":"execute-api:/*"}`,
+		`{"Action":"execute-api:Invoke","Effect":"Allow","Principal":{"AWS":["111122223333","444455556666"]},"Resource":"execute-api:/*"}`,
+	})
+	endpoint := narrow.resource("AWS::ApiGateway::RestApi", "ServiceApi")["EndpointConfiguration"]
+	if got := fmt.Sprint(endpoint); got != "map[Types:[PRIVATE] VpcEndpointIds:[vpce-0a vpce-0b]]" {
+		t.Errorf("want a private API at the endpoints, got %s", got)
+	}
+	// A new policy takes effect with a new deployment, which has a new name.
+	before, after := sortedKeys(open.resources("AWS::ApiGateway::Deployment")), sortedKeys(narrow.resources("AWS::ApiGateway::Deployment"))
+	if slices.Equal(before, after) {
+		t.Errorf("want another deployment for another policy, got %q again", after)
+	}
+}
+
+// ---- functions ----
+
+func TestFunctionsGetTheSettingsTheyReadAndNoCredential(t *testing.T) {
+	t.Parallel()
+	prefix, ttl := "PARAMETER_PREFIX=/p", "PARAMETER_TTL=7"
+	caller := []string{"OIDC_ISSUER=https://i", "OIDC_AUDIENCE=a", "USER_ID_CLAIM=c", "EXPIRATION_TOKEN_DURATION=9"}
+	want := map[string][]string{
+		"Token":   append([]string{prefix, ttl}, caller...),
+		"ApiKey":  {prefix, ttl},
+		"Config":  append([]string{prefix, ttl, "USERID_HEADER_KEY=h", "ERROR_OBJ_KEY=e"}, caller...),
+		"Webhook": {prefix, ttl},
+		"Proxy":   {prefix, ttl, "STREAM_BASE_URL=https://s"},
+	}
+	s := translate(t, "ParameterPrefix=/p", "ParameterTtl=7", "OidcIssuer=https://i", "OidcAudience=a", "UserIdClaim=c",
+		"ExpirationTokenDuration=9", "UserIdHeaderKey=h", "ErrorObjKey=e", "StreamBaseUrl=https://s", "ReservedConcurrency=5")
+	all := s.resources("AWS::Lambda::Function")
+	if len(all) != len(functions) {
+		t.Errorf("want %d functions, got %q", len(functions), sortedKeys(all))
+	}
+	for id := range functions {
+		f := all[id+"Function"]
+		var got []string
+		for key, value := range dig(f, "Environment", "Variables").(object) {
+			got = append(got, key+"="+value.(string))
+		}
+		same(t, id, got, want[id])
+		for _, property := range []struct {
+			keys []string
+			want any
+		}{
+			{[]string{"Runtime"}, "provided.al2023"},
+			{[]string{"Handler"}, "bootstrap"},
+			{[]string{"Architectures"}, "[arm64]"},
+			{[]string{"Role"}, id + "Role.Arn"},
+			{[]string{"MemorySize"}, "256"},
+			{[]string{"ReservedConcurrentExecutions"}, "5"},
+			{[]string{"LoggingConfig", "LogFormat"}, "JSON"},
+			{[]string{"LoggingConfig", "ApplicationLogLevel"}, "INFO"},
+			{[]string{"LoggingConfig", "SystemLogLevel"}, "WARN"},
+			{[]string{"LoggingConfig", "LogGroup"}, id + "LogGroup"},
+		} {
+			if got := fmt.Sprint(dig(f, property.keys...)); got != property.want {
+				t.Errorf("%s: %s: want %v, got %v", id, strings.Join(property.keys, "."), property.want, got)
+			}
+		}
+		if method := dig(source(t), "Resources", id+"Function", "Metadata", "BuildMethod"); method != "makefile" {
+			t.Errorf("%s: want it built by the Makefile, got %v", id, method)
+		}
+	}
+	for id, f := range translate(t).resources("AWS::Lambda::Function") {
+		if limit, ok := f["ReservedConcurrentExecutions"]; ok {
+			t.Errorf("%s: want no reserved concurrency unless asked for, got %v", id, limit)
+		}
+	}
+}
+
+func TestSamBuildsEachFunctionFromItsFolder(t *testing.T) {
+	t.Parallel()
+	need(t, "make")
+	for id, folder := range functions {
+		cmd := exec.CommandContext(t.Context(), "make", "-n", "build-"+id+"Function", "ARTIFACTS_DIR=/artifacts", "GOARCH=amd64")
+		cmd.Env = environ()
+		out, err := cmd.CombinedOutput()
+		for _, want := range []string{"GOARCH=arm64", "GOOS=linux", "CGO_ENABLED=0", "-tags lambda.norpc", `-o "/artifacts/bootstrap" ./functions/` + folder + "\n"} {
+			if err != nil || !strings.Contains(string(out), want) {
+				t.Errorf("%s: want a command with %q, got %v\n%s", id, want, err, out)
+			}
+		}
+		if _, err := os.Stat(filepath.Join("functions", folder, "main.go")); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+}
+
+func TestEveryLogGroupIsKeptAsLongAsAsked(t *testing.T) {
+	t.Parallel()
+	s := translate(t, "LogRetentionDays=14", "ServiceApiAccessLogs=true")
+	var names []string
+	for id, group := range s.resources("AWS::Logs::LogGroup") {
+		names = append(names, group["LogGroupName"].(string))
+		if group["RetentionInDays"] != "14" {
+			t.Errorf("%s: want 14 days, got %v", id, group["RetentionInDays"])
+		}
+	}
+	same(t, "log groups", names, []string{
+		"/aws/lambda/chat/token", "/aws/lambda/chat/apikey", "/aws/lambda/chat/config", "/aws/lambda/chat/webhook", "/aws/lambda/chat/proxy",
+		"/aws/vendedlogs/chat/client-api", "/aws/vendedlogs/chat/service-api",
+	})
+}
+
+func TestAccessLogsAreJSONWithoutPathsOfUsers(t *testing.T) {
+	t.Parallel()
+	s := translate(t, "ServiceApiAccessLogs=true")
+	for id, settings := range map[string]any{
+		"Client API":  s.resource("AWS::ApiGatewayV2::Stage", "ClientApiApiGatewayDefaultStage")["AccessLogSettings"],
+		"Service API": s.resource("AWS::ApiGateway::Stage", "ServiceApiv1Stage")["AccessLogSetting"],
+	} {
+		format := dig(settings, "Format").(string)
+		var line map[string]string
+		if err := json.Unmarshal([]byte(format), &line); err != nil {
+			t.Errorf("%s: want a JSON object, got %v: %s", id, err, format)
+		}
+		for _, field := range []string{"requestId", "route", "status", "responseLatency"} {
+			if line[field] == "" {
+				t.Errorf("%s: want a field %s, got %s", id, field, format)
+			}
+		}
+		// $context.path holds a user id on /token, and a channel's on the proxy.
+		if strings.Contains(format, "$context.path") || strings.Contains(format, "authorizer") {
+			t.Errorf("%s: want neither paths nor tokens, got %s", id, format)
+		}
+	}
+	quiet := translate(t)
+	if logs, ok := quiet.resource("AWS::ApiGateway::Stage", "ServiceApiv1Stage")["AccessLogSetting"]; ok {
+		t.Errorf("want no access logs of the Service API unless asked for, got %v", logs)
+	}
+	if managed := quiet.resources("AWS::ApiGateway::Account"); len(managed) != 0 {
+		t.Errorf("want the account's settings left alone unless asked for, got %v", managed)
+	}
+	// The first deployment must set the account's role before the stage logs.
+	managed := translate(t, "ManageApiGatewayAccount=true")
+	if got := fmt.Sprint(managed.resource("AWS::Logs::LogGroup", "ServiceApiLogGroup")["Tags"]); !strings.Contains(got, "ApiGatewayAccount") {
+		t.Errorf("want the log group to wait for the account's role, got tags %s", got)
+	}
+	if managed.resource("AWS::ApiGateway::Stage", "ServiceApiv1Stage")["AccessLogSetting"] == nil {
+		t.Error("want access logs of the Service API where the stack manages the account's role")
+	}
+}
+
+// ---- deployments ----
+
+func TestProdDeploysACanaryAndDevAllAtOnce(t *testing.T) {
+	t.Parallel()
+	for environment, config := range map[string]string{
+		"prod": "CodeDeployDefault.LambdaCanary10Percent5Minutes",
+		"dev":  "CodeDeployDefault.LambdaAllAtOnce",
+	} {
+		s := translate(t, "Environment="+environment)
+		for id := range functions {
+			group := s.resource("AWS::CodeDeploy::DeploymentGroup", id+"FunctionDeploymentGroup")
+			if group["DeploymentConfigName"] != config {
+				t.Errorf("%s %s: want %s, got %v", environment, id, config, group["DeploymentConfigName"])
+			}
+			rollback := group["AutoRollbackConfiguration"]
+			if dig(rollback, "Enabled") != true || !slices.Contains(texts(dig(rollback, "Events")), "DEPLOYMENT_STOP_ON_ALARM") {
+				t.Errorf("%s %s: want a rollback on alarms, got %v", environment, id, rollback)
+			}
+			var alarms []string
+			for _, alarm := range dig(group, "AlarmConfiguration", "Alarms").(list) {
+				alarms = append(alarms, dig(alarm, "Name").(string))
+			}
+			same(t, environment+" "+id+": alarms that roll back", alarms, []string{id + "NewVersionErrorsAlarm", "ServerErrorsAlarm"})
+			alias := s.resource("AWS::Lambda::Alias", id+"FunctionAliaslive")
+			if alias["Name"] != "live" {
+				t.Errorf("%s %s: want the alias live, got %v", environment, id, alias["Name"])
+			}
+			if policy := dig(s.body, "Resources", id+"FunctionAliaslive", "UpdatePolicy", "CodeDeployLambdaAliasUpdate"); policy == nil {
+				t.Errorf("%s %s: want the alias moved by CodeDeploy", environment, id)
+			}
+		}
+	}
+	for id, group := range translate(t, "Monitoring=false").resources("AWS::CodeDeploy::DeploymentGroup") {
+		if alarms := dig(group, "AlarmConfiguration", "Alarms"); alarms != nil {
+			t.Errorf("%s: want no alarms where none are made, got %v", id, alarms)
+		}
+	}
+}
+
+// A changed parameter has to reach the alias: SAM makes a version when the
+// template changes, CloudFormation when a property of the version does.
+func TestEveryParameterOfAFunctionsConfigurationMakesANewVersion(t *testing.T) {
+	t.Parallel()
+	template := source(t)
+	shared := dig(template, "Globals", "Function").(object)
+	for id := range functions {
+		properties := dig(template, "Resources", id+"Function", "Properties").(object)
+		configuration := list{
+			properties["Environment"], properties["Timeout"], properties["MemorySize"], properties["LoggingConfig"],
+			shared["Environment"], shared["Timeout"], shared["MemorySize"], shared["LoggingConfig"],
+		}
+		used := map[string]bool{}
+		references(template, configuration, used)
+		described := map[string]bool{}
+		references(template, properties["VersionDescription"], described)
+		same(t, id+": parameters in VersionDescription", sortedKeys(described), sortedKeys(used))
+	}
+
+	text := func(s *stack) map[string]string {
+		all := map[string]string{}
+		for id, version := range s.resources("AWS::Lambda::Version") {
+			all[id] = version["Description"].(string)
+			if n := len(all[id]); n > 256 {
+				t.Errorf("%s: want a description of at most 256 characters, got %d", id, n)
+			}
+		}
+		return all
+	}
+	before := text(translate(t))
+	after := text(translate(t, "ParameterTtl=60", "OidcIssuer=https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Ab1Cd2Ef3",
+		"OidcAudience=7h57kcl2s9b1nq0jq4p8v5xa1b", "UserIdHeaderKey=miauserproperties._id"))
+	if len(before) != len(functions) {
+		t.Errorf("want a version of each function, got %q", sortedKeys(before))
+	}
+	for id := range before {
+		if before[id] == after[id] {
+			t.Errorf("%s: want another description for other parameters, got %q again", id, after[id])
+		}
+	}
+}
+
+// references adds the template parameters that v depends on, by way of
+// conditions too.
+func references(template object, v any, found map[string]bool) {
+	parameters := template["Parameters"].(object)
+	switch v := v.(type) {
+	case list:
+		for _, item := range v {
+			references(template, item, found)
+		}
+	case object:
+		for key, item := range v {
+			switch text, _ := item.(string); {
+			case key == "Ref" && parameters[text] != nil:
+				found[text] = true
+			case key == "Condition":
+				references(template, dig(template, "Conditions", text), found)
+			case key == "Fn::Sub":
+				for _, match := range regexp.MustCompile(`\$\{(\w+)\}`).FindAllStringSubmatch(fmt.Sprint(item), -1) {
+					if parameters[match[1]] != nil {
+						found[match[1]] = true
+					}
+				}
+			case key == "Fn::If":
+				references(template, dig(template, "Conditions", item.(list)[0].(string)), found)
+				references(template, item, found)
+			default:
+				references(template, item, found)
+			}
+		}
+	}
+}
+
+// CloudFormation refuses resources that wait for each other in a circle. With
+// an alarm on an API among those that roll back, they would: the API calls the
+// alias, which is moved by the deployment group, which looks at the alarm.
+func TestNoResourceWaitsForItself(t *testing.T) {
+	t.Parallel()
+	resources := translate(t).body["Resources"].(object)
+	waitsFor := map[string][]string{}
+	for id, r := range resources {
+		found := map[string]bool{}
+		var walk func(v any)
+		walk = func(v any) {
+			switch v := v.(type) {
+			case list:
+				for _, item := range v {
+					walk(item)
+				}
+			case object:
+				for key, item := range v {
+					text := fmt.Sprint(item)
+					switch {
+					case key == "Ref":
+						found[text] = true
+					case key == "Fn::GetAtt":
+						found[texts(item)[0]] = true
+					case key == "Fn::Sub":
+						for _, match := range regexp.MustCompile(`\$\{(\w+)[.}]`).FindAllStringSubmatch(text, -1) {
+							found[match[1]] = true
+						}
+					case key == "DependsOn":
+						for _, other := range texts(item) {
+							found[other] = true
+						}
+					}
+					walk(item)
+				}
+			}
+		}
+		walk(r)
+		for other := range found {
+			if resources[other] != nil {
+				waitsFor[id] = append(waitsFor[id], other)
+			}
+		}
+	}
+	const visiting, done = 1, 2
+	state := map[string]int{}
+	var visit func(path []string, id string)
+	visit = func(path []string, id string) {
+		path = append(path, id)
+		if state[id] == visiting {
+			t.Errorf("circle: %s", strings.Join(path[slices.Index(path, id):], " → "))
+		}
+		if state[id] != 0 {
+			return
+		}
+		state[id] = visiting
+		for _, other := range waitsFor[id] {
+			visit(path, other)
+		}
+		state[id] = done
+	}
+	for _, id := range sortedKeys(resources) {
+		visit(nil, id)
+	}
+}
+
+// ---- outputs ----
+
+func TestOutputsGiveEveryURLToPaste(t *testing.T) {
+	t.Parallel()
+	s := translate(t)
+	client := "https://ClientApi.execute-api.eu-central-1.amazonaws.com"
+	service := "https://ServiceApi.execute-api.eu-central-1.amazonaws.com/v1"
+	for id, want := range map[string]string{
+		"ClientApiUrl":   client,
+		"ConfigUrl":      client + "/config",
+		"TokenUrl":       client + "/token",
+		"ApiKeyUrl":      client + "/api-key",
+		"WebhookUrl":     client + "/webhook",
+		"ServiceApiUrl":  service,
+		"ProxyUrl":       service + "/proxy",
+		"ServiceApiArn":  "arn:aws:execute-api:eu-central-1:123456789012:ServiceApi/v1",
+		"ParameterPath":  "/chat-service",
+		"LogGroupPrefix": "/aws/lambda/chat/",
+		"DashboardUrl":   "https://eu-central-1.console.aws.amazon.com/cloudwatch/home?region=eu-central-1#dashboards/dashboard/Dashboard",
+	} {
+		if got := s.eval(dig(s.body, "Outputs", id, "Value")); got != want {
+			t.Errorf("%s: want %s, got %v", id, want, got)
+		}
+		if dig(s.body, "Outputs", id, "Description") == nil {
+			t.Errorf("%s: want a description", id)
+		}
+	}
+}
+
+// ---- samconfig.toml ----
+
+func TestSamconfigEnvironmentsStandForThemselves(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("samconfig.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parameters := source(t)["Parameters"].(object)
+	for _, environment := range []string{"default", "dev", "prod"} {
+		_, rest, found := strings.Cut(string(text), "["+environment+".deploy.parameters]\n")
+		if !found {
+			t.Errorf("want a section for sam deploy --config-env %s", environment)
+			continue
+		}
+		section, _, _ := strings.Cut(rest, "\n[")
+		for _, key := range []string{"stack_name", "resolve_s3", "s3_prefix", "capabilities", "confirm_changeset", "parameter_overrides"} {
+			if !strings.Contains(section, "\n"+key+" = ") && !strings.HasPrefix(section, key+" = ") {
+				t.Errorf("%s: want %s", environment, key)
+			}
+		}
+		if want := environment == "prod"; strings.Contains(section, "confirm_changeset = true") != want {
+			t.Errorf("%s: want the changes shown and confirmed: %t", environment, want)
+		}
+		overrides := regexp.MustCompile(`parameter_overrides = "(.*)"`).FindStringSubmatch(section)[1]
+		for override := range strings.FieldsSeq(overrides) {
+			id, value, _ := strings.Cut(override, "=")
+			p, ok := parameters[id].(object)
+			if !ok {
+				t.Errorf("%s: want a parameter of the template, got %s", environment, id)
+			} else if allowed := p["AllowedValues"]; allowed != nil && !slices.Contains(texts(allowed), value) {
+				t.Errorf("%s: %s: want one of %v, got %s", environment, id, allowed, value)
+			}
+		}
+		if want := map[string]string{"default": "dev", "dev": "dev", "prod": "prod"}[environment]; !strings.Contains(overrides, "Environment="+want) {
+			t.Errorf("%s: want Environment=%s, got %s", environment, want, overrides)
+		}
+	}
+}
