@@ -1,0 +1,351 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/golang-jwt/jwt/v4"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// The conversations in testdata/*.txt are held with the real functions, built
+// from the tree, under this server. All scripts share one server with the
+// built-in values unless they start one of their own. Besides testscript's own
+// commands (stdout, grep, cmp, cp, env, ...) a script has:
+//
+//	http METHOD URL [-H 'Name: value']... [body]
+//		Sends a request and prints "HTTP <status>", the headers (lower-case
+//		names, sorted, "name: value"), an empty line and the body, for `stdout`.
+//		The body is one of
+//			-d 'text'   the text
+//			-f FILE     the file's bytes
+//			-hex 1f8b   these bytes
+//		and -gzip compresses it. Nothing is added that the script does not
+//		say but Host and Content-Length. The path goes out as written.
+//		With ! in front, the answer must not come or must break off.
+//	json PATH VALUE
+//		The last body is JSON and VALUE stands at PATH, as text: a string
+//		without its quotes, anything else as compact JSON. Steps are joined by
+//		dots: users.alice.name, messages.0.text. PATH . is the whole body.
+//		With ! in front, there is nothing at PATH (no VALUE given), or
+//		something else.
+//	jwt PATH
+//		The text at PATH of the last body is an HS256 token signed with the
+//		development secret. Its claims become the last body, for `json`.
+//	bearer NAME [claim=JSON]...
+//		Sets $BEARER to a bearer token of the server's issuer for user NAME;
+//		claims are added or replaced, claim= removes it.
+//	sign [-secret SECRET] FILE
+//		Sets $SIGNATURE to the lower-case hex HMAC-SHA256 of the file's bytes,
+//		made with the development secret, or SECRET.
+//	server [flag]...
+//		Starts a server of the script's own, with the flags of `go run ./local`;
+//		it ends with the script. With ! in front, the start must fail; the
+//		reason is on stderr.
+//	log REGEXP
+//		The server's log so far matches. With ! in front, it does not. A
+//		script that looks for the absence of something starts its own server.
+//
+// $CLIENT and $SERVICE are the URLs of the two APIs.
+func TestConversations(t *testing.T) {
+	if found, _ := filepath.Glob("../functions/*/main.go"); len(found) == 0 {
+		t.Skip("functions/ has no Go files")
+	}
+	tmpl, err := findTemplate(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir()
+	var built map[string]string
+	build := func(ctx context.Context, root, _ string, names []string) (map[string]string, error) {
+		if built == nil {
+			var err error
+			if built, err = goBuild(ctx, root, bin, names); err != nil {
+				return nil, err
+			}
+		}
+		return built, nil
+	}
+	shared, err := startConversation(t.Context(), build, tmpl.dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(shared.server.close)
+
+	testscript.Run(t, testscript.Params{
+		Dir:                "testdata",
+		RequireUniqueNames: true,
+		Setup: func(env *testscript.Env) error {
+			c := *shared
+			env.Values[conversationKey{}] = &c
+			env.Setenv("CLIENT", c.server.clientURL)
+			env.Setenv("SERVICE", c.server.serviceURL)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"http":   cmdHTTP,
+			"json":   cmdJSON,
+			"jwt":    cmdJWT,
+			"bearer": cmdBearer,
+			"sign":   cmdSign,
+			"log":    cmdLog,
+			"server": func(ts *testscript.TestScript, neg bool, args []string) {
+				for i, arg := range args {
+					if i > 0 && args[i-1] == "-parameters" {
+						args[i] = ts.MkAbs(arg)
+					}
+				}
+				own, err := startConversation(context.Background(), build, tmpl.dir, args)
+				if neg {
+					if err == nil {
+						own.server.close()
+						ts.Fatalf("want the start to fail")
+					}
+					fmt.Fprintln(ts.Stderr(), err)
+					return
+				}
+				ts.Check(err)
+				ts.Defer(own.server.close)
+				*talk(ts) = *own
+				ts.Setenv("CLIENT", own.server.clientURL)
+				ts.Setenv("SERVICE", own.server.serviceURL)
+			},
+		},
+	})
+}
+
+// conversation is what a script's commands share.
+type conversation struct {
+	server *server
+	log    *syncBuffer
+	body   []byte // of the last answer
+}
+
+type conversationKey struct{}
+
+func talk(ts *testscript.TestScript) *conversation {
+	return ts.Value(conversationKey{}).(*conversation)
+}
+
+func startConversation(ctx context.Context, build builder, root string, args []string) (*conversation, error) {
+	args = append([]string{"-client-addr", "127.0.0.1:0", "-service-addr", "127.0.0.1:0"}, args...)
+	opts, err := parseFlags(args, io.Discard)
+	if err != nil {
+		return nil, err
+	}
+	log := &syncBuffer{}
+	opts.dir, opts.build, opts.log = root, build, &lineLog{w: log}
+	opts.getenv = func(string) string { return "" }
+	s, err := start(ctx, opts)
+	if err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, log)
+	}
+	return &conversation{server: s, log: log}, nil
+}
+
+func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: http METHOD URL [-H 'Name: value']... [-d text | -f FILE | -hex BYTES] [-gzip]")
+	}
+	var body []byte
+	header := http.Header{"User-Agent": nil, "Accept-Encoding": {"identity"}}
+	zip := false
+	for rest := args[2:]; len(rest) > 0; {
+		if rest[0] == "-gzip" {
+			zip, rest = true, rest[1:]
+			continue
+		}
+		if len(rest) < 2 {
+			ts.Fatalf("%s wants a value", rest[0])
+		}
+		switch value := rest[1]; rest[0] {
+		case "-H":
+			name, v, ok := strings.Cut(value, ":")
+			if !ok {
+				ts.Fatalf("-H: want 'Name: value', got %q", value)
+			}
+			header.Add(name, strings.TrimSpace(v))
+		case "-d":
+			body = []byte(value)
+		case "-f":
+			body = []byte(ts.ReadFile(value))
+		case "-hex":
+			var err error
+			body, err = hex.DecodeString(value)
+			ts.Check(err)
+		default:
+			ts.Fatalf("http has no flag %s", rest[0])
+		}
+		rest = rest[2:]
+	}
+	if zip {
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		w.Write(body)
+		w.Close()
+		body = b.Bytes()
+	}
+	req, err := http.NewRequest(args[0], args[1], bytes.NewReader(body))
+	ts.Check(err)
+	// net/http would send the path cleaned of what it finds odd.
+	if at := strings.Index(args[1], "://"); at > 0 {
+		if slash := strings.IndexByte(args[1][at+3:], '/'); slash >= 0 {
+			path, _, _ := strings.Cut(args[1][at+3+slash:], "?")
+			req.URL.Opaque = "//" + req.URL.Host + path
+			req.URL.Path, req.URL.RawPath = "", ""
+		}
+	}
+	req.Header = header
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err == nil {
+		defer resp.Body.Close()
+		body, err = io.ReadAll(resp.Body)
+	}
+	if neg {
+		if err == nil {
+			ts.Fatalf("want no whole answer, got %s", resp.Status)
+		}
+		return
+	}
+	ts.Check(err)
+	talk(ts).body = body
+	out := ts.Stdout()
+	fmt.Fprintf(out, "HTTP %d\n", resp.StatusCode)
+	for _, name := range slices.Sorted(maps.Keys(resp.Header)) {
+		for _, v := range resp.Header[name] {
+			fmt.Fprintf(out, "%s: %s\n", strings.ToLower(name), v)
+		}
+	}
+	fmt.Fprintf(out, "\n%s\n", body)
+}
+
+func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) == 0 || len(args) > 2 || len(args) == 1 && !neg {
+		ts.Fatalf("usage: json PATH VALUE, or ! json PATH [VALUE]")
+	}
+	got, found, err := at(talk(ts).body, args[0])
+	ts.Check(err)
+	switch {
+	case len(args) == 1 && found:
+		ts.Fatalf("want nothing at %s, got %s", args[0], got)
+	case len(args) == 1:
+	case !neg && (!found || got != args[1]):
+		ts.Fatalf("at %s: want %s, got %s", args[0], args[1], got)
+	case neg && found && got == args[1]:
+		ts.Fatalf("at %s: want anything else than %s", args[0], got)
+	}
+}
+
+// at returns what stands at path in a JSON text, as text.
+func at(body []byte, path string) (got string, found bool, err error) {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber()
+	var v any
+	if err := decoder.Decode(&v); err != nil {
+		return "", false, fmt.Errorf("the last body is not JSON: %w: %s", err, body)
+	}
+	if path != "." {
+		for step := range strings.SplitSeq(path, ".") {
+			switch in := v.(type) {
+			case map[string]any:
+				v, found = in[step]
+			case []any:
+				i, err := strconv.Atoi(step)
+				found = err == nil && i >= 0 && i < len(in)
+				if found {
+					v = in[i]
+				}
+			default:
+				found = false
+			}
+			if !found {
+				return "", false, nil
+			}
+		}
+	}
+	if s, ok := v.(string); ok {
+		return s, true, nil
+	}
+	text, err := json.Marshal(v)
+	return string(text), true, err
+}
+
+func cmdJWT(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: jwt PATH")
+	}
+	token, found, err := at(talk(ts).body, args[0])
+	ts.Check(err)
+	if !found {
+		ts.Fatalf("want a token at %s, got nothing", args[0])
+	}
+	claims := jwt.MapClaims{}
+	parser := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithJSONNumber())
+	_, err = parser.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) { return []byte(developmentSecret), nil })
+	ts.Check(err)
+	talk(ts).body, err = json.Marshal(claims)
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "%s\n", talk(ts).body)
+}
+
+func cmdBearer(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: bearer NAME [claim=JSON]...")
+	}
+	issuer := talk(ts).server.issuer
+	if issuer == nil {
+		ts.Fatalf("this server has no issuer of its own")
+	}
+	claims := map[string]any{}
+	for _, arg := range args[1:] {
+		name, text, _ := strings.Cut(arg, "=")
+		var v any
+		if text != "" {
+			ts.Check(json.Unmarshal([]byte(text), &v))
+		}
+		claims[name] = v
+	}
+	token, err := issuer.bearer(args[0], claims)
+	ts.Check(err)
+	ts.Setenv("BEARER", token)
+}
+
+func cmdSign(ts *testscript.TestScript, neg bool, args []string) {
+	secret := developmentSecret
+	if len(args) == 3 && args[0] == "-secret" {
+		secret, args = args[1], args[2:]
+	}
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: sign [-secret SECRET] FILE")
+	}
+	mac := hmac.New(sha256.New, []byte(secret))
+	io.WriteString(mac, ts.ReadFile(args[0]))
+	ts.Setenv("SIGNATURE", hex.EncodeToString(mac.Sum(nil)))
+}
+
+func cmdLog(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: log REGEXP")
+	}
+	re, err := regexp.Compile(`(?m)` + args[0])
+	ts.Check(err)
+	text := talk(ts).log.String()
+	if re.MatchString(text) == neg {
+		ts.Fatalf("the log: want a match of %s: %t, got:\n%s", args[0], !neg, text)
+	}
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log"
+	"sync"
+)
+
+// discardLog silences net/http's complaints about callers and functions that
+// went away, which the server reports itself.
+var discardLog = log.New(io.Discard, "", 0)
+
+// lineLog writes whole lines, from any number of goroutines.
+type lineLog struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lineLog) printf(format string, args ...any) {
+	line := fmt.Appendf(nil, format+"\n", args...)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.w.Write(line)
+}
+
+// maxLogLine is where a line without an end is broken.
+const maxLogLine = 256 << 10
+
+// prefixed returns a writer whose every line gets the name in front. Close
+// writes a last line that has no end. It is for one goroutine.
+func (l *lineLog) prefixed(name string) io.WriteCloser {
+	return &prefixWriter{log: l, prefix: name + " | "}
+}
+
+type prefixWriter struct {
+	log    *lineLog
+	prefix string
+	part   []byte
+}
+
+func (w *prefixWriter) Write(b []byte) (int, error) {
+	w.part = append(w.part, b...)
+	rest := w.part
+	for {
+		line, after, found := bytes.Cut(rest, []byte("\n"))
+		if !found {
+			break
+		}
+		w.log.printf("%s%s", w.prefix, line)
+		rest = after
+	}
+	if len(rest) > maxLogLine {
+		w.log.printf("%s%s", w.prefix, rest)
+		rest = nil
+	}
+	w.part = append(w.part[:0], rest...)
+	return len(b), nil
+}
+
+func (w *prefixWriter) Close() error {
+	if len(w.part) > 0 {
+		w.log.printf("%s%s", w.prefix, w.part)
+		w.part = nil
+	}
+	return nil
+}

@@ -1,0 +1,312 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+)
+
+// TestMain makes the test binary a Lambda function when the template in
+// testdata/stack says so: no test has to compile one.
+func TestMain(m *testing.M) {
+	switch mode := os.Getenv("LOCAL_TEST_FUNCTION"); mode {
+	case "":
+		os.Exit(m.Run())
+	case "server":
+		serveForTest()
+	case "broken":
+		os.Stderr.WriteString("a switch cannot be right\n")
+		os.Exit(3)
+	case "echo":
+		lambda.Start(echoFunction)
+	case "stream":
+		lambda.Start(streamFunction)
+	default:
+		panic("LOCAL_TEST_FUNCTION: " + mode)
+	}
+}
+
+// testEvent is what both payloads have that the fake functions look at.
+type testEvent struct {
+	RawPath        string            `json:"rawPath"`
+	Path           string            `json:"path"`
+	PathParameters map[string]string `json:"pathParameters"`
+	Query          map[string]string `json:"queryStringParameters"`
+	Headers        map[string]string `json:"headers"`
+}
+
+// do is what a caller wants a fake function to do: /echo/<what>, or the header
+// Do or do.
+func (e testEvent) do() string {
+	if name := e.PathParameters["name"]; name != "" {
+		return name
+	}
+	if v := e.Headers["do"]; v != "" {
+		return v
+	}
+	return e.Headers["Do"]
+}
+
+// echoFunction answers with the event, unless asked for something else.
+func echoFunction(ctx context.Context, raw json.RawMessage) (any, error) {
+	var e testEvent
+	if err := json.Unmarshal(raw, &e); err != nil {
+		return nil, err
+	}
+	answer := events.APIGatewayProxyResponse{StatusCode: 200, Headers: map[string]string{"Content-Type": "application/json"}}
+	switch e.do() {
+	case "pid":
+		answer.Body = pid()
+	case "env":
+		answer.Body = strings.Join(os.Environ(), "\n")
+	case "context":
+		lc, _ := lambdacontext.FromContext(ctx)
+		deadline, _ := ctx.Deadline()
+		b, _ := json.Marshal(map[string]any{
+			"id": lc.AwsRequestID, "arn": lc.InvokedFunctionArn, "trace": ctx.Value("x-amzn-trace-id"), "left": time.Until(deadline).Seconds(),
+		})
+		answer.Body = string(b)
+	case "die":
+		os.Exit(7)
+	case "error":
+		return nil, errors.New("the function's own secret cause")
+	case "hang":
+		io.WriteString(os.Stdout, "hanging\n")
+		select {}
+	case "wait":
+		waitFor(e.Query["gate"])
+		answer.Body = pid()
+	case "large":
+		answer.Body = strings.Repeat("x", 7<<20)
+	case "plain":
+		return map[string]string{"hello": "world"}, nil
+	case "text":
+		return "just text", nil
+	case "bad-status":
+		answer.StatusCode = 42
+	case "cookies":
+		return events.APIGatewayV2HTTPResponse{
+			StatusCode: 201,
+			Headers:    map[string]string{"X-One": "1", "Access-Control-Allow-Origin": "https://evil.example.com"},
+			Cookies:    []string{"a=1", "b=2; Path=/"},
+		}, nil
+	case "multi":
+		answer.Headers["X-Multi"] = "lost"
+		answer.MultiValueHeaders = map[string][]string{"X-Multi": {"one", "two"}}
+	case "binary":
+		answer.Body, answer.IsBase64Encoded = "AP8=", true
+	default:
+		answer.Body = string(raw)
+	}
+	return answer, nil
+}
+
+// streamFunction streams: the event, or what it is asked for.
+func streamFunction(ctx context.Context, raw json.RawMessage) (any, error) {
+	var e testEvent
+	if err := json.Unmarshal(raw, &e); err != nil {
+		return nil, err
+	}
+	answer := &events.APIGatewayProxyStreamingResponse{
+		StatusCode: 200,
+		Headers:    map[string]string{"Content-Type": "application/json"},
+		Body:       bytes.NewReader(raw),
+	}
+	switch e.do() {
+	case "pid":
+		answer.Body = strings.NewReader(pid())
+	case "buffered":
+		return events.APIGatewayProxyResponse{StatusCode: 200, Body: "whole"}, nil
+	case "created":
+		answer.StatusCode = 201
+		answer.MultiValueHeaders = map[string][]string{"X-Multi": {"one", "two"}}
+	case "no-content":
+		answer.StatusCode, answer.Body = 204, nil
+	case "fail-midway":
+		answer.Body = io.MultiReader(strings.NewReader("half"), waitingReader{e.Query["gate"]}, failingReader{})
+	case "die-midway":
+		answer.Body = io.MultiReader(strings.NewReader("half"), waitingReader{e.Query["gate"]}, dyingReader{})
+	case "slowly":
+		answer.Body = io.MultiReader(strings.NewReader("first"), waitingReader{e.Query["gate"]}, strings.NewReader("second"))
+	case "known-length":
+		// All is there, and the function goes on for a while.
+		answer.Headers["Content-Length"] = "5"
+		answer.Body = io.MultiReader(strings.NewReader("whole"), waitingReader{e.Query["gate"]})
+	case "endless":
+		answer.Body = endlessReader{}
+	case "much":
+		answer.Body = io.LimitReader(endlessReader{}, 150<<20)
+	case "bad-prelude":
+		answer.StatusCode = 0
+	}
+	return answer, nil
+}
+
+type failingReader struct{}
+
+func (failingReader) Read([]byte) (int, error) { return 0, errors.New("the source broke") }
+
+type dyingReader struct{}
+
+func (dyingReader) Read([]byte) (int, error) { os.Exit(7); return 0, nil }
+
+type endlessReader struct{}
+
+func (endlessReader) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = 'x'
+	}
+	return len(b), nil
+}
+
+type waitingReader struct{ gate string }
+
+func (r waitingReader) Read([]byte) (int, error) { waitFor(r.gate); return 0, io.EOF }
+
+func pid() string { return strconv.Itoa(os.Getpid()) }
+
+// waitFor holds a fake function until the test opens the gate.
+func waitFor(gate string) {
+	if resp, err := http.Get(gate); err == nil {
+		resp.Body.Close()
+	}
+}
+
+// gate is where fake functions wait for the test.
+type gate struct {
+	url     string
+	arrived chan struct{} // one for each function that waits
+	left    chan struct{} // one for each that is gone instead
+	open    chan struct{} // closed, all go on
+}
+
+func newGate(t *testing.T) *gate {
+	g := &gate{arrived: make(chan struct{}, 1000), left: make(chan struct{}, 1000), open: make(chan struct{})}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.arrived <- struct{}{}
+		select {
+		case <-g.open:
+		case <-r.Context().Done():
+			g.left <- struct{}{}
+		}
+	}))
+	t.Cleanup(srv.Close)
+	g.url = srv.URL
+	return g
+}
+
+// syncBuffer is a log that a test reads while it is written.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(b)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// selfBuild lets every function be the test binary.
+func selfBuild(_ context.Context, _, _ string, names []string) (map[string]string, error) {
+	self, err := os.Executable()
+	binaries := map[string]string{}
+	for _, name := range names {
+		binaries[name] = self
+	}
+	return binaries, err
+}
+
+// testOptions are those of a server with fake functions on free ports.
+func testOptions(t *testing.T, log io.Writer) options {
+	t.Helper()
+	opts, err := parseFlags([]string{"-client-addr", "127.0.0.1:0", "-service-addr", "127.0.0.1:0"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.dir = "testdata/stack"
+	opts.build = selfBuild
+	opts.getenv = func(string) string { return "" }
+	opts.log = &lineLog{w: log}
+	return opts
+}
+
+// startTest starts a server with fake functions, which ends with the test.
+func startTest(t *testing.T, change ...func(*options)) (*server, *syncBuffer) {
+	t.Helper()
+	log := &syncBuffer{}
+	opts := testOptions(t, log)
+	for _, f := range change {
+		f(&opts)
+	}
+	s, err := start(t.Context(), opts)
+	if err != nil {
+		t.Fatalf("start: %v\n%s", err, log)
+	}
+	t.Cleanup(s.close)
+	return s, log
+}
+
+// got is an answer, read whole.
+type got struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// call sends a request and reads the answer. Headers come as name, value.
+func call(t *testing.T, method, url, body string, headers ...string) got {
+	t.Helper()
+	g, err := tryCall(t.Context(), method, url, body, headers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func tryCall(ctx context.Context, method, url, body string, headers ...string) (got, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		return got{}, err
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Add(headers[i], headers[i+1])
+	}
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		return got{}, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return got{resp.StatusCode, resp.Header, string(b)}, err
+}
+
+// event reads an answer that is the event as the function saw it.
+func event[T any](t *testing.T, g got) T {
+	t.Helper()
+	var e T
+	if err := json.Unmarshal([]byte(g.body), &e); err != nil || g.status != 200 {
+		t.Fatalf("want the event, got %d %q: %v", g.status, g.body, err)
+	}
+	return e
+}

@@ -1,0 +1,380 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// testPool is a pool of processes that the test plays itself.
+func testPool() *pool {
+	return &pool{
+		fn:    function{name: "fake", timeout: time.Minute},
+		log:   &lineLog{w: &syncBuffer{}},
+		alive: map[*process]bool{},
+	}
+}
+
+func TestProcessesAreAtMostTenAndRequestsWaitInOrder(t *testing.T) {
+	s, _ := startTest(t)
+	gate := newGate(t)
+	type result struct {
+		body string
+		err  error
+	}
+	results := make(chan result, 100)
+	const callers = 25
+	for range callers {
+		go func() {
+			g, err := tryCall(context.Background(), "GET", s.clientURL+"/echo/wait?gate="+gate.url, "")
+			results <- result{g.body, err}
+		}()
+	}
+	for range maxProcesses {
+		<-gate.arrived
+	}
+	p := s.pools["echo"]
+	for !waits(p, callers-maxProcesses) {
+		runtime.Gosched()
+	}
+	p.mu.Lock()
+	alive, busy := len(p.alive), len(gate.arrived)
+	p.mu.Unlock()
+	if alive != maxProcesses || busy != 0 {
+		t.Errorf("want %d processes with one request each, got %d and %d more requests", maxProcesses, alive, busy)
+	}
+	close(gate.open)
+	pids := map[string]bool{}
+	for range callers {
+		r := <-results
+		if r.err != nil {
+			t.Fatal(r.err)
+		}
+		pids[r.body] = true
+	}
+	if len(pids) > maxProcesses {
+		t.Errorf("want at most %d processes, got %d", maxProcesses, len(pids))
+	}
+}
+
+func waits(p *pool, n int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.waiting) == n
+}
+
+// A process that answered is the next to be asked.
+func TestMostRecentlyUsedProcessIsReused(t *testing.T) {
+	s, _ := startTest(t)
+	gate := newGate(t)
+	done := make(chan struct{})
+	for range 3 {
+		go func() {
+			tryCall(context.Background(), "GET", s.clientURL+"/echo/wait?gate="+gate.url, "")
+			done <- struct{}{}
+		}()
+	}
+	for range 3 {
+		<-gate.arrived
+	}
+	close(gate.open)
+	for range 3 {
+		<-done
+	}
+	p := s.pools["echo"]
+	for !idles(p, 3) {
+		runtime.Gosched()
+	}
+	first := call(t, "GET", s.clientURL+"/echo/pid", "").body
+	for range 5 {
+		for !idles(p, 3) {
+			runtime.Gosched()
+		}
+		if got := call(t, "GET", s.clientURL+"/echo/pid", "").body; got != first {
+			t.Fatalf("want process %s again, got %s", first, got)
+		}
+	}
+}
+
+func idles(p *pool, n int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.idle) == n
+}
+
+func TestCallerWhoGivesUpWaitingIsForgotten(t *testing.T) {
+	s, _ := startTest(t, func(o *options) { o.overrides["TimeoutSeconds"] = "900" })
+	gate := newGate(t)
+	for range maxProcesses {
+		go tryCall(context.Background(), "GET", s.clientURL+"/echo/wait?gate="+gate.url, "")
+	}
+	for range maxProcesses {
+		<-gate.arrived
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan error)
+	go func() {
+		_, err := tryCall(ctx, "GET", s.clientURL+"/echo/die", "")
+		gone <- err
+	}()
+	p := s.pools["echo"]
+	for !waits(p, 1) {
+		runtime.Gosched()
+	}
+	cancel()
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Fatalf("want a cancelled call, got %v", err)
+	}
+	for !waits(p, 0) {
+		runtime.Gosched()
+	}
+	close(gate.open)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.alive) != maxProcesses {
+		t.Errorf("want %d processes: the event was never run, got %d", maxProcesses, len(p.alive))
+	}
+}
+
+func TestDeadProcessIsReplaced(t *testing.T) {
+	s, log := startTest(t)
+	before := call(t, "GET", s.clientURL+"/echo/pid", "").body
+	if g := call(t, "GET", s.clientURL+"/echo/die", ""); g.status != 502 || g.body != `{"message":"Internal server error"}` {
+		t.Errorf("want 502 for the request of a process that died, got %+v", g)
+	}
+	if after := call(t, "GET", s.clientURL+"/echo/pid", ""); after.status != 200 || after.body == before {
+		t.Errorf("want another process than %s, got %+v", before, after)
+	}
+	if !strings.Contains(log.String(), "the process ended before it answered: exit status 7") {
+		t.Errorf("want the exit status in the log, got %s", log)
+	}
+}
+
+func TestProcessKilledWhileIdleCostsNoRequest(t *testing.T) {
+	s, _ := startTest(t)
+	for range 5 {
+		pid, err := strconv.Atoi(call(t, "GET", s.clientURL+"/echo/pid", "").body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		proc := onlyProcess(t, s.pools["echo"])
+		syscall.Kill(pid, syscall.SIGKILL)
+		<-proc.done
+		if g := call(t, "GET", s.clientURL+"/echo/pid", ""); g.status != 200 || g.body == strconv.Itoa(pid) {
+			t.Fatalf("want an answer of another process than %d, got %+v", pid, g)
+		}
+	}
+}
+
+// An event that was handed to a process, but not taken, goes to another one.
+func TestEventOfAProcessThatDiedBeforeTakingItIsNotLost(t *testing.T) {
+	p := testPool()
+	dead := &process{pool: p, polled: true, work: make(chan *invocation, 1)}
+	alive := &process{pool: p, polled: true, work: make(chan *invocation, 1)}
+	p.alive[dead], p.alive[alive] = true, true
+	p.idle = []*process{alive, dead}
+
+	answers := make(chan error)
+	inv := &invocation{id: "1"}
+	go func() {
+		_, err := p.invoke(t.Context(), inv)
+		answers <- err
+	}()
+	for !idles(p, 1) { // dead has it in its hands
+		runtime.Gosched()
+	}
+	p.mu.Lock()
+	delete(p.alive, dead)
+	p.dismiss(dead)
+	p.mu.Unlock()
+	if got := <-alive.work; got != inv {
+		t.Fatalf("want the event at the other process, got %+v", got)
+	}
+	p.mu.Lock()
+	p.take(alive, inv)
+	p.mu.Unlock()
+	p.post(alive, "1", &answer{body: []byte("ok")})
+	if err := <-answers; err != nil {
+		t.Fatalf("want an answer, got %v", err)
+	}
+	p.mu.Lock()
+	p.release(alive, nil)
+	p.mu.Unlock()
+}
+
+func TestRequestFailsWhenNoProcessCanBeStarted(t *testing.T) {
+	p := testPool()
+	p.start = func(*pool) (*process, error) { return nil, errors.New("out of processes") }
+	if _, err := p.invoke(t.Context(), &invocation{id: "1"}); err == nil || !strings.Contains(err.Error(), "out of processes") {
+		t.Fatalf("want the reason, got %v", err)
+	}
+}
+
+func TestFunctionTimeoutEndsTheProcess(t *testing.T) {
+	s, log := startTest(t, func(o *options) { o.overrides["TimeoutSeconds"] = "1" })
+	pid := call(t, "GET", s.serviceURL+"/echo/pid", "").body
+	if g := call(t, "GET", s.serviceURL+"/echo/hang", ""); g.status != 502 || g.body != `{"message":"Internal server error"}` {
+		t.Errorf("want 502, got %+v", g)
+	}
+	if g := call(t, "GET", s.serviceURL+"/echo/pid", ""); g.status != 200 || g.body == pid {
+		t.Errorf("want a new process, got %+v", g)
+	}
+	if text := log.String(); !strings.Contains(text, "Task timed out after 1.00 seconds") || !strings.Contains(text, "echo | hanging") {
+		t.Errorf("want the timeout and the function's own line in the log, got %s", text)
+	}
+}
+
+func TestFunctionSeesLambdasEnvironmentOnly(t *testing.T) {
+	t.Setenv("DEVELOPERS_OWN", "x")
+	s, _ := startTest(t, func(o *options) {
+		o.getenv = func(name string) string {
+			return map[string]string{"AWS_REGION": "eu-west-3", "SSL_CERT_FILE": "/certs", "AWS_ENDPOINT_URL_SQS": "http://sqs.test", "HOME": "/home/x"}[name]
+		}
+	})
+	got := map[string]string{}
+	for _, line := range strings.Split(call(t, "GET", s.clientURL+"/echo/env", "").body, "\n") {
+		name, v, _ := strings.Cut(line, "=")
+		got[name] = v
+	}
+	for name, want := range map[string]string{
+		"AWS_LAMBDA_FUNCTION_NAME":        "chat-service-local-EchoFunction",
+		"AWS_LAMBDA_FUNCTION_VERSION":     "$LATEST",
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+		"AWS_LAMBDA_LOG_GROUP_NAME":       "/aws/lambda/chat-service-local-EchoFunction",
+		"AWS_LAMBDA_LOG_FORMAT":           "JSON",
+		"AWS_LAMBDA_LOG_LEVEL":            "DEBUG",
+		"AWS_LAMBDA_INITIALIZATION_TYPE":  "on-demand",
+		"AWS_REGION":                      "eu-west-3",
+		"AWS_DEFAULT_REGION":              "eu-west-3",
+		"AWS_ACCESS_KEY_ID":               "local",
+		"AWS_SECRET_ACCESS_KEY":           "local",
+		"AWS_SESSION_TOKEN":               "local",
+		"AWS_ENDPOINT_URL_SSM":            s.ssmURL,
+		"AWS_ENDPOINT_URL_SQS":            "http://sqs.test",
+		"SSL_CERT_FILE":                   "/certs",
+		"_HANDLER":                        "bootstrap",
+		"TZ":                              ":UTC",
+		"STREAM_BASE_URL":                 s.streamURL,
+		"OIDC_ISSUER":                     s.issuer.url,
+		"OIDC_AUDIENCE":                   "local",
+	} {
+		if got[name] != want {
+			t.Errorf("%s: want %q, got %q", name, want, got[name])
+		}
+	}
+	for _, name := range []string{"AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_EXECUTION_ENV", "LAMBDA_TASK_ROOT", "LANG", "PATH"} {
+		if got[name] == "" {
+			t.Errorf("%s: want a value, got none", name)
+		}
+	}
+	for _, name := range []string{"DEVELOPERS_OWN", "HOME", "GOPATH", "USER"} {
+		if v, ok := got[name]; ok {
+			t.Errorf("%s: want nothing of the developer's environment, got %q", name, v)
+		}
+	}
+}
+
+func TestInvocationHasItsContext(t *testing.T) {
+	s, _ := startTest(t)
+	got := event[struct {
+		ID, Arn, Trace string
+		Left           float64
+	}](t, call(t, "GET", s.clientURL+"/echo/context", ""))
+	if len(got.ID) != 36 || got.Arn != "arn:aws:lambda:us-east-1:000000000000:function:chat-service-local-EchoFunction" ||
+		!strings.HasPrefix(got.Trace, "Root=1-") || got.Left <= 0 || got.Left > 5 {
+		t.Errorf("want id, ARN, trace and a deadline within 5 s, got %+v", got)
+	}
+}
+
+// Every caller gets the answer to its own request, however many there are.
+func TestManyCallersGetTheirOwnAnswers(t *testing.T) {
+	s, _ := startTest(t)
+	const callers, requests = 100, 10
+	var all sync.WaitGroup
+	failures := make(chan error, callers*requests)
+	for i := range callers {
+		all.Go(func() {
+			for j := range requests {
+				name := fmt.Sprintf("caller-%d-%d", i, j)
+				g, err := tryCall(t.Context(), "GET", s.clientURL+"/echo/"+name, "")
+				if err != nil || g.status != 200 || !strings.Contains(g.body, `"rawPath":"/echo/`+name+`"`) {
+					failures <- fmt.Errorf("%s: got %d %s, %v", name, g.status, g.body, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	close(failures)
+	for err := range failures {
+		t.Error(err)
+	}
+}
+
+func TestCloseLeavesNoProcessAndNoFile(t *testing.T) {
+	s, _ := startTest(t)
+	gate := newGate(t)
+	for range 3 {
+		go tryCall(context.Background(), "GET", s.clientURL+"/echo/wait?gate="+gate.url, "")
+	}
+	for range 3 {
+		<-gate.arrived
+	}
+	var procs []*process
+	for _, p := range s.pools {
+		p.mu.Lock()
+		for proc := range p.alive {
+			procs = append(procs, proc)
+		}
+		p.mu.Unlock()
+	}
+	if len(procs) < 4 {
+		t.Fatalf("want 3 processes and one of the other function, got %d", len(procs))
+	}
+	s.close()
+	for _, proc := range procs {
+		if err := syscall.Kill(proc.cmd.Process.Pid, 0); !errors.Is(err, syscall.ESRCH) {
+			t.Errorf("process %d: want it gone, got %v", proc.cmd.Process.Pid, err)
+		}
+	}
+	if _, err := os.Stat(s.dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("want %s removed, got %v", s.dir, err)
+	}
+	if _, err := tryCall(t.Context(), "GET", s.clientURL+"/echo/pid", ""); err == nil {
+		t.Error("want nobody to listen any more")
+	}
+	// Goroutines end a moment after what they waited for.
+	stacks := make([]byte, 1<<20)
+	for deadline := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
+		text := string(stacks[:runtime.Stack(stacks, true)])
+		if !strings.Contains(text, "local.(*process).") && !strings.Contains(text, "local.(*pool).") && !strings.Contains(text, "local.(*gateway).") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("want no goroutine left, got %s", text)
+		}
+	}
+}
+
+func TestLogLinesAreWholeAndNamed(t *testing.T) {
+	var log syncBuffer
+	l := &lineLog{w: &log}
+	w := l.prefixed("token")
+	for _, part := range []string{"one\ntw", "o", "\n\nla", "st"} {
+		w.Write([]byte(part))
+	}
+	w.Write([]byte(strings.Repeat("x", maxLogLine+1)))
+	w.Close()
+	lines := strings.Split(strings.TrimSuffix(log.String(), "\n"), "\n")
+	if len(lines) != 4 || !slices.Equal(lines[:3], []string{"token | one", "token | two", "token | "}) || !strings.HasPrefix(lines[3], "token | lastxxx") {
+		t.Errorf("want four lines with the name in front, got %d: %.80q", len(lines), lines)
+	}
+}

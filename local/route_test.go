@@ -1,0 +1,104 @@
+package main
+
+import (
+	"maps"
+	"strings"
+	"testing"
+)
+
+func testRoutes(t testing.TB, keys ...string) []route {
+	t.Helper()
+	var routes []route
+	for _, key := range keys {
+		method, path, _ := strings.Cut(key, " ")
+		rt, err := newRoute(method, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		routes = append(routes, rt)
+	}
+	return routes
+}
+
+func TestFindRoute(t *testing.T) {
+	routes := testRoutes(t,
+		"ANY /{any+}", "GET /token/{userId}", "GET /token/me", "ANY /token/{userId}", "get /a/{x}/c", "POST /proxy/{path+}", "GET /api-key")
+	for _, c := range []struct {
+		method, path string
+		want         string // the route's key
+		params       map[string]string
+	}{
+		{"GET", "/token/alice", "GET /token/{userId}", map[string]string{"userId": "alice"}},
+		{"GET", "/token/me", "GET /token/me", nil},
+		{"PUT", "/token/me", "ANY /token/{userId}", map[string]string{"userId": "me"}},
+		{"GET", "/token/a%2Fb", "GET /token/{userId}", map[string]string{"userId": "a%2Fb"}},
+		{"GET", "/%74oken/x", "GET /token/{userId}", map[string]string{"userId": "x"}},
+		{"GET", "/token/", "ANY /{any+}", map[string]string{"any": "token/"}},
+		{"GET", "/token/alice/", "ANY /{any+}", map[string]string{"any": "token/alice/"}},
+		{"GET", "/a/b/c", "GET /a/{x}/c", map[string]string{"x": "b"}},
+		{"POST", "/proxy/a/../b//c%2f", "POST /proxy/{path+}", map[string]string{"path": "a/../b//c%2f"}},
+		{"POST", "/proxy//", "POST /proxy/{path+}", map[string]string{"path": "/"}},
+		{"POST", "/proxy/", "POST /proxy/{path+}", map[string]string{"path": ""}},
+		{"POST", "/proxy", "ANY /{any+}", map[string]string{"any": "proxy"}},
+	} {
+		rt, params := findRoute(routes, c.method, c.path, true)
+		if rt == nil || rt.key() != c.want || !maps.Equal(params, c.params) {
+			t.Errorf("%s %s: want %s %v, got %+v %v", c.method, c.path, c.want, c.params, rt, params)
+		}
+	}
+	for _, c := range [][2]string{{"POST", "/api-key"}, {"GET", "/api-key/"}, {"GET", "/other"}, {"GET", "*"}, {"GET", ""}} {
+		if rt, _ := findRoute(routes[1:], c[0], c[1], true); rt != nil {
+			t.Errorf("%s %s: want no route, got %s", c[0], c[1], rt.key())
+		}
+	}
+}
+
+func TestRouteWithoutPathIsTheDefaultRoute(t *testing.T) {
+	routes := testRoutes(t, "ANY ", "GET /x")
+	rt, params := findRoute(routes, "DELETE", "/any/thing", false)
+	if rt == nil || rt.key() != "$default" || params != nil {
+		t.Fatalf("want $default without parameters, got %+v %v", rt, params)
+	}
+	if rt, _ := findRoute(routes, "GET", "/x", false); rt == nil || rt.key() != "GET /x" {
+		t.Fatalf("want GET /x to beat $default, got %+v", rt)
+	}
+}
+
+func TestNewRouteRefusesWhatNoGatewayHas(t *testing.T) {
+	for _, path := range []string{"x", "/{}", "/{+}", "/{a+}/b"} {
+		if rt, err := newRoute("GET", path); err == nil {
+			t.Errorf("%s: want an error, got %+v", path, rt)
+		}
+	}
+}
+
+func FuzzFindRoute(f *testing.F) {
+	routes := testRoutes(f, "GET /token/{userId}", "ANY /proxy/{path+}", "GET /config", "POST /a/{b}/{c}/d")
+	for _, path := range []string{"/token/x", "/proxy/a//..%2f", "/a/%/%zz/d", "", "*", "/"} {
+		f.Add("GET", path, true)
+	}
+	f.Fuzz(func(t *testing.T, method, path string, escaped bool) {
+		rt, params := findRoute(routes, method, path, escaped)
+		if rt == nil {
+			return
+		}
+		if rt.method != "ANY" && rt.method != method {
+			t.Fatalf("%s %q: got %s", method, path, rt.key())
+		}
+		// With the parameters put back, the route's path is the one sent, apart
+		// from how its literals were escaped.
+		parts := strings.Split(path[1:], "/")
+		for i, s := range rt.segments {
+			if !s.param {
+				continue
+			}
+			want := parts[i]
+			if s.greedy {
+				want = strings.Join(parts[i:], "/")
+			}
+			if params[s.text] != want {
+				t.Fatalf("%q: want %s=%q, got %q", path, s.text, want, params[s.text])
+			}
+		}
+	})
+}

@@ -1,0 +1,330 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/golang-jwt/jwt/v4"
+)
+
+func TestFlagErrorsAreOneLine(t *testing.T) {
+	for _, args := range [][]string{{"-nonsense"}, {"extra"}, {"-client-addr"}, {"-parameter-overrides", "nonsense"}} {
+		var out, log strings.Builder
+		if status := mainImpl(t.Context(), args, noEnv, &out, &log); status != 2 || strings.Count(log.String(), "\n") != 1 || out.Len() != 0 {
+			t.Errorf("%q: want status 2 and one line, got %d %q %q", args, status, log.String(), out.String())
+		}
+	}
+}
+
+func noEnv(string) string { return "" }
+
+func TestHelpExplainsEveryFlag(t *testing.T) {
+	var out, log strings.Builder
+	if status := mainImpl(t.Context(), []string{"-h"}, noEnv, &out, &log); status != 0 || log.Len() != 0 {
+		t.Fatalf("want status 0, got %d %q", status, log.String())
+	}
+	for _, flag := range []string{"-client-addr", "-service-addr", "-parameters", "-stream-url", "-parameter-overrides", "-h", "127.0.0.1:3000", "127.0.0.1:3001", "AWS_ENDPOINT_URL_SSM"} {
+		if !strings.Contains(out.String(), flag) {
+			t.Errorf("want %s in the usage", flag)
+		}
+	}
+	if n := strings.Count(out.String(), "\n  go run ./local"); n != 2 {
+		t.Errorf("want two examples, got %d", n)
+	}
+}
+
+func TestStartErrorsSayWhatIsWrong(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		file := filepath.Join(dir, name)
+		os.MkdirAll(filepath.Dir(file), 0o755)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	numbers := write("numbers.json", `{"/p/stream/api-secret": 12345}`)
+	write("broken/template.yaml", "Resources: [")
+	write("module/template.yaml", "Resources:\n  OddFunction: {Type: AWS::Serverless::Function, Properties: {Events: {E: {Type: HttpApi, Properties: {Path: /x, Method: GET}}}}}\n")
+	write("module/go.mod", "module odd\ngo 1.26\n")
+	write("module/functions/odd/main.go", "package main\nfunc main() { nonsense() }\n")
+
+	for name, c := range map[string]struct {
+		change func(*options)
+		want   string
+	}{
+		"taken client port":  {func(o *options) { o.clientAddr = taken.Addr().String() }, "-client-addr: want a free address"},
+		"taken service port": {func(o *options) { o.serviceAddr = taken.Addr().String() }, "-service-addr: want a free address"},
+		"no address":         {func(o *options) { o.clientAddr = "nonsense" }, "-client-addr"},
+		"no template":        {func(o *options) { o.dir = dir }, "want template.yaml"},
+		"broken template":    {func(o *options) { o.dir = filepath.Join(dir, "broken") }, "template.yaml: yaml"},
+		"unknown parameter":  {func(o *options) { o.overrides["Nothing"] = "1" }, `no parameter "Nothing"`},
+		"broken constraint":  {func(o *options) { o.overrides["TimeoutSeconds"] = "0" }, "parameter TimeoutSeconds: want at least 1"},
+		"no file":            {func(o *options) { o.parameters = filepath.Join(dir, "none.json") }, "-parameters: open"},
+		"no text values":     {func(o *options) { o.parameters = numbers }, "want a JSON object whose values are text"},
+		"Stream twice": {func(o *options) {
+			o.streamURL, o.overrides["StreamBaseUrl"] = "https://a.test", "https://b.test"
+		}, "got both"},
+		"no URL":            {func(o *options) { o.streamURL = "chat.test" }, "-stream-url: want http"},
+		"http to elsewhere": {func(o *options) { o.streamURL = "http://chat.test" }, "parameter StreamBaseUrl"},
+		"broken switch":     {func(o *options) { o.overrides["Mode"] = "broken" }, "function echo did not start: exit status 3"},
+		"compile error":     {func(o *options) { o.dir, o.build = filepath.Join(dir, "module"), goBuild }, "go build: functions/odd/main.go:2:15: undefined: nonsense"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := &syncBuffer{}
+			opts := testOptions(t, log)
+			c.change(&opts)
+			s, err := start(t.Context(), opts)
+			if err == nil {
+				s.close()
+				t.Fatal("want an error")
+			}
+			if s != nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "12345") {
+				t.Errorf("want one line with %q, got %q", c.want, err)
+			}
+			if name == "broken switch" && !strings.Contains(log.String(), "echo | a switch cannot be right\n") {
+				t.Errorf("want the function's own words in the log, got %q", log)
+			}
+		})
+	}
+}
+
+func TestMissingGoIsSaidPlainly(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	if _, err := goBuild(t.Context(), ".", t.TempDir(), []string{"x"}); err == nil || !strings.Contains(err.Error(), "want Go's toolchain") {
+		t.Errorf("want an error about Go, got %v", err)
+	}
+}
+
+func TestFailedStartLeavesNoListener(t *testing.T) {
+	opts := testOptions(t, io.Discard)
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := free.Addr().String()
+	free.Close()
+	opts.clientAddr, opts.overrides["Mode"] = addr, "broken"
+	if _, err := start(t.Context(), opts); err == nil {
+		t.Fatal("want an error")
+	}
+	again, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatalf("want the port free again, got %v", err)
+	}
+	again.Close()
+}
+
+func TestRunServesUntilItsContextEnds(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	log := &syncBuffer{}
+	opts := testOptions(t, log)
+	reader, writer := io.Pipe()
+	status := make(chan int)
+	go func() {
+		status <- run(ctx, opts, writer)
+		writer.Close()
+	}()
+	var lines []string
+	for scanner := bufio.NewScanner(reader); scanner.Scan() && scanner.Text() != "ready"; {
+		lines = append(lines, scanner.Text())
+	}
+	text := strings.Join(lines, "\n")
+	if !strings.Contains(lines[0], "development only") {
+		t.Errorf("want a first line that says what this is for, got %q", lines[0])
+	}
+	if !regexp.MustCompile(`(?m)^ey[\w-]+\.[\w-]+\.[\w-]+$`).MatchString(text) {
+		t.Errorf("want a bearer token on a line of its own, got %s", text)
+	}
+	if n := strings.Count(text, "\n  curl "); n != 3 {
+		t.Errorf("want three commands, got %d", n)
+	}
+	client := regexp.MustCompile(`Client API +(http://127\.0\.0\.1:\d+)`).FindStringSubmatch(text)
+	service := regexp.MustCompile(`Service API +(http://127\.0\.0\.1:\d+)`).FindStringSubmatch(text)
+	if client == nil || service == nil {
+		t.Fatalf("want both URLs with their real ports, got %s", text)
+	}
+	if g := call(t, "GET", client[1]+"/echo/pid", ""); g.status != 200 {
+		t.Errorf("want the Client API to answer, got %+v", g)
+	}
+	if g := call(t, "GET", service[1]+"/echo/pid", ""); g.status != 200 {
+		t.Errorf("want the Service API to answer, got %+v", g)
+	}
+	cancel()
+	if got := <-status; got != 0 {
+		t.Errorf("want status 0 after a clean stop, got %d", got)
+	}
+	for _, secret := range []string{developmentSecret, "local-key"} {
+		if strings.Contains(text+log.String(), secret) {
+			t.Errorf("want no parameter's value in the output, got %q", secret)
+		}
+	}
+	opts.overrides["Mode"] = "broken"
+	if got := run(t.Context(), opts, io.Discard); got != 1 {
+		t.Errorf("want status 1 for a failed start, got %d", got)
+	}
+}
+
+func TestInterruptDuringTheBuildIsACleanStop(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	opts := testOptions(t, io.Discard)
+	opts.build = func(ctx context.Context, _, _ string, _ []string) (map[string]string, error) {
+		cancel()
+		return nil, ctx.Err()
+	}
+	if got := run(ctx, opts, io.Discard); got != 0 {
+		t.Errorf("want status 0, got %d", got)
+	}
+}
+
+func TestIssuerURLIsLoopbackWhateverTheServerBinds(t *testing.T) {
+	for _, addr := range []string{":0", "0.0.0.0:0"} {
+		s, _ := startTest(t, func(o *options) { o.clientAddr = addr })
+		if !regexp.MustCompile(`^http://127\.0\.0\.1:\d+/\.local/issuer$`).MatchString(s.issuer.url) {
+			t.Errorf("%s: want an issuer on 127.0.0.1, got %s", addr, s.issuer.url)
+		}
+	}
+}
+
+func TestStreamIsTheStandInUnlessNamed(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*options)
+		want   string // "" for the stand-in
+	}{
+		{"default", func(*options) {}, ""},
+		{"flag", func(o *options) { o.streamURL = "https://chat.test" }, "https://chat.test"},
+		{"flag, loopback", func(o *options) { o.streamURL = "http://127.0.0.1:9" }, "http://127.0.0.1:9"},
+		{"override", func(o *options) { o.overrides["StreamBaseUrl"] = "https://other.test" }, "https://other.test"},
+	} {
+		s, _ := startTest(t, c.change)
+		if s.standIns.stream != (c.want == "") || c.want != "" && s.streamURL != c.want || !strings.HasPrefix(s.streamURL, "http") {
+			t.Errorf("%s: want %q, got %s (stand-in %t)", c.name, c.want, s.streamURL, s.standIns.stream)
+		}
+		if env := call(t, "GET", s.clientURL+"/echo/env", "").body; !strings.Contains(env+"\n", "STREAM_BASE_URL="+s.streamURL+"\n") {
+			t.Errorf("%s: want %s at the functions", c.name, s.streamURL)
+		}
+	}
+}
+
+func TestGivenSSMEndpointReplacesTheStandIn(t *testing.T) {
+	s, _ := startTest(t, func(o *options) {
+		o.getenv = func(name string) string {
+			return map[string]string{"AWS_ENDPOINT_URL_SSM": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "also mine"}[name]
+		}
+	})
+	env := "\n" + call(t, "GET", s.clientURL+"/echo/env", "").body + "\n"
+	for _, want := range []string{"AWS_ENDPOINT_URL_SSM=http://127.0.0.1:9", "AWS_ACCESS_KEY_ID=mine", "AWS_SECRET_ACCESS_KEY=also mine"} {
+		if !strings.Contains(env, "\n"+want+"\n") {
+			t.Errorf("want %s at the functions", want)
+		}
+	}
+	if strings.Contains(env, "AWS_SESSION_TOKEN=") || s.standIns.ssm {
+		t.Error("want no session token of ours beside the developer's keys, and no stand-in")
+	}
+}
+
+// The stand-in for Stream knows the credentials that the functions have,
+// wherever those come from.
+func TestStreamStandInAsksTheGivenSSM(t *testing.T) {
+	other := httptest.NewServer(testSSM(func() (map[string]string, error) {
+		return map[string]string{"/chat-service/stream/api-key": "their-key", "/chat-service/stream/api-secret": "their-secret"}, nil
+	}))
+	defer other.Close()
+	s, _ := startTest(t, func(o *options) {
+		o.getenv = func(name string) string { return map[string]string{"AWS_ENDPOINT_URL_SSM": other.URL}[name] }
+	})
+	token := serverToken(t, "their-secret", jwt.MapClaims{"server": true})
+	if g := call(t, "GET", s.streamURL+"/users?api_key=their-key", "", "Authorization", token, "Stream-Auth-Type", "jwt"); g.status != 200 {
+		t.Errorf("want the given SSM's credentials to count, got %+v", g)
+	}
+	if g := call(t, "GET", s.streamURL+"/users?api_key=local-key", "", "Authorization", token, "Stream-Auth-Type", "jwt"); g.status != 401 {
+		t.Errorf("want the built-in key refused, got %+v", g)
+	}
+}
+
+func TestPanicInAHandlerStaysWithItsRequest(t *testing.T) {
+	log := &syncBuffer{}
+	g := &gateway{name: "client", log: &lineLog{w: log}}
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.serve(w, r, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/defect" {
+				panic("a defect")
+			}
+			say(w, 200, "fine")
+		})
+	}))
+	srv.Config.ErrorLog = discardLog
+	srv.Start()
+	defer srv.Close()
+	if got, err := tryCall(t.Context(), "GET", srv.URL+"/defect", ""); err == nil {
+		t.Errorf("want a broken answer, got %+v", got)
+	}
+	if got := call(t, "GET", srv.URL+"/", ""); got.status != 200 {
+		t.Errorf("want the server to live on, got %+v", got)
+	}
+	if !strings.Contains(log.String(), "client: panic: a defect") {
+		t.Errorf("want the panic in the log, got %s", log)
+	}
+}
+
+// The log has a line for each request, without its query.
+func TestRequestLog(t *testing.T) {
+	s, log := startTest(t)
+	call(t, "GET", s.clientURL+"/echo/pid?token=SECRET", "", "Authorization", "Bearer SECRET")
+	call(t, "GET", s.serviceURL+"/nothing", "")
+	s.close()
+	if text := log.String(); strings.Contains(text, "SECRET") || !regexp.MustCompile(`(?m)^client GET /echo/pid 200 \d+ms$`).MatchString(text) ||
+		!regexp.MustCompile(`(?m)^service GET /nothing 403 \d+ms$`).MatchString(text) {
+		t.Errorf("want a line for each request, got %s", text)
+	}
+}
+
+// A server that is killed outright still leaves no process behind, where the
+// kernel offers that.
+func TestKilledServerLeavesNoProcess(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the kernel ends children with their parent on Linux only")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate := newGate(t)
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), "LOCAL_TEST_FUNCTION=server", "LOCAL_TEST_GATE="+gate.url, "TMPDIR="+t.TempDir())
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-gate.arrived // the function waits
+	cmd.Process.Kill()
+	<-gate.left // and is gone with its server
+	cmd.Wait()
+}
+
+// serveForTest is the server that TestKilledServerLeavesNoProcess kills.
+func serveForTest() {
+	opts, _ := parseFlags([]string{"-client-addr", "127.0.0.1:0", "-service-addr", "127.0.0.1:0"}, io.Discard)
+	opts.dir, opts.build, opts.getenv, opts.log = "testdata/stack", selfBuild, noEnv, &lineLog{w: os.Stderr}
+	s, err := start(context.Background(), opts)
+	if err != nil {
+		panic(err)
+	}
+	tryCall(context.Background(), "GET", s.clientURL+"/echo/wait?gate="+os.Getenv("LOCAL_TEST_GATE"), "")
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	stream "github.com/GetStream/stream-chat-go/v6"
+	"github.com/golang-jwt/jwt/v4"
+)
+
+func testStream(t *testing.T) (string, map[string]string) {
+	t.Helper()
+	m := map[string]string{"/p/stream/api-key": "key", "/p/stream/api-secret": "secret"}
+	srv := httptest.NewServer(newStreamChat("/p", func() (map[string]string, error) { return maps.Clone(m), nil }))
+	t.Cleanup(srv.Close)
+	return srv.URL, m
+}
+
+func serverToken(t *testing.T, secret string, claims jwt.MapClaims) string {
+	t.Helper()
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// Stream's own client is the measure of what the stand-in says.
+func TestStreamStandInTalksToStreamsClient(t *testing.T) {
+	base, _ := testStream(t)
+	c, err := stream.NewClient("key", "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.BaseURL = base
+	ctx := t.Context()
+	if _, err := c.UpsertUsers(ctx, &stream.User{ID: "alice", Name: "Alice", ExtraData: map[string]any{"team": "red"}}, &stream.User{ID: "bob"}); err != nil {
+		t.Fatal(err)
+	}
+	ids := func(filter map[string]any) []string {
+		t.Helper()
+		got, err := c.QueryUsers(ctx, &stream.QueryOption{Filter: filter})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := []string{}
+		for _, u := range got.Users {
+			all = append(all, u.ID)
+		}
+		return all
+	}
+	for _, q := range []struct {
+		filter map[string]any
+		want   []string
+	}{
+		{nil, []string{"alice", "bob"}},
+		{map[string]any{"id": "bob"}, []string{"bob"}},
+		{map[string]any{"team": map[string]any{"$eq": "red"}}, []string{"alice"}},
+		{map[string]any{"id": map[string]any{"$in": []string{"bob", "carl"}}}, []string{"bob"}},
+		{map[string]any{"id": "alice", "team": "blue"}, []string{}},
+	} {
+		if got := ids(q.filter); !slices.Equal(got, q.want) {
+			t.Errorf("%v: want %v, got %v", q.filter, q.want, got)
+		}
+	}
+	u, err := c.PartialUpdateUser(ctx, stream.PartialUserUpdate{ID: "alice", Set: map[string]any{"name": "A.", "deep.er": 1}, Unset: []string{"team"}})
+	if err != nil || u.Name != "A." || u.ExtraData["team"] != nil || object(u.ExtraData["deep"])["er"] != 1.0 {
+		t.Errorf("want name and deep.er set and team gone, got %+v, %v", u, err)
+	}
+	ch, err := c.CreateChannel(ctx, "messaging", "general", "alice", &stream.ChannelRequest{Members: []string{"alice", "bob"}})
+	if err != nil || ch.Channel.CID != "messaging:general" || len(ch.Channel.Members) != 2 || ch.Channel.CreatedBy.ID != "alice" {
+		t.Fatalf("want a channel with two members, got %+v, %v", ch, err)
+	}
+	sent, err := ch.Channel.SendMessage(ctx, &stream.Message{Text: "hello"}, "bob")
+	if err != nil || sent.Message.User.ID != "bob" {
+		t.Fatalf("want a message of bob, got %+v, %v", sent, err)
+	}
+	if got, err := c.GetMessage(ctx, sent.Message.ID); err != nil || got.Message.Text != "hello" {
+		t.Errorf("want the message back, got %+v, %v", got, err)
+	}
+	again, err := c.CreateChannel(ctx, "messaging", "general", "bob", nil)
+	if err != nil || len(again.Channel.Messages) != 1 || again.Channel.CreatedBy.ID != "alice" {
+		t.Errorf("want the channel there is, got %+v, %v", again, err)
+	}
+	found, err := c.QueryChannels(ctx, &stream.QueryOption{Filter: map[string]any{"type": "messaging", "members": map[string]any{"$in": []string{"bob"}}}})
+	if err != nil || len(found.Channels) != 1 || len(found.Channels[0].Messages) != 1 || found.RateLimitInfo.Limit != rateLimit {
+		t.Errorf("want one channel with its message and rate limits, got %+v, %v", found, err)
+	}
+	if _, err := c.DeleteUser(ctx, "bob"); err != nil {
+		t.Error(err)
+	}
+	if got := ids(map[string]any{"id": "bob"}); len(got) != 0 {
+		t.Errorf("want bob gone, got %v", got)
+	}
+}
+
+func TestStreamStandInErrors(t *testing.T) {
+	base, values := testStream(t)
+	good := serverToken(t, "secret", jwt.MapClaims{"server": true})
+	do := func(method, path, key, kind, token, body string) (int, map[string]any, http.Header) {
+		t.Helper()
+		g := call(t, method, base+path+"api_key="+key, body, "Authorization", token, "Stream-Auth-Type", kind, "Content-Type", "application/json")
+		var e map[string]any
+		if err := json.Unmarshal([]byte(g.body), &e); err != nil {
+			t.Fatalf("want JSON, got %q", g.body)
+		}
+		return g.status, e, g.header
+	}
+	user := url.QueryEscape(`{"filter_conditions":{"id":{"$gt":"a"}}}`)
+	for _, c := range []struct {
+		name, method, path, key, kind, token, body string
+		status, code                               int
+	}{
+		{"unknown key", "GET", "/users?", "other", "jwt", good, "", 401, 2},
+		{"no auth type", "GET", "/users?", "key", "anonymous", good, "", 401, 5},
+		{"no token", "GET", "/users?", "key", "jwt", "", "", 401, 5},
+		{"Bearer in front", "GET", "/users?", "key", "jwt", "Bearer " + good, "", 401, 43},
+		{"another secret", "GET", "/users?", "key", "jwt", serverToken(t, "other", jwt.MapClaims{"server": true}), "", 401, 43},
+		{"a user's token", "GET", "/users?", "key", "jwt", serverToken(t, "secret", jwt.MapClaims{"user_id": "alice"}), "", 401, 5},
+		{"no such thing", "GET", "/app?", "key", "jwt", good, "", 404, 16},
+		{"no such message", "GET", "/messages/x?", "key", "jwt", good, "", 404, 16},
+		{"no such channel", "POST", "/channels/a/b/message?", "key", "jwt", good, `{"message":{"text":"x"}}`, 404, 16},
+		{"no users", "POST", "/users?", "key", "jwt", good, `{}`, 400, 4},
+		{"bad id", "POST", "/users?", "key", "jwt", good, `{"users":{"a b":{"id":"a b"}}}`, 400, 4},
+		{"another id", "POST", "/users?", "key", "jwt", good, `{"users":{"a":{"id":"b"}}}`, 400, 4},
+		{"no JSON", "POST", "/users?", "key", "jwt", good, `{`, 400, 4},
+		{"unknown operator", "GET", "/users?payload=" + user + "&", "key", "jwt", good, "", 400, 4},
+		{"no author", "POST", "/channels/a/b/query?", "key", "jwt", good, `{"data":{}}`, 400, 4},
+	} {
+		status, e, h := do(c.method, c.path, c.key, c.kind, c.token, c.body)
+		if status != c.status || e["code"] != float64(c.code) || e["StatusCode"] != float64(c.status) || e["message"] == "" ||
+			!strings.HasSuffix(text(e["duration"], ""), "ms") || e["more_info"] == nil || e["details"] == nil {
+			t.Errorf("%s: want %d with code %d, got %d %v", c.name, c.status, c.code, status, e)
+		}
+		for _, name := range []string{"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"} {
+			if h.Get(name) == "" {
+				t.Errorf("%s: want %s", c.name, name)
+			}
+		}
+	}
+	// During a rotation the previous secret counts too, afterwards it does not.
+	values["/p/stream/api-secret-previous"], values["/p/stream/api-secret"] = "secret", "new"
+	if status, _, _ := do("GET", "/users?", "key", "jwt", good, ""); status != 200 {
+		t.Errorf("want the previous secret to count, got %d", status)
+	}
+	delete(values, "/p/stream/api-secret-previous")
+	if status, _, _ := do("GET", "/users?", "key", "jwt", good, ""); status != 401 {
+		t.Errorf("want the old secret refused, got %d", status)
+	}
+	// No secret is not an empty secret.
+	values["/p/stream/api-secret"] = ""
+	if status, _, _ := do("GET", "/users?", "key", "jwt", serverToken(t, "", jwt.MapClaims{"server": true}), ""); status == 200 {
+		t.Error("want nobody let in with an empty secret")
+	}
+}
