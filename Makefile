@@ -13,7 +13,7 @@ FUNCTIONS := $(notdir $(wildcard functions/*))
 # sam build works in a copy of the tree, so there is no version control to ask.
 GOBUILD = CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -tags lambda.norpc -ldflags "-s -w -buildid="
 
-.PHONY: help build run test bench lint params deploy clean FORCE
+.PHONY: help build run test bench lint params deploy redrive clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,10 @@ deploy: ## builds and deploys; ENV=dev or ENV=prod (needs the SAM CLI)
 	@case "$(ENV)" in dev|prod) ;; *) echo "want ENV=dev or ENV=prod, got ENV=$(ENV)" >&2; exit 2 ;; esac
 	sam build --config-env $(ENV)
 	sam deploy --config-env $(ENV)
+
+redrive: ## brings events from the fallback queue to the bus; ENV=dev or ENV=prod (needs the AWS CLI)
+	@queue=$$(aws cloudformation describe-stacks --stack-name chat-service-$(ENV) --query "Stacks[0].Outputs[?OutputKey=='FallbackQueueUrl'].OutputValue" --output text) && \
+	go run ./functions/webhook/redrive -queue-url "$$queue"
 
 clean: ## removes what was built
 	rm -rf build .aws-sam

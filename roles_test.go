@@ -136,11 +136,12 @@ func TestEachRoleMayDoWhatItsFunctionDoesAndNoMore(t *testing.T) {
 			"ssm:GetParametersByPath " + ssmARN + prefix + "/client-config/*",
 		}
 		plain := map[string][]string{
-			"TokenRole":   slices.Concat(log("token"), get(prefix, "api-key", "api-secret")),
-			"ApiKeyRole":  slices.Concat(log("apikey"), get(prefix, "api-key")),
-			"ConfigRole":  slices.Concat(log("config"), get(prefix, "api-key", "api-secret"), byPath),
-			"WebhookRole": slices.Concat(log("webhook"), get(prefix, "api-key", "api-secret", "api-secret-previous")),
-			"ProxyRole":   slices.Concat(log("proxy"), get(prefix, "api-key", "api-secret")),
+			"TokenRole":  slices.Concat(log("token"), get(prefix, "api-key", "api-secret")),
+			"ApiKeyRole": slices.Concat(log("apikey"), get(prefix, "api-key")),
+			"ConfigRole": slices.Concat(log("config"), get(prefix, "api-key", "api-secret"), byPath),
+			"WebhookRole": slices.Concat(log("webhook"), get(prefix, "api-key", "api-secret", "api-secret-previous"),
+				[]string{"events:PutEvents ChatEventBus.Arn", "sqs:SendMessage FallbackQueue.Arn", "s3:PutObject LargeEventsBucket.Arn/*"}),
+			"ProxyRole": slices.Concat(log("proxy"), get(prefix, "api-key", "api-secret")),
 		}
 		withKey := map[string][]string{
 			"TokenRole":   decrypt(prefix, "api-secret"),

@@ -342,7 +342,7 @@ func TestFunctionsGetTheSettingsTheyReadAndNoCredential(t *testing.T) {
 		"Token":   append([]string{prefix, ttl}, caller...),
 		"ApiKey":  {prefix, ttl},
 		"Config":  append([]string{prefix, ttl, "USERID_HEADER_KEY=h", "ERROR_OBJ_KEY=e"}, caller...),
-		"Webhook": {prefix, ttl},
+		"Webhook": {prefix, ttl, "EVENT_BUS_NAME=ChatEventBus", "FALLBACK_QUEUE_URL=FallbackQueue", "LARGE_EVENTS_BUCKET=LargeEventsBucket"},
 		"Proxy":   {prefix, ttl, "STREAM_BASE_URL=https://s"},
 	}
 	s := translate(t, "ParameterPrefix=/p", "ParameterTtl=7", "OidcIssuer=https://i", "OidcAudience=a", "UserIdClaim=c",

@@ -124,6 +124,17 @@ func start(ctx context.Context, opts options) (s *server, err error) {
 		extra["AWS_ENDPOINT_URL_SSM"] = s.ssmURL
 	}
 
+	if missing := missingBusEndpoints(opts.getenv); len(missing) > 0 {
+		listener, err := s.listen("127.0.0.1:0")
+		if err != nil {
+			return s, fmt.Errorf("stand-in for EventBridge: %w", err)
+		}
+		s.serve(listener, &bus{opts.log})
+		for _, name := range missing {
+			extra[name] = loopbackURL(listener)
+		}
+	}
+
 	if err := s.startFunctions(ctx, opts, tmpl.dir, region, st.functions, extra); err != nil {
 		return s, err
 	}
