@@ -57,7 +57,11 @@ func FromEnv(getenv func(string) string) (*Callers, error) {
 func (c *Callers) Identify(r *http.Request) (Caller, error) {
 	caller, err := c.identify(r)
 	if err != nil {
-		lambdahttp.CountBy(r.Context(), "CallersRefused", "Reason", "BadToken")
+		reason := "BadToken"
+		if e := (*httpjson.Error)(nil); errors.As(err, &e) && e.Status >= http.StatusInternalServerError {
+			reason = "NotChecked"
+		}
+		lambdahttp.CountBy(r.Context(), "CallersRefused", "Reason", reason)
 		lambdahttp.Annotate(r.Context(), slog.String("refused", err.Error()))
 		return caller, err
 	}

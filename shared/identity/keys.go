@@ -41,7 +41,8 @@ type keySet struct {
 
 	mu        sync.Mutex
 	keys      []jose.JSONWebKey
-	refetched time.Time // when a key id was last looked for in vain
+	refetched time.Time // when keys were last fetched for an unknown key id
+	failed    error     // what came of that, where it did not work
 }
 
 func newKeySet(issuer string, u *url.URL) *keySet {
@@ -99,15 +100,17 @@ func (s *keySet) keysFor(ctx context.Context, id string) ([]jose.JSONWebKey, err
 	case len(matching) > 0:
 		return matching, nil
 	case len(s.keys) > 0 && now.Sub(s.refetched) < refetchAfter:
-		return nil, nil
+		// Where the issuer has not answered, nobody knows whether the key is its.
+		return nil, s.failed
 	case len(s.keys) > 0:
 		s.refetched = now
 	}
 	keys, err := s.fetch(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("get the issuer's keys: %w", err)
+		s.failed = fmt.Errorf("get the issuer's keys: %w", err)
+		return nil, s.failed
 	}
-	s.keys = keys
+	s.keys, s.failed = keys, nil
 	return s.matching(id), nil
 }
 

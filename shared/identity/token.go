@@ -94,11 +94,11 @@ func (v *tokenVerifier) userID(ctx context.Context, raw string) (string, error) 
 			Cause:   unreachable,
 		}
 	case err != nil:
-		return "", invalid(err)
+		return "", invalid(withoutQuotes(err))
 	}
 	var c claims
-	if err := token.Claims(&c); err != nil {
-		return "", invalid(fmt.Errorf("read the claims: %w", err))
+	if token.Claims(&c) != nil {
+		return "", invalid(errUnreadable)
 	}
 	if c.NotBefore != nil && *c.NotBefore > float64(time.Now().Add(notBeforeLeeway).Unix()) {
 		return "", invalid(errors.New("the token is not valid yet"))
@@ -107,14 +107,31 @@ func (v *tokenVerifier) userID(ctx context.Context, raw string) (string, error) 
 		return "", invalid(errors.New("the token is for another audience"))
 	}
 	var all map[string]json.RawMessage
-	if err := token.Claims(&all); err != nil {
-		return "", invalid(fmt.Errorf("read the claims: %w", err))
+	if token.Claims(&all) != nil {
+		return "", invalid(errUnreadable)
 	}
 	var id string
 	if err := json.Unmarshal(all[v.claim], &id); err != nil || id == "" {
 		return "", invalid(fmt.Errorf("the token has no text in claim %q", v.claim))
 	}
 	return id, nil
+}
+
+var errUnreadable = errors.New("the token cannot be read, or its algorithm is none that counts")
+
+// withoutQuotes returns in words of our own what go-oidc has against a token:
+// its own may quote the token, and go to the log.
+func withoutQuotes(err error) error {
+	if _, ok := errors.AsType[*oidc.TokenExpiredError](err); ok {
+		return errors.New("the token has expired")
+	}
+	switch text := err.Error(); {
+	case strings.HasPrefix(text, "failed to verify signature"):
+		return errors.New("no key of the issuer fits the token's signature")
+	case strings.HasPrefix(text, "oidc: id token issued by a different provider"):
+		return errors.New("the token is another issuer's")
+	}
+	return errUnreadable
 }
 
 // forUs says whether a token with this audience, or this client id and no

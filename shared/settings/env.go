@@ -42,7 +42,7 @@ func URL(getenv func(string) string, name, otherwise string) (*url.URL, error) {
 		text = otherwise
 	}
 	u, err := url.Parse(strings.TrimRight(text, "/"))
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
 		// The text is not repeated: with a user in it, it holds a password.
 		return nil, fmt.Errorf("%s: want a URL like https://host/path, got something else", name)
 	}

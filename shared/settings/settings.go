@@ -34,6 +34,9 @@ const (
 	// access: there is nothing else to answer with.)
 	retryAfter = 10 * time.Second
 
+	// renewAfter is how old a value must be to be fetched before it is due.
+	renewAfter = 10 * time.Second
+
 	// maxNames is the number of names that GetParameters takes.
 	//
 	// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameters.html
@@ -60,14 +63,36 @@ func Open(getenv func(string) string) (*Store, error) {
 	if prefix == "" {
 		prefix = defaultPrefix
 	}
-	if !strings.HasPrefix(prefix, "/") || strings.HasSuffix(prefix, "/") {
-		return nil, fmt.Errorf("PARAMETER_PREFIX: want a path like %s that begins and does not end with a slash, got %q", defaultPrefix, prefix)
+	if !validPrefix(prefix) {
+		return nil, fmt.Errorf("PARAMETER_PREFIX: want a path like %s that begins and does not end with a slash, of letters, digits and . - _, got %q", defaultPrefix, prefix)
 	}
 	ttl, err := Seconds(getenv, "PARAMETER_TTL", defaultTTL)
 	if err != nil {
 		return nil, err
 	}
 	return &Store{client: newClient(getenv), prefix: prefix, ttl: ttl}, nil
+}
+
+// validPrefix says whether a parameter's name may begin with prefix and a slash.
+//
+// https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-su-create.html#sysman-parameter-name-constraints
+func validPrefix(prefix string) bool {
+	if !strings.HasPrefix(prefix, "/") {
+		return false
+	}
+	for level := range strings.SplitSeq(prefix[1:], "/") {
+		if level == "" {
+			return false
+		}
+		for _, c := range []byte(level) {
+			switch {
+			case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_':
+			default:
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // newClient makes the client by hand: config.LoadDefaultConfig looks in places
@@ -145,6 +170,7 @@ type Value[T any] struct {
 	mu      sync.Mutex
 	known   bool // current has been fetched at least once
 	current T
+	fetched time.Time     // when current was asked for, or last in vain
 	due     time.Time     // when to fetch again
 	pending chan struct{} // closed when the fetch in flight has ended
 	err     error         // of the last fetch
@@ -188,7 +214,7 @@ func (v *Value[T]) Get(ctx context.Context) (T, error) {
 
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.pending, v.err = nil, err
+	v.pending, v.err, v.fetched = nil, err, now()
 	close(pending)
 	switch {
 	case err == nil:
@@ -205,6 +231,18 @@ func (v *Value[T]) Get(ctx context.Context) (T, error) {
 		err = nil
 	}
 	return v.current, err
+}
+
+// Renew is [Value.Get] for somebody who has reason to believe that the value has
+// changed: it is fetched although it is not due, unless that has been done less
+// than renewAfter ago.
+func (v *Value[T]) Renew(ctx context.Context) (T, error) {
+	v.mu.Lock()
+	if v.known && now().Sub(v.fetched) >= renewAfter {
+		v.due = now()
+	}
+	v.mu.Unlock()
+	return v.Get(ctx)
 }
 
 // wait returns what the fetch in flight yields.

@@ -96,6 +96,25 @@ func (a *App) Credentials(ctx context.Context) (*Credentials, error) {
 	return c, nil
 }
 
+// ValidSignature says whether body bears a signature of the app: see
+// [Credentials.ValidSignature]. Where it seems not to, that may be because the
+// secret has been rotated since it was read, so it is read again, if it was not
+// a moment ago. The error is a 503 for the caller.
+func (a *App) ValidSignature(ctx context.Context, body []byte, signature string) (bool, error) {
+	c, err := a.Credentials(ctx)
+	if err != nil {
+		return false, err
+	}
+	if c.ValidSignature(body, signature) {
+		return true, nil
+	}
+	renewed, err := a.credentials.Renew(ctx)
+	if err != nil || renewed == c {
+		return false, nil
+	}
+	return renewed.ValidSignature(body, signature), nil
+}
+
 // Unavailable is the error for a caller whose request needs credentials that
 // cannot be had right now.
 func Unavailable(cause error) error {

@@ -1,0 +1,703 @@
+package identity
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"chat-service-backend/shared/httpjson"
+	"chat-service-backend/shared/lambdahttp"
+	"chat-service-backend/shared/lambdahttp/lambdatest"
+)
+
+// TestMain makes the test binary a function, where a test starts one, that
+// answers with who calls.
+func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(slog.NewJSONHandler(io.Discard, nil)))
+	lambdatest.Main(m, func() { lambdahttp.Main(buildWhoami) })
+}
+
+func buildWhoami(_ context.Context, getenv func(string) string) (http.Handler, error) {
+	callers, err := FromEnv(getenv)
+	return httpjson.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		caller, err := callers.Identify(r)
+		if err != nil {
+			return Challenge(w, err)
+		}
+		return httpjson.Write(w, http.StatusOK, caller)
+	}), err
+}
+
+// Keys of each kind, made once: RSA takes its time.
+var keys = sync.OnceValue(func() map[string]crypto.Signer {
+	must := func(key crypto.Signer, err error) crypto.Signer {
+		if err != nil {
+			panic(err)
+		}
+		return key
+	}
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	return map[string]crypto.Signer{
+		"rsa":       must(rsa.GenerateKey(rand.Reader, 2048)),
+		"ec":        must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)),
+		"ed":        must(ed, err),
+		"next":      must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)),
+		"foreign":   must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)),
+		"encrypted": must(rsa.GenerateKey(rand.Reader, 2048)),
+	}
+})
+
+func public(name string) jose.JSONWebKey {
+	return jose.JSONWebKey{Key: keys()[name].Public(), KeyID: name}
+}
+
+// knownSecret is a symmetric key that everybody knows.
+var knownSecret = []byte("a secret of 32 bytes, well known")
+
+// An issuer publishes metadata and keys and counts who asks.
+type issuer struct {
+	url string
+
+	mu       sync.Mutex
+	metadata map[string]any
+	keys     []any
+	status   int    // of all answers, where set
+	redirect string // of the metadata, where set
+	asked    map[string]int
+}
+
+func newIssuer(t testing.TB) *issuer {
+	i := &issuer{asked: map[string]int{}}
+	server := httptest.NewServer(i)
+	t.Cleanup(server.Close)
+	i.url = server.URL + "/realm"
+	i.metadata = map[string]any{"issuer": i.url, "jwks_uri": i.url + "/keys"}
+	encryption := public("encrypted")
+	encryption.Use = "enc"
+	i.keys = []any{
+		jose.JSONWebKey{Key: knownSecret, KeyID: "oct"}, // no issuer should, some have
+		encryption,
+		map[string]any{"kty": "future", "kid": "future"},
+		public("rsa"), public("ec"), public("ed"),
+	}
+	return i
+}
+
+func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.asked[strings.TrimPrefix(r.URL.Path, "/realm")]++
+	switch {
+	case i.status != 0:
+		w.WriteHeader(i.status)
+	case r.URL.Path == "/realm/.well-known/openid-configuration" && i.redirect != "":
+		http.Redirect(w, r, i.redirect, http.StatusFound)
+	case r.URL.Path == "/realm/.well-known/openid-configuration", r.URL.Path == "/moved":
+		_ = json.NewEncoder(w).Encode(i.metadata)
+	case r.URL.Path == "/realm/keys":
+		_ = json.NewEncoder(w).Encode(map[string]any{"keys": i.keys})
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func (i *issuer) set(change func()) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	change()
+}
+
+func (i *issuer) requests() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	n := 0
+	for _, count := range i.asked {
+		n += count
+	}
+	return n
+}
+
+// callers are those of a function that trusts the issuer.
+func (i *issuer) callers(t testing.TB, more map[string]string) *Callers {
+	t.Helper()
+	all := map[string]string{"OIDC_ISSUER": i.url, "OIDC_AUDIENCE": "chat-app"}
+	maps.Copy(all, more)
+	c, err := FromEnv(func(name string) string { return all[name] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// claims are good ones, with changes; a nil value takes a claim out.
+func (i *issuer) claims(changes map[string]any) map[string]any {
+	now := time.Now().Unix()
+	all := map[string]any{"iss": i.url, "aud": "chat-app", "sub": "u1", "iat": now, "exp": now + 300}
+	maps.Copy(all, changes)
+	maps.DeleteFunc(all, func(_ string, v any) bool { return v == nil })
+	return all
+}
+
+// sign returns a token; kid "" leaves the key id out.
+func sign(t testing.TB, algorithm jose.SignatureAlgorithm, key any, kid string, claims map[string]any) string {
+	t.Helper()
+	options := &jose.SignerOptions{}
+	if kid != "" {
+		options.WithHeader("kid", kid)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: key}, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jws, err := signer.Sign(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := jws.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// good is a token with changed claims that the issuer has signed.
+func (i *issuer) good(t testing.TB, changes map[string]any) string {
+	t.Helper()
+	return sign(t, jose.ES256, keys()["ec"], "ec", i.claims(changes))
+}
+
+func request(t testing.TB, authorization ...string) *http.Request {
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+	r.Header["Authorization"] = authorization
+	return r
+}
+
+func statusOf(err error) int {
+	var e *httpjson.Error
+	if errors.As(err, &e) {
+		return e.Status
+	}
+	return 0
+}
+
+func wantUser(t *testing.T, c *Callers, id string, authorization ...string) {
+	t.Helper()
+	if got, err := c.Identify(request(t, authorization...)); err != nil || got != (Caller{User, id}) {
+		t.Errorf("want user %s, got %+v, %v", id, got, err)
+	}
+}
+
+func wantAnonymous(t *testing.T, c *Callers, authorization ...string) {
+	t.Helper()
+	if got, err := c.Identify(request(t, authorization...)); err != nil || got != (Caller{Kind: Anonymous}) {
+		t.Errorf("want nobody, got %+v, %v", got, err)
+	}
+}
+
+func wantRefused(t *testing.T, c *Callers, status int, authorization ...string) error {
+	t.Helper()
+	got, err := c.Identify(request(t, authorization...))
+	if got != (Caller{}) || statusOf(err) != status {
+		t.Errorf("want a refusal with %d, got %+v, %v", status, got, err)
+	}
+	return err
+}
+
+func TestGoodTokensMakeTheirUserKnown(t *testing.T) {
+	i := newIssuer(t)
+	now := time.Now().Unix()
+	rsaKey, ec, ed := keys()["rsa"], keys()["ec"], keys()["ed"]
+	tests := map[string]string{
+		"RS256":                   sign(t, jose.RS256, rsaKey, "rsa", i.claims(nil)),
+		"PS256":                   sign(t, jose.PS256, rsaKey, "rsa", i.claims(nil)),
+		"ES256":                   sign(t, jose.ES256, ec, "ec", i.claims(nil)),
+		"EdDSA":                   sign(t, jose.EdDSA, ed, "ed", i.claims(nil)),
+		"no kid":                  sign(t, jose.ES256, ec, "", i.claims(nil)),
+		"audience in a list":      i.good(t, map[string]any{"aud": []string{"other", "chat-app"}}),
+		"client_id and no aud":    i.good(t, map[string]any{"aud": nil, "client_id": "chat-app"}),
+		"nbf now":                 i.good(t, map[string]any{"nbf": now}),
+		"nbf in the past":         i.good(t, map[string]any{"nbf": now - 3600}),
+		"exp with a fraction":     i.good(t, map[string]any{"exp": float64(now) + 60.5}),
+		"a foreign client beside": i.good(t, map[string]any{"client_id": "other", "azp": "other"}),
+	}
+	c := i.callers(t, nil)
+	for name, token := range tests {
+		t.Run(name, func(t *testing.T) { wantUser(t, c, "u1", "Bearer "+token) })
+	}
+}
+
+func TestBadTokensAreRefused(t *testing.T) {
+	i := newIssuer(t)
+	now := time.Now().Unix()
+	encode := base64.RawURLEncoding.EncodeToString
+	plain, _ := json.Marshal(i.claims(nil))
+	der, err := x509.MarshalPKIXPublicKey(keys()["rsa"].Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pemKey := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	good := i.good(t, nil)
+	parts := strings.Split(good, ".")
+	other, _ := json.Marshal(i.claims(map[string]any{"sub": "admin"}))
+	tests := map[string]string{
+		"claims exchanged":                parts[0] + "." + encode(other) + "." + parts[2],
+		"signature of zeros":              parts[0] + "." + parts[1] + "." + encode(make([]byte, 64)),
+		"no signature":                    parts[0] + "." + parts[1] + ".",
+		"two parts":                       parts[0] + "." + parts[1],
+		"foreign key, our kid":            sign(t, jose.ES256, keys()["foreign"], "ec", i.claims(nil)),
+		"foreign key, no kid":             sign(t, jose.ES256, keys()["foreign"], "", i.claims(nil)),
+		"foreign key, own kid":            sign(t, jose.ES256, keys()["foreign"], "foreign", i.claims(nil)),
+		"kid of another key":              sign(t, jose.ES256, keys()["ec"], "rsa", i.claims(nil)),
+		"key for encryption":              sign(t, jose.RS256, keys()["encrypted"], "encrypted", i.claims(nil)),
+		"expired":                         i.good(t, map[string]any{"exp": now - 1}),
+		"no exp":                          i.good(t, map[string]any{"exp": nil}),
+		"exp as text":                     i.good(t, map[string]any{"exp": "tomorrow"}),
+		"nbf in 60 s":                     i.good(t, map[string]any{"nbf": now + 60}),
+		"nbf in 4 min":                    i.good(t, map[string]any{"nbf": now + 240}),
+		"nbf in a day":                    i.good(t, map[string]any{"nbf": now + 86400}),
+		"foreign audience":                i.good(t, map[string]any{"aud": "other"}),
+		"foreign audience, our client_id": i.good(t, map[string]any{"aud": "other", "client_id": "chat-app"}),
+		"empty audience":                  i.good(t, map[string]any{"aud": ""}),
+		"part of the audience":            i.good(t, map[string]any{"aud": "chat"}),
+		"no audience":                     i.good(t, map[string]any{"aud": nil}),
+		"no audience, foreign client_id":  i.good(t, map[string]any{"aud": nil, "client_id": "other"}),
+		"no audience, azp":                i.good(t, map[string]any{"aud": nil, "azp": "chat-app"}),
+		"foreign issuer":                  i.good(t, map[string]any{"iss": "https://other.example"}),
+		"issuer with a slash":             i.good(t, map[string]any{"iss": i.url + "/"}),
+		"no issuer":                       i.good(t, map[string]any{"iss": nil}),
+		"no sub":                          i.good(t, map[string]any{"sub": nil}),
+		"empty sub":                       i.good(t, map[string]any{"sub": ""}),
+		"alg none":                        encode([]byte(`{"alg":"none"}`)) + "." + encode(plain) + ".",
+		"alg none with a signature":       encode([]byte(`{"alg":"none","kid":"ec"}`)) + "." + encode(plain) + "." + parts[2],
+		"alg None":                        encode([]byte(`{"alg":"None"}`)) + "." + encode(plain) + ".",
+		"HS256, known secret":             sign(t, jose.HS256, knownSecret, "oct", i.claims(nil)),
+		"HS256, no kid":                   sign(t, jose.HS256, knownSecret, "", i.claims(nil)),
+		"HS256, public key as DER":        sign(t, jose.HS256, der, "rsa", i.claims(nil)),
+		"HS256, public key as PEM":        sign(t, jose.HS256, pemKey, "rsa", i.claims(nil)),
+		"claims are no object":            sign(t, jose.ES256, keys()["ec"], "ec", nil),
+		"garbage":                         "garbage",
+		"garbage with dots":               "a.b.c",
+		"nothing":                         "",
+		"two tokens":                      good + "," + good,
+		"a word behind":                   good + " x",
+	}
+	c := i.callers(t, nil)
+	for name, token := range tests {
+		t.Run(name, func(t *testing.T) {
+			err := wantRefused(t, c, http.StatusUnauthorized, "Bearer "+token)
+			if err != nil && token != "" && (strings.Contains(err.Error(), token) || strings.Contains(err.Error(), "u1")) {
+				t.Errorf("want neither token nor user in the cause, got %v", err)
+			}
+		})
+	}
+}
+
+func TestKeyInTheTokensHeaderDoesNotCount(t *testing.T) {
+	i := newIssuer(t)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: keys()["foreign"]}, &jose.SignerOptions{EmbedJWK: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload, _ := json.Marshal(i.claims(nil))
+	jws, err := signer.Sign(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, _ := jws.CompactSerialize()
+	wantRefused(t, i.callers(t, nil), http.StatusUnauthorized, "Bearer "+token)
+}
+
+func TestAuthorizationFields(t *testing.T) {
+	i := newIssuer(t)
+	c := i.callers(t, nil)
+	good, bad := "Bearer "+i.good(t, nil), "Bearer garbage"
+	for name, fields := range map[string][]string{
+		"lower case":    {"bearer " + good[len("Bearer "):]},
+		"upper case":    {"BEARER " + good[len("Bearer "):]},
+		"more spaces":   {"Bearer   " + good[len("Bearer "):] + " "},
+		"another first": {"Basic dTpw", good},
+		"another last":  {good, "Basic dTpw"},
+	} {
+		t.Run(name, func(t *testing.T) { wantUser(t, c, "u1", fields...) })
+	}
+	for name, fields := range map[string][]string{
+		"none":           nil,
+		"empty":          {""},
+		"Basic":          {"Basic dTpw"},
+		"IAM":            {"AWS4-HMAC-SHA256 Credential=AKID/x, SignedHeaders=host, Signature=0"},
+		"a longer word":  {"Bearerish " + good[len("Bearer "):]},
+		"without scheme": {good[len("Bearer "):]},
+	} {
+		t.Run(name, func(t *testing.T) { wantAnonymous(t, c, fields...) })
+	}
+	for name, fields := range map[string][]string{
+		"no token":           {"Bearer"},
+		"empty token":        {"Bearer "},
+		"bad":                {bad},
+		"bad before good":    {bad, good},
+		"joined by commas":   {good + ", " + good},
+		"joined with Basic":  {good + ",Basic dTpw"},
+		"a second scheme in": {"Bearer " + good},
+	} {
+		t.Run(name, func(t *testing.T) { wantRefused(t, c, http.StatusUnauthorized, fields...) })
+	}
+}
+
+func FuzzAuthorization(f *testing.F) {
+	i := newIssuer(f)
+	c := i.callers(f, nil)
+	for _, field := range []string{"Bearer x", "bearer", "Basic x", "Bearer " + i.good(f, map[string]any{"aud": "other"}), `Bearer {"payload":"","signatures":[]}`, "Bearer e30.e30.e30"} {
+		f.Add(field)
+	}
+	f.Fuzz(func(t *testing.T, field string) {
+		token, ok := bearerToken(request(t, field))
+		scheme, _, _ := strings.Cut(field, " ")
+		if ok != strings.EqualFold(scheme, "Bearer") || token != strings.TrimSpace(token) || !strings.Contains(field, token) {
+			t.Errorf("%q: got token %q, %v", field, token, ok)
+		}
+		switch caller, err := c.Identify(request(t, field)); {
+		case !ok && (err != nil || caller.Kind != Anonymous):
+			t.Errorf("%q: want nobody, got %+v, %v", field, caller, err)
+		case ok && statusOf(err) != http.StatusUnauthorized:
+			t.Errorf("%q: want a refusal, got %+v, %v", field, caller, err)
+		}
+	})
+}
+
+func TestUserIDIsTheConfiguredClaim(t *testing.T) {
+	i := newIssuer(t)
+	c := i.callers(t, map[string]string{"USER_ID_CLAIM": "chat_id"})
+	wantUser(t, c, "jo", "Bearer "+i.good(t, map[string]any{"chat_id": "jo"}))
+	wantUser(t, c, "jo", "Bearer "+i.good(t, map[string]any{"chat_id": "jo", "sub": nil}))
+	for name, value := range map[string]any{"missing": nil, "empty": "", "number": 7, "list": []string{"jo"}, "object": map[string]any{}, "bool": true} {
+		t.Run(name, func(t *testing.T) {
+			wantRefused(t, c, http.StatusUnauthorized, "Bearer "+i.good(t, map[string]any{"chat_id": value}))
+		})
+	}
+	wantRefused(t, c, http.StatusUnauthorized, "Bearer "+i.good(t, map[string]any{"CHAT_ID": "jo"}))
+}
+
+func TestEachOfSeveralAudiencesCounts(t *testing.T) {
+	i := newIssuer(t)
+	c := i.callers(t, map[string]string{"OIDC_AUDIENCE": "web, ios,,android "})
+	for _, audience := range []string{"web", "ios", "android"} {
+		wantUser(t, c, "u1", "Bearer "+i.good(t, map[string]any{"aud": audience}))
+		wantUser(t, c, "u1", "Bearer "+i.good(t, map[string]any{"aud": nil, "client_id": audience}))
+	}
+	for _, audience := range []string{"", " ios", "web, ios", "chat-app"} {
+		wantRefused(t, c, http.StatusUnauthorized, "Bearer "+i.good(t, map[string]any{"aud": audience}))
+	}
+}
+
+func TestWithoutIssuerNobodyIsKnown(t *testing.T) {
+	i := newIssuer(t)
+	c := i.callers(t, map[string]string{"OIDC_ISSUER": ""})
+	wantAnonymous(t, c, "Bearer "+i.good(t, nil))
+	wantAnonymous(t, c, "Bearer garbage")
+	wantAnonymous(t, &Callers{}, "Bearer "+i.good(t, nil))
+	if i.requests() != 0 {
+		t.Errorf("want nobody asked, got %d requests", i.requests())
+	}
+}
+
+func TestConfigurationThatCannotBeRightEndsTheStart(t *testing.T) {
+	for want, env := range map[string]map[string]string{
+		"OIDC_AUDIENCE: want the audience": {"OIDC_ISSUER": "https://issuer.example"},
+		"OIDC_AUDIENCE: want":              {"OIDC_ISSUER": "https://issuer.example", "OIDC_AUDIENCE": " , "},
+		"OIDC_ISSUER: want an https URL":   {"OIDC_ISSUER": "http://issuer.example", "OIDC_AUDIENCE": "a"},
+		"OIDC_ISSUER: want a URL":          {"OIDC_ISSUER": "issuer.example", "OIDC_AUDIENCE": "a"},
+	} {
+		c, err := FromEnv(func(name string) string { return env[name] })
+		if c != nil || err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%v: want one line that begins %q, got %v", env, want, err)
+		}
+	}
+}
+
+func TestKeysAreFetchedForTheFirstBearerAndKept(t *testing.T) {
+	i := newIssuer(t)
+	c := i.callers(t, nil)
+	wantAnonymous(t, c)
+	wantAnonymous(t, c, "Basic dTpw")
+	wantRefused(t, c, http.StatusUnauthorized, "Bearer garbage")
+	if i.requests() != 0 {
+		t.Errorf("want no request before the first token, got %d", i.requests())
+	}
+	for range 3 {
+		wantUser(t, c, "u1", "Bearer "+i.good(t, nil))
+		wantRefused(t, c, http.StatusUnauthorized, "Bearer "+i.good(t, map[string]any{"aud": "other"}))
+	}
+	if want := map[string]int{"/.well-known/openid-configuration": 1, "/keys": 1}; !maps.Equal(i.asked, want) {
+		t.Errorf("want %v, got %v", want, i.asked)
+	}
+}
+
+func TestIssuerThatIsDownIsA503UntilItIsBack(t *testing.T) {
+	i := newIssuer(t)
+	i.set(func() { i.status = http.StatusInternalServerError })
+	c := i.callers(t, nil)
+	err := wantRefused(t, c, http.StatusServiceUnavailable, "Bearer "+i.good(t, nil))
+	if err == nil || !strings.Contains(err.Error(), "want status 200, got 500") {
+		t.Errorf("want the reason as cause, got %v", err)
+	}
+	wantAnonymous(t, c)
+	wantRefused(t, c, http.StatusUnauthorized, "Bearer garbage")
+	i.set(func() { i.status = 0 })
+	wantUser(t, c, "u1", "Bearer "+i.good(t, nil))
+}
+
+func TestIssuerThatCannotBeTrustedIsA503(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*issuer)
+		cause  string
+	}{
+		"metadata of another issuer": {func(i *issuer) { i.metadata["issuer"] = "https://other.example" }, "want the metadata of issuer"},
+		"keys over http":             {func(i *issuer) { i.metadata["jwks_uri"] = "http://192.0.2.1/keys" }, "want an https URL as jwks_uri"},
+		"no jwks_uri":                {func(i *issuer) { delete(i.metadata, "jwks_uri") }, "want an https URL as jwks_uri"},
+		"redirect to http":           {func(i *issuer) { i.redirect = "http://192.0.2.1/moved" }, "want an https URL, got a redirect"},
+		"redirects without end":      {func(i *issuer) { i.redirect = i.url + "/.well-known/openid-configuration" }, "want at most 3 redirects"},
+		"no usable key":              {func(i *issuer) { i.keys = i.keys[:3] }, "want public keys"},
+		"no keys":                    {func(i *issuer) { i.keys = nil }, "want public keys"},
+		"too long":                   {func(i *issuer) { i.metadata["x"] = strings.Repeat("x", maxDocument) }, "want JSON"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := newIssuer(t)
+			test.change(i)
+			err := wantRefused(t, i.callers(t, nil), http.StatusServiceUnavailable, "Bearer "+i.good(t, nil))
+			if err == nil || !strings.Contains(err.Error(), test.cause) {
+				t.Errorf("want cause %q, got %v", test.cause, err)
+			}
+		})
+	}
+}
+
+func TestRedirectToLoopbackIsFollowed(t *testing.T) {
+	i := newIssuer(t)
+	i.redirect = strings.TrimSuffix(i.url, "/realm") + "/moved"
+	wantUser(t, i.callers(t, nil), "u1", "Bearer "+i.good(t, nil))
+}
+
+func TestIssuerMayEndInASlash(t *testing.T) {
+	i := newIssuer(t)
+	i.metadata["issuer"] = i.url + "/"
+	c := i.callers(t, map[string]string{"OIDC_ISSUER": i.url + "/"})
+	wantUser(t, c, "u1", "Bearer "+i.good(t, map[string]any{"iss": i.url + "/"}))
+	wantRefused(t, c, http.StatusUnauthorized, "Bearer "+i.good(t, nil))
+}
+
+// roundTrip answers without a network, so that time can stand still.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// offline returns a key set whose requests the issuer answers in memory.
+func (i *issuer) offline(t *testing.T) *keySet {
+	t.Helper()
+	u, err := url.Parse(i.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newKeySet(i.url, u)
+	s.client.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+		w := httptest.NewRecorder()
+		i.ServeHTTP(w, r)
+		return w.Result(), nil
+	})
+	return s
+}
+
+func TestUnknownKeyIDIsLookedForAtMostOnceAMinute(t *testing.T) {
+	i := newIssuer(t)
+	known := i.good(t, nil)
+	next := sign(t, jose.ES256, keys()["next"], "next", i.claims(nil))
+	made := sign(t, jose.ES256, keys()["foreign"], "made up", i.claims(nil))
+	synctest.Test(t, func(t *testing.T) {
+		s := i.offline(t)
+		want := func(token string, good bool, fetches int) {
+			t.Helper()
+			if _, err := s.VerifySignature(t.Context(), token); (err == nil) != good {
+				t.Errorf("want good %v, got %v", good, err)
+			}
+			if i.asked["/keys"] != fetches {
+				t.Errorf("want %d fetches, got %d", fetches, i.asked["/keys"])
+			}
+		}
+		want(known, true, 1)
+		want(made, false, 2)
+		for range 100 {
+			want(made, false, 2)
+			want(known, true, 2)
+		}
+		i.keys = []any{public("next")} // rotated, while a stranger keeps us busy
+		want(next, false, 2)
+		time.Sleep(time.Minute - time.Second)
+		want(next, false, 2)
+		time.Sleep(time.Second)
+		want(next, true, 3)
+		want(known, false, 3) // taken back by the issuer
+		time.Sleep(time.Hour)
+		want(next, true, 3)
+	})
+}
+
+func TestRotatedKeyIsFoundAtOnce(t *testing.T) {
+	i := newIssuer(t)
+	c := i.callers(t, nil)
+	wantUser(t, c, "u1", "Bearer "+i.good(t, nil))
+	i.set(func() { i.keys = append(i.keys, public("next")) })
+	wantUser(t, c, "u2", "Bearer "+sign(t, jose.ES256, keys()["next"], "next", i.claims(map[string]any{"sub": "u2"})))
+	wantUser(t, c, "u1", "Bearer "+i.good(t, nil))
+}
+
+func TestTokenOfUnknownKeyIsNotCalledBadWhileTheIssuerIsDown(t *testing.T) {
+	i := newIssuer(t)
+	c := i.callers(t, nil)
+	wantUser(t, c, "u1", "Bearer "+i.good(t, nil))
+	next := "Bearer " + sign(t, jose.ES256, keys()["next"], "next", i.claims(nil))
+	i.set(func() { i.keys, i.status = append(i.keys, public("next")), http.StatusBadGateway })
+	for range 3 {
+		wantRefused(t, c, http.StatusServiceUnavailable, next)
+		wantUser(t, c, "u1", "Bearer "+i.good(t, nil))
+	}
+	if i.asked["/.well-known/openid-configuration"] != 2 {
+		t.Errorf("want the issuer asked once in that minute, got %d times", i.asked["/.well-known/openid-configuration"]-1)
+	}
+}
+
+func TestFetchIsBoundInTime(t *testing.T) {
+	i := newIssuer(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := i.offline(t)
+		s.client.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		})
+		start := time.Now()
+		if _, err := s.keysFor(t.Context(), "ec"); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != fetchTimeout {
+			t.Errorf("want an error after 3 s, got %v after %v", err, time.Since(start))
+		}
+	})
+}
+
+func TestRefusalAsksForABearer(t *testing.T) {
+	for name, test := range map[string]struct {
+		status int
+		answer func(http.ResponseWriter, *http.Request) error
+	}{
+		"unknown":   {401, Unknown},
+		"bad token": {401, func(w http.ResponseWriter, _ *http.Request) error { return Challenge(w, invalid(errors.New("x"))) }},
+		"unavailable": {503, func(w http.ResponseWriter, _ *http.Request) error {
+			return Challenge(w, httpjson.Errorf(503, "Later."))
+		}},
+	} {
+		w := httptest.NewRecorder()
+		httpjson.HandlerFunc(test.answer).ServeHTTP(w, request(t))
+		if w.Code != test.status || (w.Header().Get("WWW-Authenticate") == "Bearer") != (test.status == 401) {
+			t.Errorf("%s: want %d, with WWW-Authenticate on a 401, got %d %v", name, test.status, w.Code, w.Header())
+		}
+	}
+}
+
+// forged are header fields with which somebody might try to be known.
+var forged = map[string]string{
+	"userid": "u1", "X-User-Id": "u1", "X-Amzn-Oidc-Identity": "u1", "X-Amzn-Iam-User-Arn": "arn:aws:iam::1:user/x",
+	"X-GoLambdaProxy-ApiGw-Context": `{"identity":{"userArn":"arn:aws:iam::1:user/x"},"authorizer":{"iam":{"userArn":"arn:aws:iam::1:user/x"}}}`,
+	"X-Forwarded-User":              "u1", "Cookie": "token=u1", "Proxy-Authorization": "Bearer x",
+}
+
+func TestCallersInLambda(t *testing.T) {
+	i := newIssuer(t)
+	f := lambdatest.Start(t, map[string]string{"OIDC_ISSUER": i.url, "OIDC_AUDIENCE": "chat-app"})
+	fields := func(authorization string) *http.Request {
+		r := request(t)
+		for name, value := range forged {
+			r.Header.Set(name, value)
+		}
+		if authorization != "" {
+			r.Header.Set("Authorization", authorization)
+		}
+		return r
+	}
+	for name, test := range map[string]struct {
+		event map[string]any
+		want  string
+	}{
+		"IAM caller":                         {lambdatest.ServiceEvent(t, fields(""), "/"), `{"Kind":"service","UserID":""}`},
+		"IAM caller with a bad bearer":       {lambdatest.ServiceEvent(t, fields("Bearer garbage"), "/"), `{"Kind":"service","UserID":""}`},
+		"IAM caller with a good bearer":      {lambdatest.ServiceEvent(t, fields("Bearer "+i.good(t, nil)), "/"), `{"Kind":"service","UserID":""}`},
+		"forged fields on the Service API":   {lambdatest.AnonymousServiceEvent(t, fields(""), "/"), `{"Kind":"anonymous","UserID":""}`},
+		"forged fields on the Client API":    {lambdatest.ClientEvent(t, fields(""), "/"), `{"Kind":"anonymous","UserID":""}`},
+		"bearer and forged fields, HTTP API": {lambdatest.ClientEvent(t, fields("Bearer "+i.good(t, map[string]any{"sub": "u2"})), "/"), `{"Kind":"user","UserID":"u2"}`},
+		"bearer and forged fields, REST API": {lambdatest.AnonymousServiceEvent(t, fields("Bearer "+i.good(t, map[string]any{"sub": "u2"})), "/"), `{"Kind":"user","UserID":"u2"}`},
+		"bad bearer and forged fields":       {lambdatest.ClientEvent(t, fields("Bearer garbage"), "/"), `{"errorMsg":"The bearer token is not valid (any more); sign in again."}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer := f.Invoke(test.event)
+			body, err := io.ReadAll(answer.Body)
+			if err != nil || string(body) != test.want {
+				t.Errorf("want %s, got %d %s, %v", test.want, answer.StatusCode, body, err)
+			}
+		})
+	}
+}
+
+func TestRefusalsAreCountedByReason(t *testing.T) {
+	i := newIssuer(t)
+	f := lambdatest.Start(t, map[string]string{"OIDC_ISSUER": i.url, "OIDC_AUDIENCE": "chat-app"})
+	i.set(func() { i.status = 500 })
+	for _, authorization := range []string{"Bearer garbage", "Bearer " + i.good(t, nil)} {
+		if _, err := io.Copy(io.Discard, f.Invoke(lambdatest.ClientEvent(t, request(t, authorization), "/")).Body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = f.Process().Kill()
+	<-f.Ended()
+	if got := f.Output(); strings.Count(got, `"Reason":"BadToken"`) != 1 || strings.Count(got, `"Reason":"NotChecked"`) != 1 {
+		t.Errorf("want one bad token and one that could not be checked, got %s", got)
+	}
+}
+
+func BenchmarkIdentify(b *testing.B) {
+	i := newIssuer(b)
+	c := i.callers(b, nil)
+	for name, token := range map[string]string{
+		"RS256": sign(b, jose.RS256, keys()["rsa"], "rsa", i.claims(map[string]any{"exp": time.Now().Add(time.Hour).Unix()})),
+		"ES256": sign(b, jose.ES256, keys()["ec"], "ec", i.claims(map[string]any{"exp": time.Now().Add(time.Hour).Unix()})),
+	} {
+		b.Run(name, func(b *testing.B) {
+			r := request(b, "Bearer "+token)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := c.Identify(r); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

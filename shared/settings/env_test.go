@@ -1,0 +1,160 @@
+package settings
+
+import (
+	"math/big"
+	"net"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// env is an environment of one variable.
+func env(name, value string) func(string) string {
+	return func(n string) string {
+		if n == name {
+			return value
+		}
+		return ""
+	}
+}
+
+func TestSeconds(t *testing.T) {
+	const otherwise = 7 * time.Second
+	for text, want := range map[string]time.Duration{
+		"": otherwise, "1": time.Second, "300": 5 * time.Minute, "007": 7 * time.Second, "9223372036": 9223372036 * time.Second,
+	} {
+		if got, err := Seconds(env("N", text), "N", otherwise); got != want || err != nil {
+			t.Errorf("%q: want %v, got %v, %v", text, want, got, err)
+		}
+	}
+	for _, text := range []string{
+		"0", "00", "-1", "+1", "1.0", "1.5", "1e3", "1h", "60s", " 60", "60 ", "0x10", "1_000", "٣", "ten",
+		"9223372037", "18446744073709551616", "99999999999999999999",
+	} {
+		if got, err := Seconds(env("N", text), "N", otherwise); err == nil || got != 0 || !strings.HasPrefix(err.Error(), "N: want") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: want one line that names N, got %v, %v", text, got, err)
+		}
+	}
+}
+
+func FuzzSeconds(f *testing.F) {
+	digits := regexp.MustCompile(`^[0-9]+$`)
+	for _, text := range []string{"1", "0", "9223372036", "9223372037", "+1", "1h", "\x00"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := Seconds(env("N", text), "N", time.Second)
+		if text == "" {
+			return
+		}
+		n, ok := new(big.Int).SetString(text, 10)
+		good := ok && digits.MatchString(text) && n.Sign() > 0 && n.Cmp(big.NewInt(9223372036)) <= 0
+		switch {
+		case good && (err != nil || got != time.Duration(n.Int64())*time.Second):
+			t.Errorf("%q: want it taken, got %v, %v", text, got, err)
+		case !good && (err == nil || got != 0):
+			t.Errorf("%q: want it refused, got %v", text, got)
+		}
+	})
+}
+
+func TestURL(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                               "https://default.example",
+		"https://chat.stream-io-api.com": "https://chat.stream-io-api.com",
+		"https://host/path/":             "https://host/path",
+		"https://host///":                "https://host",
+		"https://host:8443/a/b":          "https://host:8443/a/b",
+		"HTTPS://host":                   "https://host",
+		"http://localhost:8080":          "http://localhost:8080",
+		"http://127.0.0.1:8080/x":        "http://127.0.0.1:8080/x",
+		"http://127.9.9.9":               "http://127.9.9.9",
+		"http://[::1]:80":                "http://[::1]:80",
+	} {
+		if got, err := URL(env("U", text), "U", "https://default.example/"); err != nil || got.String() != want {
+			t.Errorf("%q: want %s, got %v, %v", text, want, got, err)
+		}
+	}
+	for _, text := range []string{
+		"http://example.com", "http://10.0.0.1", "http://localhost.example.com", "http://127.0.0.1.example.com", "http://[::2]", "http://0.0.0.0",
+		"ftp://host", "host", "host/path", "//host", "https:", "https://", "https:///path", "https://:443", "https:host", "/path", ":", "https://ho st", " https://host",
+		"https://user@host", "https://user:hunter2@host", "https://host?", "https://host?a=1", "https://host/#x", "https://host%zz", "https://host/\n", "file:///etc/passwd", "javascript:x",
+	} {
+		got, err := URL(env("U", text), "U", "https://default.example")
+		if err == nil || got != nil || !strings.HasPrefix(err.Error(), "U: want") || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: want one line that names U and no password, got %v, %v", text, got, err)
+		}
+	}
+}
+
+func FuzzURL(f *testing.F) {
+	for _, text := range []string{"https://host/path", "http://127.0.0.1:1/", "http://u:p@host?x#y", "https://:443", "https://[::1%25lo]"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		u, err := URL(env("U", text), "U", "https://default.example")
+		if err != nil {
+			return
+		}
+		again, err := url.Parse(u.String())
+		if err != nil {
+			t.Fatalf("%q: want a URL that can be parsed, got %s", text, u)
+		}
+		host := again.Hostname()
+		loopback := host == "localhost" || net.ParseIP(host).IsLoopback()
+		if again.Scheme != "https" && !(again.Scheme == "http" && loopback) || host == "" || again.User != nil || again.RawQuery != "" || again.ForceQuery || again.Fragment != "" || strings.HasSuffix(u.String(), "/") {
+			t.Errorf("%q: want https, or http to this machine, with a host and neither user, query nor fragment, got %s", text, u)
+		}
+	})
+}
+
+func TestParameterPrefix(t *testing.T) {
+	for text, want := range map[string]string{"": "/chat-service/x", "/a": "/a/x", "/a/b_c.D-9": "/a/b_c.D-9/x"} {
+		store, err := Open(env("PARAMETER_PREFIX", text))
+		if err != nil || store.Name("x") != want {
+			t.Errorf("%q: want %s, got %v", text, want, err)
+		}
+	}
+	for _, text := range []string{"/", "a", "a/", "/a/", "//", "//a", "/a//b", "/a b", "/a\n", "/ä", "/a*", "/a?", " /a"} {
+		if _, err := Open(env("PARAMETER_PREFIX", text)); err == nil || !strings.HasPrefix(err.Error(), "PARAMETER_PREFIX: want") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: want one line that names PARAMETER_PREFIX, got %v", text, err)
+		}
+	}
+}
+
+func TestParameterTTL(t *testing.T) {
+	for text, want := range map[string]time.Duration{"": 5 * time.Minute, "1": time.Second} {
+		if store, err := Open(env("PARAMETER_TTL", text)); err != nil || store.ttl != want {
+			t.Errorf("%q: want %v, got %v", text, want, err)
+		}
+	}
+	if _, err := Open(env("PARAMETER_TTL", "5m")); err == nil || !strings.HasPrefix(err.Error(), "PARAMETER_TTL: want") {
+		t.Errorf("want an error that names PARAMETER_TTL, got %v", err)
+	}
+}
+
+func TestCredentialsComeFromTheEnvironment(t *testing.T) {
+	all := map[string]string{"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "hunter2", "AWS_SESSION_TOKEN": "token"}
+	got, err := Credentials(func(n string) string { return all[n] }).Retrieve(t.Context())
+	if err != nil || got.AccessKeyID != "AKID" || got.SecretAccessKey != "hunter2" || got.SessionToken != "token" {
+		t.Errorf("want those of the environment, got %v", err)
+	}
+	if _, err := Credentials(env("AWS_ACCESS_KEY_ID", "AKID")).Retrieve(t.Context()); err == nil || !strings.Contains(err.Error(), "AWS_SECRET_ACCESS_KEY") {
+		t.Errorf("want an error that names the variable, got %v", err)
+	}
+}
+
+func TestEndpoint(t *testing.T) {
+	for name, want := range map[string]string{"AWS_ENDPOINT_URL_SSM": "http://x", "AWS_ENDPOINT_URL": "http://x", "AWS_ENDPOINT_URL_SQS": ""} {
+		got := Endpoint(env(name, "http://x"), "SSM")
+		if want == "" && got != nil || want != "" && (got == nil || *got != want) {
+			t.Errorf("%s: want %q, got %v", name, want, got)
+		}
+	}
+	both := map[string]string{"AWS_ENDPOINT_URL_SSM": "http://own", "AWS_ENDPOINT_URL": "http://all"}
+	if got := Endpoint(func(n string) string { return both[n] }, "SSM"); got == nil || *got != "http://own" {
+		t.Errorf("want the service's own, got %v", got)
+	}
+}

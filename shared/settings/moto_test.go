@@ -1,0 +1,115 @@
+package settings
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+)
+
+// startMoto starts a moto_server, a stand-in for AWS, until the test ends and
+// returns its URL.
+func startMoto(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("moto_server")
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("moto_server is required with CI=true: %v", err)
+		}
+		t.Skipf("needs moto_server: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	cmd := exec.CommandContext(ctx, path, "-H", "127.0.0.1", "-p", "0")
+	stderr, err := cmd.StderrPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = cmd.Wait()
+	})
+	ready := regexp.MustCompile(`Running on (http://127\.0\.0\.1:\d+)`)
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		if match := ready.FindStringSubmatch(lines.Text()); match != nil {
+			go func() {
+				for lines.Scan() { // or it would block on a full pipe
+				}
+			}()
+			return match[1]
+		}
+	}
+	t.Fatal("moto_server has ended, or was not ready within a minute")
+	return ""
+}
+
+func put(t *testing.T, s *Store, name, value string, kind types.ParameterType) {
+	t.Helper()
+	_, err := s.client.PutParameter(t.Context(), &ssm.PutParameterInput{
+		Name: aws.String(s.Name(name)), Value: aws.String(value), Type: kind, Overwrite: aws.Bool(true),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestMotoSSM(t *testing.T) {
+	url := startMoto(t)
+
+	t.Run("SecureString is decrypted and missing names are absent", func(t *testing.T) {
+		s := openAt(t, url, nil)
+		put(t, s, "stream/api-key", "k", types.ParameterTypeString)
+		put(t, s, "stream/api-secret", "s", types.ParameterTypeSecureString)
+		got, err := s.Parameters(t.Context(), "stream/api-key", "stream/api-secret", "stream/none")
+		if want := map[string]string{"stream/api-key": "k", "stream/api-secret": "s"}; err != nil || !maps.Equal(got, want) {
+			t.Errorf("want %v, got %v, %v", want, got, err)
+		}
+		if got, err := s.Parameters(t.Context(), "stream/none"); err != nil || len(got) != 0 {
+			t.Errorf("want nothing of a missing name, got %v, %v", got, err)
+		}
+	})
+
+	t.Run("a folder of more than ten is whole", func(t *testing.T) {
+		s := openAt(t, url, map[string]string{"PARAMETER_PREFIX": "/folder"})
+		want := map[string]string{}
+		for i := range 23 {
+			name := fmt.Sprintf("client%02d", i)
+			want[name] = fmt.Sprintf(`{"n":%d}`, i)
+			put(t, s, "client-config/"+name, want[name], types.ParameterTypeString)
+		}
+		put(t, s, "client-config/below/other", "x", types.ParameterTypeString)
+		put(t, s, "client-config-other", "x", types.ParameterTypeString)
+		got, err := s.Folder(t.Context(), "client-config")
+		if err != nil || !maps.Equal(got, want) {
+			t.Errorf("want %d parameters, got %v, %v", len(want), got, err)
+		}
+		if got, err := s.Folder(t.Context(), "none"); err != nil || len(got) != 0 {
+			t.Errorf("want nothing in a folder that does not exist, got %v, %v", got, err)
+		}
+	})
+
+	t.Run("a rotated secret is in use after the TTL", func(t *testing.T) {
+		s := openAt(t, url, map[string]string{"PARAMETER_PREFIX": "/rotated"})
+		put(t, s, "secret", "one", types.ParameterTypeSecureString)
+		v := Keep(s, func(ctx context.Context) (string, error) {
+			values, err := s.Parameters(ctx, "secret")
+			return values["secret"], err
+		})
+		wantGet(t, v, "one")
+		put(t, s, "secret", "two", types.ParameterTypeSecureString)
+		wantGet(t, v, "one")
+		v.due = v.due.Add(-s.ttl)
+		wantGet(t, v, "two")
+	})
+}

@@ -1,0 +1,373 @@
+package settings
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// logs takes the log of the tests, one of which looks at a time.
+var logs = &syncBuffer{}
+
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+// take returns what has been logged since the last call.
+func (b *syncBuffer) take() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	text := b.buf.String()
+	b.buf.Reset()
+	return text
+}
+
+func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(slog.NewJSONHandler(logs, nil)))
+	os.Exit(m.Run())
+}
+
+// A source is what a value is fetched from.
+type source struct {
+	calls int
+	value string
+	err   error
+}
+
+func (s *source) fetch(context.Context) (string, error) {
+	s.calls++
+	return s.value, s.err
+}
+
+func wantGet(t *testing.T, v *Value[string], want string) {
+	t.Helper()
+	if got, err := v.Get(t.Context()); got != want || err != nil {
+		t.Errorf("want %q, got %q, %v", want, got, err)
+	}
+}
+
+func wantCalls(t *testing.T, s *source, want int) {
+	t.Helper()
+	if s.calls != want {
+		t.Errorf("want %d fetches, got %d", want, s.calls)
+	}
+}
+
+var errDown = errors.New("SSM is down")
+
+const ttl = 5 * time.Minute
+
+func TestValueIsKeptForTheTTLAndFetchedAgainAfterIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{value: "one"}
+		v := Keep(&Store{ttl: ttl}, s.fetch)
+		wantCalls(t, s, 0)
+		wantGet(t, v, "one")
+		s.value = "two"
+		time.Sleep(ttl*4/5 - time.Second) // less than jitter can take away
+		wantGet(t, v, "one")
+		wantCalls(t, s, 1)
+		time.Sleep(ttl/5 + time.Second) // the whole time to live, exactly
+		wantGet(t, v, "two")
+		wantCalls(t, s, 2)
+	})
+}
+
+func TestJitterOnlyShortensTheTTL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lives := map[time.Duration]bool{}
+		for range 200 {
+			v := Keep(&Store{ttl: ttl}, (&source{}).fetch)
+			wantGet(t, v, "")
+			life := v.due.Sub(now())
+			if life < ttl*4/5 || life > ttl {
+				t.Errorf("want from four minutes to five, got %v", life)
+			}
+			lives[life] = true
+		}
+		if len(lives) < 100 {
+			t.Errorf("want functions that started together to ask at different times, got %d times for 200", len(lives))
+		}
+	})
+}
+
+func TestShortestTTLHasRoomForJitter(t *testing.T) {
+	v := Keep(&Store{ttl: 1}, (&source{value: "x"}).fetch)
+	wantGet(t, v, "x")
+}
+
+func TestOneFetchIsInFlightForManyRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var calls atomic.Int32
+		v := Keep(&Store{ttl: ttl}, func(context.Context) (string, error) {
+			calls.Add(1)
+			<-release
+			return "x", nil
+		})
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() { wantGet(t, v, "x") })
+		}
+		synctest.Wait()
+		close(release)
+		wg.Wait()
+		if got := calls.Load(); got != 1 {
+			t.Errorf("want one fetch, got %d", got)
+		}
+	})
+}
+
+func TestRefreshDoesNotKeepOtherRequestsWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, calls := make(chan struct{}), 0
+		v := Keep(&Store{ttl: ttl}, func(context.Context) (string, error) {
+			if calls++; calls == 1 {
+				return "one", nil
+			}
+			<-release
+			return "two", nil
+		})
+		wantGet(t, v, "one")
+		time.Sleep(ttl)
+		done := make(chan struct{})
+		go func() {
+			wantGet(t, v, "two")
+			close(done)
+		}()
+		synctest.Wait()
+		for range 100 {
+			wantGet(t, v, "one")
+		}
+		close(release)
+		<-done
+		if calls != 2 {
+			t.Errorf("want two fetches, got %d", calls)
+		}
+	})
+}
+
+func TestStaleValueIsServedWithOneLogLinePerFailedRefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logs.take()
+		s, stale := &source{value: "good"}, 0
+		v := Keep(&Store{ttl: ttl, OnStale: func(context.Context) { stale++ }}, s.fetch)
+		wantGet(t, v, "good")
+		time.Sleep(ttl)
+		s.value, s.err = "", errDown
+		for range 10 {
+			wantGet(t, v, "good")
+		}
+		wantCalls(t, s, 2)
+		if log := logs.take(); strings.Count(log, "\n") != 1 || !strings.Contains(log, "SSM is down") || !strings.Contains(log, `"WARN"`) || stale != 1 {
+			t.Errorf("want one line at WARN with the cause and one call of OnStale, got %d and %s", stale, log)
+		}
+
+		time.Sleep(retryAfter - time.Second) // not yet
+		wantGet(t, v, "good")
+		wantCalls(t, s, 2)
+		time.Sleep(time.Second)
+		wantGet(t, v, "good")
+		wantCalls(t, s, 3)
+		if log := logs.take(); strings.Count(log, "\n") != 1 || stale != 2 {
+			t.Errorf("want one more line and call of OnStale, got %d and %s", stale, log)
+		}
+
+		s.value, s.err = "better", nil
+		time.Sleep(retryAfter)
+		wantGet(t, v, "better")
+		wantCalls(t, s, 4)
+		time.Sleep(ttl*4/5 - time.Second)
+		wantGet(t, v, "better")
+		wantCalls(t, s, 4)
+		if log := logs.take(); log != "" || stale != 2 {
+			t.Errorf("want silence after recovery, got %d and %s", stale, log)
+		}
+	})
+}
+
+func TestStaleValueIsRetriedWithinAShortTTL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{value: "good"}
+		v := Keep(&Store{ttl: time.Second}, s.fetch)
+		wantGet(t, v, "good")
+		time.Sleep(time.Second)
+		s.err = errDown
+		wantGet(t, v, "good")
+		time.Sleep(time.Second)
+		s.err, s.value = nil, "better"
+		wantGet(t, v, "better")
+	})
+}
+
+func TestValueThatWasNeverHadIsAskedForOnEachAccess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{err: errDown}
+		stale := 0
+		v := Keep(&Store{ttl: ttl, OnStale: func(context.Context) { stale++ }}, s.fetch)
+		for range 3 {
+			if got, err := v.Get(t.Context()); !errors.Is(err, errDown) || got != "" {
+				t.Errorf("want the cause and no value, got %q, %v", got, err)
+			}
+		}
+		wantCalls(t, s, 3)
+		if stale != 0 {
+			t.Errorf("want nothing served stale, got %d", stale)
+		}
+		s.value, s.err = "x", nil
+		wantGet(t, v, "x")
+		wantCalls(t, s, 4)
+	})
+}
+
+func TestWaitingRequestsShareAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		v := Keep(&Store{ttl: ttl}, func(context.Context) (string, error) {
+			<-release
+			return "", errDown
+		})
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				if _, err := v.Get(t.Context()); !errors.Is(err, errDown) {
+					t.Errorf("want the cause, got %v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		close(release)
+		wg.Wait()
+	})
+}
+
+func TestLoadLogsAFailureAndLeavesItToTheNextAccess(t *testing.T) {
+	logs.take()
+	s := &source{err: errDown}
+	v := Keep(&Store{ttl: ttl}, s.fetch)
+	v.Load(t.Context())
+	if log := logs.take(); strings.Count(log, "\n") != 1 || !strings.Contains(log, "SSM is down") {
+		t.Errorf("want one line with the cause, got %s", log)
+	}
+	s.value, s.err = "x", nil
+	wantGet(t, v, "x")
+	v.Load(t.Context())
+	wantCalls(t, s, 2)
+	if log := logs.take(); log != "" {
+		t.Errorf("want silence, got %s", log)
+	}
+}
+
+func TestRequestThatEndsWhileWaitingIsLetGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		v := Keep(&Store{ttl: ttl}, func(context.Context) (string, error) {
+			<-release
+			return "x", nil
+		})
+		first := make(chan struct{})
+		go func() {
+			wantGet(t, v, "x")
+			close(first)
+		}()
+		synctest.Wait()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		gone := errors.New("the caller went away")
+		waiting := make(chan error)
+		go func() {
+			_, err := v.Get(ctx)
+			waiting <- err
+		}()
+		synctest.Wait()
+		cancel(gone)
+		if err := <-waiting; !errors.Is(err, gone) {
+			t.Errorf("want the reason why the request ended, got %v", err)
+		}
+		close(release)
+		<-first
+	})
+}
+
+func TestFetchDoesNotEndWithTheRequestThatBeganIt(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	v := Keep(&Store{ttl: ttl}, func(ctx context.Context) (string, error) { return "x", ctx.Err() })
+	if got, err := v.Get(ctx); got != "x" || err != nil {
+		t.Errorf("want x, for the others who wait, got %q, %v", got, err)
+	}
+}
+
+func TestFetchMayTakeTwoSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := Keep(&Store{ttl: ttl}, func(ctx context.Context) (string, error) {
+			<-ctx.Done()
+			return "", ctx.Err()
+		})
+		start := time.Now()
+		if _, err := v.Get(t.Context()); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 2*time.Second {
+			t.Errorf("want an error after 2 s, got %v after %v", err, time.Since(start))
+		}
+	})
+}
+
+func TestAgeIsTakenFromTheWallClock(t *testing.T) {
+	if got := now(); strings.Contains(got.String(), "m=") || time.Since(got).Abs() > time.Minute {
+		t.Errorf("want the time without a monotonic reading, which stands still while Lambda stops the process, got %v", got)
+	}
+	v := Keep(&Store{ttl: ttl}, (&source{}).fetch)
+	wantGet(t, v, "")
+	if strings.Contains(v.due.String(), "m=") {
+		t.Errorf("want no monotonic reading, got %v", v.due)
+	}
+}
+
+func BenchmarkGet(b *testing.B) {
+	v := Keep(&Store{ttl: time.Hour}, (&source{value: "x"}).fetch)
+	ctx := b.Context()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := v.Get(ctx); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func TestRenewFetchesAheadOfTimeButNotAtOnceAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{value: "old"}
+		v := Keep(&Store{ttl: time.Hour}, s.fetch)
+		wantGet(t, v, "old")
+		s.value = "new"
+
+		renew := func(want string, calls int) {
+			t.Helper()
+			if got, err := v.Renew(t.Context()); err != nil || got != want {
+				t.Errorf("want %s, got %s, %v", want, got, err)
+			}
+			wantCalls(t, s, calls)
+		}
+		time.Sleep(renewAfter - time.Millisecond)
+		renew("old", 1)
+		time.Sleep(time.Millisecond)
+		renew("new", 2)
+		s.value = "newest"
+		renew("new", 2)
+		time.Sleep(renewAfter)
+		renew("newest", 3)
+	})
+}

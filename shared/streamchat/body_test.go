@@ -1,0 +1,74 @@
+package streamchat
+
+import (
+	"bytes"
+	"compress/gzip"
+	"testing"
+)
+
+func compress(t testing.TB, plain []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(plain); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestPlainBody(t *testing.T) {
+	event := []byte(`{"type":"message.new","text":"é"}`)
+	packed := compress(t, event)
+	damaged := bytes.Clone(packed)
+	damaged[len(damaged)-8] ^= 1 // in the checksum
+	largest := bytes.Repeat([]byte("x"), maxWebhook)
+	packedLargest := compress(t, largest)
+	tests := map[string]struct{ body, want []byte }{
+		"plain":                    {event, event},
+		"empty":                    {nil, nil},
+		"one byte of gzip's two":   {[]byte{0x1f}, []byte{0x1f}},
+		"plain, however large":     {append(largest, 'x'), append(largest, 'x')},
+		"gzip":                     {packed, event},
+		"gzip of nothing":          {compress(t, nil), []byte{}},
+		"several members":          {append(bytes.Clone(packed), packed...), append(bytes.Clone(event), event...)},
+		"as large as can be":       {packedLargest, largest},
+		"a byte larger":            {append(bytes.Clone(packedLargest), compress(t, []byte("x"))...), nil},
+		"bomb":                     {bytes.Repeat(packedLargest, 4), nil},
+		"header alone":             {packed[:10], nil},
+		"half a header":            {packed[:2], nil},
+		"truncated":                {packed[:len(packed)-9], nil},
+		"truncated in the trailer": {packed[:len(packed)-1], nil},
+		"wrong checksum":           {damaged, nil},
+		"garbage behind":           {append(bytes.Clone(packed), "garbage"...), nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := PlainBody(test.body)
+			refused := test.want == nil && test.body != nil
+			if (err != nil) != refused || !bytes.Equal(got, test.want) {
+				t.Errorf("want %d bytes, refused %v, got %d, %v", len(test.want), refused, len(got), err)
+			}
+		})
+	}
+}
+
+func FuzzPlainBody(f *testing.F) {
+	f.Add([]byte(`{"type":"message.new"}`))
+	f.Add(compress(f, []byte("x")))
+	f.Add([]byte{0x1f, 0x8b})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if got, err := PlainBody(body); err == nil && len(got) > max(maxWebhook, len(body)) {
+			t.Errorf("want at most %d bytes, got %d", maxWebhook, len(got))
+		}
+		packed := compress(t, body)
+		if got, err := PlainBody(packed); err != nil || !bytes.Equal(got, body) {
+			t.Errorf("want what was compressed, got %q, %v", got, err)
+		}
+	})
+}

@@ -1,0 +1,415 @@
+package streamchat
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"chat-service-backend/shared/httpjson"
+	"chat-service-backend/shared/settings"
+	"chat-service-backend/shared/settings/settingstest"
+)
+
+const (
+	key      = "k3y"
+	secret   = "s3cr3t-of-the-app"
+	previous = "s3cr3t-before"
+)
+
+func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(slog.NewJSONHandler(io.Discard, nil)))
+	os.Exit(m.Run())
+}
+
+func newCredentials(t testing.TB, ttl time.Duration) *Credentials {
+	t.Helper()
+	c, err := NewCredentials(key, secret, previous, ttl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// openToken checks the signature of a token and returns header and claims.
+func openToken(t *testing.T, token, secret string) (header, claims map[string]any) {
+	t.Helper()
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		t.Fatalf("want three parts, got %d", len(parts))
+	}
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(parts[0] + "." + parts[1]))
+	if got := base64.RawURLEncoding.EncodeToString(mac.Sum(nil)); got != parts[2] {
+		t.Error("want HMAC-SHA256 under the secret, got another signature")
+	}
+	for i, v := range []*map[string]any{&header, &claims} {
+		text, err := base64.RawURLEncoding.DecodeString(parts[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		decoder := json.NewDecoder(strings.NewReader(string(text)))
+		decoder.UseNumber() // keeps 1 and 1.0 apart
+		if err := decoder.Decode(v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return header, claims
+}
+
+func wantClaims(t *testing.T, got, want map[string]any) {
+	t.Helper()
+	if !maps.Equal(got, want) {
+		t.Errorf("want exactly %v, got %v", want, got)
+	}
+}
+
+func TestUserTokenHasExactlyItsClaims(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(1500 * time.Millisecond) // half a second is not to be seen in a claim
+		now := time.Now().Unix()
+		number := func(n int64) json.Number { return json.Number(fmt.Sprint(n)) }
+
+		token, err := newCredentials(t, 90*time.Second).UserToken("jo@x_Y-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		header, claims := openToken(t, token, secret)
+		wantClaims(t, header, map[string]any{"alg": "HS256", "typ": "JWT"})
+		wantClaims(t, claims, map[string]any{"user_id": "jo@x_Y-1", "iat": number(now - 5), "exp": number(now + 90)})
+
+		token, err = newCredentials(t, 0).UserToken("u1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, claims = openToken(t, token, secret)
+		wantClaims(t, claims, map[string]any{"user_id": "u1", "iat": number(now - 5)})
+	})
+}
+
+func TestServerTokenHasExactlyItsClaim(t *testing.T) {
+	header, claims := openToken(t, newCredentials(t, time.Minute).ServerToken(), secret)
+	wantClaims(t, header, map[string]any{"alg": "HS256", "typ": "JWT"})
+	wantClaims(t, claims, map[string]any{"server": true})
+}
+
+func TestCredentialsWithoutKeyOrSecretAreRefused(t *testing.T) {
+	for _, blank := range []string{"", " ", "\n\t "} {
+		if c, err := NewCredentials(blank, secret, "", 0); err == nil || c != nil || !strings.Contains(err.Error(), "stream/api-key") {
+			t.Errorf("key %q: want an error that names the parameter, got %v", blank, err)
+		}
+		if c, err := NewCredentials(key, blank, previous, 0); err == nil || c != nil || !strings.Contains(err.Error(), "stream/api-secret:") {
+			t.Errorf("secret %q: want an error that names the parameter, got %v", blank, err)
+		}
+	}
+	if _, err := NewCredentials(" ", secret, "", 0); err != nil && strings.Contains(err.Error(), secret) {
+		t.Error("want no secret in the error, got it")
+	}
+}
+
+func TestWhiteSpaceAroundKeyAndSecretDoesNotCount(t *testing.T) {
+	c, err := NewCredentials(" "+key+"\n", "\t"+secret+"\r\n", previous+"\n", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	openToken(t, c.ServerToken(), secret)
+	if c.Key() != key || !c.ValidSignature([]byte("x"), sign("x", secret)) || !c.ValidSignature([]byte("x"), sign("x", previous)) {
+		t.Errorf("want key and secrets without white space, got key %q", c.Key())
+	}
+}
+
+func sign(body, secret string) string {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(body))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+func TestSignatures(t *testing.T) {
+	const body = `{"type":"message.new","text":"é"}`
+	good := sign(body, secret)
+	tests := map[string]struct {
+		body, signature string
+		want            bool
+	}{
+		"lower case":         {body, good, true},
+		"upper case":         {body, strings.ToUpper(good), true},
+		"previous secret":    {body, sign(body, previous), true},
+		"empty body":         {"", sign("", secret), true},
+		"empty":              {body, "", false},
+		"truncated":          {body, good[:62], false},
+		"half a byte less":   {body, good[:63], false},
+		"longer":             {body, good + "00", false},
+		"space behind":       {body, good + " ", false},
+		"one digit changed":  {body, flip(good), false},
+		"other body":         {body + " ", good, false},
+		"other secret":       {body, sign(body, "other"), false},
+		"empty secret":       {body, sign(body, ""), false},
+		"no hex":             {body, strings.Repeat("zz", 32), false},
+		"base64":             {body, base64.StdEncoding.EncodeToString([]byte(good)), false},
+		"secret as the body": {secret, good, false},
+	}
+	c := newCredentials(t, 0)
+	for name, test := range tests {
+		if got := c.ValidSignature([]byte(test.body), test.signature); got != test.want {
+			t.Errorf("%s: want %v, got %v", name, test.want, got)
+		}
+	}
+}
+
+// flip changes the last digit.
+func flip(digits string) string {
+	last := byte('0')
+	if digits[len(digits)-1] == '0' {
+		last = '1'
+	}
+	return digits[:len(digits)-1] + string(last)
+}
+
+func TestWithoutPreviousSecretNoneCounts(t *testing.T) {
+	c, err := NewCredentials(key, secret, " ", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range []string{"", " ", previous} {
+		if c.ValidSignature([]byte("x"), sign("x", other)) {
+			t.Errorf("want a signature with %q refused, got accepted", other)
+		}
+	}
+}
+
+func TestPrintingShowsNoSecret(t *testing.T) {
+	ssm := settingstest.New(t, settingstest.App(key, secret))
+	app, err := Open(t.Context(), ssm.Getenv(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := app.Credentials(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []any{c, *c, app, *app, []any{c}, map[string]any{"app": app, "credentials": *c}} {
+		text := fmt.Sprintf("%v %+v %#v %s %d %x", v, v, v, v, v, v)
+		encoded, err := json.Marshal(v)
+		text += string(encoded)
+		if err != nil {
+			text += err.Error()
+		}
+		for _, hidden := range []string{secret, c.ServerToken(), hex.EncodeToString([]byte(secret)), fmt.Sprint([]byte(secret))} {
+			if strings.Contains(text, hidden) {
+				t.Errorf("%T: want nothing secret, got %s", v, text)
+			}
+		}
+	}
+}
+
+func TestUserIDs(t *testing.T) {
+	tests := map[string]bool{
+		"a": true, "Z": true, "0": true, "@": true, "_": true, "-": true,
+		"jo@example_com-1": true, strings.Repeat("x", 255): true,
+		"": false, strings.Repeat("x", 256): false, " ": false, "a b": false, "a.b": false, "a/b": false, "..": false,
+		"é": false, "a\n": false, "\x00": false, "a%41": false, "a+b": false, "a:b": false, "ａ": false, "[": false, "`": false, "{": false,
+	}
+	c := newCredentials(t, 0)
+	for id, want := range tests {
+		if got := ValidUserID(id); got != want {
+			t.Errorf("%q: want %v, got %v", id, want, got)
+		}
+		if token, err := c.UserToken(id); (err == nil) != want || (token != "") != want {
+			t.Errorf("token for %q: want one %v, got %v", id, want, err)
+		}
+	}
+}
+
+func FuzzValidUserID(f *testing.F) {
+	rule := regexp.MustCompile(`^[@A-Za-z0-9_-]{1,255}$`)
+	f.Add("jo@example_com-1")
+	f.Add("a\n")
+	f.Add(strings.Repeat("é", 128))
+	f.Fuzz(func(t *testing.T, id string) {
+		if got, want := ValidUserID(id), rule.MatchString(id); got != want {
+			t.Errorf("%q: want %v, got %v", id, want, got)
+		}
+	})
+}
+
+func FuzzValidSignature(f *testing.F) {
+	c, err := NewCredentials(key, secret, "", 0)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte("x"), sign("x", secret))
+	f.Add([]byte(""), "")
+	f.Fuzz(func(t *testing.T, body []byte, signature string) {
+		if got, want := c.ValidSignature(body, signature), strings.ToLower(signature) == sign(string(body), secret); got != want {
+			t.Errorf("%q of %q: want %v, got %v", signature, body, want, got)
+		}
+	})
+}
+
+func TestAppTakesCredentialsFromSSM(t *testing.T) {
+	values := settingstest.App(key, secret)
+	values["/chat-service/stream/api-secret-previous"] = previous
+	ssm := settingstest.New(t, values)
+	app, err := Open(t.Context(), ssm.Getenv(map[string]string{"EXPIRATION_TOKEN_DURATION": "60"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := app.Credentials(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Key() != key || c.tokenTTL != time.Minute || c.ValidSignature([]byte("x"), sign("x", previous)) {
+		t.Errorf("want key %s, a minute, and no previous secret, got %s, %v", key, c.Key(), c.tokenTTL)
+	}
+	if got := ssm.Asked(); slices.Contains(got, "/chat-service/stream/api-secret-previous") || len(got) != 2 {
+		t.Errorf("want key and secret asked for, once, got %v", got)
+	}
+	app, err = OpenForWebhooks(t.Context(), ssm.Getenv(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err = app.Credentials(t.Context()); err != nil || !c.ValidSignature([]byte("x"), sign("x", previous)) {
+		t.Errorf("for webhooks: want the previous secret to count, got no, %v", err)
+	}
+}
+
+func TestKeyFunctionAsksForNoSecret(t *testing.T) {
+	ssm := settingstest.New(t, settingstest.App(key+"\n", secret))
+	value, err := OpenKey(t.Context(), ssm.Getenv(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := value.Get(t.Context()); got != key || err != nil {
+		t.Errorf("want %s, got %q, %v", key, got, err)
+	}
+	if got := ssm.Asked(); !slices.Equal(got, []string{"/chat-service/stream/api-key"}) {
+		t.Errorf("want the key asked for and nothing else, got %v", got)
+	}
+}
+
+func TestCredentialsThatCannotBeHadAreA503UntilTheyCan(t *testing.T) {
+	blank := settingstest.App(key, " ")
+	for name, values := range map[string]map[string]string{"missing": {}, "blank secret": blank, "no key": settingstest.App("", secret)} {
+		ssm := settingstest.New(t, values)
+		app, err := Open(t.Context(), ssm.Getenv(nil))
+		if err != nil {
+			t.Fatalf("%s: want a start all the same, got %v", name, err)
+		}
+		c, err := app.Credentials(t.Context())
+		var e *httpjson.Error
+		if c != nil || !errors.As(err, &e) || e.Status != http.StatusServiceUnavailable || e.Cause == nil {
+			t.Errorf("%s: want a 503 with a cause, got %v", name, err)
+		}
+		maps.DeleteFunc(values, func(string, string) bool { return true })
+		for name, value := range settingstest.App(key, secret) {
+			ssm.Set(name, value)
+		}
+		if c, err = app.Credentials(t.Context()); err != nil || c.Key() != key {
+			t.Errorf("%s: want the credentials once they are there, got %v", name, err)
+		}
+	}
+}
+
+func TestKeyThatIsBlankIsNone(t *testing.T) {
+	ssm := settingstest.New(t, settingstest.App(" ", secret))
+	value, err := OpenKey(t.Context(), ssm.Getenv(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := value.Get(t.Context()); err == nil || got != "" {
+		t.Errorf("want an error, got %q", got)
+	}
+}
+
+func TestSwitchThatCannotBeRightEndsTheStart(t *testing.T) {
+	for name, value := range map[string]string{"EXPIRATION_TOKEN_DURATION": "1h", "PARAMETER_TTL": "0", "PARAMETER_PREFIX": "chat/"} {
+		env := func(n string) string {
+			if n == name {
+				return value
+			}
+			return ""
+		}
+		for opener, open := range map[string]func() error{
+			"Open":            func() error { _, err := Open(context.Background(), env); return err },
+			"OpenForWebhooks": func() error { _, err := OpenForWebhooks(context.Background(), env); return err },
+			"OpenKey":         func() error { _, err := OpenKey(context.Background(), env); return err },
+		} {
+			if opener == "OpenKey" && name == "EXPIRATION_TOKEN_DURATION" {
+				continue
+			}
+			if err := open(); err == nil || !strings.Contains(err.Error(), name) {
+				t.Errorf("%s with %s=%s: want an error that names it, got %v", opener, name, value, err)
+			}
+		}
+	}
+}
+
+func BenchmarkUserToken(b *testing.B) {
+	c := newCredentials(b, time.Hour)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.UserToken("u1"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkValidSignature(b *testing.B) {
+	c := newCredentials(b, 0)
+	body := strings.Repeat("x", 4<<10)
+	signature := sign(body, secret)
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if !c.ValidSignature([]byte(body), signature) {
+			b.Fatal("want it valid")
+		}
+	}
+}
+
+func TestSignatureOfARotatedSecretCountsBeforeTheTTL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		secret, calls := "old", 0
+		store, err := settings.Open(func(string) string { return "" })
+		if err != nil {
+			t.Fatal(err)
+		}
+		app := &App{settings.Keep(store, func(context.Context) (*Credentials, error) {
+			calls++
+			return NewCredentials("key", secret, "", 0)
+		})}
+		want := func(signer string, want bool, wantCalls int) {
+			t.Helper()
+			if got, err := app.ValidSignature(t.Context(), []byte("body"), sign("body", signer)); err != nil || got != want {
+				t.Errorf("signed with %s: want %t, got %t, %v", signer, want, got, err)
+			}
+			if calls != wantCalls {
+				t.Errorf("want %d calls to SSM, got %d", wantCalls, calls)
+			}
+		}
+		want("old", true, 1)
+		secret = "new"
+		want("new", false, 1) // read a moment ago
+		time.Sleep(time.Minute)
+		want("old", true, 1)
+		want("new", true, 2)
+		// Whoever forges signatures does not make calls.
+		want("forged", false, 2)
+		want("forged", false, 2)
+	})
+}
