@@ -30,6 +30,7 @@ type answer struct {
 	status int
 	body   bytes.Buffer
 	cause  error
+	over   bool // the handler has tried to write more than maxResponse
 }
 
 func (a *answer) Header() http.Header { return a.header }
@@ -43,7 +44,7 @@ func (a *answer) WriteHeader(status int) {
 func (a *answer) Write(p []byte) (int, error) {
 	a.WriteHeader(http.StatusOK)
 	if a.body.Len()+len(p) > maxResponse {
-		a.cause = errTooLarge
+		a.over = true
 		return 0, errTooLarge
 	}
 	return a.body.Write(p)
@@ -60,7 +61,7 @@ func (a *answer) Failed(cause error) { a.cause = cause }
 func serve(h http.Handler, r *http.Request) *answer {
 	a := &answer{header: make(http.Header)}
 	err := call(h, a, r)
-	if errors.Is(a.cause, errTooLarge) {
+	if a.over {
 		err = tooLarge()
 	}
 	if err != nil {
@@ -86,11 +87,14 @@ func tooLarge() error {
 
 // finish returns the answer as convert shapes it, or an error in its place
 // where the shape is over maxResponse: escaping for JSON makes a body up to
-// six times as long.
+// six times as long, and the header fields come on top.
 func (a *answer) finish(r *http.Request, convert func(*answer) any) any {
 	response := convert(a)
-	if a.body.Len() > maxResponse/6 {
-		if encoded, err := json.Marshal(response); err != nil || len(encoded) > maxResponse {
+	if a.body.Len() > maxResponse/7 {
+		var encoded bytes.Buffer
+		encoder := json.NewEncoder(&encoded)
+		encoder.SetEscapeHTML(false) // as aws-lambda-go does
+		if err := encoder.Encode(response); err != nil || encoded.Len()-len("\n") > maxResponse {
 			a.replace(r, tooLarge())
 			response = convert(a)
 		}

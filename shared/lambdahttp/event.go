@@ -119,7 +119,24 @@ func (e *event) url() (*url.URL, error) {
 	if err != nil {
 		return nil, fmt.Errorf("path: %w", err)
 	}
-	return &url.URL{Path: path, RawPath: escaped, RawQuery: e.query()}, nil
+	return &url.URL{Path: path, RawPath: escapeRest(escaped), RawQuery: e.query()}, nil
+}
+
+// escapeRest percent-encodes in an encoded path what should have been and was
+// not, such as a quotation mark. With that in it, net/url would ignore RawPath
+// and encode Path, which no longer knows an encoded slash from a slash.
+func escapeRest(path string) string {
+	var b strings.Builder
+	for _, c := range []byte(path) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
+			strings.IndexByte("%/-._~!$&'()*+,;=:@", c) >= 0:
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
 }
 
 // query is the query string of a REST API's request, rebuilt: names in

@@ -51,24 +51,21 @@ func run(build Build, wrap func(http.Handler) handler) {
 	lambda.Start(wrap(h))
 }
 
-// A handler is what aws-lambda-go calls with each event.
-type handler func(context.Context, *event) (any, error)
+// A handler is what aws-lambda-go calls with each event. The event is no
+// pointer, since the payload null would make it a nil one.
+type handler func(context.Context, event) (any, error)
 
 // wrap returns h as a Lambda handler whose answers are buffered.
 func wrap(h http.Handler) handler {
-	return func(ctx context.Context, e *event) (any, error) {
+	return func(ctx context.Context, e event) (any, error) {
 		if m, ok := h.(MessageHandler); ok && len(e.Records) > 0 {
 			return serveMessages(ctx, m, e.Records), nil
 		}
-		ctx, req := newRequestLog(ctx, e)
 		shape := restAnswer
 		if e.isHTTPAPI() {
 			shape = httpAnswer
 		}
-		r, err := newRequest(ctx, e)
-		if err != nil {
-			h, r = unreadable(err), blankRequest(ctx)
-		}
+		h, r, req := begin(ctx, h, &e)
 		a := serve(h, r)
 		response := a.finish(r, shape)
 		req.end(a.status, a.cause)
@@ -80,18 +77,24 @@ func wrap(h http.Handler) handler {
 // REST API.
 func wrapStreamed(h http.Handler) handler {
 	buffered := wrap(h)
-	return func(ctx context.Context, e *event) (any, error) {
+	return func(ctx context.Context, e event) (any, error) {
 		if e.isHTTPAPI() {
 			return buffered(ctx, e)
 		}
-		ctx, req := newRequestLog(ctx, e)
-		h := h
-		r, err := newRequest(ctx, e)
-		if err != nil {
-			h, r = unreadable(err), blankRequest(ctx)
-		}
+		h, r, req := begin(ctx, h, &e)
 		return serveStreamed(h, r, req.end), nil
 	}
+}
+
+// begin returns the request that an event is, its log line, and what answers
+// it: h, or for an event that is no request its refusal.
+func begin(ctx context.Context, h http.Handler, e *event) (http.Handler, *http.Request, *requestLog) {
+	ctx, req := newRequestLog(ctx, e)
+	r, err := newRequest(ctx, e)
+	if err != nil {
+		return unreadable(err), blankRequest(ctx), req
+	}
+	return h, r, req
 }
 
 // unreadable answers an event that cannot be turned into a request.

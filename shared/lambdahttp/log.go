@@ -2,6 +2,7 @@ package lambdahttp
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -150,7 +151,7 @@ func (l *requestLog) end(status int, cause error) {
 // that it is our failure, or broke off; else at INFO.
 func (l *requestLog) log(status int, cause error, more []slog.Attr) {
 	level := slog.LevelInfo
-	if status >= http.StatusInternalServerError || (cause != nil && status < http.StatusBadRequest) {
+	if status >= http.StatusInternalServerError || (cause != nil && status < http.StatusBadRequest) || errors.Is(cause, errBroken) {
 		level = slog.LevelError
 	}
 	if !slog.Default().Enabled(l.ctx, level) {

@@ -3,7 +3,9 @@ package lambdahttp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"net/http"
 	"sync"
@@ -18,30 +20,28 @@ import (
 // so that the caller sees a broken answer and not a short one.
 var errBroken = errors.New("the answer broke off")
 
-// A stream passes on what a handler writes while it writes it.
+// A stream passes on what a handler writes while it writes it. The handler is
+// a coroutine of whoever reads the answer: it runs while the reader waits, and
+// nobody else does, so passing a byte on wakes no thread.
 type stream struct {
 	header http.Header
-	status int
+	status int         // 0 until it is final
+	sent   http.Header // header as it was then
 	cause  error
-	body   *io.PipeWriter
-
-	begin sync.Once
-	begun chan struct{} // closed once header and status are final
-	sent  http.Header   // header as it was then
+	pass   func([]byte) bool // hands the reader what it reads next
+	end    error             // what the reader gets after the last byte
 }
 
 func (s *stream) Header() http.Header { return s.header }
 
 func (s *stream) WriteHeader(status int) {
-	if status < 200 {
+	if status < 200 || s.status != 0 {
 		return
 	}
-	s.begin.Do(func() {
-		s.status = status
-		// The handler may go on changing its map while this is encoded.
-		s.sent = maps.Clone(s.header)
-		close(s.begun)
-	})
+	s.status = status
+	// The handler may go on changing its map while this is encoded.
+	s.sent = maps.Clone(s.header)
+	s.pass(nil)
 }
 
 func (s *stream) Write(p []byte) (int, error) {
@@ -49,7 +49,10 @@ func (s *stream) Write(p []byte) (int, error) {
 		return 0, nil
 	}
 	s.WriteHeader(http.StatusOK)
-	return s.body.Write(p)
+	if !s.pass(p) {
+		return 0, io.ErrClosedPipe
+	}
+	return len(p), nil
 }
 
 // Flush sends the header, if that has not happened. There is nothing else to
@@ -60,37 +63,35 @@ func (s *stream) Flush() { s.WriteHeader(http.StatusOK) }
 func (s *stream) Failed(cause error) { s.cause = cause }
 
 // serveStreamed starts h and returns when its status is known; done is called
-// after h's last byte has been taken and before the answer's end is seen.
+// after h's last byte has been taken and before the answer's end is seen. h
+// must write in the goroutine in which it is called.
 func serveStreamed(h http.Handler, r *http.Request, done func(status int, cause error)) *events.APIGatewayProxyStreamingResponse {
 	ctx, cancel := context.WithCancel(r.Context())
 	r = r.WithContext(ctx)
-	reader, writer := io.Pipe()
-	s := &stream{header: make(http.Header), body: writer, begun: make(chan struct{})}
-	go func() {
+	s := &stream{header: make(http.Header)}
+	next, stop := iter.Pull(func(pass func([]byte) bool) {
 		defer cancel()
-		err := call(h, s, r)
-		select {
-		case <-s.begun:
-			if err != nil {
-				s.Failed(err)
-				err = errBroken
-			}
-		default:
-			if err != nil {
+		s.pass, s.end = pass, io.EOF
+		if err := call(h, s, r); err != nil {
+			if s.status == 0 {
 				// Nobody has seen anything yet, so this is an ordinary error.
 				httpjson.WriteError(s, r, err)
-				err = nil
+			} else {
+				if !errors.Is(err, errBroken) {
+					err = fmt.Errorf("%w: %w", errBroken, err)
+				}
+				s.Failed(err)
+				s.end = errBroken
 			}
-			s.WriteHeader(http.StatusOK)
 		}
+		s.WriteHeader(http.StatusOK)
 		done(s.status, s.cause)
-		_ = writer.CloseWithError(err)
-	}()
-	<-s.begun
+	})
+	next()
 	return &events.APIGatewayProxyStreamingResponse{
 		StatusCode:        s.status,
 		MultiValueHeaders: s.sent,
-		Body:              body{reader, cancel},
+		Body:              &body{stream: s, next: next, stop: stop, cancel: cancel},
 	}
 }
 
@@ -98,11 +99,35 @@ func serveStreamed(h http.Handler, r *http.Request, done func(status int, cause 
 // the answer has been taken, or when nobody takes it any more: then the
 // handler's context ends, and with it what the handler waits for.
 type body struct {
-	*io.PipeReader
+	stream *stream
 	cancel context.CancelFunc
+
+	mu   sync.Mutex // net/http may be reading still what aws-lambda-go closes
+	next func() ([]byte, bool)
+	stop func()
+	rest []byte // of what the handler is writing
 }
 
-func (b body) Close() error {
+func (b *body) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for len(b.rest) == 0 {
+		var ok bool
+		if b.rest, ok = b.next(); !ok {
+			return 0, b.stream.end
+		}
+	}
+	n := copy(p, b.rest)
+	b.rest = b.rest[n:]
+	return n, nil
+}
+
+// Close returns when the handler has.
+func (b *body) Close() error {
 	b.cancel()
-	return b.PipeReader.Close()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stop()
+	b.rest, b.stream.end = nil, io.ErrClosedPipe
+	return nil
 }

@@ -1,0 +1,68 @@
+package lambdahttp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"testing"
+)
+
+// A taker takes messages and refuses those whose body says so.
+type taker struct {
+	http.Handler
+	taken []Message
+}
+
+func (h *taker) ServeMessage(_ context.Context, m Message) error {
+	h.taken = append(h.taken, m)
+	switch m.Body {
+	case "error":
+		return errors.New("no room")
+	case "panic":
+		panic("hunter2")
+	}
+	return nil
+}
+
+const queueEvent = `{"Records": [
+	{"messageId": "m1", "body": "good", "eventSource": "aws:sqs", "attributes": {"ApproximateReceiveCount": "1"}},
+	{"messageId": "m2", "body": "error", "eventSource": "aws:sqs", "attributes": {"ApproximateReceiveCount": "3"}},
+	{"messageId": "m3", "body": "panic", "eventSource": "aws:sqs", "attributes": {"ApproximateReceiveCount": "1"}},
+	{"messageId": "m4", "body": "good", "eventSource": "aws:sqs", "attributes": {"ApproximateReceiveCount": "2"}}
+]}`
+
+func TestMessagesThatFailAreReportedAndNoOthers(t *testing.T) {
+	h := &taker{Handler: http.NotFoundHandler()}
+	response, err := invoke(t, wrap(h), queueEvent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := json.Marshal(response)
+	if want := `{"batchItemFailures":[{"itemIdentifier":"m2"},{"itemIdentifier":"m3"}]}`; err != nil || string(encoded) != want {
+		t.Errorf("want %s, got %s, %v", want, encoded, err)
+	}
+	if want := []Message{{"m1", "good", 1}, {"m2", "error", 3}, {"m3", "panic", 1}, {"m4", "good", 2}}; !slices.Equal(h.taken, want) {
+		t.Errorf("want %v, got %v", want, h.taken)
+	}
+	var levels []any
+	for _, line := range requestLines(t, logs.take()) {
+		levels = append(levels, line["level"])
+	}
+	if !slices.Equal(levels, []any{"INFO", "ERROR", "ERROR", "INFO"}) {
+		t.Errorf("want a line for each message, at ERROR for those that failed, got %v", levels)
+	}
+}
+
+func TestMessagesThatAllSucceedAreAnEmptyList(t *testing.T) {
+	h := &taker{Handler: http.NotFoundHandler()}
+	response, err := invoke(t, wrap(h), `{"Records":[{"messageId":"m1","body":"good"}]}`)
+	if encoded, _ := json.Marshal(response); err != nil || string(encoded) != `{"batchItemFailures":[]}` {
+		t.Errorf("want an empty list, got %s, %v", encoded, err)
+	}
+}
+
+func TestMessagesToAFunctionThatTakesNoneAreRefused(t *testing.T) {
+	serveEvent(t, wrap(http.NotFoundHandler()), queueEvent).wantErrorMsg(t, 400)
+}
