@@ -17,9 +17,9 @@ import (
 // into the dead connection, and cannot know then whether Stream has read it.
 type conn struct {
 	*net.TCPConn
-	answered atomic.Bool  // nothing has been written since the last answer
-	written  atomic.Int64 // bytes
-	lastUse  atomic.Int64 // by the wall clock, in nanoseconds
+	begins  atomic.Bool  // the next byte written is the first of a request
+	written atomic.Int64 // bytes
+	heard   atomic.Int64 // when the peer last said something, by the wall clock, in nanoseconds
 }
 
 var errDead = errors.New("the connection was closed while it was idle")
@@ -31,8 +31,7 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 		return nil, err
 	}
 	made := &conn{TCPConn: c.(*net.TCPConn)}
-	made.answered.Store(true)
-	made.touch()
+	made.heard.Store(time.Now().UnixNano())
 	return made, nil
 }
 
@@ -47,31 +46,35 @@ func below(c net.Conn) *conn {
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.TCPConn.Read(p)
 	if n > 0 {
-		c.answered.Store(true)
-		c.touch()
+		c.heard.Store(time.Now().UnixNano())
 	}
 	return n, err
+}
+
+// begin says that a request is about to be written, and returns how many bytes
+// have been written before it. Nothing in the bytes themselves tells: HTTP/2
+// writes of its own accord after an answer, too.
+func (c *conn) begin() int64 {
+	c.begins.Store(true)
+	return c.written.Load()
 }
 
 // Write writes p. Where it would begin a request on a dead connection, it
 // writes nothing and returns errDead.
 func (c *conn) Write(p []byte) (int, error) {
-	if c.answered.CompareAndSwap(true, false) && c.dead() {
+	if c.begins.CompareAndSwap(true, false) && c.dead() {
 		// Closed, so that nobody else finds it either.
 		_ = c.Close()
 		return 0, errDead
 	}
 	n, err := c.TCPConn.Write(p)
 	c.written.Add(int64(n))
-	c.touch()
 	return n, err
 }
-
-func (c *conn) touch() { c.lastUse.Store(time.Now().UnixNano()) }
 
 // dead says that the peer has closed the connection, or has had time to do so
 // without being heard.
 func (c *conn) dead() bool {
-	idle := time.Duration(time.Now().UnixNano() - c.lastUse.Load())
+	idle := time.Duration(time.Now().UnixNano() - c.heard.Load())
 	return idle > idleTimeout || closedByPeer(c.TCPConn)
 }

@@ -89,11 +89,6 @@ func forward(w http.ResponseWriter, r *http.Request, to target, transport http.R
 			p.Out.Header.Set("Stream-Auth-Type", "jwt")
 			p.Out.Header.Set("X-Stream-Client", client)
 		},
-		ModifyResponse: func(response *http.Response) error {
-			// API Gateway has no way to send trailers.
-			response.Trailer = nil
-			return nil
-		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			httpjson.WriteError(w, r, upstreamError(err))
 		},
@@ -173,6 +168,13 @@ func upstreamError(cause error) error {
 	}
 	if errors.Is(cause, context.Canceled) {
 		cause = errors.New("the caller went away")
+	}
+	if errors.Is(cause, errSent) {
+		return &httpjson.Error{
+			Status:  http.StatusBadGateway,
+			Message: "The connection to Stream broke before an answer came; it may or may not have done what was asked.",
+			Cause:   cause,
+		}
 	}
 	return &httpjson.Error{
 		Status:  http.StatusBadGateway,

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -32,13 +33,17 @@ const (
 	maxAttempts = 3
 )
 
-var errNoFirstByte = errors.New("no first byte of an answer in time")
+var (
+	errNoFirstByte = errors.New("no first byte of an answer in time")
+	errSent        = errors.New("sent, at least in part, and not answered")
+)
 
 // An upstream sends requests to Stream, over connections that are kept.
 type upstream struct {
 	base      *url.URL
 	transport *http.Transport
-	ahead     chan net.Conn // at most one connection made ahead
+	roots     *x509.CertPool // whose certificates count; nil: the system's
+	ahead     chan net.Conn  // at most one connection made ahead
 }
 
 func newUpstream(base *url.URL) *upstream {
@@ -53,9 +58,11 @@ func newUpstream(base *url.URL) *upstream {
 		IdleConnTimeout:     idleTimeout,
 		HTTP2: &http.HTTP2Config{
 			MaxReceiveBufferPerStream:     1 << 20,
-			MaxReceiveBufferPerConnection: 4 << 20,
-			SendPingTimeout:               10 * time.Second,
-			PingTimeout:                   5 * time.Second,
+			MaxReceiveBufferPerConnection: 2 << 20,
+			// A connection that is dead without anybody's having said so ends
+			// some time after the request that found it out.
+			SendPingTimeout: 10 * time.Second,
+			PingTimeout:     firstByteTimeout,
 		},
 	}
 	return u
@@ -101,6 +108,7 @@ func (u *upstream) handshake(ctx context.Context, network, address string) (net.
 	}
 	secure := tls.Client(c, &tls.Config{
 		ServerName: u.base.Hostname(),
+		RootCAs:    u.roots,
 		NextProtos: []string{"h2", "http/1.1"},
 	})
 	if err := secure.HandshakeContext(ctx); err != nil {
@@ -110,7 +118,7 @@ func (u *upstream) handshake(ctx context.Context, network, address string) (net.
 	return secure, nil
 }
 
-// RoundTrip sends r and returns once the answer has begun.
+// RoundTrip sends r and returns once the answer has begun. It has no trailers.
 //
 // A request whose kept connection turns out dead is sent again where nothing
 // of it was sent, or where it is a GET; whatever else may have reached Stream
@@ -137,7 +145,11 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	if class := response.StatusCode / 100; class == 2 || class == 4 || class == 5 {
 		lambdahttp.Count(ctx, fmt.Sprintf("Upstream%dxx", class))
 	}
-	return response, nil
+	// API Gateway has no way to send trailers. The transport adds them at the
+	// body's end, to its own response and not to the copy.
+	answer := *response
+	answer.Trailer = nil
+	return &answer, nil
 }
 
 func (u *upstream) attempt(r *http.Request) (*http.Response, error) {
@@ -147,7 +159,7 @@ func (u *upstream) attempt(r *http.Request) (*http.Response, error) {
 		var kept bool
 		trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 			used = below(info.Conn)
-			before, kept = used.written.Load(), info.Reused
+			before, kept = used.begin(), info.Reused
 		}}
 		response, err := u.transport.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
 		if err == nil {
@@ -155,6 +167,9 @@ func (u *upstream) attempt(r *http.Request) (*http.Response, error) {
 		}
 		again := used != nil && (used.written.Load() == before || kept && r.Method == http.MethodGet)
 		if !again || attempt == maxAttempts || r.Context().Err() != nil {
+			if used != nil && used.written.Load() != before {
+				err = fmt.Errorf("%w: %w", errSent, err)
+			}
 			return nil, err
 		}
 		if r.Body != nil {

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"chat-service-backend/shared/lambdahttp/lambdatest"
+	"chat-service-backend/shared/settings/settingstest"
+)
+
+func TestMain(m *testing.M) { lambdatest.Main(m, main) }
+
+const keyName = "/chat-service/stream/api-key"
+
+func newFunction(t testing.TB, ssm *settingstest.SSM) http.Handler {
+	t.Helper()
+	h, err := build(t.Context(), ssm.Getenv(nil))
+	if err != nil {
+		t.Fatalf("build: %v", err)
+	}
+	return h
+}
+
+// want checks the answer of h to a request.
+func want(t *testing.T, h http.Handler, method, path string, status int, body string) http.Header {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(method, path, nil))
+	if w.Code != status || !strings.HasPrefix(w.Body.String(), body) {
+		t.Errorf("%s %s: want %d %s, got %d %s", method, path, status, body, w.Code, w.Body)
+	}
+	if got := w.Header().Get("Content-Type"); got != "application/json" {
+		t.Errorf("Content-Type: want application/json, got %q", got)
+	}
+	return w.Header()
+}
+
+const anError = `{"errorMsg":"`
+
+func TestAnybodyGetsTheKey(t *testing.T) {
+	h := newFunction(t, settingstest.New(t, settingstest.App("key", "secret")))
+	want(t, h, http.MethodGet, "/api-key", http.StatusOK, `{"api_key":"key"}`)
+}
+
+func TestBothAPIsAnswerTheKey(t *testing.T) {
+	f := lambdatest.Start(t, settingstest.New(t, settingstest.App("key", "secret")).Env(nil))
+	r := httptest.NewRequest(http.MethodGet, "/api-key", nil)
+	for name, event := range map[string]any{
+		"REST API": lambdatest.ServiceEvent(t, r, "/api-key"),
+		"HTTP API": lambdatest.ClientEvent(t, r, "/api-key"),
+	} {
+		response := f.Invoke(event)
+		if body, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusOK || string(body) != `{"api_key":"key"}` {
+			t.Errorf(`%s: want 200 {"api_key":"key"}, got %d %s`, name, response.StatusCode, body)
+		}
+	}
+}
+
+func TestTheSecretIsNeverAskedFor(t *testing.T) {
+	ssm := settingstest.New(t, settingstest.App("key", "secret"))
+	h := newFunction(t, ssm)
+	want(t, h, http.MethodGet, "/api-key", http.StatusOK, `{"api_key":"key"}`)
+	if asked := ssm.Asked(); !slices.Equal(asked, []string{keyName}) {
+		t.Errorf("want %s to be asked for and nothing else, got %q", keyName, asked)
+	}
+}
+
+func TestWithoutAKeyTheFunctionIsUnavailable(t *testing.T) {
+	for _, values := range []map[string]string{{}, {keyName: ""}, {keyName: " \n"}} {
+		h := newFunction(t, settingstest.New(t, values))
+		want(t, h, http.MethodGet, "/api-key", http.StatusServiceUnavailable, anError)
+	}
+}
+
+func TestStartsWithoutParameterStoreAndRecovers(t *testing.T) {
+	ssm := settingstest.New(t, settingstest.App("key", "secret"))
+	ssm.Down(true)
+	h := newFunction(t, ssm)
+	header := want(t, h, http.MethodGet, "/api-key", http.StatusServiceUnavailable, anError)
+	if got := header.Get("Cache-Control"); got != "no-store" {
+		t.Errorf("Cache-Control: want no-store, got %q", got)
+	}
+	ssm.Down(false)
+	want(t, h, http.MethodGet, "/api-key", http.StatusOK, `{"api_key":"key"}`)
+}
+
+func TestOnlyGetIsAllowed(t *testing.T) {
+	h := newFunction(t, settingstest.New(t, settingstest.App("key", "secret")))
+	header := want(t, h, http.MethodPost, "/api-key", http.StatusMethodNotAllowed, anError)
+	if got := header.Get("Allow"); got != http.MethodGet {
+		t.Errorf("Allow: want GET, got %q", got)
+	}
+}
+
+func TestOtherPathsAreNotFound(t *testing.T) {
+	h := newFunction(t, settingstest.New(t, settingstest.App("key", "secret")))
+	for _, path := range []string{"/", "/api-key/", "/api-keys"} {
+		want(t, h, http.MethodGet, path, http.StatusNotFound, anError)
+	}
+}
+
+func TestBuildNamesTheSwitchThatCannotBeRight(t *testing.T) {
+	ssm := settingstest.New(t, settingstest.App("key", "secret"))
+	for name, value := range map[string]string{"PARAMETER_TTL": "5m", "PARAMETER_PREFIX": "chat-service"} {
+		if _, err := build(t.Context(), ssm.Getenv(map[string]string{name: value})); err == nil || !strings.HasPrefix(err.Error(), name+":") {
+			t.Errorf("want an error that names %s, got %v", name, err)
+		}
+	}
+}
+
+func TestBuildReadsDocumentedVariablesOnly(t *testing.T) {
+	getenv := settingstest.New(t, settingstest.App("key", "secret")).Getenv(nil)
+	_, err := build(t.Context(), func(name string) string {
+		if name != "PARAMETER_PREFIX" && name != "PARAMETER_TTL" && !strings.HasPrefix(name, "AWS_") {
+			t.Errorf("want PARAMETER_PREFIX, PARAMETER_TTL and AWS's own to be read only, got %s", name)
+		}
+		return getenv(name)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

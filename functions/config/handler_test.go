@@ -1,0 +1,350 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v4"
+
+	"chat-service-backend/shared/identity/identitytest"
+	"chat-service-backend/shared/lambdahttp/lambdatest"
+	"chat-service-backend/shared/settings/settingstest"
+)
+
+// ownError is the error object where none is configured.
+var ownError = string(notKnown)
+
+// get sends a GET with an Authorization field, if any, to h.
+func get(h http.Handler, path, authorization string) *http.Response {
+	r := httptest.NewRequest(http.MethodGet, path, nil)
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Result()
+}
+
+func wantError(t testing.TB, response *http.Response, status int) {
+	t.Helper()
+	body, _ := io.ReadAll(response.Body)
+	var answer map[string]string
+	if err := json.Unmarshal(body, &answer); err != nil || len(answer) != 1 || answer["errorMsg"] == "" || response.StatusCode != status {
+		t.Errorf(`want %d {"errorMsg": "…"}, got %d %s`, status, response.StatusCode, body)
+	}
+}
+
+// object returns the JSON object of a good answer, its members as text.
+func object(t testing.TB, response *http.Response) map[string]json.RawMessage {
+	t.Helper()
+	body, _ := io.ReadAll(response.Body)
+	var answer map[string]json.RawMessage
+	if err := json.Unmarshal(body, &answer); err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("want 200 and a JSON object, got %d %s", response.StatusCode, body)
+	}
+	if got := response.Header.Get("Cache-Control"); got != "no-store" {
+		t.Errorf("Cache-Control: want no-store, got %q", got)
+	}
+	if got := response.Header.Get("Content-Type"); got != "application/json" {
+		t.Errorf("Content-Type: want application/json, got %q", got)
+	}
+	return answer
+}
+
+// wantJSON checks for a good answer with this JSON object.
+func wantJSON(t testing.TB, response *http.Response, want string) {
+	t.Helper()
+	got, err := json.Marshal(object(t, response))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a, b any
+	if json.Unmarshal([]byte(want), &a) != nil || json.Unmarshal(got, &b) != nil || !reflect.DeepEqual(a, b) {
+		t.Errorf("want %s, got %s", want, got)
+	}
+}
+
+// wantAuthentication checks for what it takes to connect as that user, and
+// returns the rest of the answer.
+func wantAuthentication(t testing.TB, response *http.Response, userID string) map[string]json.RawMessage {
+	t.Helper()
+	answer := object(t, response)
+	var got map[string]string
+	if err := json.Unmarshal(answer[authenticationKey], &got); err != nil || len(got) != 3 || got["apiKey"] != key || got["userId"] != userID {
+		t.Fatalf("want authentication with apiKey, userId %q and userToken, got %s", userID, answer[authenticationKey])
+	}
+	claims := jwt.MapClaims{}
+	parser := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}))
+	if _, err := parser.ParseWithClaims(got["userToken"], claims, func(*jwt.Token) (any, error) { return []byte(secret), nil }); err != nil {
+		t.Errorf("userToken: %v", err)
+	}
+	if claims["user_id"] != userID {
+		t.Errorf("user_id: want %q, got %v", userID, claims["user_id"])
+	}
+	delete(answer, authenticationKey)
+	return answer
+}
+
+func clientFunction(t testing.TB, configs, environment map[string]string) (http.Handler, *identitytest.Issuer) {
+	issuer := identitytest.New(t)
+	env := issuer.Env()
+	for name, value := range environment {
+		env[name] = value
+	}
+	return newFunction(t, settingstest.New(t, parameters(configs)).Getenv(env)), issuer
+}
+
+// serviceFunction is the function as callers that API Gateway authenticated
+// reach it: it returns the answer to a request with these header fields.
+func serviceFunction(t testing.TB, configs, environment map[string]string) func(http.Header) *http.Response {
+	f := lambdatest.Start(t, settingstest.New(t, parameters(configs)).Env(environment))
+	return func(header http.Header) *http.Response {
+		r := httptest.NewRequest(http.MethodGet, "/config?clientType=web", nil)
+		for name, values := range header {
+			r.Header[http.CanonicalHeaderKey(name)] = values
+		}
+		return f.Invoke(lambdatest.ServiceEvent(t, r, "/config"))
+	}
+}
+
+func TestKnownCallerGetsConfigurationAndAuthentication(t *testing.T) {
+	h, issuer := clientFunction(t, map[string]string{"web": `{"theme":{"name":"dark"},"limit":3}`}, nil)
+	rest := wantAuthentication(t, get(h, "/config?clientType=web", issuer.Bearer("alice", nil)), "alice")
+	if len(rest) != 2 || string(rest["theme"]) != `{"name":"dark"}` || string(rest["limit"]) != "3" {
+		t.Errorf("want theme and limit besides, got %s", rest)
+	}
+}
+
+func TestUnknownCallerGetsConfigurationAndErrorObject(t *testing.T) {
+	h, _ := clientFunction(t, map[string]string{"web": `{"theme":"dark"}`}, nil)
+	wantJSON(t, get(h, "/config?clientType=web", ""), `{"theme":"dark","errors":`+ownError+`}`)
+	var own map[string]string
+	if err := json.Unmarshal(notKnown, &own); err != nil || len(own) != 2 || own["title"] == "" || own["message"] == "" {
+		t.Errorf("want an error object with title and message, got %s", notKnown)
+	}
+}
+
+func TestConfiguredErrorObjectIsForUnknownCallers(t *testing.T) {
+	h, issuer := clientFunction(t, map[string]string{"web": `{"errors":{"title":"Hi","code":7}}`}, nil)
+	wantJSON(t, get(h, "/config?clientType=web", ""), `{"errors":{"title":"Hi","code":7}}`)
+	if rest := wantAuthentication(t, get(h, "/config?clientType=web", issuer.Bearer("alice", nil)), "alice"); len(rest) != 0 {
+		t.Errorf("want no error object for a known caller, got %s", rest)
+	}
+}
+
+func TestErrorObjectLiesUnderTheConfiguredKey(t *testing.T) {
+	h, issuer := clientFunction(t, map[string]string{
+		"web": `{"errors":1}`,
+		"tv":  `{"problem":{"title":"TV"},"errors":1}`,
+	}, map[string]string{"ERROR_OBJ_KEY": "problem"})
+	wantJSON(t, get(h, "/config?clientType=web", ""), `{"errors":1,"problem":`+ownError+`}`)
+	wantJSON(t, get(h, "/config?clientType=tv", ""), `{"errors":1,"problem":{"title":"TV"}}`)
+	rest := wantAuthentication(t, get(h, "/config?clientType=tv", issuer.Bearer("alice", nil)), "alice")
+	if len(rest) != 1 || string(rest["errors"]) != "1" {
+		t.Errorf("want only problem dropped for a known caller, got %s", rest)
+	}
+}
+
+func TestConfiguredAuthenticationIsOverwrittenOrDropped(t *testing.T) {
+	h, issuer := clientFunction(t, map[string]string{"web": `{"authentication":{"apiKey":"x","userToken":"forged"}}`}, nil)
+	wantJSON(t, get(h, "/config?clientType=web", ""), `{"errors":`+ownError+`}`)
+	wantAuthentication(t, get(h, "/config?clientType=web", issuer.Bearer("alice", nil)), "alice")
+}
+
+func TestAnswersDoNotLeakIntoEachOther(t *testing.T) {
+	h, issuer := clientFunction(t, map[string]string{"web": `{"errors":{"title":"Hi"}}`}, nil)
+	for range 2 {
+		wantAuthentication(t, get(h, "/config?clientType=web", issuer.Bearer("alice", nil)), "alice")
+		wantJSON(t, get(h, "/config?clientType=web", ""), `{"errors":{"title":"Hi"}}`)
+	}
+}
+
+func TestClientTypeIsRequired(t *testing.T) {
+	h, _ := clientFunction(t, nil, nil)
+	for _, path := range []string{"/config", "/config?clientType=", "/config?clienttype=web"} {
+		wantError(t, get(h, path, ""), http.StatusBadRequest)
+	}
+}
+
+func TestClientTypeWithoutConfigurationIsAnEmptyObject(t *testing.T) {
+	h, issuer := clientFunction(t, map[string]string{"web": `{"a":1}`}, nil)
+	for _, clientType := range []string{"desktop", "..%2Fstream%2Fapi-secret", "WEB", "web%20"} {
+		wantJSON(t, get(h, "/config?clientType="+clientType, ""), `{"errors":`+ownError+`}`)
+	}
+	if rest := wantAuthentication(t, get(h, "/config?clientType=desktop", issuer.Bearer("alice", nil)), "alice"); len(rest) != 0 {
+		t.Errorf("want nothing besides, got %s", rest)
+	}
+}
+
+func TestBrokenParameterIsAnErrorForItsTypeAlone(t *testing.T) {
+	for _, broken := range []string{"", "null", "[]", `"text"`, "7", "{", `{"a":1} x`, "not json"} {
+		h, _ := clientFunction(t, map[string]string{"web": `{"a":1}`, "tv": broken}, nil)
+		wantError(t, get(h, "/config?clientType=tv", ""), http.StatusInternalServerError)
+		wantJSON(t, get(h, "/config?clientType=web", ""), `{"a":1,"errors":`+ownError+`}`)
+	}
+}
+
+func TestTextOfTheConfigurationStaysAsItIs(t *testing.T) {
+	h, _ := clientFunction(t, map[string]string{
+		"web": `{"id":9007199254740993,"e":1.50e+10,"html":"<b>&</b>","text":"ñ ☃","escaped":"\u00f1","n":null}`,
+	}, nil)
+	answer := object(t, get(h, "/config?clientType=web", ""))
+	for name, want := range map[string]string{
+		"id": "9007199254740993", "e": "1.50e+10", "html": `"<b>&</b>"`, "text": `"ñ ☃"`, "escaped": `"\u00f1"`, "n": "null",
+	} {
+		if got := string(answer[name]); got != want {
+			t.Errorf("%s: want %s, got %s", name, want, got)
+		}
+	}
+}
+
+func TestBadBearerTokenGetsConfigurationAndErrorObject(t *testing.T) {
+	h, issuer := clientFunction(t, map[string]string{"web": `{"a":1}`}, nil)
+	for _, authorization := range []string{
+		"Bearer nonsense",
+		issuer.Bearer("alice", map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}),
+		identitytest.New(t).Bearer("alice", nil),
+	} {
+		wantJSON(t, get(h, "/config?clientType=web", authorization), `{"a":1,"errors":`+ownError+`}`)
+	}
+}
+
+func TestUserWhoseIDStreamRefusesIsNotKnown(t *testing.T) {
+	h, issuer := clientFunction(t, nil, nil)
+	wantJSON(t, get(h, "/config?clientType=web", issuer.Bearer("auth0|1", nil)), `{"errors":`+ownError+`}`)
+}
+
+func TestIssuerThatDoesNotAnswerIsUnavailable(t *testing.T) {
+	h, issuer := clientFunction(t, nil, nil)
+	bearer := issuer.Bearer("alice", nil)
+	issuer.Stop()
+	wantError(t, get(h, "/config?clientType=web", bearer), http.StatusServiceUnavailable)
+}
+
+func TestNoHeaderMakesACallerKnown(t *testing.T) {
+	f := lambdatest.Start(t, settingstest.New(t, parameters(nil)).Env(identitytest.New(t).Env()))
+	r := httptest.NewRequest(http.MethodGet, "/config?clientType=web", nil)
+	for _, name := range []string{"Userid", "X-Amzn-Userid", "X-Amzn-Oidc-Identity", "X-Forwarded-User"} {
+		r.Header.Set(name, "alice")
+	}
+	r.Header.Set("X-Golambdaproxy-Apigw-Context", `{"identity":{"userArn":"arn:aws:iam::1:user/a"}}`)
+	for name, event := range map[string]any{
+		"REST API": lambdatest.AnonymousServiceEvent(t, r, "/config"),
+		"HTTP API": lambdatest.ClientEvent(t, r, "/config"),
+	} {
+		t.Run(name, func(t *testing.T) { wantJSON(t, f.Invoke(event), `{"errors":`+ownError+`}`) })
+	}
+}
+
+func TestServiceSpeaksForTheUserThatItsHeaderNames(t *testing.T) {
+	ask := serviceFunction(t, map[string]string{"web": `{"a":1}`}, nil)
+	wantAuthentication(t, ask(http.Header{"userid": {"alice"}}), "alice")
+	for name, header := range map[string]http.Header{
+		"no header":            {},
+		"empty":                {"userid": {""}},
+		"repeated":             {"userid": {"alice", "bob"}},
+		"no id":                {"userid": {"alice, bob"}},
+		"under another header": {"user": {"alice"}},
+	} {
+		t.Run(name, func(t *testing.T) { wantJSON(t, ask(header), `{"a":1,"errors":`+ownError+`}`) })
+	}
+}
+
+func TestHeaderKeyWithDotsLooksIntoTheJSONObject(t *testing.T) {
+	ask := serviceFunction(t, nil, map[string]string{"USERID_HEADER_KEY": "miauserproperties._id"})
+	wantAuthentication(t, ask(http.Header{"MiaUserProperties": {`{"name":"A, B","_id":"alice"}`}}), "alice")
+	for name, values := range map[string][]string{
+		"a number":           {`{"_id":7}`},
+		"null":               {`{"_id":null}`},
+		"an object":          {`{"_id":{"_id":"alice"}}`},
+		"nothing":            {`{}`},
+		"another case":       {`{"_ID":"alice"}`},
+		"no object":          {`["alice"]`},
+		"broken":             {`{"_id":"alice"`},
+		"not JSON":           {`alice`},
+		"more than one":      {`{"_id":"alice"}`, `{"_id":"alice"}`},
+		"joined with commas": {`{"_id":"alice"},{"_id":"bob"}`},
+		"not a user id":      {`{"_id":"a b"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantJSON(t, ask(http.Header{"miauserproperties": values}), `{"errors":`+ownError+`}`)
+		})
+	}
+}
+
+func TestEachFurtherDotIsOneLevelDeeper(t *testing.T) {
+	ask := serviceFunction(t, nil, map[string]string{"USERID_HEADER_KEY": "session.user.ids.chat"})
+	wantAuthentication(t, ask(http.Header{"session": {`{"user":{"ids":{"chat":"alice"}}}`}}), "alice")
+	for _, value := range []string{`{"user":{"ids":"alice"}}`, `{"user.ids.chat":"alice"}`, `{"user":null}`, `{"user":{"ids":{}}}`} {
+		wantJSON(t, ask(http.Header{"session": {value}}), `{"errors":`+ownError+`}`)
+	}
+}
+
+func FuzzHeaderPathGivesNoMoreThanTheHeaderSays(f *testing.F) {
+	f.Add("userid", "alice")
+	f.Add("p._id", `{"_id":"alice"}`)
+	f.Add("p.a.b", `{"a":{"b":"c"}}`)
+	f.Fuzz(func(t *testing.T, key, value string) {
+		path, err := parseHeaderPath(key)
+		if err != nil {
+			return
+		}
+		id := path.value(http.Header{http.CanonicalHeaderKey(path.field): {value}})
+		if !strings.Contains(key, ".") && id != value {
+			t.Errorf("want the field itself, %q, got %q", value, id)
+		}
+		if strings.Contains(key, ".") && id != "" && !json.Valid([]byte(value)) {
+			t.Errorf("want nothing out of %q, which is not JSON, got %q", value, id)
+		}
+	})
+}
+
+func FuzzClientConfigIsAnObjectOrAnError(f *testing.F) {
+	for _, text := range []string{"{}", "null", "[]", `{"a":{"b":1e400}}`, ""} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := parseClientConfig(text)
+		if (c == nil) != (err != nil) {
+			t.Fatalf("want an object or an error, got %v and %v", c, err)
+		}
+		if err == nil {
+			if _, err := json.Marshal(c); err != nil {
+				t.Errorf("want what was read to be written again, got %v", err)
+			}
+		}
+	})
+}
+
+func TestOnlyGetIsAllowed(t *testing.T) {
+	h, _ := clientFunction(t, nil, nil)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/config?clientType=web", nil))
+	wantError(t, w.Result(), http.StatusMethodNotAllowed)
+	if got := w.Header().Get("Allow"); got != http.MethodGet {
+		t.Errorf("Allow: want GET, got %q", got)
+	}
+}
+
+func TestOtherPathsAreNotFound(t *testing.T) {
+	h, _ := clientFunction(t, nil, nil)
+	wantError(t, get(h, "/config/web?clientType=web", ""), http.StatusNotFound)
+}
+
+func BenchmarkConfig(b *testing.B) {
+	h, issuer := clientFunction(b, map[string]string{"web": `{"theme":{"name":"dark"},"limit":3}`}, nil)
+	for name, authorization := range map[string]string{"user": issuer.Bearer("alice", nil), "anonymous": ""} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				get(h, "/config?clientType=web", authorization)
+			}
+		})
+	}
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"bytes"
+	"encoding/pem"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+	"testing"
+
+	"chat-service-backend/shared/lambdahttp/lambdatest"
+	"chat-service-backend/shared/settings/settingstest"
+)
+
+// watch returns a function that waits until the system knows every connection
+// of u to be closed: what comes later than that, nobody can see in time.
+func watch(t *testing.T, u *upstream) func() {
+	made := keepTrack(u)
+	return func() {
+		for _, c := range *made {
+			for !closedByPeer(c.TCPConn) {
+				if t.Context().Err() != nil {
+					return
+				}
+				runtime.Gosched()
+			}
+		}
+	}
+}
+
+// pair is a connection and its peer's end. Nothing reads from the connection,
+// as nothing does in a process that Lambda has stopped.
+func pair(t *testing.T) (*conn, *net.TCPConn) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := dial(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = c.Close()
+		_ = peer.Close()
+	})
+	return c.(*conn), peer.(*net.TCPConn)
+}
+
+func TestRequestOnAConnectionThatThePeerHasEndedIsNotWritten(t *testing.T) {
+	for name, end := range map[string]func(*net.TCPConn){
+		"closed": func(c *net.TCPConn) { _ = c.Close() },
+		"reset":  func(c *net.TCPConn) { _ = c.SetLinger(0); _ = c.Close() },
+		"closed after a last word": func(c *net.TCPConn) {
+			_, _ = c.Write([]byte("goodbye"))
+			_ = c.CloseWrite()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, peer := pair(t)
+			// Traffic of an earlier request, and what HTTP/2 says after an answer.
+			for range 2 {
+				c.begin()
+				if _, err := c.Write([]byte("hello")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got := make([]byte, 10)
+			if _, err := io.ReadFull(peer, got); err != nil {
+				t.Fatal(err)
+			}
+			end(peer)
+			for !closedByPeer(c.TCPConn) {
+				runtime.Gosched()
+			}
+			before := c.begin()
+			if n, err := c.Write([]byte("POST /users")); n != 0 || !errors.Is(err, errDead) {
+				t.Errorf("want nothing written and %v, got %d, %v", errDead, n, err)
+			}
+			if written := c.written.Load(); written != before {
+				t.Errorf("want %d bytes written as before, got %d", before, written)
+			}
+			if err := c.Close(); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("want the connection closed, got %v", err)
+			}
+		})
+	}
+}
+
+// TestPOSTsSurviveConnectionsThatStreamEnds is the life of a function that
+// Lambda stops between requests: each request finds a connection that has been
+// ended meanwhile.
+func TestPOSTsSurviveConnectionsThatStreamEnds(t *testing.T) {
+	for _, protocol := range protocols {
+		for _, reset := range []bool{false, true} {
+			t.Run(protocol+", reset "+strconv.FormatBool(reset), func(t *testing.T) {
+				seen := make(map[string]int)
+				s := newStream(t, protocol, func(w http.ResponseWriter, r *http.Request) {
+					body, _ := io.ReadAll(r.Body)
+					seen[string(body)]++ // one request at a time
+					_, _ = w.Write(bytes.Repeat(body, 3000))
+				})
+				u := s.upstream(t)
+				ended := watch(t, u)
+				h := newProxy(t, s.URL, u)
+				for i := range 200 {
+					body := "request " + strconv.Itoa(i)
+					response := do(h, http.MethodPost, "/proxy/users", body)
+					if answer, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusOK || len(answer) != 3000*len(body) {
+						t.Fatalf("%s: want status 200 and the whole answer, got %d and %d bytes", body, response.StatusCode, len(answer))
+					}
+					s.hangUp(reset)
+					ended()
+				}
+				for body, n := range seen {
+					if n != 1 {
+						t.Errorf("%s: want it at Stream once, got it %d times", body, n)
+					}
+				}
+				if len(seen) != 200 {
+					t.Errorf("want 200 requests at Stream, got %d", len(seen))
+				}
+			})
+		}
+	}
+}
+
+// TestPOSTsSurviveAFreeze stops the function's process as Lambda does between
+// two requests, and has Stream end the connection meanwhile.
+func TestPOSTsSurviveAFreeze(t *testing.T) {
+	for _, protocol := range protocols {
+		for _, reset := range []bool{false, true} {
+			t.Run(protocol+", reset "+strconv.FormatBool(reset), func(t *testing.T) {
+				seen := 0
+				s := newStream(t, protocol, func(w http.ResponseWriter, r *http.Request) {
+					seen++ // one request at a time
+					_, _ = w.Write(bytes.Repeat([]byte("x"), 10<<10))
+				})
+				f := startFunction(t, s)
+				const rounds = 20
+				for range rounds {
+					r := newRequest(http.MethodPost, "/proxy/users", "{}", nil)
+					response := f.Invoke(lambdatest.ServiceEvent(t, r, "/proxy/{path+}"))
+					body, err := io.ReadAll(response.Body)
+					if response.StatusCode != http.StatusOK || len(body) != 10<<10 || err != nil {
+						t.Fatalf("want status 200 and the whole answer, got %d and %d bytes, %v", response.StatusCode, len(body), err)
+					}
+					signal(t, f.Process(), syscall.SIGSTOP)
+					s.hangUp(reset)
+					signal(t, f.Process(), syscall.SIGCONT)
+				}
+				if seen != rounds {
+					t.Errorf("want %d requests at Stream, got %d", rounds, seen)
+				}
+			})
+		}
+	}
+}
+
+// startFunction starts the function's process in front of s, whose certificate
+// it trusts.
+func startFunction(t *testing.T, s *stream) *lambdatest.Function {
+	environment := map[string]string{"STREAM_BASE_URL": s.URL}
+	if certificate := s.Certificate(); certificate != nil {
+		file := filepath.Join(t.TempDir(), "roots.pem")
+		text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		environment["SSL_CERT_FILE"] = file
+	}
+	return lambdatest.Start(t, settingstest.New(t, settingstest.App(key, secret)).Env(environment))
+}
+
+func signal(t *testing.T, process *os.Process, s os.Signal) {
+	if err := process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLivingConnectionIsWrittenTo(t *testing.T) {
+	c, peer := pair(t)
+	c.begin()
+	if n, err := c.Write([]byte("hello")); n != 5 || err != nil {
+		t.Errorf("want 5 bytes written, got %d, %v", n, err)
+	}
+	got := make([]byte, 5)
+	if _, err := io.ReadFull(peer, got); err != nil || string(got) != "hello" {
+		t.Errorf("want hello at the peer, got %q, %v", got, err)
+	}
+}
+
+func TestFunctionConnectsToStreamBeforeItsFirstEvent(t *testing.T) {
+	for _, protocol := range protocols[1:] {
+		s := newStream(t, protocol, func(http.ResponseWriter, *http.Request) {})
+		f := startFunction(t, s)
+		for i, path := range []string{"/proxy/users//nothing-for-stream", "/proxy/users", "/proxy/users"} {
+			r := newRequest(http.MethodPost, path, "{}", nil)
+			response := f.Invoke(lambdatest.ServiceEvent(t, r, "/proxy/{path+}"))
+			_, _ = io.ReadAll(response.Body)
+			if got := s.connections(); got != 1 {
+				t.Errorf("%s: after event %d: want 1 connection, got %d", protocol, i+1, got)
+			}
+		}
+	}
+}
+
+func TestConnectionMadeAheadIsDroppedWhenDead(t *testing.T) {
+	for _, protocol := range protocols[1:] {
+		for _, reset := range []bool{false, true} {
+			s := newStream(t, protocol, func(http.ResponseWriter, *http.Request) {})
+			u := s.upstream(t)
+			u.warm(t.Context())
+			ahead := <-u.ahead
+			u.ahead <- ahead
+			s.hangUp(reset)
+			for !closedByPeer(below(ahead).TCPConn) {
+				runtime.Gosched()
+			}
+			if response := do(newProxy(t, s.URL, u), http.MethodPost, "/proxy/users", "{}"); response.StatusCode != http.StatusOK {
+				t.Errorf("%s: want status 200, got %d", protocol, response.StatusCode)
+			}
+			if got := s.connections(); got != 2 {
+				t.Errorf("%s: want another connection, got %d in all", protocol, got)
+			}
+		}
+	}
+}

@@ -1,0 +1,293 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v4"
+
+	"chat-service-backend/shared/identity/identitytest"
+	"chat-service-backend/shared/lambdahttp/lambdatest"
+	"chat-service-backend/shared/settings/settingstest"
+)
+
+const secret = "secret-for-tests"
+
+// do sends a GET with an Authorization field, if any, to h.
+func do(h http.Handler, method, path, authorization string) *http.Response {
+	r := httptest.NewRequest(method, path, nil)
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Result()
+}
+
+// wantError checks for an error that may not be cached, and returns its message.
+func wantError(t testing.TB, response *http.Response, status int) string {
+	t.Helper()
+	body, _ := io.ReadAll(response.Body)
+	var answer map[string]string
+	if err := json.Unmarshal(body, &answer); err != nil || len(answer) != 1 || answer["errorMsg"] == "" {
+		t.Errorf(`want {"errorMsg": "…"}, got %s`, body)
+	}
+	if response.StatusCode != status {
+		t.Errorf("want status %d, got %d: %s", status, response.StatusCode, body)
+	}
+	if got := response.Header.Get("Content-Type"); got != "application/json" {
+		t.Errorf("Content-Type: want application/json, got %q", got)
+	}
+	if got := response.Header.Get("Cache-Control"); got != "no-store" {
+		t.Errorf("Cache-Control: want no-store, got %q", got)
+	}
+	return answer["errorMsg"]
+}
+
+// wantToken checks for a token of that user and returns its claims.
+func wantToken(t testing.TB, response *http.Response, userID string) jwt.MapClaims {
+	t.Helper()
+	body, _ := io.ReadAll(response.Body)
+	if response.StatusCode != http.StatusCreated {
+		t.Fatalf("want status 201, got %d: %s", response.StatusCode, body)
+	}
+	if got := response.Header.Get("Cache-Control"); got != "no-store" {
+		t.Errorf("Cache-Control: want no-store, got %q", got)
+	}
+	if got := response.Header.Get("Content-Type"); got != "application/json" {
+		t.Errorf("Content-Type: want application/json, got %q", got)
+	}
+	var answer map[string]string
+	if err := json.Unmarshal(body, &answer); err != nil || len(answer) != 2 || answer["userId"] != userID {
+		t.Fatalf(`want {"userId": %q, "token": "…"}, got %s`, userID, body)
+	}
+	claims := jwt.MapClaims{}
+	parser := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}))
+	if _, err := parser.ParseWithClaims(answer["token"], claims, func(*jwt.Token) (any, error) { return []byte(secret), nil }); err != nil {
+		t.Fatalf("token: %v", err)
+	}
+	if claims["user_id"] != userID {
+		t.Errorf("user_id: want %q, got %v", userID, claims["user_id"])
+	}
+	return claims
+}
+
+// clientFunction is the function as users of an issuer reach it.
+func clientFunction(t testing.TB) (http.Handler, *identitytest.Issuer) {
+	issuer := identitytest.New(t)
+	return newFunction(t, settingstest.New(t, settingstest.App("key", secret)).Getenv(issuer.Env())), issuer
+}
+
+// serviceFunction is the function as callers that API Gateway authenticated
+// reach it: it returns the answer to GET path.
+func serviceFunction(t testing.TB, environment map[string]string) func(path string) *http.Response {
+	f := lambdatest.Start(t, settingstest.New(t, settingstest.App("key", secret)).Env(environment))
+	return func(path string) *http.Response {
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		return f.Invoke(lambdatest.ServiceEvent(t, r, "/token/{userId}"))
+	}
+}
+
+func TestUserGetsATokenForThemselves(t *testing.T) {
+	h, issuer := clientFunction(t)
+	before := time.Now().Unix()
+	claims := wantToken(t, do(h, http.MethodGet, "/token/alice", issuer.Bearer("alice", nil)), "alice")
+	issued, ok := claims["iat"].(float64)
+	if !ok || int64(issued) < before-5 || int64(issued) > time.Now().Unix()-5 {
+		t.Errorf("iat: want 5 s before now, %d, got %v", before-5, claims["iat"])
+	}
+	if issued != float64(int64(issued)) {
+		t.Errorf("iat: want a whole second, got %v", issued)
+	}
+	if exp, ok := claims["exp"]; ok {
+		t.Errorf("want no exp where no duration is configured, got %v", exp)
+	}
+}
+
+func TestTokenExpiresAfterTheConfiguredDuration(t *testing.T) {
+	get := serviceFunction(t, map[string]string{"EXPIRATION_TOKEN_DURATION": "90"})
+	before := time.Now().Unix()
+	exp, _ := wantToken(t, get("/token/alice"), "alice")["exp"].(float64)
+	if int64(exp) < before+90 || int64(exp) > time.Now().Unix()+90 {
+		t.Errorf("exp: want 90 s from now, %d, got %v", before+90, exp)
+	}
+}
+
+func TestEmptyDurationMeansNoExpiry(t *testing.T) {
+	get := serviceFunction(t, map[string]string{"EXPIRATION_TOKEN_DURATION": ""})
+	if exp, ok := wantToken(t, get("/token/alice"), "alice")["exp"]; ok {
+		t.Errorf("want no exp, got %v", exp)
+	}
+}
+
+func TestUserGetsNoTokenForAnother(t *testing.T) {
+	h, issuer := clientFunction(t)
+	for _, other := range []string{"bob", "Alice", "alice-", "%40alice"} {
+		wantError(t, do(h, http.MethodGet, "/token/"+other, issuer.Bearer("alice", nil)), http.StatusForbidden)
+	}
+}
+
+func TestEscapedIDIsTheIDItStandsFor(t *testing.T) {
+	h, issuer := clientFunction(t)
+	wantToken(t, do(h, http.MethodGet, "/token/%61lice", issuer.Bearer("alice", nil)), "alice")
+	wantToken(t, do(h, http.MethodGet, "/token/%40carol", issuer.Bearer("@carol", nil)), "@carol")
+}
+
+func TestUserIDClaimIsTheConfiguredOne(t *testing.T) {
+	issuer := identitytest.New(t)
+	environment := issuer.Env()
+	environment["USER_ID_CLAIM"] = "chat_id"
+	h := newFunction(t, settingstest.New(t, settingstest.App("key", secret)).Getenv(environment))
+	bearer := issuer.Bearer("auth0|1", map[string]any{"chat_id": "alice"})
+	wantToken(t, do(h, http.MethodGet, "/token/alice", bearer), "alice")
+	wantError(t, do(h, http.MethodGet, "/token/auth0", bearer), http.StatusForbidden)
+}
+
+func TestNoBearerTokenIsUnauthorized(t *testing.T) {
+	h, _ := clientFunction(t)
+	for _, authorization := range []string{"", "Basic YWxpY2U6cGFzc3dvcmQ=", "alice"} {
+		response := do(h, http.MethodGet, "/token/alice", authorization)
+		wantError(t, response, http.StatusUnauthorized)
+		if got := response.Header.Get("WWW-Authenticate"); got != "Bearer" {
+			t.Errorf("WWW-Authenticate: want Bearer, got %q", got)
+		}
+	}
+}
+
+func TestBadBearerTokenIsUnauthorized(t *testing.T) {
+	h, issuer := clientFunction(t)
+	stranger := identitytest.New(t)
+	for name, authorization := range map[string]string{
+		"no token":         "Bearer ",
+		"nonsense":         "Bearer nonsense",
+		"expired":          issuer.Bearer("alice", map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}),
+		"not yet valid":    issuer.Bearer("alice", map[string]any{"nbf": time.Now().Add(time.Hour).Unix()}),
+		"another audience": issuer.Bearer("alice", map[string]any{"aud": "another-app"}),
+		"another issuer":   stranger.Bearer("alice", nil),
+		"another key":      stranger.Bearer("alice", map[string]any{"iss": issuer.URL}),
+	} {
+		response := do(h, http.MethodGet, "/token/alice", authorization)
+		wantError(t, response, http.StatusUnauthorized)
+		if got := response.Header.Get("WWW-Authenticate"); got != "Bearer" {
+			t.Errorf("%s: WWW-Authenticate: want Bearer, got %q", name, got)
+		}
+	}
+}
+
+func TestIssuerThatDoesNotAnswerIsUnavailable(t *testing.T) {
+	h, issuer := clientFunction(t)
+	bearer := issuer.Bearer("alice", nil)
+	issuer.Stop()
+	wantError(t, do(h, http.MethodGet, "/token/alice", bearer), http.StatusServiceUnavailable)
+}
+
+func TestWithoutIssuerNobodyIsKnown(t *testing.T) {
+	issuer := identitytest.New(t)
+	h := newFunction(t, settingstest.New(t, settingstest.App("key", secret)).Getenv(nil))
+	wantError(t, do(h, http.MethodGet, "/token/alice", issuer.Bearer("alice", nil)), http.StatusUnauthorized)
+}
+
+func TestNoHeaderMakesACallerKnown(t *testing.T) {
+	f := lambdatest.Start(t, settingstest.New(t, settingstest.App("key", secret)).Env(identitytest.New(t).Env()))
+	r := httptest.NewRequest(http.MethodGet, "/token/alice", nil)
+	for name, value := range map[string]string{
+		"Userid":                        "alice",
+		"X-Amzn-Userid":                 "alice",
+		"X-Amzn-Oidc-Identity":          "alice",
+		"X-Amz-Security-Token":          "token",
+		"X-Apigateway-Event":            `{"requestContext":{"identity":{"userArn":"arn:aws:iam::1:user/a"}}}`,
+		"X-Golambdaproxy-Apigw-Context": `{"identity":{"userArn":"arn:aws:iam::1:user/a"}}`,
+		"X-Forwarded-User":              "alice",
+	} {
+		r.Header.Set(name, value)
+	}
+	for name, event := range map[string]any{
+		"REST API": lambdatest.AnonymousServiceEvent(t, r, "/token/{userId}"),
+		"HTTP API": lambdatest.ClientEvent(t, r, "/token/{userId}"),
+	} {
+		t.Run(name, func(t *testing.T) { wantError(t, f.Invoke(event), http.StatusUnauthorized) })
+	}
+}
+
+func TestServiceGetsATokenForAnybody(t *testing.T) {
+	get := serviceFunction(t, nil)
+	for path, userID := range map[string]string{
+		"/token/alice":                       "alice",
+		"/token/%40carol":                    "@carol",
+		"/token/@carol":                      "@carol",
+		"/token/a_B-9":                       "a_B-9",
+		"/token/" + strings.Repeat("x", 255): strings.Repeat("x", 255),
+	} {
+		wantToken(t, get(path), userID)
+	}
+}
+
+func TestUserIDThatStreamRefusesIsABadRequest(t *testing.T) {
+	get := serviceFunction(t, nil)
+	for _, path := range []string{
+		"/token/a%20b", "/token/a+b", "/token/a.b", "/token/a%2Fb", "/token/a/b", "/token/%C3%A9", "/token/a%00",
+		"/token/a%0A", "/token/%2540", "/token/", "/token/" + strings.Repeat("x", 256),
+	} {
+		message := wantError(t, get(path), http.StatusBadRequest)
+		if !strings.Contains(message, "@ _ -") {
+			t.Errorf("%s: want a message that says which characters are allowed, got %q", path, message)
+		}
+	}
+}
+
+func TestOnlyGetIsAllowed(t *testing.T) {
+	h, _ := clientFunction(t)
+	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodHead} {
+		response := do(h, method, "/token/alice", "")
+		if response.Header.Get("Allow") != http.MethodGet {
+			t.Errorf("%s: Allow: want GET, got %q", method, response.Header.Get("Allow"))
+		}
+		wantError(t, response, http.StatusMethodNotAllowed)
+	}
+}
+
+func TestOtherPathsAreNotFound(t *testing.T) {
+	h, _ := clientFunction(t)
+	for _, path := range []string{"/", "/token", "/tokens/alice", "/x/token/alice"} {
+		wantError(t, do(h, http.MethodGet, path, ""), http.StatusNotFound)
+	}
+}
+
+func TestNoTokenInTheLog(t *testing.T) {
+	issuer := identitytest.New(t)
+	f := lambdatest.Start(t, settingstest.New(t, settingstest.App("key", secret)).Env(issuer.Env()))
+	r := httptest.NewRequest(http.MethodGet, "/token/alice", nil)
+	bearer := issuer.Bearer("alice", nil)
+	r.Header.Set("Authorization", bearer)
+	body, _ := io.ReadAll(f.Invoke(lambdatest.ClientEvent(t, r, "/token/{userId}")).Body)
+	var answer struct{ Token string }
+	if err := json.Unmarshal(body, &answer); err != nil || answer.Token == "" {
+		t.Fatalf("want a token, got %s", body)
+	}
+	wantError(t, f.Invoke(map[string]any{"version": "2.0", "nonsense": secret}), http.StatusBadRequest)
+	for name, hidden := range map[string]string{
+		"user token": answer.Token, "bearer token": strings.TrimPrefix(bearer, "Bearer "), "secret": secret, "user": "alice",
+	} {
+		if strings.Contains(f.Output(), hidden) {
+			t.Errorf("want no %s in the log, got\n%s", name, f.Output())
+		}
+	}
+}
+
+func BenchmarkToken(b *testing.B) {
+	h, issuer := clientFunction(b)
+	bearer := issuer.Bearer("alice", nil)
+	for name, authorization := range map[string]string{"user": bearer, "anonymous": ""} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				do(h, http.MethodGet, "/token/alice", authorization)
+			}
+		})
+	}
+}
