@@ -83,7 +83,7 @@ func (i *issuer) json(w http.ResponseWriter, v any) {
 	json.NewEncoder(w).Encode(v)
 }
 
-// bearer is a token for user, with claims over the usual ones.
+// bearer is a token for user, with claims over the usual ones; nil takes one out.
 func (i *issuer) bearer(user string, claims map[string]any) (string, error) {
 	now := time.Now()
 	all := jwt.MapClaims{
@@ -95,7 +95,11 @@ func (i *issuer) bearer(user string, claims map[string]any) (string, error) {
 		"exp": now.Add(bearerLife).Unix(),
 	}
 	for name, v := range claims {
-		all[name] = v
+		if v == nil {
+			delete(all, name)
+		} else {
+			all[name] = v
+		}
 	}
 	token := jwt.NewWithClaims(jwt.SigningMethodRS256, all)
 	token.Header["kid"] = issuerKey

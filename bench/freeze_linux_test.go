@@ -1,0 +1,146 @@
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+)
+
+// endings are the ways in which connections go while nobody uses them.
+var endings = []ending{
+	{name: "closed"},
+	{name: "reset", reset: true},
+	{name: "closed-while-frozen", frozen: true},
+	{name: "reset-while-frozen", reset: true, frozen: true},
+	{name: "kept-while-frozen", kept: true, frozen: true},
+}
+
+type ending struct {
+	name    string
+	reset   bool // closed otherwise
+	kept    bool // not even closed
+	frozen  bool // the process is stopped then
+	goodbye bool // Stream announces it with each answer
+}
+
+var goodbye = ending{name: "goodbye", kept: true, goodbye: true}
+
+func TestProxyPostsOnceAfterItsConnectionDied(t *testing.T) {
+	for _, protocol := range protocols {
+		for _, e := range append(endings, goodbye) {
+			t.Run(protocol+"/"+e.name, func(t *testing.T) {
+				if lost, twice := post(t, protocol, 10, e); lost+twice > 0 {
+					t.Errorf("want each of 10 POSTs made once, got %d lost and %d made twice", lost, twice)
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkAfterFreeze posts 200 times over connections that died in between.
+// With PAUSE, a duration for which the process is stopped each time, it posts 3
+// times.
+func BenchmarkAfterFreeze(b *testing.B) {
+	posts := 200
+	if os.Getenv("PAUSE") != "" {
+		posts = 3
+	}
+	for _, protocol := range protocols {
+		for _, e := range append(endings, goodbye) {
+			b.Run(protocol+"/"+e.name, func(b *testing.B) {
+				lost, twice := 0, 0
+				for b.Loop() {
+					l, t := post(b, protocol, posts, e)
+					lost, twice = lost+l, twice+t
+				}
+				b.ReportMetric(0, "ns/op")
+				b.ReportMetric(float64(posts), "posts/op")
+				b.ReportMetric(float64(lost)/float64(b.N), "lost/op")
+				b.ReportMetric(float64(twice)/float64(b.N), "twice/op")
+			})
+		}
+	}
+}
+
+// post makes n POSTs through the proxy, all connections ended between two, and
+// returns how many failed and how many Stream saw more than once.
+func post(tb testing.TB, protocol string, n int, e ending) (lost, twice int) {
+	tb.Helper()
+	pause, _ := time.ParseDuration(os.Getenv("PAUSE"))
+	ssm := newParameterStore(tb, 0)
+	upstream := newStreamChat(tb, protocol)
+	upstream.goodbye.Store(e.goodbye)
+	f := start(tb, "proxy", append(upstream.env(), ssm.env())...)
+	for i := range n {
+		if err := f.idle(tb.Context()); err != nil {
+			tb.Fatal(err)
+		}
+		if e.frozen {
+			freeze(tb, f.cmd.Process.Pid)
+		}
+		if !e.kept {
+			upstream.conns.end(e.reset)
+		}
+		if e.frozen {
+			time.Sleep(pause)
+			thaw(tb, f.cmd.Process.Pid)
+		}
+		f.polled <- struct{}{} // it still waits
+
+		body := fmt.Sprintf(`{"n":%d}`, i)
+		var answer bytes.Buffer
+		if _, err := f.stream(tb.Context(), proxyEvent(tb, "POST", "/once", body), &answer); err != nil {
+			tb.Fatal(err)
+		}
+		if upstream.times(body) != 1 || !bytes.Contains(answer.Bytes(), []byte(`"statusCode":201`)) {
+			tb.Logf("POST %d: Stream saw it %d times, the answer begins %.200s", i, upstream.times(body), answer.Bytes())
+		}
+		if !bytes.Contains(answer.Bytes(), []byte(`"statusCode":201`)) {
+			lost++
+		}
+		if upstream.times(body) > 1 {
+			twice++
+		}
+	}
+	return lost, twice
+}
+
+// A value that has never been had is asked for on each request, which shows
+// without any waiting that each call to SSM works at the first attempt.
+func TestSettingsAskOnceAfterTheirConnectionDied(t *testing.T) {
+	for _, e := range endings {
+		t.Run(e.name, func(t *testing.T) {
+			ssm := newParameterStore(t, 0)
+			ssm.empty.Store(true)
+			f := start(t, "apikey", ssm.env())
+			for i := range 5 {
+				if err := f.idle(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if e.frozen {
+					freeze(t, f.cmd.Process.Pid)
+				}
+				if !e.kept {
+					ssm.conns.end(e.reset)
+				}
+				if e.frozen {
+					thaw(t, f.cmd.Process.Pid)
+				}
+				f.polled <- struct{}{} // it still waits
+
+				before, want := ssm.calls.Load(), 503
+				if i == 4 {
+					ssm.empty.Store(false)
+					want = 200
+				}
+				answer, _ := f.invoke(t, event(t, "apikey-rest"))
+				wantStatus(t, answer, want)
+				if calls := ssm.calls.Load() - before; calls != 1 {
+					t.Fatalf("request %d: want 1 call to SSM, got %d", i, calls)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,170 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const callers = 100
+
+// BenchmarkLoad lets 100 callers use the development server, and with it the
+// real binaries, for LOAD (a duration, default 5s), after as long again that does
+// not count: processes start and heaps grow then. Each answer must be the
+// caller's own.
+func BenchmarkLoad(b *testing.B) {
+	duration, err := time.ParseDuration(os.Getenv("LOAD"))
+	if err != nil {
+		duration = 5 * time.Second
+	}
+	client, service, pid := startLocal(b)
+	transport := &http.Transport{MaxIdleConnsPerHost: callers}
+	b.Cleanup(transport.CloseIdleConnections)
+	for _, route := range []string{"token", "config", "proxy", "api-key", "mixed"} {
+		b.Run(route, func(b *testing.B) {
+			call := func(caller, id string, n int) error {
+				if route == "mixed" {
+					route := []string{"token", "config", "proxy", "api-key"}[n%4]
+					return callRoute(transport, client, service, route, caller, id)
+				}
+				return callRoute(transport, client, service, route, caller, id)
+			}
+			for b.Loop() {
+				load(b.Context(), duration, call)
+				before := treeMemory(b, pid)
+				took, failures := load(b.Context(), duration, call)
+				after := treeMemory(b, pid)
+				for _, err := range failures[:min(len(failures), 5)] {
+					b.Log(err)
+				}
+				p50, p99 := quantile(took, 0.5), quantile(took, 0.99)
+				b.ReportMetric(0, "ns/op")
+				b.ReportMetric(float64(len(took))/duration.Seconds(), "req/s")
+				b.ReportMetric(ms(p50), "ms-p50")
+				b.ReportMetric(ms(p99), "ms-p99")
+				b.ReportMetric(float64(p99)/float64(p50), "x-p50-p99")
+				b.ReportMetric(float64(len(failures)), "errors")
+				b.ReportMetric(float64(before)/(1<<20), "MB-rss")
+				b.ReportMetric(float64(after-before)/(1<<20), "MB-rss-growth")
+			}
+		})
+	}
+}
+
+// startLocal starts the development server on free ports and returns the URLs
+// of its APIs and its process id.
+func startLocal(tb testing.TB) (client, service string, pid int) {
+	tb.Helper()
+	folder, err := goBuild(runtime.GOARCH, "local", "./local")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	log, err := os.Create(filepath.Join(tb.TempDir(), "log"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	cmd := exec.Command(filepath.Join(folder, "local"), "-client-addr", "127.0.0.1:0", "-service-addr", "127.0.0.1:0")
+	cmd.Dir = ".."
+	cmd.Stderr = log
+	stdout, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		cmd.Process.Signal(os.Interrupt)
+		cmd.Wait()
+		log.Close()
+	})
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() {
+		switch line := lines.Text(); {
+		case strings.HasPrefix(line, "Client API "):
+			client = strings.Fields(line)[2]
+		case strings.HasPrefix(line, "Service API "):
+			service = strings.Fields(line)[2]
+		case line == "ready":
+			return client, service, cmd.Process.Pid
+		}
+	}
+	text, _ := os.ReadFile(log.Name())
+	tb.Fatalf("the development server did not start: %s", text)
+	return "", "", 0
+}
+
+// load lets all callers call for d, and returns how long each answer took and
+// what was wrong with those that were wrong. id is one of its own for each call,
+// the n-th of that caller.
+func load(ctx context.Context, d time.Duration, call func(caller, id string, n int) error) (took []time.Duration, failures []error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for i := range callers {
+		wg.Go(func() {
+			caller := fmt.Sprintf("caller-%d", i)
+			for n := i; ctx.Err() == nil; n++ {
+				began := time.Now()
+				err := call(caller, fmt.Sprintf("%s-%d", caller, n), n)
+				d := time.Since(began)
+				mu.Lock()
+				took = append(took, d)
+				if err != nil {
+					failures = append(failures, err)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return took, failures
+}
+
+// callRoute makes one call. An answer without the id of this call is that of
+// another. Users are named anew and not made anew, or the stand-in for Stream
+// would grow.
+func callRoute(transport http.RoundTripper, client, service, route, caller, id string) error {
+	method, url, body, want := "GET", "", "", id
+	switch route {
+	case "token":
+		url = service + "/token/" + id
+	case "config":
+		url = service + "/config?clientType=web"
+	case "proxy":
+		method, url = "POST", service+"/proxy/users"
+		body = fmt.Sprintf(`{"users":{%q:{"id":%q,"name":%q}}}`, caller, caller, id)
+	case "api-key":
+		url, want = client+"/api-key", "api_key"
+	}
+	r, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("userid", id)
+	response, err := transport.RoundTrip(r)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		return fmt.Errorf("%s: %w", url, err)
+	}
+	if response.StatusCode/100 != 2 || !strings.Contains(string(answer), `"`+want+`"`) {
+		return fmt.Errorf("%s: want %q in an answer of status 2xx, got %d %.200s", url, want, response.StatusCode, answer)
+	}
+	return nil
+}

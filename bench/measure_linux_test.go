@@ -1,0 +1,112 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// cpu is the processor time that a process has used, in all its threads.
+func cpu(tb testing.TB, pid int) time.Duration {
+	tb.Helper()
+	// The clock of another process: clock_getcpuclockid(3) is this arithmetic.
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|2), &t); err != nil {
+		tb.Fatal(err)
+	}
+	return time.Duration(t.Nano())
+}
+
+// memory is what a process has resident: now, and at most since forgetPeak. In
+// bytes.
+func memory(tb testing.TB, pid int) (now, peak int) {
+	tb.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			continue
+		}
+		n, _ := strconv.Atoi(fields[1])
+		switch fields[0] {
+		case "VmRSS:":
+			now = n << 10
+		case "VmHWM:":
+			peak = n << 10
+		}
+	}
+	return now, peak
+}
+
+// forgetPeak begins the measurement of a new peak.
+//
+// https://man7.org/linux/man-pages/man5/proc_pid_clear_refs.5.html
+func forgetPeak(tb testing.TB, pid int) {
+	tb.Helper()
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// freeze stops a process, as Lambda does between two requests, and returns once
+// it has stopped.
+func freeze(tb testing.TB, pid int) {
+	tb.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		tb.Fatal(err)
+	}
+	var status syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(pid, &status, syscall.WUNTRACED, nil)
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil || !status.Stopped() {
+			tb.Fatalf("want process %d stopped, got status %v, error %v", pid, status, err)
+		}
+		return
+	}
+}
+
+// thaw lets a stopped process go on.
+func thaw(tb testing.TB, pid int) {
+	tb.Helper()
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// treeMemory is what a process and all that it started have resident, in bytes.
+func treeMemory(tb testing.TB, pid int) int {
+	tb.Helper()
+	total, _ := memory(tb, pid)
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, file := range stats {
+		stat, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		// pid (name) state parent ..., and a name may hold anything.
+		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+		if len(fields) < 2 || fields[1] != strconv.Itoa(pid) {
+			continue
+		}
+		if child, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil {
+			total += treeMemory(tb, child)
+		}
+	}
+	return total
+}

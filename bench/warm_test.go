@@ -1,0 +1,60 @@
+package bench
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// BenchmarkWarm measures requests to a function that runs, each beside one that
+// answers a constant to the same event.
+func BenchmarkWarm(b *testing.B) {
+	for _, c := range []struct {
+		name, function, event string
+		status                int
+		want                  string
+	}{
+		{"token", "token", "token-user-rest", 201, `"token":"ey`},
+		{"config", "config", "config-user-rest", 200, `"userToken":"ey`},
+		{"verify", "webhook", "webhook-verify-rest", 200, `{"isValid":true}`},
+		{"apikey", "apikey", "apikey-rest", 200, `"api_key":"`},
+		{"webhook", "webhook", "webhook-message-rest", 200, `{}`},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			ssm := newParameterStore(b, 0)
+			ours := start(b, c.function, ssm.env())
+			floor := start(b, "floor/constant")
+			payload := event(b, c.event)
+			answer, _ := ours.invoke(b, payload)
+			if body := wantStatus(b, answer, c.status); !strings.Contains(body, c.want) {
+				b.Fatalf("want %s in the answer, got %s", c.want, body)
+			}
+			measureBoth(b, ours, floor, payload)
+		})
+	}
+}
+
+// measureBoth invokes ours and floor in turn and reports latency and processor
+// time per request, and resident memory.
+func measureBoth(b *testing.B, ours, floor *function, payload []byte) {
+	b.Helper()
+	for range 50 { // connections, caches and the heap settle
+		ours.invoke(b, payload)
+		floor.invoke(b, payload)
+	}
+	oursCPU, floorCPU := cpu(b, ours.cmd.Process.Pid), cpu(b, floor.cmd.Process.Pid)
+	var oursTook, floorTook []time.Duration
+	for b.Loop() {
+		_, took := ours.invoke(b, payload)
+		oursTook = append(oursTook, took)
+		_, took = floor.invoke(b, payload)
+		floorTook = append(floorTook, took)
+	}
+	oursCPU, floorCPU = cpu(b, ours.cmd.Process.Pid)-oursCPU, cpu(b, floor.cmd.Process.Pid)-floorCPU
+	n := float64(len(oursTook))
+	report(b, "µs/req", us(median(oursTook)), us(median(floorTook)))
+	report(b, "µs-cpu/req", us(oursCPU)/n, us(floorCPU)/n)
+	oursMemory, _ := memory(b, ours.cmd.Process.Pid)
+	floorMemory, _ := memory(b, floor.cmd.Process.Pid)
+	report(b, "MB-rss", float64(oursMemory)/(1<<20), float64(floorMemory)/(1<<20))
+}
