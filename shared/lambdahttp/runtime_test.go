@@ -68,6 +68,10 @@ func startFunction(t *testing.T, function string) *runtimeAPI {
 		if r.Method == http.MethodGet {
 			select {
 			case event := <-api.events:
+				if event == "" {
+					<-r.Context().Done()
+					return
+				}
 				w.Header().Set("Lambda-Runtime-Aws-Request-Id", "request-1")
 				w.Header().Set("Lambda-Runtime-Deadline-Ms", "4102444800000") // in 2100
 				w.Header().Set("Lambda-Runtime-Trace-Id", "Root=1-2-3")
@@ -111,6 +115,10 @@ func (api *runtimeAPI) invoke(t *testing.T, event string) result {
 	return <-api.results
 }
 
+// idle returns when the process asks for an event: it has done what it had to
+// do about the one before, a log line included.
+func (api *runtimeAPI) idle() { api.events <- "" }
+
 func TestStreamThatBreaksOffHasErrorTrailersInTheRuntimeAPI(t *testing.T) {
 	api := startFunction(t, "streamed")
 	broken := api.invoke(t, change(t, restEvent, map[string]any{"path": "/token/abort"}))
@@ -131,6 +139,7 @@ func TestStreamThatBreaksOffHasErrorTrailersInTheRuntimeAPI(t *testing.T) {
 	if got := parseStream(t, failed.body, nil); got.status != 500 || failed.trailer.Get("Lambda-Runtime-Function-Error-Type") != "" {
 		t.Errorf("want a whole 500 after a panic, got %+v, %v", got, failed.trailer)
 	}
+	api.idle()
 	if text := api.stop(); len(requestLines(t, text)) != 3 || strings.Contains(text, "hunter2") {
 		t.Errorf("want three request lines without the panic's value, got %s", text)
 	}

@@ -63,8 +63,9 @@ func (s *stream) Flush() { s.WriteHeader(http.StatusOK) }
 func (s *stream) Failed(cause error) { s.cause = cause }
 
 // serveStreamed starts h and returns when its status is known; done is called
-// after h's last byte has been taken and before the answer's end is seen. h
-// must write in the goroutine in which it is called.
+// when the body is closed, after the caller has the answer's end and before
+// Lambda may stop the process. h must write in the goroutine in which it is
+// called.
 func serveStreamed(h http.Handler, r *http.Request, done func(status int, cause error)) *events.APIGatewayProxyStreamingResponse {
 	ctx, cancel := context.WithCancel(r.Context())
 	r = r.WithContext(ctx)
@@ -85,13 +86,14 @@ func serveStreamed(h http.Handler, r *http.Request, done func(status int, cause 
 			}
 		}
 		s.WriteHeader(http.StatusOK)
-		done(s.status, s.cause)
 	})
 	next()
 	return &events.APIGatewayProxyStreamingResponse{
 		StatusCode:        s.status,
 		MultiValueHeaders: s.sent,
-		Body:              &body{stream: s, next: next, stop: stop, cancel: cancel},
+		Body: &body{stream: s, next: next, stop: stop, cancel: cancel, done: sync.OnceFunc(func() {
+			done(s.status, s.cause)
+		})},
 	}
 }
 
@@ -105,6 +107,7 @@ type body struct {
 	mu   sync.Mutex // net/http may be reading still what aws-lambda-go closes
 	next func() ([]byte, bool)
 	stop func()
+	done func()
 	rest []byte // of what the handler is writing
 }
 
@@ -122,12 +125,13 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Close returns when the handler has.
+// Close returns when the handler has, and the request is logged.
 func (b *body) Close() error {
 	b.cancel()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.stop()
 	b.rest, b.stream.end = nil, io.ErrClosedPipe
+	b.done()
 	return nil
 }

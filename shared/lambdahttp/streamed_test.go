@@ -38,10 +38,13 @@ type streamed struct {
 	err    error // that ended the body
 }
 
-// readStream reads an answer to its end.
-func readStream(t testing.TB, r io.Reader) streamed {
+// readStream reads an answer to its end and closes it, as aws-lambda-go does.
+func readStream(t testing.TB, r io.ReadCloser) streamed {
 	t.Helper()
 	all, err := io.ReadAll(r)
+	if err := r.Close(); err != nil {
+		t.Errorf("want no error from Close, got %v", err)
+	}
 	return parseStream(t, all, err)
 }
 
