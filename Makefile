@@ -21,8 +21,9 @@ help: ## this list
 run: ## both APIs on this machine; ARGS="-client-addr 127.0.0.1:8080 ..." is passed on
 	go run ./local $(ARGS)
 
+# -count=1: many tests build and run the functions, which go test's cache does not know of.
 test: ## every test; CI=true adds the race detector and requires the tools that some tests skip without
-	go test $(if $(filter true,$(CI)),-race) ./...
+	go test -count=1 $(if $(filter true,$(CI)),-race) ./...
 
 bench: ## every benchmark
 	go test -run '^$$' -bench . -benchmem ./...
