@@ -64,25 +64,31 @@ func newBus(getenv func(string) string) (*bus, error) {
 		MaxIdleConnsPerHost: 10,
 		IdleConnTimeout:     30 * time.Second,
 	}}
-	// Lambda may have stopped the process for long enough that a kept
-	// connection is dead: that costs an attempt, so there must be a second.
-	retryer := retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts = 3
-		o.MaxBackoff = 200 * time.Millisecond
-	})
 	return &bus{
 		name:     name,
 		queueURL: queueURL,
 		events: eventbridge.New(eventbridge.Options{
-			Region: region, Credentials: credentials, HTTPClient: client, Retryer: retryer,
+			Region: region, Credentials: credentials, HTTPClient: client, Retryer: newRetryer(),
 			BaseEndpoint: settings.Endpoint(getenv, "EVENTBRIDGE"),
 		}),
 		queue: sqs.New(sqs.Options{
-			Region: region, Credentials: credentials, HTTPClient: client, Retryer: retryer,
+			Region: region, Credentials: credentials, HTTPClient: client, Retryer: newRetryer(),
 			BaseEndpoint: settings.Endpoint(getenv, "SQS"),
 		}),
 		bucket: newBucket(bucket, getenv, client),
 	}, nil
+}
+
+// newRetryer returns what has a call tried again. Lambda may have stopped the
+// process for long enough that a kept connection is dead: that costs an attempt,
+// so there must be a second. Each client has a retryer of its own, because one
+// that has tried too often stops: a failing bus must not take the queue's
+// attempts.
+func newRetryer() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts = 3
+		o.MaxBackoff = 200 * time.Millisecond
+	})
 }
 
 // publish returns once the event is safe: on the bus, or in the queue from which
@@ -162,16 +168,17 @@ func (b *bus) send(ctx context.Context, e entry) error {
 		DetailType:   &e.DetailType,
 		Detail:       &e.Detail,
 	}}})
+	err = withoutText(err)
 	code := ""
-	switch failed, isAPI := errors.AsType[smithy.APIError](err); {
+	switch failed, isAPI := errors.AsType[*codeError](err); {
 	case isAPI:
-		code = failed.ErrorCode()
+		code = failed.code
 	case err == nil && out.FailedEntryCount > 0:
 		code = "unknown"
 		if len(out.Entries) > 0 {
 			code = aws.ToString(out.Entries[0].ErrorCode)
 		}
-		err = errors.New(code)
+		err = &codeError{code}
 	}
 	if slices.Contains(refusals, code) {
 		return &refusedError{code}
@@ -180,6 +187,20 @@ func (b *bus) send(ctx context.Context, e entry) error {
 		return fmt.Errorf("put an event on bus %s: %w", e.EventBusName, err)
 	}
 	return nil
+}
+
+// A codeError is what a service has against a call, in a word.
+type codeError struct{ code string }
+
+func (e *codeError) Error() string { return e.code }
+
+// withoutText returns err without the sentence in which a service says what is
+// wrong: it may repeat what it is about, and that is an event.
+func withoutText(err error) error {
+	if failed, ok := errors.AsType[smithy.APIError](err); ok {
+		return &codeError{failed.ErrorCode()}
+	}
+	return err
 }
 
 // enqueue keeps an entry until somebody brings it to the bus.
@@ -192,7 +213,7 @@ func (b *bus) enqueue(ctx context.Context, e entry) error {
 	defer cancel()
 	_, err = b.queue.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &b.queueURL, MessageBody: &text})
 	if err != nil {
-		return fmt.Errorf("put an event into the fallback queue: %w", err)
+		return fmt.Errorf("put an event into the fallback queue: %w", withoutText(err))
 	}
 	return nil
 }

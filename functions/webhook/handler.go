@@ -74,7 +74,9 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return unreadable(err)
 	}
-	if !credentials.ValidSignature(plain, signature) {
+	if valid, err := h.app.ValidSignature(ctx, plain, signature); err != nil {
+		return err
+	} else if !valid {
 		return refused(r, "the webhook's X-Signature does not fit its body and our secret")
 	}
 	lambdahttp.SetCaller(r.Context(), "stream")
@@ -137,7 +139,10 @@ func (h *handler) verify(w http.ResponseWriter, r *http.Request) error {
 			Cause:   err,
 		}
 	}
-	credentials, err := h.app.Credentials(r.Context())
+	valid, err := h.app.ValidSignature(r.Context(), []byte(*in.RawBody), *in.Signature)
+	if plain, ok := inflate(*in.RawBody); err == nil && !valid && ok {
+		valid, err = h.app.ValidSignature(r.Context(), plain, *in.Signature)
+	}
 	if err != nil {
 		// The contract has 500 here, and 503 everywhere else.
 		var e *httpjson.Error
@@ -145,12 +150,6 @@ func (h *handler) verify(w http.ResponseWriter, r *http.Request) error {
 			return &httpjson.Error{Status: http.StatusInternalServerError, Message: e.Message, Cause: e.Cause}
 		}
 		return err
-	}
-	valid := credentials.ValidSignature([]byte(*in.RawBody), *in.Signature)
-	if !valid {
-		if plain, ok := inflate(*in.RawBody); ok {
-			valid = credentials.ValidSignature(plain, *in.Signature)
-		}
 	}
 	lambdahttp.Annotate(r.Context(), slog.Bool("isValid", valid))
 	return httpjson.Write(w, http.StatusOK, verifyResponse{valid})

@@ -38,12 +38,14 @@ func (h *handler) ServeMessage(ctx context.Context, m lambdahttp.Message) error 
 	return h.bus.publish(ctx, newEvent(header, credentials.Key(), body))
 }
 
-// messageBody returns the event in a message: JSON as it is, or the base64 of a
-// gzip of it, which is how Stream compresses for a queue.
+// messageBody returns the event in a message: JSON as it is, or base64 of it or
+// of a gzip of it, which is how Stream compresses for a queue.
 func messageBody(text string) ([]byte, error) {
 	body := []byte(text)
-	if compressed, err := base64.StdEncoding.DecodeString(text); err == nil && bytes.HasPrefix(compressed, []byte{0x1f, 0x8b}) {
-		body = compressed
+	// An event is an object, which as JSON begins with what base64 never has.
+	decoded, err := base64.StdEncoding.DecodeString(text)
+	if err == nil && (bytes.HasPrefix(decoded, []byte{0x1f, 0x8b}) || bytes.HasPrefix(decoded, []byte("{"))) {
+		body = decoded
 	}
 	plain, err := streamchat.PlainBody(body)
 	if err != nil {

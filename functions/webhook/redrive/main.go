@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -67,7 +68,8 @@ type driver struct {
 // not be moved. A message is deleted after the bus has taken its event, so an
 // event may come twice, and none is lost.
 func (d driver) drain(ctx context.Context, out io.Writer) (published, left int, err error) {
-	failed := make(map[string]bool) // by message id
+	failed := make(map[string]*string) // receipt handles by message id
+	defer func() { d.release(context.WithoutCancel(ctx), failed) }()
 	for {
 		batch, err := d.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 			QueueUrl:            &d.queue,
@@ -81,12 +83,13 @@ func (d driver) drain(ctx context.Context, out io.Writer) (published, left int, 
 		progress := false
 		for _, m := range batch.Messages {
 			id := aws.ToString(m.MessageId)
-			if failed[id] {
+			if failed[id] != nil {
+				failed[id] = m.ReceiptHandle
 				continue
 			}
 			progress = true
 			if err := d.move(ctx, m); err != nil {
-				failed[id] = true
+				failed[id] = m.ReceiptHandle
 				fmt.Fprintf(out, "message %s: %v\n", id, err)
 				continue
 			}
@@ -98,10 +101,21 @@ func (d driver) drain(ctx context.Context, out io.Writer) (published, left int, 
 	}
 }
 
+// release makes messages visible again, so that who calls next finds them. One
+// that cannot be released comes back by itself.
+func (d driver) release(ctx context.Context, receiptHandles map[string]*string) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	for _, handle := range receiptHandles {
+		_, _ = d.sqs.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &d.queue, ReceiptHandle: handle})
+	}
+}
+
 // move puts a message's event on its bus and then deletes the message.
 func (d driver) move(ctx context.Context, m types.Message) error {
 	var entry struct{ EventBusName, Source, DetailType, Detail *string }
-	if err := json.Unmarshal([]byte(aws.ToString(m.Body)), &entry); err != nil || entry.Detail == nil {
+	if err := json.Unmarshal([]byte(aws.ToString(m.Body)), &entry); err != nil ||
+		entry.EventBusName == nil || entry.Source == nil || entry.DetailType == nil || entry.Detail == nil {
 		return errors.New("want an event that the webhook function has queued, got something else")
 	}
 	result, err := d.bus.PutEvents(ctx, &eventbridge.PutEventsInput{Entries: []bustypes.PutEventsRequestEntry{{
@@ -113,8 +127,12 @@ func (d driver) move(ctx context.Context, m types.Message) error {
 	if err != nil {
 		return fmt.Errorf("put the event on its bus: %w", err)
 	}
-	if result.FailedEntryCount > 0 && len(result.Entries) > 0 {
-		return fmt.Errorf("put the event on its bus: %s", aws.ToString(result.Entries[0].ErrorCode))
+	if result.FailedEntryCount > 0 {
+		code := "unknown"
+		if len(result.Entries) > 0 {
+			code = aws.ToString(result.Entries[0].ErrorCode)
+		}
+		return fmt.Errorf("put the event on its bus: %s", code)
 	}
 	if _, err := d.sqs.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &d.queue, ReceiptHandle: m.ReceiptHandle}); err != nil {
 		return fmt.Errorf("delete the message of an event that is published: %w", err)

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// A chatEvent is one that Stream sent, with the members that this example
+// needs.
+type chatEvent struct {
+	WebhookID string `json:"-"`
+	Type      string `json:"type"`
+	CID       string `json:"cid"` // the channel
+}
+
+// A consumer takes events from a queue that a rule of the bus fills.
+type consumer struct {
+	memory  memory
+	objects objectGetter
+	act     func(context.Context, chatEvent) error
+}
+
+// A memory knows which events have been dealt with.
+type memory interface {
+	// claim asks for an event. The state says whether it is the caller's, who
+	// then calls finish or release.
+	claim(ctx context.Context, id string) (state, error)
+	// finish says that the event has been dealt with, for good.
+	finish(ctx context.Context, id string) error
+	// release says that it has not been, and that somebody else may try.
+	release(ctx context.Context, id string) error
+}
+
+type state int
+
+const (
+	claimed state = iota
+	done          // dealt with before
+	busy          // somebody is dealing with it
+)
+
+// objectGetter is the part of S3 that keeps events which the bus does not carry.
+type objectGetter interface {
+	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+}
+
+// handle takes a batch of messages and names those that are to come again: the
+// queue's event source mapping must have ReportBatchItemFailures.
+func (c *consumer) handle(ctx context.Context, batch events.SQSEvent) (events.SQSEventResponse, error) {
+	// A list, empty where nothing failed.
+	response := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
+	for _, m := range batch.Records {
+		if err := c.take(ctx, m.Body); err != nil {
+			slog.ErrorContext(ctx, "message comes again", "messageId", m.MessageId, "cause", err.Error())
+			response.BatchItemFailures = append(response.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: m.MessageId})
+		}
+	}
+	return response, nil
+}
+
+// A delivery is an event as EventBridge puts it into the queue.
+type delivery struct {
+	ID     string `json:"id"`
+	Detail struct {
+		Metadata struct {
+			WebhookID string  `json:"webhookId"`
+			Object    *object `json:"object"`
+		} `json:"metadata"`
+		Event json.RawMessage `json:"event"`
+	} `json:"detail"`
+}
+
+// An object is where an event lies that the bus does not carry.
+type object struct {
+	Bucket string `json:"bucket"`
+	Key    string `json:"key"`
+}
+
+// take does what there is to do for one message, unless it has been done.
+func (c *consumer) take(ctx context.Context, body string) error {
+	var d delivery
+	if err := json.Unmarshal([]byte(body), &d); err != nil {
+		return fmt.Errorf("read a message: %w", err)
+	}
+	// A hook without a webhook id cannot be told from another like it; that of
+	// EventBridge is the same at least each time the queue delivers.
+	id := d.Detail.Metadata.WebhookID
+	if id == "" {
+		id = "eventbridge-" + d.ID
+	}
+	if id == "eventbridge-" {
+		return errors.New("read a message: want an event of EventBridge, got something else")
+	}
+	switch s, err := c.memory.claim(ctx, id); {
+	case err != nil:
+		return err
+	case s == done:
+		return nil
+	case s == busy:
+		return errors.New("somebody else is at this event, or was when it ended")
+	}
+	if err := c.deal(ctx, id, d); err != nil {
+		return errors.Join(err, c.memory.release(ctx, id))
+	}
+	return c.memory.finish(ctx, id)
+}
+
+func (c *consumer) deal(ctx context.Context, id string, d delivery) error {
+	body := []byte(d.Detail.Event)
+	if kept := d.Detail.Metadata.Object; kept != nil {
+		out, err := c.objects.GetObject(ctx, &s3.GetObjectInput{Bucket: &kept.Bucket, Key: &kept.Key})
+		if err != nil {
+			return fmt.Errorf("get a large event: %w", err)
+		}
+		defer out.Body.Close()
+		if body, err = io.ReadAll(out.Body); err != nil {
+			return fmt.Errorf("get a large event: %w", err)
+		}
+	}
+	e := chatEvent{WebhookID: id}
+	if err := json.Unmarshal(body, &e); err != nil {
+		return fmt.Errorf("read an event: %w", err)
+	}
+	return c.act(ctx, e)
+}

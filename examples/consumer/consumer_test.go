@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// notes is a memory for one process.
+type notes map[string]state
+
+func (n notes) claim(_ context.Context, id string) (state, error) {
+	if s, known := n[id]; known {
+		return s, nil
+	}
+	n[id] = busy
+	return claimed, nil
+}
+
+func (n notes) finish(_ context.Context, id string) error {
+	n[id] = done
+	return nil
+}
+
+func (n notes) release(_ context.Context, id string) error {
+	delete(n, id)
+	return nil
+}
+
+// bucket is objects by "bucket/key".
+type bucket map[string]string
+
+func (b bucket) GetObject(_ context.Context, in *s3.GetObjectInput, _ ...func(*s3.Options)) (*s3.GetObjectOutput, error) {
+	content, ok := b[*in.Bucket+"/"+*in.Key]
+	if !ok {
+		return nil, errors.New("no such key")
+	}
+	return &s3.GetObjectOutput{Body: io.NopCloser(strings.NewReader(content))}, nil
+}
+
+// newConsumer returns a consumer that adds to seen what it acts on, and fails
+// for those whose cid is in failing.
+func newConsumer(seen *[]chatEvent, failing ...string) *consumer {
+	return &consumer{memory: notes{}, objects: bucket{}, act: func(_ context.Context, e chatEvent) error {
+		if slices.Contains(failing, e.CID) {
+			return errors.New("as the test wants it")
+		}
+		*seen = append(*seen, e)
+		return nil
+	}}
+}
+
+// delivered is a message with an event as the backend publishes it and
+// EventBridge delivers it.
+func delivered(eventID, metadata, event string) string {
+	return `{"version":"0","id":"` + eventID + `","detail-type":"message.new","source":"stream.chat","account":"123456789012",` +
+		`"time":"2026-11-22T20:08:00Z","region":"eu-central-1","resources":[],"detail":{"metadata":` + metadata + `,"event":` + event + `}}`
+}
+
+// wantFailures hands c messages, whose ids are their places, and checks which of
+// them are to come again.
+func wantFailures(t *testing.T, c *consumer, messages []string, want string) {
+	t.Helper()
+	var batch events.SQSEvent
+	for i, body := range messages {
+		batch.Records = append(batch.Records, events.SQSMessage{MessageId: string(rune('0' + i)), Body: body})
+	}
+	response, err := c.handle(t.Context(), batch)
+	got, _ := json.Marshal(response)
+	if err != nil || string(got) != `{"batchItemFailures":[`+want+`]}` {
+		t.Errorf("want failures [%s], got %s, %v", want, got, err)
+	}
+}
+
+const event = `{"type":"message.new","cid":"messaging:general","n":9007199254740993}`
+
+func TestEventDeliveredTwiceIsActedOnOnce(t *testing.T) {
+	var seen []chatEvent
+	c := newConsumer(&seen)
+	// Another attempt of Stream's is another event to EventBridge.
+	first := delivered("e-1", `{"webhookId":"w-1","attempt":1}`, event)
+	second := delivered("e-2", `{"webhookId":"w-1","attempt":2}`, event)
+	wantFailures(t, c, []string{first, second}, "")
+	wantFailures(t, c, []string{first}, "")
+	if want := (chatEvent{"w-1", "message.new", "messaging:general"}); len(seen) != 1 || seen[0] != want {
+		t.Errorf("want %+v once, got %+v", want, seen)
+	}
+	wantFailures(t, c, []string{delivered("e-3", `{"webhookId":"w-2"}`, event)}, "")
+	if len(seen) != 2 {
+		t.Errorf("want another event acted on, got %+v", seen)
+	}
+}
+
+func TestEventWithoutWebhookIDIsKnownByEventBridges(t *testing.T) {
+	var seen []chatEvent
+	c := newConsumer(&seen)
+	wantFailures(t, c, []string{delivered("e-1", `{}`, event), delivered("e-1", `{}`, event), delivered("e-2", `{}`, event)}, "")
+	if len(seen) != 2 {
+		t.Errorf("want two events, got %+v", seen)
+	}
+}
+
+func TestEventThatFailsComesAgainAndTheOthersDoNot(t *testing.T) {
+	var seen []chatEvent
+	c := newConsumer(&seen, "messaging:broken")
+	broken := delivered("e-2", `{"webhookId":"w-2"}`, `{"type":"message.new","cid":"messaging:broken"}`)
+	batch := []string{delivered("e-1", `{"webhookId":"w-1"}`, event), broken, "no json", "{}", delivered("e-3", `{"webhookId":"w-3"}`, event)}
+	wantFailures(t, c, batch, `{"itemIdentifier":"1"},{"itemIdentifier":"2"},{"itemIdentifier":"3"}`)
+	if len(seen) != 2 {
+		t.Errorf("want the others acted on, got %+v", seen)
+	}
+	// The claim was given up: the next delivery may act.
+	c.act = newConsumer(&seen).act
+	wantFailures(t, c, []string{broken}, "")
+	if len(seen) != 3 || seen[2].WebhookID != "w-2" {
+		t.Errorf("want w-2 acted on, got %+v", seen)
+	}
+}
+
+func TestEventThatSomebodyIsAtComesAgain(t *testing.T) {
+	var seen []chatEvent
+	c := newConsumer(&seen)
+	c.memory = notes{"w-1": busy}
+	wantFailures(t, c, []string{delivered("e-1", `{"webhookId":"w-1"}`, event)}, `{"itemIdentifier":"0"}`)
+	if len(seen) != 0 {
+		t.Errorf("want nothing acted on, got %+v", seen)
+	}
+}
+
+func TestLargeEventComesFromTheBucket(t *testing.T) {
+	var seen []chatEvent
+	c := newConsumer(&seen)
+	c.objects = bucket{"large/2026/11/22/abc": event}
+	announced := delivered("e-1", `{"webhookId":"w-1","object":{"bucket":"large","key":"2026/11/22/abc","size":69,"reason":"TooLarge"}}`, "null")
+	missing := delivered("e-2", `{"webhookId":"w-2","object":{"bucket":"large","key":"2026/11/22/def","size":69,"reason":"TooLarge"}}`, "null")
+	wantFailures(t, c, []string{announced, missing}, `{"itemIdentifier":"1"}`)
+	if len(seen) != 1 || seen[0].Type != "message.new" {
+		t.Errorf("want the event that lies in the bucket, got %+v", seen)
+	}
+}
+
+func TestTemplatePassesCfnLint(t *testing.T) {
+	if _, err := exec.LookPath("cfn-lint"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("want cfn-lint, found none")
+		}
+		t.Skip("cfn-lint is not installed")
+	}
+	if out, err := exec.CommandContext(t.Context(), "cfn-lint", "template.yaml").CombinedOutput(); err != nil {
+		t.Errorf("cfn-lint: %v\n%s", err, out)
+	}
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+)
+
+const (
+	// leaseTime is how long an event is its claimant's: longer than the function
+	// may run, so that nobody else takes it meanwhile. What is not finished by
+	// then has ended with its process.
+	leaseTime = 60 * time.Second
+
+	// rememberTime is how long an event is known. It must be longer than any
+	// copy can be on its way: a fallback queue keeps one for up to 14 days.
+	rememberTime = 15 * 24 * time.Hour
+)
+
+// A table is a memory in DynamoDB: an item for each event, that DynamoDB deletes
+// when it has expired. The three calls are plain JSON over HTTP, signed, because
+// a client for all of DynamoDB would be the largest part of this program.
+//
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html
+type table struct {
+	name        string
+	url         string
+	region      string
+	credentials aws.CredentialsProvider
+	signer      *v4.Signer
+}
+
+func newTable(cfg aws.Config, name string, getenv func(string) string) *table {
+	url := fmt.Sprintf("https://dynamodb.%s.amazonaws.com/", cfg.Region)
+	for _, variable := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"} {
+		if endpoint := getenv(variable); endpoint != "" {
+			url = strings.TrimRight(endpoint, "/") + "/"
+		}
+	}
+	return &table{name, url, cfg.Region, cfg.Credentials, v4.NewSigner()}
+}
+
+// values are attributes of an item, or of an expression.
+type values map[string]map[string]string
+
+func text(s string) map[string]string { return map[string]string{"S": s} }
+
+func number(t time.Time) map[string]string {
+	return map[string]string{"N": strconv.FormatInt(t.Unix(), 10)}
+}
+
+// claim puts an item that holds until the lease ends, where there is none or one
+// whose lease has ended.
+func (t *table) claim(ctx context.Context, id string) (state, error) {
+	now := time.Now()
+	err := t.call(ctx, "PutItem", map[string]any{
+		"Item":                                values{"id": text(id), "leaseUntil": number(now.Add(leaseTime)), "expiresAt": number(now.Add(rememberTime))},
+		"ConditionExpression":                 "attribute_not_exists(id) OR leaseUntil < :now",
+		"ExpressionAttributeValues":           values{":now": number(now)},
+		"ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+	})
+	var failed *tableError
+	switch {
+	case err == nil:
+		return claimed, nil
+	case !errors.As(err, &failed) || failed.code != "ConditionalCheckFailedException":
+		return claimed, fmt.Errorf("claim an event: %w", err)
+	case failed.item["leaseUntil"] == nil && failed.item["id"] != nil:
+		return done, nil
+	default:
+		return busy, nil
+	}
+}
+
+// finish replaces the claim by an item without a lease, which never ends.
+func (t *table) finish(ctx context.Context, id string) error {
+	err := t.call(ctx, "PutItem", map[string]any{
+		"Item": values{"id": text(id), "expiresAt": number(time.Now().Add(rememberTime))},
+	})
+	if err != nil {
+		return fmt.Errorf("remember an event: %w", err)
+	}
+	return nil
+}
+
+func (t *table) release(ctx context.Context, id string) error {
+	if err := t.call(ctx, "DeleteItem", map[string]any{"Key": values{"id": text(id)}}); err != nil {
+		return fmt.Errorf("release an event: %w", err)
+	}
+	return nil
+}
+
+// A tableError is DynamoDB's reason for not doing something.
+type tableError struct {
+	code string
+	item values // that was there, where a condition did not hold
+}
+
+func (e *tableError) Error() string { return "DynamoDB: " + e.code }
+
+func (t *table) call(ctx context.Context, action string, input map[string]any) error {
+	input["TableName"] = t.name
+	body, err := json.Marshal(input)
+	if err != nil {
+		return err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", "application/x-amz-json-1.0")
+	r.Header.Set("X-Amz-Target", "DynamoDB_20120810."+action)
+	credentials, err := t.credentials.Retrieve(ctx)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(body)
+	if err := t.signer.SignHTTP(ctx, credentials, r, hex.EncodeToString(sum[:]), "dynamodb", t.region, time.Now()); err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	if err != nil || response.StatusCode == http.StatusOK {
+		return err
+	}
+	var failed struct {
+		Type string `json:"__type"`
+		Item values
+	}
+	if err := json.Unmarshal(answer, &failed); err != nil {
+		return fmt.Errorf("want status 200, got %d", response.StatusCode)
+	}
+	return &tableError{failed.Type[strings.LastIndexByte(failed.Type, '#')+1:], failed.Item}
+}

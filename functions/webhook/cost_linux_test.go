@@ -1,0 +1,57 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"chat-service-backend/functions/webhook/bustest"
+	"chat-service-backend/shared/settings/settingstest"
+)
+
+// BenchmarkEvent verifies one event of 4 KB and hands it to a bus over the
+// loopback interface. cpu-µs/op is the processor time of this process, the
+// bus's share of it included: what the function needs is less. The budget is
+// 2 ms.
+func BenchmarkEvent(b *testing.B) {
+	const answer = `{"FailedEntryCount":0,"Entries":[{"EventId":"1"}]}`
+	loopback := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(answer)) }))
+	b.Cleanup(loopback.Close)
+	environment := bustest.New(b).Env(map[string]string{"AWS_ENDPOINT_URL_EVENTBRIDGE": loopback.URL})
+	h := newFunction(b, settingstest.New(b, settingstest.App(key, secret)).Getenv(environment))
+	body := `{"type":"message.new","message":{"text":"` + strings.Repeat(`hello \"world\" `, 270) + `"}}`
+	for name, newRequest := range map[string]func(string) *http.Request{"plain": webhook, "gzip": compressedWebhook} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			// To sign and compress is Stream's part.
+			from := newRequest(body)
+			sent, err := io.ReadAll(from.Body)
+			if err != nil {
+				b.Fatal(err)
+			}
+			before := cpuTime(b)
+			for b.Loop() {
+				r := httptest.NewRequest(http.MethodPost, "/webhook", bytes.NewReader(sent))
+				r.Header = from.Header
+				if response := do(h, r); response.StatusCode != http.StatusOK {
+					b.Fatalf("want status 200, got %d", response.StatusCode)
+				}
+			}
+			b.ReportMetric(float64((cpuTime(b)-before).Nanoseconds())/1000/float64(b.N), "cpu-µs/op")
+		})
+	}
+}
+
+// cpuTime is the processor time that this process has used.
+func cpuTime(b *testing.B) time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}

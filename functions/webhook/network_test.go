@@ -1,0 +1,61 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"chat-service-backend/functions/webhook/bustest"
+)
+
+// withBus calls f with a function and what plays its bus, in a bubble where time
+// passes only while everybody waits: neither a slow machine nor the pauses
+// between attempts count.
+func withBus(t *testing.T, f func(*testing.T, http.Handler, *bustest.AWS)) {
+	t.Helper()
+	h, aws := publisher(t)
+	synctest.Test(t, func(t *testing.T) {
+		at := network{answers: aws}
+		over(h.(*handler).bus, at, at, at)
+		f(t, h, aws)
+	})
+}
+
+// A network is one that answers after a time, or never.
+type network struct {
+	answers http.Handler
+	after   time.Duration // negative: never
+}
+
+func (n network) RoundTrip(r *http.Request) (response *http.Response, err error) {
+	answer := make(<-chan time.Time)
+	if n.after >= 0 {
+		answer = time.After(n.after)
+	}
+	select {
+	case <-answer:
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+	w := httptest.NewRecorder()
+	defer func() {
+		if recover() != nil { // as a server's handler ends a connection
+			response, err = nil, io.ErrUnexpectedEOF
+		}
+	}()
+	n.answers.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+// over makes the calls of b's services go over networks.
+func over(b *bus, events, queue, objects network) {
+	b.events = eventbridge.New(b.events.Options(), func(o *eventbridge.Options) { o.HTTPClient = &http.Client{Transport: events} })
+	b.queue = sqs.New(b.queue.Options(), func(o *sqs.Options) { o.HTTPClient = &http.Client{Transport: queue} })
+	b.bucket.client = &http.Client{Transport: objects}
+}
