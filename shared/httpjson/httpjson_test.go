@@ -92,7 +92,7 @@ func TestErrorGivesItsCauseToAWriterThatTakesIt(t *testing.T) {
 	w := &hook{ResponseWriter: httptest.NewRecorder()}
 	cause := fmt.Errorf("outer: %w", &Error{Status: 502, Message: "Later.", Cause: errors.New("the cause")})
 	WriteError(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), cause)
-	if len(w.causes) != 1 || w.causes[0] != cause { //nolint:errorlint // that very error
+	if len(w.causes) != 1 || w.causes[0] != cause { // that very error
 		t.Errorf("want the error as it was, once, got %v", w.causes)
 	}
 	if log.Len() != 0 {

@@ -122,7 +122,7 @@ func call(h http.Handler, w http.ResponseWriter, r *http.Request) (err error) {
 		switch v := recover(); v := v.(type) {
 		case nil:
 		case error:
-			if v == http.ErrAbortHandler { //nolint:errorlint // net/http compares it like this, too
+			if v == http.ErrAbortHandler { // net/http compares it like this, too
 				err = &httpjson.Error{
 					Status:  http.StatusBadGateway,
 					Message: "The answer broke off before its end; try again.",

@@ -22,7 +22,8 @@ import (
 func TestOneLogLinePerRequest(t *testing.T) {
 	for name, text := range shapes {
 		t.Run(name, func(t *testing.T) {
-			ctx := context.WithValue(invocation(t), "x-amzn-trace-id", "Root=1-2-3") //nolint:staticcheck // aws-lambda-go's key
+			//lint:ignore SA1029 aws-lambda-go keeps the trace id under this key
+			ctx := context.WithValue(invocation(t), "x-amzn-trace-id", "Root=1-2-3")
 			if _, err := wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				SetCaller(r.Context(), "user")
 				Annotate(r.Context(), slog.Bool("isValid", true))

@@ -60,7 +60,7 @@ type AWS struct {
 }
 
 type message struct {
-	MessageId, ReceiptHandle, Body, MD5OfBody string //nolint:revive // as SQS spells it
+	MessageId, ReceiptHandle, Body, MD5OfBody string // as SQS spells it
 	hidden                                    bool
 }
 
@@ -257,7 +257,7 @@ func (a *AWS) putEvents(w http.ResponseWriter, body []byte) {
 
 func (a *AWS) queue(w http.ResponseWriter, action string, body []byte) {
 	var in struct {
-		QueueUrl, MessageBody, ReceiptHandle string //nolint:revive // as SQS spells it
+		QueueUrl, MessageBody, ReceiptHandle string // as SQS spells it
 		MaxNumberOfMessages                  int
 		VisibilityTimeout                    *int
 	}
