@@ -25,8 +25,7 @@ import (
 	"chat-service-backend/shared/settings"
 )
 
-// Stream waits 6 s for an answer. Credentials may take 2 s, each of these as
-// long as said here, and never more than two of them in a row.
+// How long each step may take. Together they have receiveTimeout.
 const (
 	busTimeout    = 1500 * time.Millisecond
 	queueTimeout  = 1500 * time.Millisecond
