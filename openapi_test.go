@@ -14,38 +14,29 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/getkin/kin-openapi/openapi3filter"
-	"github.com/getkin/kin-openapi/routers"
+	"chat-service-backend/docs"
 )
 
-const (
-	clientAPI  = "Client API"
-	serviceAPI = "Service API"
-)
-
-func loadOpenAPI(t *testing.T) *openapi3.T {
+func loadOpenAPI(t *testing.T) *docs.OpenAPI {
 	t.Helper()
-	doc, err := openapi3.NewLoader().LoadFromFile("docs/openapi.yaml")
+	api, err := docs.LoadOpenAPI()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return doc
+	return api
 }
 
 func TestOpenAPIDocumentIsValid(t *testing.T) {
 	t.Parallel()
-	doc := loadOpenAPI(t)
+	doc := loadOpenAPI(t).Document
 	if err := doc.Validate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +50,7 @@ func TestOpenAPIDocumentIsValid(t *testing.T) {
 func TestOpenAPIRoutesAreTheTemplates(t *testing.T) {
 	t.Parallel()
 	want := apiRoutes(t)
-	doc := loadOpenAPI(t)
+	doc := loadOpenAPI(t).Document
 	byTag := map[string]bool{}
 	byServer := map[string]bool{}
 	for path, item := range doc.Paths.Map() {
@@ -89,7 +80,7 @@ func lines(set map[string]bool) string { return strings.Join(sortedKeys(set), "\
 // parameter {path+}, for which OpenAPI has no word, is {path}.
 func apiRoutes(t *testing.T) map[string]bool {
 	t.Helper()
-	apis := map[string]string{"HttpApi": clientAPI, "Api": serviceAPI}
+	apis := map[string]string{"HttpApi": docs.ClientAPI, "Api": docs.ServiceAPI}
 	routes := map[string]bool{}
 	for id := range functions {
 		for _, event := range dig(source(t), "Resources", id+"Function", "Properties", "Events").(object) {
@@ -100,117 +91,6 @@ func apiRoutes(t *testing.T) map[string]bool {
 		}
 	}
 	return routes
-}
-
-// A spec checks exchanges against docs/openapi.yaml.
-type spec struct{ doc *openapi3.T }
-
-// An exchange is a request to one of the APIs and the answer to it.
-type exchange struct {
-	api         string // clientAPI or serviceAPI
-	request     *http.Request
-	path        string // percent-encoded, as it was sent
-	requestBody []byte
-	response    *http.Response
-	body        []byte
-}
-
-// route finds the operation of an exchange. kin-openapi's own routers know no
-// parameter of many segments, as {path} of the proxy is.
-func (s spec) route(e exchange) (*routers.Route, map[string]string, error) {
-	for _, template := range slices.Backward(sortedKeys(s.doc.Paths.Map())) {
-		item := s.doc.Paths.Value(template)
-		literal, parameter, _ := strings.Cut(template, "{")
-		value, ok := strings.CutPrefix(e.path, literal)
-		operation := item.GetOperation(e.request.Method)
-		switch {
-		case !ok || operation == nil || !slices.Contains(operation.Tags, e.api):
-			continue
-		case parameter == "" && value != "":
-			continue
-		case parameter != "" && !manySegments(item) && (value == "" || strings.Contains(value, "/")):
-			continue
-		}
-		route := &routers.Route{Spec: s.doc, Path: template, PathItem: item, Method: e.request.Method, Operation: operation}
-		parameters := map[string]string{}
-		if parameter != "" {
-			plain, err := url.PathUnescape(value)
-			if err != nil {
-				return nil, nil, err
-			}
-			parameters[strings.TrimSuffix(parameter, "}")] = plain
-		}
-		return route, parameters, nil
-	}
-	return nil, nil, fmt.Errorf("the document has no %s %s on the %s", e.request.Method, e.path, e.api)
-}
-
-func manySegments(item *openapi3.PathItem) bool {
-	return slices.ContainsFunc(item.Parameters, func(p *openapi3.ParameterRef) bool {
-		return p.Value.Extensions["x-multiple-segments"] == true
-	})
-}
-
-// check returns where the document contradicts the request, and where it
-// contradicts the answer.
-func (s spec) check(ctx context.Context, e exchange) (request, answer error) {
-	route, parameters, err := s.route(e)
-	if err != nil {
-		return err, err
-	}
-	r := e.request.Clone(ctx)
-	body := e.requestBody
-	// The document describes what is sent, whatever its encoding on the way.
-	if r.Header.Get("Content-Encoding") == "gzip" {
-		if body, err = gunzip(body); err != nil {
-			request = err
-		}
-		r.Header.Del("Content-Encoding")
-	}
-	r.Body, r.GetBody = io.NopCloser(bytes.NewReader(body)), nil
-	r.ContentLength = int64(len(body))
-	input := &openapi3filter.RequestValidationInput{
-		Request:    r,
-		PathParams: parameters,
-		Route:      route,
-		Options: &openapi3filter.Options{
-			IncludeResponseStatus: true,
-			AuthenticationFunc: func(_ context.Context, in *openapi3filter.AuthenticationInput) error {
-				return authenticates(e, in.SecuritySchemeName)
-			},
-		},
-	}
-	if request == nil {
-		request = openapi3filter.ValidateRequest(ctx, input)
-	}
-	output := &openapi3filter.ResponseValidationInput{
-		RequestValidationInput: input,
-		Status:                 e.response.StatusCode,
-		Header:                 e.response.Header,
-		Options:                input.Options,
-	}
-	return request, openapi3filter.ValidateResponse(ctx, output.SetBodyBytes(e.body))
-}
-
-// authenticates says whether a request meets a security scheme. The development
-// server counts every caller of the Service API as signed.
-func authenticates(e exchange, scheme string) error {
-	met := map[string]bool{
-		"bearer": e.api == clientAPI && strings.HasPrefix(e.request.Header.Get("Authorization"), "Bearer "),
-		"sigv4":  e.api == serviceAPI,
-	}
-	if !met[scheme] {
-		return fmt.Errorf("the request has no %s", scheme)
-	}
-	return nil
-}
-
-func gunzip(body []byte) ([]byte, error) {
-	r, err := gzip.NewReader(bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	return io.ReadAll(r)
 }
 
 // A call is a request to the development server and the status it must get.
@@ -252,7 +132,7 @@ func standInForStream(w http.ResponseWriter, r *http.Request) {
 // change, and the other way around.
 func TestOpenAPIAgreesWithTheRunningService(t *testing.T) {
 	t.Parallel()
-	s := spec{loadOpenAPI(t)}
+	s := loadOpenAPI(t)
 	seen := map[string]bool{}
 	stream := httptest.NewServer(http.HandlerFunc(standInForStream))
 	t.Cleanup(stream.Close)
@@ -275,70 +155,70 @@ func TestOpenAPIAgreesWithTheRunningService(t *testing.T) {
 	methods := []string{"GET", "POST", "PUT", "PATCH", "DELETE"}
 
 	for _, c := range []call{
-		{api: clientAPI, method: "GET", path: "/token/alice", header: bearer, status: 503},
-		{api: clientAPI, method: "GET", path: "/api-key", status: 503},
-		{api: clientAPI, method: "GET", path: "/config?clientType=web", status: 200},
-		{api: clientAPI, method: "GET", path: "/config?clientType=web", header: bearer, status: 503},
-		{api: clientAPI, method: "GET", path: "/config?clientType=broken", status: 500},
-		{api: clientAPI, method: "POST", path: "/webhook", header: signed, body: event, status: 503},
-		{api: serviceAPI, method: "POST", path: "/webhook/verify", header: typed, body: verification(event, sign(event)), status: 500},
+		{api: docs.ClientAPI, method: "GET", path: "/token/alice", header: bearer, status: 503},
+		{api: docs.ClientAPI, method: "GET", path: "/api-key", status: 503},
+		{api: docs.ClientAPI, method: "GET", path: "/config?clientType=web", status: 200},
+		{api: docs.ClientAPI, method: "GET", path: "/config?clientType=web", header: bearer, status: 503},
+		{api: docs.ClientAPI, method: "GET", path: "/config?clientType=broken", status: 500},
+		{api: docs.ClientAPI, method: "POST", path: "/webhook", header: signed, body: event, status: 503},
+		{api: docs.ServiceAPI, method: "POST", path: "/webhook/verify", header: typed, body: verification(event, sign(event)), status: 500},
 	} {
-		s.replay(t, server, c, seen)
+		replay(t, s, server, c, seen)
 	}
 	for _, method := range methods {
-		s.replay(t, server, call{api: serviceAPI, method: method, path: "/proxy/users", status: 503}, seen)
+		replay(t, s, server, call{api: docs.ServiceAPI, method: method, path: "/proxy/users", status: 503}, seen)
 	}
 
 	values["/chat-service/stream/api-key"] = "key"
 	values["/chat-service/stream/api-secret"] = secret
 	writeParameters(t, file, values)
 	for _, c := range []call{
-		{api: clientAPI, method: "GET", path: "/token/alice", header: bearer, status: 201},
-		{api: clientAPI, method: "GET", path: "/token/alice", status: 401, refused: true},
-		{api: clientAPI, method: "GET", path: "/token/alice", header: nonsense, status: 401},
-		{api: clientAPI, method: "GET", path: "/token/bob", header: bearer, status: 403},
-		{api: serviceAPI, method: "GET", path: "/token/%40bob", status: 201},
-		{api: serviceAPI, method: "GET", path: "/token/b%20o%20b", status: 400, refused: true},
+		{api: docs.ClientAPI, method: "GET", path: "/token/alice", header: bearer, status: 201},
+		{api: docs.ClientAPI, method: "GET", path: "/token/alice", status: 401, refused: true},
+		{api: docs.ClientAPI, method: "GET", path: "/token/alice", header: nonsense, status: 401},
+		{api: docs.ClientAPI, method: "GET", path: "/token/bob", header: bearer, status: 403},
+		{api: docs.ServiceAPI, method: "GET", path: "/token/%40bob", status: 201},
+		{api: docs.ServiceAPI, method: "GET", path: "/token/b%20o%20b", status: 400, refused: true},
 
-		{api: clientAPI, method: "GET", path: "/api-key", status: 200},
-		{api: serviceAPI, method: "GET", path: "/api-key", status: 200},
+		{api: docs.ClientAPI, method: "GET", path: "/api-key", status: 200},
+		{api: docs.ServiceAPI, method: "GET", path: "/api-key", status: 200},
 
-		{api: clientAPI, method: "GET", path: "/config?clientType=web", status: 200},
-		{api: clientAPI, method: "GET", path: "/config?clientType=web", header: bearer, status: 200},
-		{api: clientAPI, method: "GET", path: "/config?clientType=web", header: nonsense, status: 200},
-		{api: clientAPI, method: "GET", path: "/config?clientType=television", status: 200},
-		{api: serviceAPI, method: "GET", path: "/config?clientType=web", header: map[string]string{"userid": "alice"}, status: 200},
-		{api: serviceAPI, method: "GET", path: "/config?clientType=web", status: 200},
-		{api: clientAPI, method: "GET", path: "/config", status: 400, refused: true},
-		{api: clientAPI, method: "GET", path: "/config?clientType=", status: 400, refused: true},
+		{api: docs.ClientAPI, method: "GET", path: "/config?clientType=web", status: 200},
+		{api: docs.ClientAPI, method: "GET", path: "/config?clientType=web", header: bearer, status: 200},
+		{api: docs.ClientAPI, method: "GET", path: "/config?clientType=web", header: nonsense, status: 200},
+		{api: docs.ClientAPI, method: "GET", path: "/config?clientType=television", status: 200},
+		{api: docs.ServiceAPI, method: "GET", path: "/config?clientType=web", header: map[string]string{"userid": "alice"}, status: 200},
+		{api: docs.ServiceAPI, method: "GET", path: "/config?clientType=web", status: 200},
+		{api: docs.ClientAPI, method: "GET", path: "/config", status: 400, refused: true},
+		{api: docs.ClientAPI, method: "GET", path: "/config?clientType=", status: 400, refused: true},
 
-		{api: clientAPI, method: "POST", path: "/webhook", header: signed, body: event, status: 200},
-		{api: clientAPI, method: "POST", path: "/webhook", header: with(signed, "Content-Encoding", "gzip"), body: zipped(event), status: 200},
-		{api: clientAPI, method: "POST", path: "/webhook", header: with(signed, "Content-Encoding", "gzip"), body: zipped(event)[:12], status: 400, refused: true},
-		{api: clientAPI, method: "POST", path: "/webhook", header: with(signed, "X-Signature", "00"), body: event, status: 401},
-		{api: clientAPI, method: "POST", path: "/webhook", header: with(signed, "X-Api-Key", "another"), body: event, status: 401},
-		{api: clientAPI, method: "POST", path: "/webhook", header: typed, body: event, status: 401, refused: true},
-		{api: clientAPI, method: "POST", path: "/webhook", header: signed, body: tooLarge, status: 413, refused: true},
+		{api: docs.ClientAPI, method: "POST", path: "/webhook", header: signed, body: event, status: 200},
+		{api: docs.ClientAPI, method: "POST", path: "/webhook", header: with(signed, "Content-Encoding", "gzip"), body: zipped(event), status: 200},
+		{api: docs.ClientAPI, method: "POST", path: "/webhook", header: with(signed, "Content-Encoding", "gzip"), body: zipped(event)[:12], status: 400, refused: true},
+		{api: docs.ClientAPI, method: "POST", path: "/webhook", header: with(signed, "X-Signature", "00"), body: event, status: 401},
+		{api: docs.ClientAPI, method: "POST", path: "/webhook", header: with(signed, "X-Api-Key", "another"), body: event, status: 401},
+		{api: docs.ClientAPI, method: "POST", path: "/webhook", header: typed, body: event, status: 401, refused: true},
+		{api: docs.ClientAPI, method: "POST", path: "/webhook", header: signed, body: tooLarge, status: 413, refused: true},
 
-		{api: serviceAPI, method: "POST", path: "/webhook/verify", header: typed, body: verification(event, sign(event)), status: 200},
-		{api: serviceAPI, method: "POST", path: "/webhook/verify", header: typed, body: verification(event, "00"), status: 200},
-		{api: serviceAPI, method: "POST", path: "/webhook/verify", header: typed, body: []byte(`{"rawBody":"{}"}`), status: 400, refused: true},
+		{api: docs.ServiceAPI, method: "POST", path: "/webhook/verify", header: typed, body: verification(event, sign(event)), status: 200},
+		{api: docs.ServiceAPI, method: "POST", path: "/webhook/verify", header: typed, body: verification(event, "00"), status: 200},
+		{api: docs.ServiceAPI, method: "POST", path: "/webhook/verify", header: typed, body: []byte(`{"rawBody":"{}"}`), status: 400, refused: true},
 
-		{api: serviceAPI, method: "POST", path: "/proxy/users", header: typed, body: []byte(`{"users":{}}`), status: 400},
-		{api: serviceAPI, method: "POST", path: "/proxy/channels/messaging/general/image", header: map[string]string{"Content-Type": "image/png"}, body: []byte("\x89PNG"), status: 201},
-		{api: serviceAPI, method: "PUT", path: "/proxy/nothing/here", status: 404},
-		{api: serviceAPI, method: "POST", path: "/proxy/users", header: typed, body: tooLarge, status: 413, refused: true},
+		{api: docs.ServiceAPI, method: "POST", path: "/proxy/users", header: typed, body: []byte(`{"users":{}}`), status: 400},
+		{api: docs.ServiceAPI, method: "POST", path: "/proxy/channels/messaging/general/image", header: map[string]string{"Content-Type": "image/png"}, body: []byte("\x89PNG"), status: 201},
+		{api: docs.ServiceAPI, method: "PUT", path: "/proxy/nothing/here", status: 404},
+		{api: docs.ServiceAPI, method: "POST", path: "/proxy/users", header: typed, body: tooLarge, status: 413, refused: true},
 	} {
-		s.replay(t, server, c, seen)
+		replay(t, s, server, c, seen)
 	}
 	for _, method := range methods {
-		s.replay(t, server, call{api: serviceAPI, method: method, path: "/proxy/users/alice", status: 200}, seen)
-		s.replay(t, server, call{api: serviceAPI, method: method, path: "/proxy/users/../app", status: 400}, seen)
-		s.replay(t, server, call{api: serviceAPI, method: method, path: "/proxy/broken", status: 502}, seen)
+		replay(t, s, server, call{api: docs.ServiceAPI, method: method, path: "/proxy/users/alice", status: 200}, seen)
+		replay(t, s, server, call{api: docs.ServiceAPI, method: method, path: "/proxy/users/../app", status: 400}, seen)
+		replay(t, s, server, call{api: docs.ServiceAPI, method: method, path: "/proxy/broken", status: 502}, seen)
 	}
 
 	// A 504 of the proxy takes 25 s, and its 413 is the same for all methods.
-	for path, item := range s.doc.Paths.Map() {
+	for path, item := range s.Document.Paths.Map() {
 		for method, operation := range item.Operations() {
 			for status := range operation.Responses.Map() {
 				if _, err := strconv.Atoi(status); err != nil || status == "504" || status == "413" {
@@ -353,25 +233,25 @@ func TestOpenAPIAgreesWithTheRunningService(t *testing.T) {
 }
 
 // replay makes the call, checks it, and notes operation and status in seen.
-func (s spec) replay(t *testing.T, server *devServer, c call, seen map[string]bool) {
+func replay(t *testing.T, s *docs.OpenAPI, server *devServer, c call, seen map[string]bool) {
 	t.Helper()
 	e, err := server.do(t.Context(), c)
 	if err != nil {
 		t.Fatalf("%s %s: %v", c.method, c.path, err)
 	}
 	name := fmt.Sprintf("%s: %s %s", c.api, c.method, c.path)
-	if e.response.StatusCode != c.status {
-		t.Errorf("%s: want status %d, got %d: %s", name, c.status, e.response.StatusCode, e.body)
+	if e.Response.StatusCode != c.status {
+		t.Errorf("%s: want status %d, got %d: %s", name, c.status, e.Response.StatusCode, e.Body)
 		return
 	}
-	request, answer := s.check(t.Context(), e)
+	request, answer := s.Check(t.Context(), e)
 	if (request != nil) != c.refused {
 		t.Errorf("%s: want the document to refuse the request: %t, got %v", name, c.refused, request)
 	}
 	if answer != nil {
 		t.Errorf("%s: the document has no such answer: %v", name, answer)
 	}
-	if route, _, err := s.route(e); err == nil {
+	if route, _, err := s.Route(e); err == nil {
 		seen[c.method+" "+route.Path+" "+strconv.Itoa(c.status)] = true
 	}
 }
@@ -379,7 +259,7 @@ func (s spec) replay(t *testing.T, server *devServer, c call, seen map[string]bo
 // A document that agrees with everything would prove nothing.
 func TestOpenAPIRefusesAnswersItDoesNotHave(t *testing.T) {
 	t.Parallel()
-	s := spec{loadOpenAPI(t)}
+	s := loadOpenAPI(t)
 	for name, e := range map[string]struct {
 		path, body string
 		status     int
@@ -398,9 +278,9 @@ func TestOpenAPIRefusesAnswersItDoesNotHave(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, answer := s.check(t.Context(), exchange{
-			api: clientAPI, request: request, path: request.URL.EscapedPath(),
-			response: &http.Response{StatusCode: e.status, Header: header}, body: []byte(e.body),
+		_, answer := s.Check(t.Context(), docs.Exchange{
+			API: docs.ClientAPI, Request: request, Path: request.URL.EscapedPath(),
+			Response: &http.Response{StatusCode: e.status, Header: header}, Body: []byte(e.body),
 		})
 		if answer == nil {
 			t.Errorf("%s: want the document to refuse %s, got no error", name, e.body)
@@ -458,19 +338,19 @@ func startServer(t *testing.T, args ...string) *devServer {
 // bearer is a token of the development server's issuer.
 func (s *devServer) bearer(t *testing.T, user string) string {
 	t.Helper()
-	e, err := s.do(t.Context(), call{api: clientAPI, method: "GET", path: "/.local/bearer?user=" + user})
-	if err != nil || e.response.StatusCode != http.StatusOK {
+	e, err := s.do(t.Context(), call{api: docs.ClientAPI, method: "GET", path: "/.local/bearer?user=" + user})
+	if err != nil || e.Response.StatusCode != http.StatusOK {
 		t.Fatalf("a bearer token: %v", err)
 	}
-	return string(e.body)
+	return string(e.Body)
 }
 
 // do sends the call, its path as it is written.
-func (s *devServer) do(ctx context.Context, c call) (exchange, error) {
+func (s *devServer) do(ctx context.Context, c call) (docs.Exchange, error) {
 	path, query, _ := strings.Cut(c.path, "?")
 	r, err := http.NewRequestWithContext(ctx, c.method, s.urls[c.api], bytes.NewReader(c.body))
 	if err != nil {
-		return exchange{}, err
+		return docs.Exchange{}, err
 	}
 	r.URL.Opaque = "//" + r.URL.Host + path
 	r.URL.RawQuery = query
@@ -479,11 +359,11 @@ func (s *devServer) do(ctx context.Context, c call) (exchange, error) {
 	}
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return exchange{}, err
+		return docs.Exchange{}, err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	return exchange{c.api, r, path, c.body, response, body}, err
+	return docs.Exchange{API: c.api, Request: r, Path: path, RequestBody: c.body, Response: response, Body: body}, err
 }
 
 func sign(body []byte) string {

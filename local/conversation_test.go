@@ -17,10 +17,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/golang-jwt/jwt/v4"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"chat-service-backend/docs"
 )
 
 // The conversations in testdata/*.txt are held with the real functions, built
@@ -31,6 +34,7 @@ import (
 //	http METHOD URL [-H 'Name: value']... [body]
 //		Sends a request and prints "HTTP <status>", the headers (lower-case
 //		names, sorted, "name: value"), an empty line and the body, for `stdout`.
+//		An answer that docs/openapi.yaml does not have fails the script.
 //		The body is one of
 //			-d 'text'   the text
 //			-f FILE     the file's bytes
@@ -134,6 +138,10 @@ type conversation struct {
 	server *server
 	log    *syncBuffer
 	body   []byte // of the last answer
+
+	// The document describes the default ErrorObjKey: another key may hold
+	// anything.
+	otherErrorKey bool
 }
 
 type conversationKey struct{}
@@ -155,7 +163,35 @@ func startConversation(ctx context.Context, build builder, root string, args []s
 	if err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, log)
 	}
-	return &conversation{server: s, log: log}, nil
+	return &conversation{server: s, log: log, otherErrorKey: opts.overrides["ErrorObjKey"] != ""}, nil
+}
+
+// contract is what every answer of a conversation is compared with.
+var contract = sync.OnceValues(docs.LoadOpenAPI)
+
+// checkContract fails the script where docs/openapi.yaml has no such answer to
+// such a request. Requests may be wrong: many are so on purpose.
+func checkContract(ts *testscript.TestScript, e docs.Exchange) {
+	api, err := contract()
+	ts.Check(err)
+	server := talk(ts).server
+	sent := e.Request.URL.Scheme + ":" + e.Request.URL.Opaque
+	for name, base := range map[string]string{docs.ClientAPI: server.clientURL, docs.ServiceAPI: server.serviceURL} {
+		path, ok := strings.CutPrefix(sent, base)
+		if !ok {
+			continue
+		}
+		e.API, e.Path = name, path
+		if _, _, err := api.Route(e); err != nil {
+			return // a gateway's own answer, or the stand-in issuer's
+		}
+		if path == "/config" && talk(ts).otherErrorKey {
+			return
+		}
+		if _, answer := api.Check(context.Background(), e); answer != nil {
+			ts.Fatalf("docs/openapi.yaml has no such answer to %s %s on the %s: %v", e.Request.Method, path, name, answer)
+		}
+	}
 }
 
 func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
@@ -200,7 +236,8 @@ func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
 		w.Close()
 		body = b.Bytes()
 	}
-	req, err := http.NewRequest(args[0], args[1], bytes.NewReader(body))
+	sent := body
+	req, err := http.NewRequest(args[0], args[1], bytes.NewReader(sent))
 	ts.Check(err)
 	// net/http would send the path cleaned of what it finds odd.
 	if at := strings.Index(args[1], "://"); at > 0 {
@@ -224,6 +261,7 @@ func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(err)
 	talk(ts).body = body
+	checkContract(ts, docs.Exchange{Request: req, RequestBody: sent, Response: resp, Body: body})
 	out := ts.Stdout()
 	fmt.Fprintf(out, "HTTP %d\n", resp.StatusCode)
 	for _, name := range slices.Sorted(maps.Keys(resp.Header)) {
