@@ -160,6 +160,9 @@ func (g *gateway) invoke(r *http.Request, rt *route, payload []byte, trace strin
 	}
 	a, err := p.invoke(ctx, inv)
 	if err != nil && r.Context().Err() != nil {
+		if rt.stream {
+			p.abandon(inv)
+		}
 		return nil, errCallerGone
 	}
 	return a, err

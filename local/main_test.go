@@ -140,6 +140,8 @@ func streamFunction(ctx context.Context, raw json.RawMessage) (any, error) {
 		answer.Body = io.MultiReader(strings.NewReader("half"), waitingReader{e.Query["gate"]}, failingReader{})
 	case "die-midway":
 		answer.Body = io.MultiReader(strings.NewReader("half"), waitingReader{e.Query["gate"]}, dyingReader{})
+	case "wait":
+		waitingReader{e.Query["gate"]}.Read(nil)
 	case "slowly":
 		answer.Body = io.MultiReader(strings.NewReader("first"), waitingReader{e.Query["gate"]}, strings.NewReader("second"))
 	case "known-length":

@@ -307,6 +307,25 @@ func (p *pool) working(proc *process, id string) *invocation {
 	return nil
 }
 
+// breakTime is what a function has to find out by itself that nobody takes its
+// answer any more.
+const breakTime = 200 * time.Millisecond
+
+// abandon ends the work on a streamed answer whose caller has gone. A function
+// that writes notices and ends; one that waits for a silent source cannot, so
+// its process is killed, and with it the request to that source.
+func (p *pool) abandon(inv *invocation) {
+	time.AfterFunc(breakTime, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for proc := range p.alive {
+			if proc.current == inv {
+				proc.kill()
+			}
+		}
+	})
+}
+
 // left clears up after a process that ended.
 func (p *pool) left(proc *process) {
 	p.mu.Lock()

@@ -125,6 +125,7 @@ func (proc *process) serveStream(w http.ResponseWriter, r *http.Request, inv *in
 		err = <-a.done
 	}
 	if err != nil {
+		proc.pool.abandon(inv)
 		// Breaking the connection is the only way to make the function stop.
 		panic(http.ErrAbortHandler)
 	}

@@ -306,8 +306,30 @@ func TestCallerWhoLeavesEndsASilentStream(t *testing.T) {
 	proc := onlyProcess(t, s.pools["proxy"])
 	cancel()
 	resp.Body.Close()
-	close(gate.open)
 	<-proc.done
+	close(gate.open)
+}
+
+// The same before anything of the answer is there.
+func TestCallerWhoLeavesBeforeTheAnswerEndsTheWorkOnIt(t *testing.T) {
+	s, _ := startTest(t)
+	gate := newGate(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan error, 1)
+	go func() {
+		req, _ := http.NewRequestWithContext(ctx, "GET", s.serviceURL+"/proxy/x?gate="+gate.url, nil)
+		req.Header.Set("Do", "wait")
+		_, err := http.DefaultTransport.RoundTrip(req)
+		gone <- err
+	}()
+	<-gate.arrived
+	proc := onlyProcess(t, s.pools["proxy"])
+	cancel()
+	if err := <-gone; err == nil {
+		t.Fatal("want no answer")
+	}
+	<-proc.done
+	close(gate.open)
 }
 
 func onlyProcess(t *testing.T, p *pool) *process {
