@@ -1,16 +1,15 @@
 package chatservice_test
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
-	"io"
 	"os"
 	"os/exec"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"chat-service-backend/shared/settings/settingstest"
 )
 
 // ssm starts moto's server on a free port and returns the environment with
@@ -18,30 +17,9 @@ import (
 func ssm(t *testing.T) []string {
 	t.Helper()
 	need(t, "aws")
-	need(t, "moto_server")
-	cmd := exec.Command("moto_server", "-H", "127.0.0.1", "-p", "0")
-	out, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	address := regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if url := address.FindString(lines.Text()); url != "" {
-			go func() { _, _ = io.Copy(io.Discard, out) }()
-			return append(environ(), "AWS_ENDPOINT_URL="+url, "AWS_DEFAULT_REGION="+region, "AWS_REGION="+region,
-				"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull,
-				"PREFIX=", "KMS_KEY_ID=")
-		}
-	}
-	t.Fatal("want moto_server to say where it listens, got the end of its output")
-	return nil
+	return append(environ(), "AWS_ENDPOINT_URL="+settingstest.Moto(t), "AWS_DEFAULT_REGION="+region, "AWS_REGION="+region,
+		"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull,
+		"PREFIX=", "KMS_KEY_ID=")
 }
 
 // environ is this process's environment without what make tells its children:

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -32,6 +31,8 @@ import (
 	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/golang-jwt/jwt/v4"
+
+	"chat-service-backend/shared/settings/settingstest"
 )
 
 const (
@@ -786,27 +787,7 @@ func parameterStore(t *testing.T) string {
 		t.Cleanup(srv.Close)
 		return srv.URL
 	}
-	cmd := exec.Command("moto_server", "-H", "127.0.0.1", "-p", "0")
-	out, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	address := regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if found := address.FindString(lines.Text()); found != "" {
-			go func() { _, _ = io.Copy(io.Discard, out) }()
-			return found
-		}
-	}
-	t.Fatal("want moto_server to say where it listens, got the end of its output")
-	return ""
+	return settingstest.Moto(t)
 }
 
 // writableSSM is the stand-in with PutParameter and DeleteParameter.

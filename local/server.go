@@ -20,7 +20,7 @@ type server struct {
 	serviceURL string
 	ssmURL     string
 	streamURL  string
-	standIns   struct{ ssm, stream bool }
+	standIns   struct{ ssm, stream, bus bool }
 	issuer     *issuer // nil when the template names one
 
 	pools   map[string]*pool
@@ -133,6 +133,7 @@ func start(ctx context.Context, opts options) (s *server, err error) {
 		for _, name := range missing {
 			extra[name] = loopbackURL(listener)
 		}
+		s.standIns.bus = true
 	}
 
 	if err := s.startFunctions(ctx, opts, tmpl.dir, region, st.functions, extra); err != nil {
@@ -321,6 +322,9 @@ func (s *server) greet(w io.Writer) {
 	}
 	fmt.Fprintf(w, "SSM          %s\n", role(s.standIns.ssm, s.ssmURL))
 	fmt.Fprintf(w, "Stream       %s\n", role(s.standIns.stream, s.streamURL))
+	if s.standIns.bus {
+		fmt.Fprintln(w, "events       shown here as they pass (stand-in for EventBridge)")
+	}
 	fmt.Fprintln(w)
 	if s.issuer != nil {
 		if token, err := s.issuer.bearer("alice", nil); err == nil {

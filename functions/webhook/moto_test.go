@@ -32,7 +32,7 @@ type stack struct {
 
 func newStack(t *testing.T) *stack {
 	t.Helper()
-	s := &stack{t: t, url: bustest.Moto(t)}
+	s := &stack{t: t, url: settingstest.Moto(t)}
 	// The settings come from elsewhere, so that they can be there beforehand.
 	s.env = settingstest.New(t, settingstest.App(key, secret)).Env(map[string]string{
 		"AWS_ENDPOINT_URL": s.url, "EVENT_BUS_NAME": bustest.Bus, "LARGE_EVENTS_BUCKET": bustest.Bucket,

@@ -1,58 +1,17 @@
 package settings
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"maps"
-	"os"
-	"os/exec"
-	"regexp"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
-)
 
-// startMoto starts a moto_server, a stand-in for AWS, until the test ends and
-// returns its URL.
-func startMoto(t *testing.T) string {
-	t.Helper()
-	path, err := exec.LookPath("moto_server")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("moto_server is required with CI=true: %v", err)
-		}
-		t.Skipf("needs moto_server: %v", err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	cmd := exec.CommandContext(ctx, path, "-H", "127.0.0.1", "-p", "0")
-	stderr, err := cmd.StderrPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		_ = cmd.Wait()
-	})
-	ready := regexp.MustCompile(`Running on (http://127\.0\.0\.1:\d+)`)
-	for lines := bufio.NewScanner(stderr); lines.Scan(); {
-		if match := ready.FindStringSubmatch(lines.Text()); match != nil {
-			go func() {
-				for lines.Scan() { // or it would block on a full pipe
-				}
-			}()
-			return match[1]
-		}
-	}
-	t.Fatal("moto_server has ended, or was not ready within a minute")
-	return ""
-}
+	"chat-service-backend/shared/settings/settingstest"
+)
 
 func put(t *testing.T, s *Store, name, value string, kind types.ParameterType) {
 	t.Helper()
@@ -65,7 +24,7 @@ func put(t *testing.T, s *Store, name, value string, kind types.ParameterType) {
 }
 
 func TestMotoSSM(t *testing.T) {
-	url := startMoto(t)
+	url := settingstest.Moto(t)
 
 	t.Run("SecureString is decrypted and missing names are absent", func(t *testing.T) {
 		s := openAt(t, url, nil)
