@@ -37,6 +37,7 @@ var awsLimits = limits{http: 30 * time.Second, rest: 29 * time.Second}
 type gateway struct {
 	name  string // in the request log
 	pools map[string]*pool
+	turns turns // of all gateways together
 	log   *lineLog
 	limit time.Duration
 }
@@ -158,7 +159,12 @@ func (g *gateway) invoke(r *http.Request, rt *route, payload []byte, trace strin
 		payload: payload,
 		stream:  rt.stream,
 	}
-	a, err := p.invoke(ctx, inv)
+	end, err := g.turns.take(ctx)
+	var a *answer
+	if err == nil {
+		a, err = p.invoke(ctx, inv)
+		end()
+	}
 	if err != nil && r.Context().Err() != nil {
 		if rt.stream {
 			p.abandon(inv)

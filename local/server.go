@@ -139,12 +139,13 @@ func start(ctx context.Context, opts options) (s *server, err error) {
 	if err := s.startFunctions(ctx, opts, tmpl.dir, region, st.functions, extra); err != nil {
 		return s, err
 	}
+	turns := newTurns()
 	s.serve(client, s.withIssuer(&clientAPI{
-		gateway: gateway{name: "client", pools: s.pools, log: opts.log, limit: opts.limits.http},
+		gateway: gateway{name: "client", pools: s.pools, turns: turns, log: opts.log, limit: opts.limits.http},
 		api:     st.http,
 	}))
 	s.serve(service, &serviceAPI{
-		gateway: gateway{name: "service", pools: s.pools, log: opts.log, limit: opts.limits.rest},
+		gateway: gateway{name: "service", pools: s.pools, turns: turns, log: opts.log, limit: opts.limits.rest},
 		api:     st.rest,
 	})
 	return s, nil
