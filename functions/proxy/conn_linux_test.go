@@ -23,7 +23,7 @@ import (
 func watch(t *testing.T, u *upstream) func() {
 	made := keepTrack(u)
 	return func() {
-		for _, c := range *made {
+		for _, c := range made() {
 			for !closedByPeer(c.TCPConn) {
 				if t.Context().Err() != nil {
 					return

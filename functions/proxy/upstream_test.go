@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -208,7 +209,7 @@ func TestConnectionThatWasIdleTooLongIsNotUsed(t *testing.T) {
 		// about the connection itself after the first.
 		do(h, http.MethodGet, "/proxy/users", "")
 		do(h, http.MethodGet, "/proxy/users", "")
-		(*made)[0].heard.Add(-int64(idleTimeout))
+		made()[0].heard.Add(-int64(idleTimeout))
 		if response := do(h, http.MethodPost, "/proxy/users", "{}"); response.StatusCode != http.StatusOK {
 			t.Errorf("%s: want status 200, got %d", protocol, response.StatusCode)
 		}
@@ -314,12 +315,16 @@ type roundTripperFunc func(*http.Request) (*http.Response, error)
 
 func (f roundTripperFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// keepTrack returns the connections that u makes from now on.
-func keepTrack(u *upstream) *[]*conn {
+// keepTrack returns a function that lists the connections that u makes from now
+// on. The transport may make two at a time.
+func keepTrack(u *upstream) func() []*conn {
+	var mu sync.Mutex
 	var made []*conn
 	plain, secure := u.transport.DialContext, u.transport.DialTLSContext
 	remember := func(c net.Conn, err error) (net.Conn, error) {
 		if err == nil {
+			mu.Lock()
+			defer mu.Unlock()
 			made = append(made, below(c))
 		}
 		return c, err
@@ -330,5 +335,9 @@ func keepTrack(u *upstream) *[]*conn {
 	u.transport.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		return remember(secure(ctx, network, address))
 	}
-	return &made
+	return func() []*conn {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(made)
+	}
 }
