@@ -219,15 +219,7 @@ func (c *clientAPI) write(w http.ResponseWriter, a *answer) error {
 		writeBody(w, http.StatusOK, body)
 		return nil
 	}
-	var got proxyAnswer
-	if err := json.Unmarshal(a.body, &got); err != nil {
-		return errors.New("the answer is not of payload 2.0")
-	}
-	status, err := got.status()
-	if err != nil {
-		return err
-	}
-	body, err := got.body()
+	got, status, body, err := parseAnswer(a.body, "2.0")
 	if err != nil {
 		return err
 	}

@@ -229,6 +229,18 @@ func (a *proxyAnswer) body() ([]byte, error) {
 	return body, nil
 }
 
+// parseAnswer reads a buffered answer of payload 1.0 or 2.0.
+func parseAnswer(raw []byte, payload string) (got proxyAnswer, status int, body []byte, err error) {
+	if err := json.Unmarshal(raw, &got); err != nil {
+		return got, 0, nil, fmt.Errorf("the answer is not of payload %s", payload)
+	}
+	if status, err = got.status(); err != nil {
+		return got, 0, nil, err
+	}
+	body, err = got.body()
+	return got, status, body, err
+}
+
 // setHeaders puts the answer's headers on h. Of a name that stands in both
 // maps the multi-valued one counts.
 func (a *proxyAnswer) setHeaders(h http.Header) {

@@ -201,15 +201,7 @@ func (s *serviceAPI) write(w http.ResponseWriter, a *answer) error {
 	if strings.HasPrefix(a.contentType, streamingContentType) {
 		return errors.New("the function streams, but the route is buffered (its event wants ResponseTransferMode: RESPONSE_STREAM)")
 	}
-	var got proxyAnswer
-	if err := json.Unmarshal(a.body, &got); err != nil {
-		return errors.New("the answer is not of payload 1.0")
-	}
-	status, err := got.status()
-	if err != nil {
-		return err
-	}
-	body, err := got.body()
+	got, status, body, err := parseAnswer(a.body, "1.0")
 	if err != nil {
 		return err
 	}
