@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"chat-service-backend/internal/streamapi"
 )
 
 // server is the whole service on loopback.
@@ -110,7 +112,7 @@ func start(ctx context.Context, opts options) (s *server, err error) {
 		current = fileValues(opts.parameters)
 	}
 	if stream != nil {
-		s.serve(stream, newStreamChat(st.prefix, current))
+		s.serve(stream, streamapi.New(current.credentials(st.prefix)))
 	}
 	extra := passedOn(opts.getenv)
 	if s.ssmURL == "" {

@@ -250,7 +250,10 @@ func TestStreamStandInAsksTheGivenSSM(t *testing.T) {
 	s, _ := startTest(t, func(o *options) {
 		o.getenv = func(name string) string { return map[string]string{"AWS_ENDPOINT_URL_SSM": other.URL}[name] }
 	})
-	token := serverToken(t, "their-secret", jwt.MapClaims{"server": true})
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"server": true}).SignedString([]byte("their-secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if g := call(t, "GET", s.streamURL+"/users?api_key=their-key", "", "Authorization", token, "Stream-Auth-Type", "jwt"); g.status != 200 {
 		t.Errorf("want the given SSM's credentials to count, got %+v", g)
 	}

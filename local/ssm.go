@@ -17,6 +17,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"chat-service-backend/internal/streamapi"
 )
 
 // developmentSecret is the API secret that the stand-ins share when no file of
@@ -255,4 +257,22 @@ func (v values) lookup(name string) (string, error) {
 		return "", fmt.Errorf("%s: %w", name, errNoParameter)
 	}
 	return all[name], nil
+}
+
+// credentials are those of the app at Stream. During a rotation both secrets count.
+func (v values) credentials(prefix string) streamapi.Credentials {
+	return func() (key string, secrets []string, err error) {
+		if key, err = v.lookup(prefix + "/stream/api-key"); err != nil {
+			return "", nil, err
+		}
+		secret, err := v.lookup(prefix + "/stream/api-secret")
+		if err != nil {
+			return "", nil, err
+		}
+		secrets = []string{secret}
+		if previous, err := v.lookup(prefix + "/stream/api-secret-previous"); err == nil {
+			secrets = append(secrets, previous)
+		}
+		return key, secrets, nil
+	}
 }

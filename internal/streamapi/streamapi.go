@@ -1,7 +1,11 @@
-package main
+// Package streamapi stands in for Stream's REST API: users, channels and
+// messages in memory, enough for a tour and for tests.
+// https://getstream.io/chat/docs/rest/
+package streamapi
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,11 +24,13 @@ import (
 	"github.com/golang-jwt/jwt/v4"
 )
 
-// streamChat stands in for Stream's REST API: users, channels and messages in
-// memory, enough for a tour. https://getstream.io/chat/docs/rest/
-type streamChat struct {
-	prefix string // of the SSM parameters
-	values values
+// Credentials returns the app's key and the secrets that sign its server
+// tokens, none of them empty.
+type Credentials func() (key string, secrets []string, err error)
+
+// API is one app at Stream.
+type API struct {
+	credentials Credentials
 
 	mu       sync.Mutex
 	users    map[string]document
@@ -38,17 +44,21 @@ type streamChat struct {
 // document is a user, a channel or a message: JSON with fields of anyone's own.
 type document = map[string]any
 
+// maxBody is the longest request body, in bytes.
+const maxBody = 10 << 20
+
 // rateLimit is in calls a minute. It is counted down and never enforced.
 const rateLimit = 10000
 
-func newStreamChat(prefix string, v values) *streamChat {
-	return &streamChat{
-		prefix:   prefix,
-		values:   v,
-		users:    map[string]document{},
-		channels: map[string]document{},
-		messages: map[string]document{},
-		perCID:   map[string][]string{},
+// New returns an app without users that takes these credentials. They are asked
+// for on every call.
+func New(c Credentials) *API {
+	return &API{
+		credentials: c,
+		users:       map[string]document{},
+		channels:    map[string]document{},
+		messages:    map[string]document{},
+		perCID:      map[string][]string{},
 	}
 }
 
@@ -72,7 +82,7 @@ func notFound(format string, args ...any) error {
 	return &streamError{Code: 16, StatusCode: http.StatusNotFound, Message: fmt.Sprintf(format, args...)}
 }
 
-func (s *streamChat) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	s.mu.Lock()
 	if began.After(s.reset) {
@@ -109,8 +119,8 @@ func (s *streamChat) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // authenticate checks the API key and the server token.
-func (s *streamChat) authenticate(r *http.Request) error {
-	key, err := s.values.lookup(s.prefix + "/stream/api-key")
+func (s *API) authenticate(r *http.Request) error {
+	key, secrets, err := s.credentials()
 	if err != nil {
 		return err
 	}
@@ -123,14 +133,6 @@ func (s *streamChat) authenticate(r *http.Request) error {
 	token := r.Header.Get("Authorization")
 	if token == "" {
 		return &streamError{Code: 5, StatusCode: http.StatusUnauthorized, Message: "Authorization is missing"}
-	}
-	secret, err := s.values.lookup(s.prefix + "/stream/api-secret")
-	if err != nil {
-		return err
-	}
-	secrets := []string{secret}
-	if previous, err := s.values.lookup(s.prefix + "/stream/api-secret-previous"); err == nil {
-		secrets = append(secrets, previous) // while a rotation is under way, both count
 	}
 	parser := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}))
 	for _, secret := range secrets {
@@ -147,7 +149,7 @@ func (s *streamChat) authenticate(r *http.Request) error {
 	return &streamError{Code: 43, StatusCode: http.StatusUnauthorized, Message: "JWTAuth error: signature is not valid"}
 }
 
-func (s *streamChat) answer(r *http.Request) (int, document, error) {
+func (s *API) answer(r *http.Request) (int, document, error) {
 	if err := s.authenticate(r); err != nil {
 		return 0, nil, err
 	}
@@ -161,8 +163,8 @@ func (s *streamChat) answer(r *http.Request) (int, document, error) {
 	}
 	body := document{}
 	if r.Method != http.MethodGet && r.Method != http.MethodDelete {
-		text, err := io.ReadAll(io.LimitReader(r.Body, maxRequestBody+1))
-		if err != nil || len(text) > maxRequestBody {
+		text, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+		if err != nil || len(text) > maxBody {
 			return 0, nil, badInput("the body cannot be read")
 		}
 		if len(text) > 0 {
@@ -222,7 +224,7 @@ var userID = regexp.MustCompile(`^[@\w-]{1,255}$`)
 
 func now() string { return time.Now().UTC().Format("2006-01-02T15:04:05.000000Z") }
 
-func (s *streamChat) upsertUsers(body document) (int, document, error) {
+func (s *API) upsertUsers(body document) (int, document, error) {
 	users, _ := body["users"].(document)
 	if len(users) == 0 || len(users) > 100 {
 		return 0, nil, badInput(`UpdateUsers failed with error: "users" must have 1 to 100 items`)
@@ -244,7 +246,7 @@ func (s *streamChat) upsertUsers(body document) (int, document, error) {
 }
 
 // putUser replaces what a caller may set of a user.
-func (s *streamChat) putUser(id string, fields document) document {
+func (s *API) putUser(id string, fields document) document {
 	user := maps.Clone(fields)
 	user["id"] = id
 	if user["role"] == nil {
@@ -260,7 +262,7 @@ func (s *streamChat) putUser(id string, fields document) document {
 	return user
 }
 
-func (s *streamChat) patchUsers(body document) (int, document, error) {
+func (s *API) patchUsers(body document) (int, document, error) {
 	updates, _ := body["users"].([]any)
 	if len(updates) == 0 {
 		return 0, nil, badInput(`UpdateUsersPartial failed with error: "users" is a required field`)
@@ -321,7 +323,7 @@ func remove(doc document, name string) {
 	}
 }
 
-func (s *streamChat) deleteUser(id string) (int, document, error) {
+func (s *API) deleteUser(id string) (int, document, error) {
 	user, ok := s.users[id]
 	if !ok {
 		return 0, nil, notFound("DeleteUser failed with error: user %q does not exist", id)
@@ -332,7 +334,7 @@ func (s *streamChat) deleteUser(id string) (int, document, error) {
 	return http.StatusOK, document{"user": user}, nil
 }
 
-func (s *streamChat) queryUsers(payload string) (int, document, error) {
+func (s *API) queryUsers(payload string) (int, document, error) {
 	query := document{}
 	if payload != "" {
 		var err error
@@ -419,7 +421,7 @@ func equal(got, want any) bool {
 }
 
 // channel creates a channel or returns the one there is.
-func (s *streamChat) channel(kind, id string, body document) (int, document, error) {
+func (s *API) channel(kind, id string, body document) (int, document, error) {
 	if kind == "" || id == "" {
 		return 0, nil, badInput("GetOrCreateChannel failed with error: type and id are required")
 	}
@@ -454,7 +456,7 @@ func (s *streamChat) channel(kind, id string, body document) (int, document, err
 }
 
 // known is the user of that id, whom Stream makes when there is none.
-func (s *streamChat) known(id string) document {
+func (s *API) known(id string) document {
 	if user, ok := s.users[id]; ok {
 		return user
 	}
@@ -462,7 +464,7 @@ func (s *streamChat) known(id string) document {
 }
 
 // state is a channel with its messages and members.
-func (s *streamChat) state(cid string) document {
+func (s *API) state(cid string) document {
 	channel := maps.Clone(s.channels[cid])
 	members := []document{}
 	ids, _ := channel["members"].([]any)
@@ -479,7 +481,7 @@ func (s *streamChat) state(cid string) document {
 	return document{"channel": channel, "members": members, "messages": messages}
 }
 
-func (s *streamChat) queryChannels(body document) (int, document, error) {
+func (s *API) queryChannels(body document) (int, document, error) {
 	found, err := pick(s.channels, body, 10)
 	if err != nil {
 		return 0, nil, err
@@ -491,7 +493,7 @@ func (s *streamChat) queryChannels(body document) (int, document, error) {
 	return http.StatusOK, document{"channels": states}, nil
 }
 
-func (s *streamChat) sendMessage(cid string, body document) (int, document, error) {
+func (s *API) sendMessage(cid string, body document) (int, document, error) {
 	if _, ok := s.channels[cid]; !ok {
 		return 0, nil, notFound("SendMessage failed with error: channel %s does not exist", cid)
 	}
@@ -509,7 +511,7 @@ func (s *streamChat) sendMessage(cid string, body document) (int, document, erro
 	}
 	id, _ := message["id"].(string)
 	if id == "" {
-		id = newUUID()
+		id = rand.Text()
 	}
 	if _, ok := s.messages[id]; ok {
 		return 0, nil, badInput("SendMessage failed with error: a message with id %s exists", id)
@@ -524,7 +526,7 @@ func (s *streamChat) sendMessage(cid string, body document) (int, document, erro
 }
 
 // message is a message with its author as that is now.
-func (s *streamChat) message(m document) document {
+func (s *API) message(m document) document {
 	m = maps.Clone(m)
 	author, _ := m["user_id"].(string)
 	delete(m, "user_id")
