@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"chat-service-backend/shared/settings/settingstest"
+	"chat-service-backend/internal/awstest"
 )
 
 // ssm starts moto's server on a free port and returns the environment with
@@ -17,7 +17,7 @@ import (
 func ssm(t *testing.T) []string {
 	t.Helper()
 	need(t, "aws")
-	return append(environ(), "AWS_ENDPOINT_URL="+settingstest.Moto(t), "AWS_DEFAULT_REGION="+region, "AWS_REGION="+region,
+	return append(environ(), "AWS_ENDPOINT_URL="+awstest.Moto(t), "AWS_DEFAULT_REGION="+region, "AWS_REGION="+region,
 		"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull,
 		"PREFIX=", "KMS_KEY_ID=")
 }

@@ -32,7 +32,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/golang-jwt/jwt/v4"
 
-	"chat-service-backend/shared/settings/settingstest"
+	"chat-service-backend/internal/awstest"
 )
 
 const (
@@ -787,7 +787,7 @@ func parameterStore(t *testing.T) string {
 		t.Cleanup(srv.Close)
 		return srv.URL
 	}
-	return settingstest.Moto(t)
+	return awstest.Moto(t)
 }
 
 // writableSSM is the stand-in with PutParameter and DeleteParameter.

@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
-	"chat-service-backend/shared/settings/settingstest"
+	"chat-service-backend/internal/awstest"
 )
 
 func tableAt(url string) *table {
@@ -27,7 +27,7 @@ func tableAt(url string) *table {
 // newMotoTable makes the template's table at moto.
 func newMotoTable(t *testing.T) *table {
 	t.Helper()
-	m := tableAt(settingstest.Moto(t))
+	m := tableAt(awstest.Moto(t))
 	if err := m.call(t.Context(), "CreateTable", map[string]any{
 		"BillingMode":          "PAY_PER_REQUEST",
 		"AttributeDefinitions": []any{map[string]string{"AttributeName": "id", "AttributeType": "S"}},

@@ -8,15 +8,14 @@ import (
 	"strings"
 	"testing"
 
-	"chat-service-backend/shared/lambdahttp/lambdatest"
-	"chat-service-backend/shared/settings/settingstest"
+	"chat-service-backend/internal/awstest"
 )
 
-func TestMain(m *testing.M) { lambdatest.Main(m, main) }
+func TestMain(m *testing.M) { awstest.Main(m, main) }
 
 const keyName = "/chat-service/stream/api-key"
 
-func newFunction(t testing.TB, ssm *settingstest.SSM) http.Handler {
+func newFunction(t testing.TB, ssm *awstest.ParameterStore) http.Handler {
 	t.Helper()
 	h, err := build(t.Context(), ssm.Getenv(nil))
 	if err != nil {
@@ -42,16 +41,16 @@ func want(t *testing.T, h http.Handler, method, path string, status int, body st
 const anError = `{"errorMsg":"`
 
 func TestAnybodyGetsTheKey(t *testing.T) {
-	h := newFunction(t, settingstest.New(t, settingstest.App("key", "secret")))
+	h := newFunction(t, awstest.NewParameterStore(t, awstest.App("key", "secret")))
 	want(t, h, http.MethodGet, "/api-key", http.StatusOK, `{"api_key":"key"}`)
 }
 
 func TestBothAPIsAnswerTheKey(t *testing.T) {
-	f := lambdatest.Start(t, settingstest.New(t, settingstest.App("key", "secret")).Env(nil))
+	f := awstest.StartFunction(t, awstest.NewParameterStore(t, awstest.App("key", "secret")).Env(nil))
 	r := httptest.NewRequest(http.MethodGet, "/api-key", nil)
 	for name, event := range map[string]any{
-		"REST API": lambdatest.ServiceEvent(t, r, "/api-key"),
-		"HTTP API": lambdatest.ClientEvent(t, r, "/api-key"),
+		"REST API": awstest.ServiceEvent(t, r, "/api-key"),
+		"HTTP API": awstest.ClientEvent(t, r, "/api-key"),
 	} {
 		response := f.Invoke(event)
 		if body, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusOK || string(body) != `{"api_key":"key"}` {
@@ -61,7 +60,7 @@ func TestBothAPIsAnswerTheKey(t *testing.T) {
 }
 
 func TestTheSecretIsNeverAskedFor(t *testing.T) {
-	ssm := settingstest.New(t, settingstest.App("key", "secret"))
+	ssm := awstest.NewParameterStore(t, awstest.App("key", "secret"))
 	h := newFunction(t, ssm)
 	want(t, h, http.MethodGet, "/api-key", http.StatusOK, `{"api_key":"key"}`)
 	if asked := ssm.Asked(); !slices.Equal(asked, []string{keyName}) {
@@ -71,13 +70,13 @@ func TestTheSecretIsNeverAskedFor(t *testing.T) {
 
 func TestWithoutAKeyTheFunctionIsUnavailable(t *testing.T) {
 	for _, values := range []map[string]string{{}, {keyName: ""}, {keyName: " \n"}} {
-		h := newFunction(t, settingstest.New(t, values))
+		h := newFunction(t, awstest.NewParameterStore(t, values))
 		want(t, h, http.MethodGet, "/api-key", http.StatusServiceUnavailable, anError)
 	}
 }
 
 func TestStartsWithoutParameterStoreAndRecovers(t *testing.T) {
-	ssm := settingstest.New(t, settingstest.App("key", "secret"))
+	ssm := awstest.NewParameterStore(t, awstest.App("key", "secret"))
 	ssm.Down(true)
 	h := newFunction(t, ssm)
 	header := want(t, h, http.MethodGet, "/api-key", http.StatusServiceUnavailable, anError)
@@ -89,7 +88,7 @@ func TestStartsWithoutParameterStoreAndRecovers(t *testing.T) {
 }
 
 func TestOnlyGetIsAllowed(t *testing.T) {
-	h := newFunction(t, settingstest.New(t, settingstest.App("key", "secret")))
+	h := newFunction(t, awstest.NewParameterStore(t, awstest.App("key", "secret")))
 	header := want(t, h, http.MethodPost, "/api-key", http.StatusMethodNotAllowed, anError)
 	if got := header.Get("Allow"); got != http.MethodGet {
 		t.Errorf("Allow: want GET, got %q", got)
@@ -97,14 +96,14 @@ func TestOnlyGetIsAllowed(t *testing.T) {
 }
 
 func TestOtherPathsAreNotFound(t *testing.T) {
-	h := newFunction(t, settingstest.New(t, settingstest.App("key", "secret")))
+	h := newFunction(t, awstest.NewParameterStore(t, awstest.App("key", "secret")))
 	for _, path := range []string{"/", "/api-key/", "/api-keys"} {
 		want(t, h, http.MethodGet, path, http.StatusNotFound, anError)
 	}
 }
 
 func TestBuildNamesTheSwitchThatCannotBeRight(t *testing.T) {
-	ssm := settingstest.New(t, settingstest.App("key", "secret"))
+	ssm := awstest.NewParameterStore(t, awstest.App("key", "secret"))
 	for name, value := range map[string]string{"PARAMETER_TTL": "5m", "PARAMETER_PREFIX": "chat-service"} {
 		if _, err := build(t.Context(), ssm.Getenv(map[string]string{name: value})); err == nil || !strings.HasPrefix(err.Error(), name+":") {
 			t.Errorf("want an error that names %s, got %v", name, err)
@@ -113,7 +112,7 @@ func TestBuildNamesTheSwitchThatCannotBeRight(t *testing.T) {
 }
 
 func TestBuildReadsDocumentedVariablesOnly(t *testing.T) {
-	getenv := settingstest.New(t, settingstest.App("key", "secret")).Getenv(nil)
+	getenv := awstest.NewParameterStore(t, awstest.App("key", "secret")).Getenv(nil)
 	_, err := build(t.Context(), func(name string) string {
 		if name != "PARAMETER_PREFIX" && name != "PARAMETER_TTL" && !strings.HasPrefix(name, "AWS_") {
 			t.Errorf("want PARAMETER_PREFIX, PARAMETER_TTL and AWS's own to be read only, got %s", name)

@@ -12,9 +12,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v4"
 
-	"chat-service-backend/shared/identity/identitytest"
-	"chat-service-backend/shared/lambdahttp/lambdatest"
-	"chat-service-backend/shared/settings/settingstest"
+	"chat-service-backend/internal/awstest"
 )
 
 // ownError is the error object where none is configured.
@@ -91,25 +89,25 @@ func wantAuthentication(t testing.TB, response *http.Response, userID string) ma
 	return answer
 }
 
-func clientFunction(t testing.TB, configs, environment map[string]string) (http.Handler, *identitytest.Issuer) {
-	issuer := identitytest.New(t)
+func clientFunction(t testing.TB, configs, environment map[string]string) (http.Handler, *awstest.Issuer) {
+	issuer := awstest.NewIssuer(t)
 	env := issuer.Env()
 	for name, value := range environment {
 		env[name] = value
 	}
-	return newFunction(t, settingstest.New(t, parameters(configs)).Getenv(env)), issuer
+	return newFunction(t, awstest.NewParameterStore(t, parameters(configs)).Getenv(env)), issuer
 }
 
 // serviceFunction is the function as callers that API Gateway authenticated
 // reach it: it returns the answer to a request with these header fields.
 func serviceFunction(t testing.TB, configs, environment map[string]string) func(http.Header) *http.Response {
-	f := lambdatest.Start(t, settingstest.New(t, parameters(configs)).Env(environment))
+	f := awstest.StartFunction(t, awstest.NewParameterStore(t, parameters(configs)).Env(environment))
 	return func(header http.Header) *http.Response {
 		r := httptest.NewRequest(http.MethodGet, "/config?clientType=web", nil)
 		for name, values := range header {
 			r.Header[http.CanonicalHeaderKey(name)] = values
 		}
-		return f.Invoke(lambdatest.ServiceEvent(t, r, "/config"))
+		return f.Invoke(awstest.ServiceEvent(t, r, "/config"))
 	}
 }
 
@@ -209,7 +207,7 @@ func TestBadBearerTokenGetsConfigurationAndErrorObject(t *testing.T) {
 	for _, authorization := range []string{
 		"Bearer nonsense",
 		issuer.Bearer("alice", map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}),
-		identitytest.New(t).Bearer("alice", nil),
+		awstest.NewIssuer(t).Bearer("alice", nil),
 	} {
 		wantJSON(t, get(h, "/config?clientType=web", authorization), `{"a":1,"errors":`+ownError+`}`)
 	}
@@ -228,15 +226,15 @@ func TestIssuerThatDoesNotAnswerIsUnavailable(t *testing.T) {
 }
 
 func TestNoHeaderMakesACallerKnown(t *testing.T) {
-	f := lambdatest.Start(t, settingstest.New(t, parameters(nil)).Env(identitytest.New(t).Env()))
+	f := awstest.StartFunction(t, awstest.NewParameterStore(t, parameters(nil)).Env(awstest.NewIssuer(t).Env()))
 	r := httptest.NewRequest(http.MethodGet, "/config?clientType=web", nil)
 	for _, name := range []string{"Userid", "X-Amzn-Userid", "X-Amzn-Oidc-Identity", "X-Forwarded-User"} {
 		r.Header.Set(name, "alice")
 	}
 	r.Header.Set("X-Golambdaproxy-Apigw-Context", `{"identity":{"userArn":"arn:aws:iam::1:user/a"}}`)
 	for name, event := range map[string]any{
-		"REST API": lambdatest.AnonymousServiceEvent(t, r, "/config"),
-		"HTTP API": lambdatest.ClientEvent(t, r, "/config"),
+		"REST API": awstest.AnonymousServiceEvent(t, r, "/config"),
+		"HTTP API": awstest.ClientEvent(t, r, "/config"),
 	} {
 		t.Run(name, func(t *testing.T) { wantJSON(t, f.Invoke(event), `{"errors":`+ownError+`}`) })
 	}

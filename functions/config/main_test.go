@@ -6,12 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"chat-service-backend/shared/identity/identitytest"
-	"chat-service-backend/shared/lambdahttp/lambdatest"
-	"chat-service-backend/shared/settings/settingstest"
+	"chat-service-backend/internal/awstest"
 )
 
-func TestMain(m *testing.M) { lambdatest.Main(m, main) }
+func TestMain(m *testing.M) { awstest.Main(m, main) }
 
 const (
 	key    = "key"
@@ -20,7 +18,7 @@ const (
 
 // parameters are an app and the configuration of each client type.
 func parameters(configs map[string]string) map[string]string {
-	values := settingstest.App(key, secret)
+	values := awstest.App(key, secret)
 	for clientType, text := range configs {
 		values["/chat-service/client-config/"+clientType] = text
 	}
@@ -46,7 +44,7 @@ func TestBuildNamesTheSwitchThatCannotBeRight(t *testing.T) {
 		"USERID_HEADER_KEY":         {".", ".id", "userid.", "user..id", "user id", "userid:", "üser", "a,b"},
 	} {
 		for _, value := range values {
-			ssm := settingstest.New(t, parameters(nil))
+			ssm := awstest.NewParameterStore(t, parameters(nil))
 			_, err := build(t.Context(), ssm.Getenv(map[string]string{name: value, "OIDC_AUDIENCE": "app"}))
 			if err == nil || !strings.HasPrefix(err.Error(), name+":") || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%s=%q: want one line that names the variable, got %v", name, value, err)
@@ -62,7 +60,7 @@ func TestBuildReadsDocumentedVariablesOnly(t *testing.T) {
 		"USERID_HEADER_KEY": true, "ERROR_OBJ_KEY": true,
 	}
 	read := make(map[string]bool)
-	getenv := settingstest.New(t, parameters(nil)).Getenv(identitytest.New(t).Env())
+	getenv := awstest.NewParameterStore(t, parameters(nil)).Getenv(awstest.NewIssuer(t).Env())
 	newFunction(t, func(name string) string {
 		if !strings.HasPrefix(name, "AWS_") {
 			read[name] = true
@@ -75,7 +73,7 @@ func TestBuildReadsDocumentedVariablesOnly(t *testing.T) {
 }
 
 func TestStartsWithoutParameterStoreAndRecovers(t *testing.T) {
-	ssm := settingstest.New(t, parameters(map[string]string{"web": `{"theme":"dark"}`}))
+	ssm := awstest.NewParameterStore(t, parameters(map[string]string{"web": `{"theme":"dark"}`}))
 	ssm.Down(true)
 	h := newFunction(t, ssm.Getenv(nil))
 	wantError(t, get(h, "/config?clientType=web", ""), http.StatusServiceUnavailable)
@@ -84,10 +82,10 @@ func TestStartsWithoutParameterStoreAndRecovers(t *testing.T) {
 }
 
 func TestWithoutASecretAKnownCallerGetsNoAuthentication(t *testing.T) {
-	issuer := identitytest.New(t)
+	issuer := awstest.NewIssuer(t)
 	for _, secret := range []string{"", "\t"} {
-		values := settingstest.App(key, secret)
-		h := newFunction(t, settingstest.New(t, values).Getenv(issuer.Env()))
+		values := awstest.App(key, secret)
+		h := newFunction(t, awstest.NewParameterStore(t, values).Getenv(issuer.Env()))
 		wantError(t, get(h, "/config?clientType=web", issuer.Bearer("alice", nil)), http.StatusServiceUnavailable)
 		wantJSON(t, get(h, "/config?clientType=web", ""), `{"errors":`+ownError+`}`)
 	}

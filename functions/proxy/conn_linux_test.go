@@ -14,8 +14,7 @@ import (
 	"syscall"
 	"testing"
 
-	"chat-service-backend/shared/lambdahttp/lambdatest"
-	"chat-service-backend/shared/settings/settingstest"
+	"chat-service-backend/internal/awstest"
 )
 
 // watch returns a function that waits until the system knows every connection
@@ -150,7 +149,7 @@ func TestPOSTsSurviveAFreeze(t *testing.T) {
 				const rounds = 20
 				for range rounds {
 					r := newRequest(http.MethodPost, "/proxy/users", "{}", nil)
-					response := f.Invoke(lambdatest.ServiceEvent(t, r, "/proxy/{path+}"))
+					response := f.Invoke(awstest.ServiceEvent(t, r, "/proxy/{path+}"))
 					body, err := io.ReadAll(response.Body)
 					if response.StatusCode != http.StatusOK || len(body) != 10<<10 || err != nil {
 						t.Fatalf("want status 200 and the whole answer, got %d and %d bytes, %v", response.StatusCode, len(body), err)
@@ -169,7 +168,7 @@ func TestPOSTsSurviveAFreeze(t *testing.T) {
 
 // startFunction starts the function's process in front of s, whose certificate
 // it trusts.
-func startFunction(t *testing.T, s *stream) *lambdatest.Function {
+func startFunction(t *testing.T, s *stream) *awstest.Function {
 	environment := map[string]string{"STREAM_BASE_URL": s.URL}
 	if certificate := s.Certificate(); certificate != nil {
 		file := filepath.Join(t.TempDir(), "roots.pem")
@@ -179,7 +178,7 @@ func startFunction(t *testing.T, s *stream) *lambdatest.Function {
 		}
 		environment["SSL_CERT_FILE"] = file
 	}
-	return lambdatest.Start(t, settingstest.New(t, settingstest.App(key, secret)).Env(environment))
+	return awstest.StartFunction(t, awstest.NewParameterStore(t, awstest.App(key, secret)).Env(environment))
 }
 
 func signal(t *testing.T, process *os.Process, s os.Signal) {
@@ -206,7 +205,7 @@ func TestFunctionConnectsToStreamBeforeItsFirstEvent(t *testing.T) {
 		f := startFunction(t, s)
 		for i, path := range []string{"/proxy/users//nothing-for-stream", "/proxy/users", "/proxy/users"} {
 			r := newRequest(http.MethodPost, path, "{}", nil)
-			response := f.Invoke(lambdatest.ServiceEvent(t, r, "/proxy/{path+}"))
+			response := f.Invoke(awstest.ServiceEvent(t, r, "/proxy/{path+}"))
 			_, _ = io.ReadAll(response.Body)
 			if got := s.connections(); got != 1 {
 				t.Errorf("%s: after event %d: want 1 connection, got %d", protocol, i+1, got)

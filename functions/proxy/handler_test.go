@@ -18,8 +18,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v4"
 
-	"chat-service-backend/shared/lambdahttp/lambdatest"
-	"chat-service-backend/shared/settings/settingstest"
+	"chat-service-backend/internal/awstest"
 	"chat-service-backend/shared/streamchat"
 )
 
@@ -39,7 +38,7 @@ func newProxy(t testing.TB, base string, transport http.RoundTripper) http.Handl
 	if err != nil {
 		t.Fatal(err)
 	}
-	app, err := streamchat.Open(t.Context(), settingstest.New(t, settingstest.App(key, secret)).Getenv(nil))
+	app, err := streamchat.Open(t.Context(), awstest.NewParameterStore(t, awstest.App(key, secret)).Getenv(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -563,8 +562,8 @@ func TestCallerWhoGoesAwayEndsTheRequestToStream(t *testing.T) {
 }
 
 // streamedFunction is the function's own process in front of base.
-func streamedFunction(t *testing.T, base string) *lambdatest.Function {
-	return lambdatest.Start(t, settingstest.New(t, settingstest.App(key, secret)).Env(map[string]string{"STREAM_BASE_URL": base}))
+func streamedFunction(t *testing.T, base string) *awstest.Function {
+	return awstest.StartFunction(t, awstest.NewParameterStore(t, awstest.App(key, secret)).Env(map[string]string{"STREAM_BASE_URL": base}))
 }
 
 func TestFirstBytesArriveBeforeTheAnswerEnds(t *testing.T) {
@@ -578,7 +577,7 @@ func TestFirstBytesArriveBeforeTheAnswerEnds(t *testing.T) {
 	}))
 	defer backend.Close()
 	f := streamedFunction(t, backend.URL)
-	response := f.Invoke(lambdatest.ServiceEvent(t, newRequest(http.MethodGet, "/proxy/app", "", nil), "/proxy/{path+}"))
+	response := f.Invoke(awstest.ServiceEvent(t, newRequest(http.MethodGet, "/proxy/app", "", nil), "/proxy/{path+}"))
 	first := make([]byte, 5)
 	if _, err := io.ReadFull(response.Body, first); err != nil || string(first) != "first" {
 		t.Errorf("want the first bytes, got %q, %v", first, err)
@@ -600,7 +599,7 @@ func TestStatusArrivesBeforeTheFirstByteOfTheBody(t *testing.T) {
 	defer backend.Close()
 	defer close(more)
 	f := streamedFunction(t, backend.URL)
-	response := f.Invoke(lambdatest.ServiceEvent(t, newRequest(http.MethodPost, "/proxy/users", "{}", nil), "/proxy/{path+}"))
+	response := f.Invoke(awstest.ServiceEvent(t, newRequest(http.MethodPost, "/proxy/users", "{}", nil), "/proxy/{path+}"))
 	if response.StatusCode != http.StatusCreated || response.Header.Get("X-Ratelimit-Limit") != "60" {
 		t.Errorf("want 201 with X-Ratelimit-Limit 60, got %d with %v", response.StatusCode, response.Header)
 	}
@@ -618,7 +617,7 @@ func TestAnswerThatBreaksOffIsSeenAsBroken(t *testing.T) {
 	defer backend.Close()
 	f := streamedFunction(t, backend.URL)
 	for _, path := range []string{"length", "chunked"} {
-		response := f.Invoke(lambdatest.ServiceEvent(t, newRequest(http.MethodGet, "/proxy/"+path, "", nil), "/proxy/{path+}"))
+		response := f.Invoke(awstest.ServiceEvent(t, newRequest(http.MethodGet, "/proxy/"+path, "", nil), "/proxy/{path+}"))
 		if body, err := io.ReadAll(response.Body); err == nil || string(body) != `{"users":[` {
 			t.Errorf("%s: want the bytes that came and an error, got %s, %v", path, body, err)
 		}
@@ -636,7 +635,7 @@ func TestCallerOfTheRESTAPIGetsPathQueryAndBodyThrough(t *testing.T) {
 	f := streamedFunction(t, backend.URL)
 	target := "/proxy/channels/messaging/a%20b%c3%a9?a=x+y&a=z&api_key=forged"
 	r := newRequest(http.MethodPut, target, string(everyByte()), nil)
-	response := f.Invoke(lambdatest.ServiceEvent(t, r, "/proxy/{path+}"))
+	response := f.Invoke(awstest.ServiceEvent(t, r, "/proxy/{path+}"))
 	if body, err := io.ReadAll(response.Body); err != nil || !bytes.Equal(body, everyByte()) {
 		t.Errorf("want every byte back, got %x, %v", body, err)
 	}

@@ -8,11 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"chat-service-backend/shared/lambdahttp/lambdatest"
-	"chat-service-backend/shared/settings/settingstest"
+	"chat-service-backend/internal/awstest"
 )
 
-func TestMain(m *testing.M) { lambdatest.Main(m, main) }
+func TestMain(m *testing.M) { awstest.Main(m, main) }
 
 const (
 	key    = "the key"
@@ -29,7 +28,7 @@ func TestBuildNamesTheSwitchThatCannotBeRight(t *testing.T) {
 		for _, value := range values {
 			environment := map[string]string{"STREAM_BASE_URL": "http://127.0.0.1:1"}
 			environment[name] = value
-			_, err := build(t.Context(), settingstest.New(t, settingstest.App(key, secret)).Getenv(environment))
+			_, err := build(t.Context(), awstest.NewParameterStore(t, awstest.App(key, secret)).Getenv(environment))
 			if err == nil || !strings.HasPrefix(err.Error(), name+":") || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%s=%q: want one line that names the variable, got %v", name, value, err)
 			}
@@ -42,7 +41,7 @@ func TestBuildReadsDocumentedVariablesOnly(t *testing.T) {
 		"PARAMETER_PREFIX": true, "PARAMETER_TTL": true, "STREAM_BASE_URL": true, "EXPIRATION_TOKEN_DURATION": true,
 	}
 	read := make(map[string]bool)
-	getenv := settingstest.New(t, settingstest.App(key, secret)).Getenv(map[string]string{"STREAM_BASE_URL": "http://127.0.0.1:1"})
+	getenv := awstest.NewParameterStore(t, awstest.App(key, secret)).Getenv(map[string]string{"STREAM_BASE_URL": "http://127.0.0.1:1"})
 	_, err := build(t.Context(), func(name string) string {
 		if !strings.HasPrefix(name, "AWS_") {
 			read[name] = true
@@ -64,7 +63,7 @@ func TestWithoutBaseURLStreamIsCalled(t *testing.T) {
 func TestStartsWithoutParameterStoreAndRecovers(t *testing.T) {
 	backend := httptest.NewServer(http.NotFoundHandler())
 	defer backend.Close()
-	ssm := settingstest.New(t, settingstest.App(key, secret))
+	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	ssm.Down(true)
 	h, err := build(t.Context(), ssm.Getenv(map[string]string{"STREAM_BASE_URL": backend.URL}))
 	if err != nil {
@@ -83,7 +82,7 @@ func TestWithoutASecretNothingIsForwarded(t *testing.T) {
 	}))
 	defer backend.Close()
 	for _, secret := range []string{"", " \n"} {
-		ssm := settingstest.New(t, settingstest.App(key, secret))
+		ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 		h, err := build(t.Context(), ssm.Getenv(map[string]string{"STREAM_BASE_URL": backend.URL}))
 		if err != nil {
 			t.Fatalf("build: %v", err)

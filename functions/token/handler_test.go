@@ -11,9 +11,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v4"
 
-	"chat-service-backend/shared/identity/identitytest"
-	"chat-service-backend/shared/lambdahttp/lambdatest"
-	"chat-service-backend/shared/settings/settingstest"
+	"chat-service-backend/internal/awstest"
 )
 
 const secret = "secret-for-tests"
@@ -78,18 +76,18 @@ func wantToken(t testing.TB, response *http.Response, userID string) jwt.MapClai
 }
 
 // clientFunction is the function as users of an issuer reach it.
-func clientFunction(t testing.TB) (http.Handler, *identitytest.Issuer) {
-	issuer := identitytest.New(t)
-	return newFunction(t, settingstest.New(t, settingstest.App("key", secret)).Getenv(issuer.Env())), issuer
+func clientFunction(t testing.TB) (http.Handler, *awstest.Issuer) {
+	issuer := awstest.NewIssuer(t)
+	return newFunction(t, awstest.NewParameterStore(t, awstest.App("key", secret)).Getenv(issuer.Env())), issuer
 }
 
 // serviceFunction is the function as callers that API Gateway authenticated
 // reach it: it returns the answer to GET path.
 func serviceFunction(t testing.TB, environment map[string]string) func(path string) *http.Response {
-	f := lambdatest.Start(t, settingstest.New(t, settingstest.App("key", secret)).Env(environment))
+	f := awstest.StartFunction(t, awstest.NewParameterStore(t, awstest.App("key", secret)).Env(environment))
 	return func(path string) *http.Response {
 		r := httptest.NewRequest(http.MethodGet, path, nil)
-		return f.Invoke(lambdatest.ServiceEvent(t, r, "/token/{userId}"))
+		return f.Invoke(awstest.ServiceEvent(t, r, "/token/{userId}"))
 	}
 }
 
@@ -139,10 +137,10 @@ func TestEscapedIDIsTheIDItStandsFor(t *testing.T) {
 }
 
 func TestUserIDClaimIsTheConfiguredOne(t *testing.T) {
-	issuer := identitytest.New(t)
+	issuer := awstest.NewIssuer(t)
 	environment := issuer.Env()
 	environment["USER_ID_CLAIM"] = "chat_id"
-	h := newFunction(t, settingstest.New(t, settingstest.App("key", secret)).Getenv(environment))
+	h := newFunction(t, awstest.NewParameterStore(t, awstest.App("key", secret)).Getenv(environment))
 	bearer := issuer.Bearer("auth0|1", map[string]any{"chat_id": "alice"})
 	wantToken(t, do(h, http.MethodGet, "/token/alice", bearer), "alice")
 	wantError(t, do(h, http.MethodGet, "/token/auth0", bearer), http.StatusForbidden)
@@ -161,7 +159,7 @@ func TestNoBearerTokenIsUnauthorized(t *testing.T) {
 
 func TestBadBearerTokenIsUnauthorized(t *testing.T) {
 	h, issuer := clientFunction(t)
-	stranger := identitytest.New(t)
+	stranger := awstest.NewIssuer(t)
 	for name, authorization := range map[string]string{
 		"no token":         "Bearer ",
 		"nonsense":         "Bearer nonsense",
@@ -187,13 +185,13 @@ func TestIssuerThatDoesNotAnswerIsUnavailable(t *testing.T) {
 }
 
 func TestWithoutIssuerNobodyIsKnown(t *testing.T) {
-	issuer := identitytest.New(t)
-	h := newFunction(t, settingstest.New(t, settingstest.App("key", secret)).Getenv(nil))
+	issuer := awstest.NewIssuer(t)
+	h := newFunction(t, awstest.NewParameterStore(t, awstest.App("key", secret)).Getenv(nil))
 	wantError(t, do(h, http.MethodGet, "/token/alice", issuer.Bearer("alice", nil)), http.StatusUnauthorized)
 }
 
 func TestNoHeaderMakesACallerKnown(t *testing.T) {
-	f := lambdatest.Start(t, settingstest.New(t, settingstest.App("key", secret)).Env(identitytest.New(t).Env()))
+	f := awstest.StartFunction(t, awstest.NewParameterStore(t, awstest.App("key", secret)).Env(awstest.NewIssuer(t).Env()))
 	r := httptest.NewRequest(http.MethodGet, "/token/alice", nil)
 	for name, value := range map[string]string{
 		"Userid":                        "alice",
@@ -207,8 +205,8 @@ func TestNoHeaderMakesACallerKnown(t *testing.T) {
 		r.Header.Set(name, value)
 	}
 	for name, event := range map[string]any{
-		"REST API": lambdatest.AnonymousServiceEvent(t, r, "/token/{userId}"),
-		"HTTP API": lambdatest.ClientEvent(t, r, "/token/{userId}"),
+		"REST API": awstest.AnonymousServiceEvent(t, r, "/token/{userId}"),
+		"HTTP API": awstest.ClientEvent(t, r, "/token/{userId}"),
 	} {
 		t.Run(name, func(t *testing.T) { wantError(t, f.Invoke(event), http.StatusUnauthorized) })
 	}
@@ -259,12 +257,12 @@ func TestOtherPathsAreNotFound(t *testing.T) {
 }
 
 func TestNoTokenInTheLog(t *testing.T) {
-	issuer := identitytest.New(t)
-	f := lambdatest.Start(t, settingstest.New(t, settingstest.App("key", secret)).Env(issuer.Env()))
+	issuer := awstest.NewIssuer(t)
+	f := awstest.StartFunction(t, awstest.NewParameterStore(t, awstest.App("key", secret)).Env(issuer.Env()))
 	r := httptest.NewRequest(http.MethodGet, "/token/alice", nil)
 	bearer := issuer.Bearer("alice", nil)
 	r.Header.Set("Authorization", bearer)
-	body, _ := io.ReadAll(f.Invoke(lambdatest.ClientEvent(t, r, "/token/{userId}")).Body)
+	body, _ := io.ReadAll(f.Invoke(awstest.ClientEvent(t, r, "/token/{userId}")).Body)
 	var answer struct{ Token string }
 	if err := json.Unmarshal(body, &answer); err != nil || answer.Token == "" {
 		t.Fatalf("want a token, got %s", body)

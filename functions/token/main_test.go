@@ -6,12 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"chat-service-backend/shared/identity/identitytest"
-	"chat-service-backend/shared/lambdahttp/lambdatest"
-	"chat-service-backend/shared/settings/settingstest"
+	"chat-service-backend/internal/awstest"
 )
 
-func TestMain(m *testing.M) { lambdatest.Main(m, main) }
+func TestMain(m *testing.M) { awstest.Main(m, main) }
 
 // newFunction is the handler that build makes of an environment.
 func newFunction(t testing.TB, getenv func(string) string) http.Handler {
@@ -31,7 +29,7 @@ func TestBuildNamesTheSwitchThatCannotBeRight(t *testing.T) {
 		"OIDC_ISSUER":               {"http://issuer.example.com", "issuer.example.com"},
 	} {
 		for _, value := range values {
-			ssm := settingstest.New(t, settingstest.App("key", "secret"))
+			ssm := awstest.NewParameterStore(t, awstest.App("key", "secret"))
 			h, err := build(t.Context(), ssm.Getenv(map[string]string{name: value, "OIDC_AUDIENCE": "app"}))
 			if err == nil {
 				t.Errorf("%s=%q: want an error, got %v", name, value, h)
@@ -45,7 +43,7 @@ func TestBuildNamesTheSwitchThatCannotBeRight(t *testing.T) {
 }
 
 func TestBuildWantsAnAudienceWithAnIssuer(t *testing.T) {
-	ssm := settingstest.New(t, settingstest.App("key", "secret"))
+	ssm := awstest.NewParameterStore(t, awstest.App("key", "secret"))
 	_, err := build(t.Context(), ssm.Getenv(map[string]string{"OIDC_ISSUER": "https://issuer.example.com"}))
 	if err == nil || !strings.HasPrefix(err.Error(), "OIDC_AUDIENCE:") {
 		t.Errorf("want an error that names OIDC_AUDIENCE, got %v", err)
@@ -57,8 +55,8 @@ func TestBuildReadsDocumentedVariablesOnly(t *testing.T) {
 		"PARAMETER_PREFIX": true, "PARAMETER_TTL": true, "EXPIRATION_TOKEN_DURATION": true,
 		"OIDC_ISSUER": true, "OIDC_AUDIENCE": true, "USER_ID_CLAIM": true,
 	}
-	ssm := settingstest.New(t, settingstest.App("key", "secret"))
-	getenv := ssm.Getenv(identitytest.New(t).Env())
+	ssm := awstest.NewParameterStore(t, awstest.App("key", "secret"))
+	getenv := ssm.Getenv(awstest.NewIssuer(t).Env())
 	newFunction(t, func(name string) string {
 		if !documented[name] && !strings.HasPrefix(name, "AWS_") {
 			t.Errorf("want documented variables to be read only, got %s", name)
@@ -68,12 +66,12 @@ func TestBuildReadsDocumentedVariablesOnly(t *testing.T) {
 }
 
 func TestStartsWithoutParameterStoreAndRecovers(t *testing.T) {
-	ssm := settingstest.New(t, settingstest.App("key", "secret"))
+	ssm := awstest.NewParameterStore(t, awstest.App("key", "secret"))
 	ssm.Down(true)
-	f := lambdatest.Start(t, ssm.Env(nil))
+	f := awstest.StartFunction(t, ssm.Env(nil))
 	get := func() *http.Response {
 		r := httptest.NewRequest(http.MethodGet, "/token/alice", nil)
-		return f.Invoke(lambdatest.ServiceEvent(t, r, "/token/{userId}"))
+		return f.Invoke(awstest.ServiceEvent(t, r, "/token/{userId}"))
 	}
 	wantError(t, get(), http.StatusServiceUnavailable)
 	ssm.Down(false)
@@ -84,19 +82,19 @@ func TestStartsWithoutParameterStoreAndRecovers(t *testing.T) {
 
 func TestNoSecretSignsNothing(t *testing.T) {
 	for _, secret := range []string{"", " \n"} {
-		f := lambdatest.Start(t, settingstest.New(t, settingstest.App("key", secret)).Env(nil))
+		f := awstest.StartFunction(t, awstest.NewParameterStore(t, awstest.App("key", secret)).Env(nil))
 		r := httptest.NewRequest(http.MethodGet, "/token/alice", nil)
-		wantError(t, f.Invoke(lambdatest.ServiceEvent(t, r, "/token/{userId}")), http.StatusServiceUnavailable)
+		wantError(t, f.Invoke(awstest.ServiceEvent(t, r, "/token/{userId}")), http.StatusServiceUnavailable)
 	}
-	missing := settingstest.New(t, map[string]string{"/chat-service/stream/api-key": "key"})
-	f := lambdatest.Start(t, missing.Env(nil))
+	missing := awstest.NewParameterStore(t, map[string]string{"/chat-service/stream/api-key": "key"})
+	f := awstest.StartFunction(t, missing.Env(nil))
 	r := httptest.NewRequest(http.MethodGet, "/token/alice", nil)
-	wantError(t, f.Invoke(lambdatest.ServiceEvent(t, r, "/token/{userId}")), http.StatusServiceUnavailable)
+	wantError(t, f.Invoke(awstest.ServiceEvent(t, r, "/token/{userId}")), http.StatusServiceUnavailable)
 }
 
 func TestABadSwitchEndsTheStartWithOneLine(t *testing.T) {
-	ssm := settingstest.New(t, settingstest.App("key", "secret"))
-	f := lambdatest.Start(t, ssm.Env(map[string]string{"EXPIRATION_TOKEN_DURATION": "1h"}))
+	ssm := awstest.NewParameterStore(t, awstest.App("key", "secret"))
+	f := awstest.StartFunction(t, ssm.Env(map[string]string{"EXPIRATION_TOKEN_DURATION": "1h"}))
 	<-f.Ended()
 	output := strings.TrimSuffix(f.Output(), "\n")
 	if strings.Contains(output, "\n") || !strings.Contains(output, "EXPIRATION_TOKEN_DURATION") || !strings.Contains(output, `"level":"ERROR"`) {

@@ -10,33 +10,31 @@ import (
 	"testing/synctest"
 	"time"
 
-	"chat-service-backend/functions/webhook/bustest"
-	"chat-service-backend/shared/lambdahttp/lambdatest"
-	"chat-service-backend/shared/settings/settingstest"
+	"chat-service-backend/internal/awstest"
 )
 
 func TestEventIsOnTheBusBeforeStreamIsAnswered(t *testing.T) {
-	withBus(t, func(t *testing.T, h http.Handler, aws *bustest.AWS) {
+	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
 		response := do(h, webhook(message))
 		if len(aws.Events()) != 1 {
 			t.Fatal("want the event on the bus by the time of the answer")
 		}
 		wantAcknowledged(t, response)
-		if aws.Asked(bustest.SQS) != 0 || aws.Asked(bustest.S3) != 0 {
+		if aws.Asked(awstest.SQS) != 0 || aws.Asked(awstest.S3) != 0 {
 			t.Error("want the bus alone to be asked")
 		}
 	})
 }
 
 func TestWithoutABusWebhooksAreVerifiedAndAcknowledged(t *testing.T) {
-	aws := bustest.New(t)
-	ssm := settingstest.New(t, settingstest.App(key, secret))
+	aws := awstest.NewEventBus(t)
+	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	h := newFunction(t, ssm.Getenv(aws.Env(map[string]string{"EVENT_BUS_NAME": "", "FALLBACK_QUEUE_URL": "", "LARGE_EVENTS_BUCKET": ""})))
 	wantAcknowledged(t, do(h, webhook(message)))
 	forged := webhook(message)
 	forged.Header.Set("X-Signature", sign("another", message))
 	wantError(t, do(h, forged), http.StatusUnauthorized)
-	if asked := aws.Asked(bustest.EventBridge) + aws.Asked(bustest.SQS) + aws.Asked(bustest.S3); asked != 0 {
+	if asked := aws.Asked(awstest.EventBridge) + aws.Asked(awstest.SQS) + aws.Asked(awstest.S3); asked != 0 {
 		t.Errorf("want nobody asked, got %d calls", asked)
 	}
 }
@@ -44,7 +42,7 @@ func TestWithoutABusWebhooksAreVerifiedAndAcknowledged(t *testing.T) {
 // busFailures are ways in which the bus does not take an event now.
 var busFailures = map[string]func(http.ResponseWriter, *http.Request) bool{
 	"error": func(w http.ResponseWriter, _ *http.Request) bool {
-		bustest.Fail(w, http.StatusInternalServerError, "InternalFailure")
+		awstest.Fail(w, http.StatusInternalServerError, "InternalFailure")
 		return true
 	},
 	"no JSON": func(w http.ResponseWriter, _ *http.Request) bool {
@@ -52,23 +50,23 @@ var busFailures = map[string]func(http.ResponseWriter, *http.Request) bool{
 		return true
 	},
 	"throttling": func(w http.ResponseWriter, _ *http.Request) bool {
-		bustest.Fail(w, http.StatusBadRequest, "ThrottlingException")
+		awstest.Fail(w, http.StatusBadRequest, "ThrottlingException")
 		return true
 	},
 	"no permission": func(w http.ResponseWriter, _ *http.Request) bool {
-		bustest.Fail(w, http.StatusBadRequest, "AccessDeniedException")
+		awstest.Fail(w, http.StatusBadRequest, "AccessDeniedException")
 		return true
 	},
 	"no such bus": func(w http.ResponseWriter, _ *http.Request) bool {
-		bustest.Fail(w, http.StatusBadRequest, "ResourceNotFoundException")
+		awstest.Fail(w, http.StatusBadRequest, "ResourceNotFoundException")
 		return true
 	},
 	"FailedEntryCount": func(w http.ResponseWriter, _ *http.Request) bool {
-		bustest.EntryError(w, "InternalFailure")
+		awstest.EntryError(w, "InternalFailure")
 		return true
 	},
 	"FailedEntryCount, throttling": func(w http.ResponseWriter, _ *http.Request) bool {
-		bustest.EntryError(w, "ThrottlingException")
+		awstest.EntryError(w, "ThrottlingException")
 		return true
 	},
 	"FailedEntryCount without entries": func(w http.ResponseWriter, _ *http.Request) bool {
@@ -86,14 +84,14 @@ var busFailures = map[string]func(http.ResponseWriter, *http.Request) bool{
 func TestEventThatTheBusDoesNotTakeNowIsQueued(t *testing.T) {
 	for name, failure := range busFailures {
 		t.Run(name, func(t *testing.T) {
-			withBus(t, func(t *testing.T, h http.Handler, aws *bustest.AWS) {
-				aws.Instead(bustest.EventBridge, failure)
+			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
+				aws.Instead(awstest.EventBridge, failure)
 				wantAcknowledged(t, do(h, webhook(message)))
 				queued := aws.Queued(t)
 				if len(queued) != 1 || len(aws.Events()) != 0 {
 					t.Fatalf("want the event in the queue alone, got %v and %v", queued, aws.Events())
 				}
-				if e := queued[0]; e.Source != "stream.chat" || e.DetailType != "message.new" || e.EventBusName != bustest.Bus {
+				if e := queued[0]; e.Source != "stream.chat" || e.DetailType != "message.new" || e.EventBusName != awstest.Bus {
 					t.Errorf("want the entry as the bus would have got it, got %+v", e)
 				}
 				wantBody(t, queued[0], message)
@@ -105,8 +103,8 @@ func TestEventThatTheBusDoesNotTakeNowIsQueued(t *testing.T) {
 func TestOneFailureOfTheBusIsTriedAgain(t *testing.T) {
 	for _, name := range []string{"error", "throttling", "connection reset"} {
 		t.Run(name, func(t *testing.T) {
-			withBus(t, func(t *testing.T, h http.Handler, aws *bustest.AWS) {
-				aws.Instead(bustest.EventBridge, first(busFailures[name]))
+			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
+				aws.Instead(awstest.EventBridge, first(busFailures[name]))
 				wantAcknowledged(t, do(h, webhook(message)))
 				if len(aws.Events()) != 1 || len(aws.Messages()) != 0 {
 					t.Errorf("want the event on the bus, got %v and in the queue %v", aws.Events(), aws.Messages())
@@ -128,14 +126,14 @@ func first(failure func(http.ResponseWriter, *http.Request) bool) func(http.Resp
 // bad day must not use up what the queue may need.
 func TestQueueIsTriedAgainHoweverOftenTheBusFailed(t *testing.T) {
 	h, aws := publisher(t)
-	aws.Fail(bustest.EventBridge, http.StatusInternalServerError, "InternalFailure")
+	aws.Fail(awstest.EventBridge, http.StatusInternalServerError, "InternalFailure")
 	synctest.Test(t, func(t *testing.T) {
 		over(h.(*handler).bus, network{answers: aws}, network{answers: aws}, network{answers: aws})
 		for range 60 {
 			wantAcknowledged(t, do(h, webhook(message)))
 		}
-		aws.Instead(bustest.SQS, first(func(w http.ResponseWriter, _ *http.Request) bool {
-			bustest.Fail(w, http.StatusInternalServerError, "InternalError")
+		aws.Instead(awstest.SQS, first(func(w http.ResponseWriter, _ *http.Request) bool {
+			awstest.Fail(w, http.StatusInternalServerError, "InternalError")
 			return true
 		}))
 		wantAcknowledged(t, do(h, webhook(message)))
@@ -145,12 +143,12 @@ func TestQueueIsTriedAgainHoweverOftenTheBusFailed(t *testing.T) {
 func TestWebhookIsUnavailableWhenNeitherBusNorQueueTakesIt(t *testing.T) {
 	for name, failure := range busFailures {
 		t.Run(name, func(t *testing.T) {
-			withBus(t, func(t *testing.T, h http.Handler, aws *bustest.AWS) {
-				aws.Instead(bustest.EventBridge, failure)
-				aws.Fail(bustest.SQS, http.StatusInternalServerError, "InternalError")
+			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
+				aws.Instead(awstest.EventBridge, failure)
+				aws.Fail(awstest.SQS, http.StatusInternalServerError, "InternalError")
 				wantError(t, do(h, webhook(message)), http.StatusServiceUnavailable)
 				// And Stream's next attempt finds all well.
-				aws.Instead(bustest.EventBridge, nil)
+				aws.Instead(awstest.EventBridge, nil)
 				wantAcknowledged(t, do(h, webhook(message)))
 				if len(aws.Events()) != 1 {
 					t.Errorf("want the event on the bus, got %v", aws.Events())
@@ -161,12 +159,12 @@ func TestWebhookIsUnavailableWhenNeitherBusNorQueueTakesIt(t *testing.T) {
 }
 
 // wantAnnounced checks for an announcement of body, which lies in the bucket.
-func wantAnnounced(t testing.TB, aws *bustest.AWS, e bustest.Entry, body, reason string) {
+func wantAnnounced(t testing.TB, aws *awstest.EventBus, e awstest.Entry, body, reason string) {
 	t.Helper()
 	metadata := wantBody(t, e, "null")
 	kept, _ := metadata["object"].(map[string]any)
-	if kept["bucket"] != bustest.Bucket || kept["reason"] != reason || kept["size"] != float64(len(body)) {
-		t.Errorf("want %d bytes in bucket %s because of %s, got %v", len(body), bustest.Bucket, reason, kept)
+	if kept["bucket"] != awstest.Bucket || kept["reason"] != reason || kept["size"] != float64(len(body)) {
+		t.Errorf("want %d bytes in bucket %s because of %s, got %v", len(body), awstest.Bucket, reason, kept)
 	}
 	key, _ := kept["key"].(string)
 	if content, ok := aws.Object(key); !ok || string(content) != body {
@@ -175,7 +173,7 @@ func wantAnnounced(t testing.TB, aws *bustest.AWS, e bustest.Entry, body, reason
 }
 
 func TestLargeEventIsKeptAndAnnounced(t *testing.T) {
-	withBus(t, func(t *testing.T, h http.Handler, aws *bustest.AWS) {
+	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
 		body := `{"type":"message.new","text":"` + strings.Repeat("é", 1<<20) + `"}`
 		for _, r := range []*http.Request{webhook(body), compressedWebhook(body)} {
 			wantAcknowledged(t, do(h, r))
@@ -190,7 +188,7 @@ func TestLargeEventIsKeptAndAnnounced(t *testing.T) {
 }
 
 func TestLimitOfTheBusIsMetToTheByte(t *testing.T) {
-	withBus(t, func(t *testing.T, h http.Handler, aws *bustest.AWS) {
+	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
 		wantAcknowledged(t, do(h, webhook(message)))
 		sent := aws.Events()[0]
 		around := len(sent.Source) + len(sent.DetailType) + len(sent.Detail) - len(message)
@@ -222,7 +220,7 @@ func TestBodyThatIsNotJSONIsKeptAndAnnounced(t *testing.T) {
 		"a breaking out": `1},"metadata":{"forged":true`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			withBus(t, func(t *testing.T, h http.Handler, aws *bustest.AWS) {
+			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
 				wantAcknowledged(t, do(h, webhook(body)))
 				if events := aws.Events(); len(events) != 1 {
 					t.Fatalf("want one announcement, got %v", events)
@@ -238,14 +236,14 @@ func TestEventThatTheBusRefusesIsKeptAndAnnounced(t *testing.T) {
 		refuse func(http.ResponseWriter)
 		code   string
 	}{
-		"the entry":   {func(w http.ResponseWriter) { bustest.EntryError(w, "MalformedDetail") }, "MalformedDetail"},
-		"an argument": {func(w http.ResponseWriter) { bustest.EntryError(w, "InvalidArgument") }, "InvalidArgument"},
-		"the call":    {func(w http.ResponseWriter) { bustest.Fail(w, http.StatusBadRequest, "ValidationException") }, "ValidationException"},
-		"by SDK name": {func(w http.ResponseWriter) { bustest.Fail(w, http.StatusBadRequest, "ValidationError") }, "ValidationError"},
+		"the entry":   {func(w http.ResponseWriter) { awstest.EntryError(w, "MalformedDetail") }, "MalformedDetail"},
+		"an argument": {func(w http.ResponseWriter) { awstest.EntryError(w, "InvalidArgument") }, "InvalidArgument"},
+		"the call":    {func(w http.ResponseWriter) { awstest.Fail(w, http.StatusBadRequest, "ValidationException") }, "ValidationException"},
+		"by SDK name": {func(w http.ResponseWriter) { awstest.Fail(w, http.StatusBadRequest, "ValidationError") }, "ValidationError"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			withBus(t, func(t *testing.T, h http.Handler, aws *bustest.AWS) {
-				aws.Instead(bustest.EventBridge, first(func(w http.ResponseWriter, _ *http.Request) bool {
+			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
+				aws.Instead(awstest.EventBridge, first(func(w http.ResponseWriter, _ *http.Request) bool {
 					c.refuse(w)
 					return true
 				}))
@@ -260,8 +258,8 @@ func TestEventThatTheBusRefusesIsKeptAndAnnounced(t *testing.T) {
 }
 
 func TestAnnouncementThatTheBusRefusesIsQueued(t *testing.T) {
-	withBus(t, func(t *testing.T, h http.Handler, aws *bustest.AWS) {
-		aws.Fail(bustest.EventBridge, http.StatusBadRequest, "ValidationException")
+	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
+		aws.Fail(awstest.EventBridge, http.StatusBadRequest, "ValidationException")
 		wantAcknowledged(t, do(h, webhook(message)))
 		queued := aws.Queued(t)
 		if len(queued) != 1 {
@@ -272,8 +270,8 @@ func TestAnnouncementThatTheBusRefusesIsQueued(t *testing.T) {
 }
 
 func TestAnnouncementThatTheBusDoesNotTakeNowIsQueued(t *testing.T) {
-	withBus(t, func(t *testing.T, h http.Handler, aws *bustest.AWS) {
-		aws.Fail(bustest.EventBridge, http.StatusInternalServerError, "InternalFailure")
+	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
+		aws.Fail(awstest.EventBridge, http.StatusInternalServerError, "InternalFailure")
 		body := `{"type":"message.new","text":"` + strings.Repeat("x", 300<<10) + `"}`
 		wantAcknowledged(t, do(h, webhook(body)))
 		queued := aws.Queued(t)
@@ -286,24 +284,24 @@ func TestAnnouncementThatTheBusDoesNotTakeNowIsQueued(t *testing.T) {
 
 func TestWebhookIsUnavailableWhenTheBucketFails(t *testing.T) {
 	large := `{"type":"message.new","text":"` + strings.Repeat("x", 300<<10) + `"}`
-	for name, fail := range map[string]func(*bustest.AWS){
-		"error": func(aws *bustest.AWS) { aws.Fail(bustest.S3, http.StatusInternalServerError, "InternalError") },
-		"reset": func(aws *bustest.AWS) { aws.Reset(bustest.S3) },
-		"no permission": func(aws *bustest.AWS) {
-			aws.Fail(bustest.S3, http.StatusForbidden, "AccessDenied")
+	for name, fail := range map[string]func(*awstest.EventBus){
+		"error": func(aws *awstest.EventBus) { aws.Fail(awstest.S3, http.StatusInternalServerError, "InternalError") },
+		"reset": func(aws *awstest.EventBus) { aws.Reset(awstest.S3) },
+		"no permission": func(aws *awstest.EventBus) {
+			aws.Fail(awstest.S3, http.StatusForbidden, "AccessDenied")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			withBus(t, func(t *testing.T, h http.Handler, aws *bustest.AWS) {
+			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
 				fail(aws)
 				wantError(t, do(h, webhook(large)), http.StatusServiceUnavailable)
 				if len(aws.Events()) != 0 || len(aws.Messages()) != 0 {
 					t.Errorf("want nothing announced that is not there, got %v and %v", aws.Events(), aws.Messages())
 				}
 				// Nor what the bus refuses.
-				aws.Fail(bustest.EventBridge, http.StatusBadRequest, "ValidationException")
+				aws.Fail(awstest.EventBridge, http.StatusBadRequest, "ValidationException")
 				wantError(t, do(h, webhook(message)), http.StatusServiceUnavailable)
-				aws.Instead(bustest.EventBridge, nil)
+				aws.Instead(awstest.EventBridge, nil)
 				wantAcknowledged(t, do(h, webhook(message)))
 			})
 		})
@@ -311,10 +309,10 @@ func TestWebhookIsUnavailableWhenTheBucketFails(t *testing.T) {
 }
 
 func TestOneFailureOfTheBucketIsTriedAgain(t *testing.T) {
-	withBus(t, func(t *testing.T, h http.Handler, aws *bustest.AWS) {
+	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
 		body := `{"type":"message.new","text":"` + strings.Repeat("x", 300<<10) + `"}`
-		aws.Instead(bustest.S3, first(func(w http.ResponseWriter, _ *http.Request) bool {
-			bustest.Fail(w, http.StatusServiceUnavailable, "SlowDown")
+		aws.Instead(awstest.S3, first(func(w http.ResponseWriter, _ *http.Request) bool {
+			awstest.Fail(w, http.StatusServiceUnavailable, "SlowDown")
 			return true
 		}))
 		wantAcknowledged(t, do(h, webhook(body)))
@@ -336,7 +334,7 @@ func TestKeptConnectionsMayHaveDied(t *testing.T) {
 		if events := aws.Events(); len(events) != 6 {
 			t.Errorf("want 6 events on the bus, got %d", len(events))
 		}
-		aws.Instead(bustest.EventBridge, busFailures["FailedEntryCount"])
+		aws.Instead(awstest.EventBridge, busFailures["FailedEntryCount"])
 		for range 3 {
 			wantAcknowledged(t, do(h, webhook(message)))
 			aws.CloseConnections()
@@ -352,7 +350,7 @@ func TestAnswerComesWithinStreamsPatience(t *testing.T) {
 	const never = -1
 	large := `{"type":"message.new","text":"` + strings.Repeat("x", 300<<10) + `"}`
 	refuse := func(w http.ResponseWriter, _ *http.Request) bool {
-		bustest.Fail(w, http.StatusBadRequest, "ValidationException")
+		awstest.Fail(w, http.StatusBadRequest, "ValidationException")
 		return true
 	}
 	for name, c := range map[string]struct {
@@ -378,7 +376,7 @@ func TestAnswerComesWithinStreamsPatience(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h, aws := publisher(t)
 			if c.refuses {
-				aws.Instead(bustest.EventBridge, refuse)
+				aws.Instead(awstest.EventBridge, refuse)
 			}
 			synctest.Test(t, func(t *testing.T) {
 				over(h.(*handler).bus, network{aws, c.bus}, network{aws, c.queue}, network{aws, c.bucket})
@@ -399,13 +397,13 @@ func TestAnswerComesWithinStreamsPatience(t *testing.T) {
 }
 
 func TestNoBodyOrSignatureInTheLog(t *testing.T) {
-	aws := bustest.New(t)
-	ssm := settingstest.New(t, settingstest.App(key, secret))
-	f := lambdatest.Start(t, ssm.Env(aws.Env(nil)))
+	aws := awstest.NewEventBus(t)
+	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
+	f := awstest.StartFunction(t, ssm.Env(aws.Env(nil)))
 	body := `{"type":"message.new","text":"the-text-of-the-message"}`
 	large := `{"type":"message.new","text":"` + strings.Repeat("the-text-of-the-message", 20_000) + `"}`
 	invoke := func(event any) { _, _ = io.ReadAll(f.Invoke(event).Body) }
-	send := func(r *http.Request) { invoke(lambdatest.ClientEvent(t, r, "/webhook")) }
+	send := func(r *http.Request) { invoke(awstest.ClientEvent(t, r, "/webhook")) }
 	everyWay := func() {
 		send(webhook(body))
 		send(compressedWebhook(body))
@@ -414,8 +412,8 @@ func TestNoBodyOrSignatureInTheLog(t *testing.T) {
 		forged := webhook(body + " ")
 		forged.Header.Set("X-Signature", sign(secret, body))
 		send(forged)
-		invoke(lambdatest.ServiceEvent(t, verification(map[string]any{"rawBody": body, "signature": sign(secret, body)}), "/webhook/verify"))
-		invoke(lambdatest.ServiceEvent(t, verification(`{"rawBody":"the-text-of-the-message","signature":["`+sign(secret, body)+`"]}`), "/webhook/verify"))
+		invoke(awstest.ServiceEvent(t, verification(map[string]any{"rawBody": body, "signature": sign(secret, body)}), "/webhook/verify"))
+		invoke(awstest.ServiceEvent(t, verification(`{"rawBody":"the-text-of-the-message","signature":["`+sign(secret, body)+`"]}`), "/webhook/verify"))
 	}
 	// What a service may say about a call that it refuses: all of it.
 	echo := func(w http.ResponseWriter, code string) {
@@ -423,17 +421,17 @@ func TestNoBodyOrSignatureInTheLog(t *testing.T) {
 		_ = json.NewEncoder(w).Encode(map[string]string{"__type": code, "message": "Value 'the-text-of-the-message' failed to satisfy a constraint"})
 	}
 	everyWay()
-	aws.Instead(bustest.EventBridge, func(w http.ResponseWriter, _ *http.Request) bool {
+	aws.Instead(awstest.EventBridge, func(w http.ResponseWriter, _ *http.Request) bool {
 		echo(w, "ValidationException")
 		return true
 	})
 	everyWay()
-	aws.Instead(bustest.SQS, func(w http.ResponseWriter, _ *http.Request) bool {
+	aws.Instead(awstest.SQS, func(w http.ResponseWriter, _ *http.Request) bool {
 		echo(w, "InvalidMessageContents")
 		return true
 	})
 	everyWay()
-	aws.Instead(bustest.S3, func(w http.ResponseWriter, _ *http.Request) bool {
+	aws.Instead(awstest.S3, func(w http.ResponseWriter, _ *http.Request) bool {
 		echo(w, "InvalidArgument")
 		return true
 	})
@@ -452,18 +450,18 @@ func TestNoBodyOrSignatureInTheLog(t *testing.T) {
 }
 
 func TestWhatBecameOfAnEventIsCountedAndLogged(t *testing.T) {
-	aws := bustest.New(t)
-	ssm := settingstest.New(t, settingstest.App(key, secret))
-	f := lambdatest.Start(t, ssm.Env(aws.Env(nil)))
+	aws := awstest.NewEventBus(t)
+	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
+	f := awstest.StartFunction(t, ssm.Env(aws.Env(nil)))
 	large := `{"type":"message.new","text":"` + strings.Repeat("x", 300<<10) + `"}`
 	deliver := func(body string) {
-		_, _ = io.ReadAll(f.Invoke(lambdatest.ClientEvent(t, webhook(body), "/webhook")).Body)
+		_, _ = io.ReadAll(f.Invoke(awstest.ClientEvent(t, webhook(body), "/webhook")).Body)
 	}
 	deliver(message)
 	deliver(large)
-	aws.Fail(bustest.EventBridge, http.StatusBadRequest, "AccessDeniedException")
+	aws.Fail(awstest.EventBridge, http.StatusBadRequest, "AccessDeniedException")
 	deliver(message)
-	aws.Fail(bustest.SQS, http.StatusBadRequest, "AccessDenied")
+	aws.Fail(awstest.SQS, http.StatusBadRequest, "AccessDenied")
 	deliver(message)
 
 	requests, metrics := lines(t, f)

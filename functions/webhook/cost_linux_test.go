@@ -10,8 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"chat-service-backend/functions/webhook/bustest"
-	"chat-service-backend/shared/settings/settingstest"
+	"chat-service-backend/internal/awstest"
 )
 
 // BenchmarkEvent verifies one event of 4 KB and hands it to a bus over the
@@ -22,8 +21,8 @@ func BenchmarkEvent(b *testing.B) {
 	const answer = `{"FailedEntryCount":0,"Entries":[{"EventId":"1"}]}`
 	loopback := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(answer)) }))
 	b.Cleanup(loopback.Close)
-	environment := bustest.New(b).Env(map[string]string{"AWS_ENDPOINT_URL_EVENTBRIDGE": loopback.URL})
-	h := newFunction(b, settingstest.New(b, settingstest.App(key, secret)).Getenv(environment))
+	environment := awstest.NewEventBus(b).Env(map[string]string{"AWS_ENDPOINT_URL_EVENTBRIDGE": loopback.URL})
+	h := newFunction(b, awstest.NewParameterStore(b, awstest.App(key, secret)).Getenv(environment))
 	body := `{"type":"message.new","message":{"text":"` + strings.Repeat(`hello \"world\" `, 270) + `"}}`
 	for name, newRequest := range map[string]func(string) *http.Request{"plain": webhook, "gzip": compressedWebhook} {
 		b.Run(name, func(b *testing.B) {

@@ -11,7 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"chat-service-backend/functions/webhook/bustest"
+	"chat-service-backend/internal/awstest"
 )
 
 // bodies are events as Stream may send them, and their detail types.
@@ -48,7 +48,7 @@ var bodies = map[string]struct{ body, detailType string }{
 
 // wantBody checks for an event that carries body, to the byte, and returns its
 // metadata.
-func wantBody(t testing.TB, e bustest.Entry, body string) map[string]any {
+func wantBody(t testing.TB, e awstest.Entry, body string) map[string]any {
 	t.Helper()
 	var detail map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(e.Detail), &detail); err != nil || len(detail) != 2 {
@@ -68,14 +68,14 @@ func TestEventIsStreamsOwnBytes(t *testing.T) {
 	for name, c := range bodies {
 		for compression, r := range map[string]*http.Request{"plain": webhook(c.body), "gzip": compressedWebhook(c.body)} {
 			t.Run(name+", "+compression, func(t *testing.T) {
-				withBus(t, func(t *testing.T, h http.Handler, aws *bustest.AWS) {
+				withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
 					wantAcknowledged(t, do(h, r))
 					events := aws.Events()
 					if len(events) != 1 {
 						t.Fatalf("want one event, got %v", events)
 					}
-					if e := events[0]; e.Source != "stream.chat" || e.DetailType != c.detailType || e.EventBusName != bustest.Bus {
-						t.Errorf("want stream.chat, %s on bus %s, got %s, %s, %s", c.detailType, bustest.Bus, e.Source, e.DetailType, e.EventBusName)
+					if e := events[0]; e.Source != "stream.chat" || e.DetailType != c.detailType || e.EventBusName != awstest.Bus {
+						t.Errorf("want stream.chat, %s on bus %s, got %s, %s, %s", c.detailType, awstest.Bus, e.Source, e.DetailType, e.EventBusName)
 					}
 					if metadata := wantBody(t, events[0], c.body); metadata["webhookId"] != "webhook-1" {
 						t.Errorf("webhookId: want webhook-1, got %v", metadata["webhookId"])
@@ -87,7 +87,7 @@ func TestEventIsStreamsOwnBytes(t *testing.T) {
 }
 
 func TestMetadataSaysWhatIsKnown(t *testing.T) {
-	aws := bustest.New(t)
+	aws := awstest.NewEventBus(t)
 	b, err := newBus(func(name string) string { return aws.Env(nil)[name] })
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +166,7 @@ func FuzzDetailHoldsTheBodyToTheByte(f *testing.F) {
 			t.Errorf("want %q, got %q in %q", body, out.Event, detail)
 		}
 
-		message, err := asciiJSON(entry{bustest.Bus, source, detailType, detail})
+		message, err := asciiJSON(entry{awstest.Bus, source, detailType, detail})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,7 +179,7 @@ func FuzzDetailHoldsTheBodyToTheByte(f *testing.F) {
 			t.Errorf("want at most %d bytes, got %d", most, len(message))
 		}
 		var back entry
-		if err := json.Unmarshal([]byte(message), &back); err != nil || back != (entry{bustest.Bus, source, detailType, detail}) {
+		if err := json.Unmarshal([]byte(message), &back); err != nil || back != (entry{awstest.Bus, source, detailType, detail}) {
 			t.Errorf("want the entry back, got %+v, %v", back, err)
 		}
 	})
@@ -189,8 +189,8 @@ func FuzzDetailHoldsTheBodyToTheByte(f *testing.F) {
 func TestQueueTakesTheLargestEntry(t *testing.T) {
 	for name, filling := range map[string]string{"two bytes": "é", "three bytes": "\u2028", "four bytes": "👋", "escapes": `\"`, "HTML": "<", "forbidden": "\uffff"} {
 		t.Run(name, func(t *testing.T) {
-			withBus(t, func(t *testing.T, h http.Handler, aws *bustest.AWS) {
-				aws.Fail(bustest.EventBridge, http.StatusInternalServerError, "InternalFailure")
+			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
+				aws.Fail(awstest.EventBridge, http.StatusInternalServerError, "InternalFailure")
 				room := maxEntry - 512
 				body := `{"type":"t","text":"` + strings.Repeat(filling, room/len(filling)) + `"}`
 				wantAcknowledged(t, do(h, webhook(body)))

@@ -16,9 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"chat-service-backend/functions/webhook/bustest"
-	"chat-service-backend/shared/lambdahttp/lambdatest"
-	"chat-service-backend/shared/settings/settingstest"
+	"chat-service-backend/internal/awstest"
 )
 
 // message is an event as Stream sends it.
@@ -219,7 +217,7 @@ func TestGzipBombIsABadRequest(t *testing.T) {
 }
 
 func TestWebhookWithoutCredentialsIsUnavailable(t *testing.T) {
-	ssm := settingstest.New(t, settingstest.App(key, secret))
+	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	ssm.Down(true)
 	h := newFunction(t, ssm.Getenv(nil))
 	// Whatever is sent: Stream must try again, so nothing is refused unread.
@@ -232,7 +230,7 @@ func TestWebhookWithoutCredentialsIsUnavailable(t *testing.T) {
 }
 
 func TestPreviousSecretCountsUntilTheNextRotation(t *testing.T) {
-	ssm := settingstest.New(t, settingstest.App(key, secret))
+	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	signedWith := func(s string) *http.Request {
 		r := webhook(message)
 		r.Header.Set("X-Signature", sign(s, message))
@@ -333,7 +331,7 @@ func TestVerifyTakesNoOtherBody(t *testing.T) {
 }
 
 func TestVerifyWithoutCredentialsIsAnInternalError(t *testing.T) {
-	ssm := settingstest.New(t, settingstest.App(key, secret))
+	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	ssm.Down(true)
 	h := newFunction(t, ssm.Getenv(nil))
 	wantError(t, verify(h, map[string]any{"rawBody": message, "signature": sign(secret, message)}), http.StatusInternalServerError)
@@ -341,7 +339,7 @@ func TestVerifyWithoutCredentialsIsAnInternalError(t *testing.T) {
 }
 
 func TestVerifyPublishesNothing(t *testing.T) {
-	withBus(t, func(t *testing.T, h http.Handler, aws *bustest.AWS) {
+	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
 		wantValid(t, verify(h, map[string]any{"rawBody": message, "signature": sign(secret, message)}), true)
 		if events := aws.Events(); len(events) != 0 {
 			t.Errorf("want nothing published, got %v", events)
@@ -350,19 +348,19 @@ func TestVerifyPublishesNothing(t *testing.T) {
 }
 
 func TestBothEventShapesAreAnswered(t *testing.T) {
-	f := lambdatest.Start(t, settingstest.New(t, settingstest.App(key, secret)).Env(nil))
+	f := awstest.StartFunction(t, awstest.NewParameterStore(t, awstest.App(key, secret)).Env(nil))
 	for name, event := range map[string]any{
-		"plain, REST API": lambdatest.AnonymousServiceEvent(t, webhook(message), "/webhook"),
-		"plain, HTTP API": lambdatest.ClientEvent(t, webhook(message), "/webhook"),
-		"gzip, REST API":  lambdatest.AnonymousServiceEvent(t, compressedWebhook(message), "/webhook"),
-		"gzip, HTTP API":  lambdatest.ClientEvent(t, compressedWebhook(message), "/webhook"),
+		"plain, REST API": awstest.AnonymousServiceEvent(t, webhook(message), "/webhook"),
+		"plain, HTTP API": awstest.ClientEvent(t, webhook(message), "/webhook"),
+		"gzip, REST API":  awstest.AnonymousServiceEvent(t, compressedWebhook(message), "/webhook"),
+		"gzip, HTTP API":  awstest.ClientEvent(t, compressedWebhook(message), "/webhook"),
 	} {
 		t.Run(name, func(t *testing.T) { wantAcknowledged(t, f.Invoke(event)) })
 	}
 	body := map[string]any{"rawBody": message, "signature": sign(secret, message)}
 	for name, event := range map[string]any{
-		"verify, REST API": lambdatest.ServiceEvent(t, verification(body), "/webhook/verify"),
-		"verify, HTTP API": lambdatest.ClientEvent(t, verification(body), "/webhook/verify"),
+		"verify, REST API": awstest.ServiceEvent(t, verification(body), "/webhook/verify"),
+		"verify, HTTP API": awstest.ClientEvent(t, verification(body), "/webhook/verify"),
 	} {
 		t.Run(name, func(t *testing.T) { wantValid(t, f.Invoke(event), true) })
 	}
@@ -370,10 +368,10 @@ func TestBothEventShapesAreAnswered(t *testing.T) {
 
 // A body as text, which is how API Gateway passes on what is UTF-8.
 func TestBodyMayComeAsText(t *testing.T) {
-	f := lambdatest.Start(t, settingstest.New(t, settingstest.App(key, secret)).Env(nil))
+	f := awstest.StartFunction(t, awstest.NewParameterStore(t, awstest.App(key, secret)).Env(nil))
 	for _, event := range []map[string]any{
-		lambdatest.AnonymousServiceEvent(t, webhook(message), "/webhook"),
-		lambdatest.ClientEvent(t, webhook(message), "/webhook"),
+		awstest.AnonymousServiceEvent(t, webhook(message), "/webhook"),
+		awstest.ClientEvent(t, webhook(message), "/webhook"),
 	} {
 		event["body"], event["isBase64Encoded"] = message, false
 		wantAcknowledged(t, f.Invoke(event))
@@ -381,7 +379,7 @@ func TestBodyMayComeAsText(t *testing.T) {
 }
 
 // lines ends a function and returns its requests' log lines and its metrics.
-func lines(t testing.TB, f *lambdatest.Function) (requests, metrics []map[string]any) {
+func lines(t testing.TB, f *awstest.Function) (requests, metrics []map[string]any) {
 	t.Helper()
 	_ = f.Process().Kill()
 	<-f.Ended()
@@ -400,10 +398,10 @@ func lines(t testing.TB, f *lambdatest.Function) (requests, metrics []map[string
 }
 
 func TestVerificationIsLoggedWithItsResult(t *testing.T) {
-	f := lambdatest.Start(t, settingstest.New(t, settingstest.App(key, secret)).Env(nil))
+	f := awstest.StartFunction(t, awstest.NewParameterStore(t, awstest.App(key, secret)).Env(nil))
 	for _, signer := range []string{secret, "another"} {
 		body := map[string]any{"rawBody": message, "signature": sign(signer, message)}
-		wantValid(t, f.Invoke(lambdatest.ServiceEvent(t, verification(body), "/webhook/verify")), signer == secret)
+		wantValid(t, f.Invoke(awstest.ServiceEvent(t, verification(body), "/webhook/verify")), signer == secret)
 	}
 	requests, _ := lines(t, f)
 	if len(requests) != 2 {
@@ -417,11 +415,11 @@ func TestVerificationIsLoggedWithItsResult(t *testing.T) {
 }
 
 func TestWebhooksAreCounted(t *testing.T) {
-	f := lambdatest.Start(t, settingstest.New(t, settingstest.App(key, secret)).Env(nil))
+	f := awstest.StartFunction(t, awstest.NewParameterStore(t, awstest.App(key, secret)).Env(nil))
 	forged := webhook(message)
 	forged.Header.Set("X-Signature", sign("another", message))
-	wantAcknowledged(t, f.Invoke(lambdatest.ClientEvent(t, webhook(message), "/webhook")))
-	wantError(t, f.Invoke(lambdatest.ClientEvent(t, forged, "/webhook")), http.StatusUnauthorized)
+	wantAcknowledged(t, f.Invoke(awstest.ClientEvent(t, webhook(message), "/webhook")))
+	wantError(t, f.Invoke(awstest.ClientEvent(t, forged, "/webhook")), http.StatusUnauthorized)
 	_, metrics := lines(t, f)
 	if len(metrics) != 2 || metrics[0]["WebhooksAccepted"] != 1.0 || metrics[1]["WebhooksRejected"] != 1.0 {
 		t.Errorf("want one webhook accepted and then one rejected, got %v", metrics)

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"chat-service-backend/functions/webhook/bustest"
+	"chat-service-backend/internal/awstest"
 )
 
 // hang never answers a call.
@@ -24,7 +24,7 @@ func TestNoAcknowledgedEventIsLost(t *testing.T) {
 	withBus(t, noAcknowledgedEventIsLost)
 }
 
-func noAcknowledgedEventIsLost(t *testing.T, h http.Handler, aws *bustest.AWS) {
+func noAcknowledgedEventIsLost(t *testing.T, h http.Handler, aws *awstest.EventBus) {
 	const deliveries = 100
 	var mu sync.Mutex
 	random := rand.New(rand.NewPCG(5, 2026))
@@ -33,18 +33,18 @@ func noAcknowledgedEventIsLost(t *testing.T, h http.Handler, aws *bustest.AWS) {
 		defer mu.Unlock()
 		return random.IntN(n)
 	}
-	aws.Instead(bustest.EventBridge, func(w http.ResponseWriter, r *http.Request) bool {
+	aws.Instead(awstest.EventBridge, func(w http.ResponseWriter, r *http.Request) bool {
 		switch chance(10) {
 		case 0:
-			bustest.Fail(w, http.StatusInternalServerError, "InternalFailure")
+			awstest.Fail(w, http.StatusInternalServerError, "InternalFailure")
 		case 1:
-			bustest.Fail(w, http.StatusBadRequest, "ThrottlingException")
+			awstest.Fail(w, http.StatusBadRequest, "ThrottlingException")
 		case 2:
-			bustest.EntryError(w, "ThrottlingException")
+			awstest.EntryError(w, "ThrottlingException")
 		case 3:
-			bustest.EntryError(w, "MalformedDetail")
+			awstest.EntryError(w, "MalformedDetail")
 		case 4:
-			bustest.Fail(w, http.StatusBadRequest, "ValidationException")
+			awstest.Fail(w, http.StatusBadRequest, "ValidationException")
 		case 5:
 			panic(http.ErrAbortHandler)
 		case 6:
@@ -57,7 +57,7 @@ func noAcknowledgedEventIsLost(t *testing.T, h http.Handler, aws *bustest.AWS) {
 	sometimes := func(w http.ResponseWriter, r *http.Request) bool {
 		switch chance(6) {
 		case 0, 1:
-			bustest.Fail(w, http.StatusInternalServerError, "InternalError")
+			awstest.Fail(w, http.StatusInternalServerError, "InternalError")
 			return true
 		case 2:
 			panic(http.ErrAbortHandler)
@@ -66,8 +66,8 @@ func noAcknowledgedEventIsLost(t *testing.T, h http.Handler, aws *bustest.AWS) {
 		}
 		return false
 	}
-	aws.Instead(bustest.SQS, sometimes)
-	aws.Instead(bustest.S3, sometimes)
+	aws.Instead(awstest.SQS, sometimes)
+	aws.Instead(awstest.S3, sometimes)
 
 	statuses := make([]int, deliveries)
 	var wg sync.WaitGroup

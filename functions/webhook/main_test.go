@@ -6,9 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"chat-service-backend/functions/webhook/bustest"
-	"chat-service-backend/shared/lambdahttp/lambdatest"
-	"chat-service-backend/shared/settings/settingstest"
+	"chat-service-backend/internal/awstest"
 )
 
 const (
@@ -16,7 +14,7 @@ const (
 	secret = "secret-for-tests"
 )
 
-func TestMain(m *testing.M) { lambdatest.Main(m, main) }
+func TestMain(m *testing.M) { awstest.Main(m, main) }
 
 // newFunction is the handler that build makes of an environment.
 func newFunction(t testing.TB, getenv func(string) string) http.Handler {
@@ -29,17 +27,17 @@ func newFunction(t testing.TB, getenv func(string) string) http.Handler {
 }
 
 // verifier is a function without a bus, and where its settings lie.
-func verifier(t testing.TB) (http.Handler, *settingstest.SSM) {
+func verifier(t testing.TB) (http.Handler, *awstest.ParameterStore) {
 	t.Helper()
-	ssm := settingstest.New(t, settingstest.App(key, secret))
+	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	return newFunction(t, ssm.Getenv(nil)), ssm
 }
 
 // publisher is a function with a bus, and what plays the bus.
-func publisher(t testing.TB) (http.Handler, *bustest.AWS) {
+func publisher(t testing.TB) (http.Handler, *awstest.EventBus) {
 	t.Helper()
-	aws := bustest.New(t)
-	ssm := settingstest.New(t, settingstest.App(key, secret))
+	aws := awstest.NewEventBus(t)
+	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	return newFunction(t, ssm.Getenv(aws.Env(nil))), aws
 }
 
@@ -49,7 +47,7 @@ func TestBuildNamesTheSwitchThatCannotBeRight(t *testing.T) {
 		"PARAMETER_PREFIX": {"chat-service", "/chat-service/", "/"},
 	} {
 		for _, value := range values {
-			ssm := settingstest.New(t, settingstest.App(key, secret))
+			ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 			_, err := build(t.Context(), ssm.Getenv(map[string]string{name: value}))
 			if err == nil || !strings.HasPrefix(err.Error(), name+":") || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%s=%q: want one line that names the variable, got %v", name, value, err)
@@ -61,8 +59,8 @@ func TestBuildNamesTheSwitchThatCannotBeRight(t *testing.T) {
 func TestBuildNamesTheVariableThatTheBusLacks(t *testing.T) {
 	variables := []string{"EVENT_BUS_NAME", "FALLBACK_QUEUE_URL", "LARGE_EVENTS_BUCKET"}
 	for _, missing := range variables {
-		ssm := settingstest.New(t, settingstest.App(key, secret))
-		environment := bustest.New(t).Env(map[string]string{missing: ""})
+		ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
+		environment := awstest.NewEventBus(t).Env(map[string]string{missing: ""})
 		_, err := build(t.Context(), ssm.Getenv(environment))
 		if err == nil || !strings.HasPrefix(err.Error(), missing+": want ") || !strings.HasSuffix(err.Error(), ", got nothing") {
 			t.Errorf("want an error that names %s, got %v", missing, err)
@@ -70,7 +68,7 @@ func TestBuildNamesTheVariableThatTheBusLacks(t *testing.T) {
 	}
 	// One alone lacks the two others: which of them is named is no matter.
 	for _, only := range variables {
-		ssm := settingstest.New(t, settingstest.App(key, secret))
+		ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 		_, err := build(t.Context(), ssm.Getenv(map[string]string{only: "something"}))
 		if err == nil || strings.HasPrefix(err.Error(), only+":") {
 			t.Errorf("%s alone: want an error that names another variable, got %v", only, err)
@@ -85,7 +83,7 @@ func TestBuildReadsDocumentedVariablesOnly(t *testing.T) {
 		// Of no use here, and checked all the same: as for the other functions.
 		"EXPIRATION_TOKEN_DURATION": true,
 	}
-	getenv := settingstest.New(t, settingstest.App(key, secret)).Getenv(bustest.New(t).Env(nil))
+	getenv := awstest.NewParameterStore(t, awstest.App(key, secret)).Getenv(awstest.NewEventBus(t).Env(nil))
 	newFunction(t, func(name string) string {
 		if !documented[name] && !strings.HasPrefix(name, "AWS_") {
 			t.Errorf("want documented variables to be read only, got %s", name)
@@ -95,8 +93,8 @@ func TestBuildReadsDocumentedVariablesOnly(t *testing.T) {
 }
 
 func TestABadSwitchEndsTheStartWithOneLine(t *testing.T) {
-	ssm := settingstest.New(t, settingstest.App(key, secret))
-	f := lambdatest.Start(t, ssm.Env(map[string]string{"EVENT_BUS_NAME": bustest.Bus}))
+	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
+	f := awstest.StartFunction(t, ssm.Env(map[string]string{"EVENT_BUS_NAME": awstest.Bus}))
 	<-f.Ended()
 	output := strings.TrimSuffix(f.Output(), "\n")
 	if strings.Contains(output, "\n") || !strings.Contains(output, "FALLBACK_QUEUE_URL") || !strings.Contains(output, `"level":"ERROR"`) {
@@ -105,7 +103,7 @@ func TestABadSwitchEndsTheStartWithOneLine(t *testing.T) {
 }
 
 func TestStartsWithoutParameterStoreAndRecovers(t *testing.T) {
-	ssm := settingstest.New(t, settingstest.App(key, secret))
+	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	ssm.Down(true)
 	h := newFunction(t, ssm.Getenv(nil))
 	wantError(t, do(h, webhook(message)), http.StatusServiceUnavailable)
@@ -115,7 +113,7 @@ func TestStartsWithoutParameterStoreAndRecovers(t *testing.T) {
 
 // With an empty secret, anybody can sign.
 func TestNoSecretVerifiesNothing(t *testing.T) {
-	parameters := settingstest.App(key, secret)
+	parameters := awstest.App(key, secret)
 	for name, change := range map[string]func(map[string]string){
 		"missing": func(p map[string]string) { delete(p, "/chat-service/stream/api-secret") },
 		"empty":   func(p map[string]string) { p["/chat-service/stream/api-secret"] = "" },
@@ -124,7 +122,7 @@ func TestNoSecretVerifiesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			changed := maps.Clone(parameters)
 			change(changed)
-			h := newFunction(t, settingstest.New(t, changed).Getenv(nil))
+			h := newFunction(t, awstest.NewParameterStore(t, changed).Getenv(nil))
 			r := webhook(message)
 			r.Header.Set("X-Signature", sign("", message))
 			wantError(t, do(h, r), http.StatusServiceUnavailable)

@@ -8,9 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"chat-service-backend/functions/webhook/bustest"
+	"chat-service-backend/internal/awstest"
 	"chat-service-backend/shared/lambdahttp"
-	"chat-service-backend/shared/settings/settingstest"
 )
 
 // record is a message as Lambda gets it from SQS.
@@ -49,8 +48,8 @@ func wantFailures(t *testing.T, r *runtime, event any, failed ...string) {
 }
 
 func TestMessagesOfAQueueArePublished(t *testing.T) {
-	aws := bustest.New(t)
-	ssm := settingstest.New(t, settingstest.App(key, secret))
+	aws := awstest.NewEventBus(t)
+	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	r := start(t, ssm.Env(aws.Env(nil)))
 	wantFailures(t, r, batch(
 		record("m-1", message, "1"),
@@ -78,34 +77,34 @@ func TestMessagesOfAQueueArePublished(t *testing.T) {
 }
 
 func TestMessageOfAQueueThatCannotBeTakenComesAgain(t *testing.T) {
-	aws := bustest.New(t)
-	ssm := settingstest.New(t, settingstest.App(key, secret))
+	aws := awstest.NewEventBus(t)
+	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	r := start(t, ssm.Env(aws.Env(nil)))
 	broken := base64.StdEncoding.EncodeToString(compress(message)[:40])
 	wantFailures(t, r, batch(record("good-1", message, "1"), record("broken", broken, "1"), record("good-2", message, "1")), "broken")
 	if events := aws.Events(); len(events) != 2 {
 		t.Errorf("want the others on the bus, got %v", events)
 	}
-	aws.Fail(bustest.EventBridge, http.StatusBadRequest, "AccessDeniedException")
+	aws.Fail(awstest.EventBridge, http.StatusBadRequest, "AccessDeniedException")
 	wantFailures(t, r, batch(record("m-1", message, "1")))
-	aws.Fail(bustest.SQS, http.StatusBadRequest, "AccessDenied")
+	aws.Fail(awstest.SQS, http.StatusBadRequest, "AccessDenied")
 	wantFailures(t, r, batch(record("m-1", message, "1"), record("m-2", message, "1")), "m-1", "m-2")
 }
 
 func TestMessagesOfAQueueComeAgainWhereThereIsNoBusOrNoKey(t *testing.T) {
-	ssm := settingstest.New(t, settingstest.App(key, secret))
+	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	wantFailures(t, start(t, ssm.Env(nil)), batch(record("m-1", message, "1")), "m-1")
 	h := newFunction(t, ssm.Getenv(nil)).(lambdahttp.MessageHandler)
 	if err := h.ServeMessage(t.Context(), lambdahttp.Message{ID: "m-1", Body: message}); err == nil || !strings.Contains(err.Error(), "EVENT_BUS_NAME") {
 		t.Errorf("want an error that names EVENT_BUS_NAME, got %v", err)
 	}
 	ssm.Down(true)
-	wantFailures(t, start(t, ssm.Env(bustest.New(t).Env(nil))), batch(record("m-1", message, "1")), "m-1")
+	wantFailures(t, start(t, ssm.Env(awstest.NewEventBus(t).Env(nil))), batch(record("m-1", message, "1")), "m-1")
 }
 
 func TestMessageThatIsNotJSONIsKept(t *testing.T) {
-	aws := bustest.New(t)
-	ssm := settingstest.New(t, settingstest.App(key, secret))
+	aws := awstest.NewEventBus(t)
+	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	wantFailures(t, start(t, ssm.Env(aws.Env(nil))), batch(record("m-1", "no json", "1")))
 	if len(aws.Events()) != 1 {
 		t.Fatalf("want an announcement, got %v", aws.Events())

@@ -14,10 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
-	"chat-service-backend/functions/webhook/bustest"
-	"chat-service-backend/shared/lambdahttp/lambdatest"
+	"chat-service-backend/internal/awstest"
 	"chat-service-backend/shared/settings"
-	"chat-service-backend/shared/settings/settingstest"
 )
 
 // A stack is the bus, the queue and the bucket of a deployment, at moto, and a
@@ -32,10 +30,10 @@ type stack struct {
 
 func newStack(t *testing.T) *stack {
 	t.Helper()
-	s := &stack{t: t, url: settingstest.Moto(t)}
+	s := &stack{t: t, url: awstest.Moto(t)}
 	// The settings come from elsewhere, so that they can be there beforehand.
-	s.env = settingstest.New(t, settingstest.App(key, secret)).Env(map[string]string{
-		"AWS_ENDPOINT_URL": s.url, "EVENT_BUS_NAME": bustest.Bus, "LARGE_EVENTS_BUCKET": bustest.Bucket,
+	s.env = awstest.NewParameterStore(t, awstest.App(key, secret)).Env(map[string]string{
+		"AWS_ENDPOINT_URL": s.url, "EVENT_BUS_NAME": awstest.Bus, "LARGE_EVENTS_BUCKET": awstest.Bucket,
 	})
 	getenv := func(name string) string { return s.env[name] }
 	s.queue = sqs.New(sqs.Options{Region: s.env["AWS_REGION"], Credentials: settings.Credentials(getenv), BaseEndpoint: &s.url})
@@ -43,15 +41,15 @@ func newStack(t *testing.T) *stack {
 
 	s.env["FALLBACK_QUEUE_URL"] = *s.newQueue("fallback")
 	s.consumer = s.newQueue("consumer")
-	must(t)(events.CreateEventBus(t.Context(), &eventbridge.CreateEventBusInput{Name: aws.String(bustest.Bus)}))
+	must(t)(events.CreateEventBus(t.Context(), &eventbridge.CreateEventBusInput{Name: aws.String(awstest.Bus)}))
 	must(t)(events.PutRule(t.Context(), &eventbridge.PutRuleInput{
-		Name: aws.String("all"), EventBusName: aws.String(bustest.Bus), EventPattern: aws.String(`{"source":["stream.chat"]}`),
+		Name: aws.String("all"), EventBusName: aws.String(awstest.Bus), EventPattern: aws.String(`{"source":["stream.chat"]}`),
 	}))
 	must(t)(events.PutTargets(t.Context(), &eventbridge.PutTargetsInput{
-		Rule: aws.String("all"), EventBusName: aws.String(bustest.Bus),
+		Rule: aws.String("all"), EventBusName: aws.String(awstest.Bus),
 		Targets: []types.Target{{Id: aws.String("consumer"), Arn: aws.String("arn:aws:sqs:eu-central-1:123456789012:consumer")}},
 	}))
-	s.call(http.MethodPut, "/"+bustest.Bucket, "<CreateBucketConfiguration><LocationConstraint>eu-central-1</LocationConstraint></CreateBucketConfiguration>")
+	s.call(http.MethodPut, "/"+awstest.Bucket, "<CreateBucketConfiguration><LocationConstraint>eu-central-1</LocationConstraint></CreateBucketConfiguration>")
 	return s
 }
 
@@ -129,10 +127,10 @@ func (s *stack) delivered() []delivery {
 
 // reach has f take a webhook until it comes to the consumer: moto may be too slow
 // for the function, which then leaves the event in the fallback queue.
-func (s *stack) reach(f *lambdatest.Function, r func() *http.Request) []delivery {
+func (s *stack) reach(f *awstest.Function, r func() *http.Request) []delivery {
 	s.t.Helper()
 	for range 5 {
-		wantAcknowledged(s.t, f.Invoke(lambdatest.ClientEvent(s.t, r(), "/webhook")))
+		wantAcknowledged(s.t, f.Invoke(awstest.ClientEvent(s.t, r(), "/webhook")))
 		if got := s.delivered(); len(got) > 0 {
 			return got
 		}
@@ -142,7 +140,7 @@ func (s *stack) reach(f *lambdatest.Function, r func() *http.Request) []delivery
 
 func TestEventComesToAConsumerThroughMoto(t *testing.T) {
 	s := newStack(t)
-	f := lambdatest.Start(t, s.env)
+	f := awstest.StartFunction(t, s.env)
 	got := s.reach(f, func() *http.Request { return compressedWebhook(message) })
 	if len(got) != 1 || got[0].Source != "stream.chat" || got[0].DetailType != "message.new" || got[0].Detail.Metadata.WebhookID != "webhook-1" {
 		t.Fatalf("want message.new from stream.chat, got %+v", got)
@@ -158,7 +156,7 @@ func TestEventComesToAConsumerThroughMoto(t *testing.T) {
 	if len(got) != 1 || got[0].Detail.Metadata.Object == nil {
 		t.Fatalf("want an announcement, got %+v", got)
 	}
-	if content := s.call(http.MethodGet, "/"+bustest.Bucket+"/"+got[0].Detail.Metadata.Object.Key, ""); content != large {
+	if content := s.call(http.MethodGet, "/"+awstest.Bucket+"/"+got[0].Detail.Metadata.Object.Key, ""); content != large {
 		t.Errorf("want the event to the byte, got %.100s", content)
 	}
 }
@@ -176,12 +174,12 @@ func TestQueuedEventsComeToTheBusThroughMotoWithRedrive(t *testing.T) {
 	for name, value := range s.env {
 		down[name] = value
 	}
-	unreachable := bustest.New(t)
-	unreachable.Fail(bustest.EventBridge, http.StatusBadRequest, "AccessDeniedException")
+	unreachable := awstest.NewEventBus(t)
+	unreachable.Fail(awstest.EventBridge, http.StatusBadRequest, "AccessDeniedException")
 	down["AWS_ENDPOINT_URL_EVENTBRIDGE"] = unreachable.URL
-	f := lambdatest.Start(t, down)
+	f := awstest.StartFunction(t, down)
 	for range 3 {
-		wantAcknowledged(t, f.Invoke(lambdatest.ClientEvent(t, webhook(message), "/webhook")))
+		wantAcknowledged(t, f.Invoke(awstest.ClientEvent(t, webhook(message), "/webhook")))
 	}
 	if got := s.delivered(); len(got) != 0 {
 		t.Fatalf("want nothing delivered yet, got %+v", got)

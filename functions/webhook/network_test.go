@@ -11,13 +11,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
-	"chat-service-backend/functions/webhook/bustest"
+	"chat-service-backend/internal/awstest"
 )
 
 // withBus calls f with a function and what plays its bus, in a bubble where time
 // passes only while everybody waits: neither a slow machine nor the pauses
 // between attempts count.
-func withBus(t *testing.T, f func(*testing.T, http.Handler, *bustest.AWS)) {
+func withBus(t *testing.T, f func(*testing.T, http.Handler, *awstest.EventBus)) {
 	t.Helper()
 	h, aws := publisher(t)
 	synctest.Test(t, func(t *testing.T) {

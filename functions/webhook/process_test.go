@@ -12,13 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"chat-service-backend/functions/webhook/bustest"
-	"chat-service-backend/shared/lambdahttp/lambdatest"
-	"chat-service-backend/shared/settings/settingstest"
+	"chat-service-backend/internal/awstest"
 )
 
 // A runtime is a process of the function and the Runtime API that it asks for
-// events. Unlike a [lambdatest.Function], it shows answers as they are, so those
+// events. Unlike a [awstest.Function], it shows answers as they are, so those
 // to a queue too, and its process may end in the middle of an event.
 type runtime struct {
 	t       *testing.T
@@ -35,8 +33,8 @@ func start(t *testing.T, environment map[string]string) *runtime {
 	api := httptest.NewServer(http.HandlerFunc(r.serve))
 	t.Cleanup(api.Close)
 	cmd := exec.Command(os.Args[0])
-	// What makes the test binary run main: see lambdatest.Main.
-	cmd.Env = []string{"LAMBDATEST_FUNCTION=1", "AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(api.URL, "http://")}
+	// What makes the test binary run main: see awstest.Main.
+	cmd.Env = []string{"AWSTEST_FUNCTION=1", "AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(api.URL, "http://")}
 	for name, value := range environment {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
@@ -102,10 +100,10 @@ func (r *runtime) invoke(event any) []byte {
 }
 
 func TestFunctionKilledBeforeItPublishedDoesNotAcknowledgeAndARetryDelivers(t *testing.T) {
-	aws := bustest.New(t)
-	ssm := settingstest.New(t, settingstest.App(key, secret))
+	aws := awstest.NewEventBus(t)
+	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	publishing := make(chan struct{})
-	aws.Instead(bustest.EventBridge, func(_ http.ResponseWriter, r *http.Request) bool {
+	aws.Instead(awstest.EventBridge, func(_ http.ResponseWriter, r *http.Request) bool {
 		close(publishing)
 		<-r.Context().Done() // the process and its connection end
 		return true
@@ -115,18 +113,18 @@ func TestFunctionKilledBeforeItPublishedDoesNotAcknowledgeAndARetryDelivers(t *t
 		<-publishing
 		_ = killed.process.Kill()
 	}()
-	if answer := killed.invoke(lambdatest.ClientEvent(t, webhook(message), "/webhook")); answer != nil {
+	if answer := killed.invoke(awstest.ClientEvent(t, webhook(message), "/webhook")); answer != nil {
 		t.Fatalf("want no answer, got %s", answer)
 	}
 	if len(aws.Events()) != 0 || len(aws.Messages()) != 0 {
 		t.Fatalf("want the event nowhere yet, got %v and %v", aws.Events(), aws.Messages())
 	}
 
-	aws.Instead(bustest.EventBridge, nil)
+	aws.Instead(awstest.EventBridge, nil)
 	retry := webhook(message)
 	retry.Header.Set("X-Webhook-Attempt", "2")
 	var answer struct{ StatusCode int }
-	if err := json.Unmarshal(start(t, ssm.Env(aws.Env(nil))).invoke(lambdatest.ClientEvent(t, retry, "/webhook")), &answer); err != nil || answer.StatusCode != http.StatusOK {
+	if err := json.Unmarshal(start(t, ssm.Env(aws.Env(nil))).invoke(awstest.ClientEvent(t, retry, "/webhook")), &answer); err != nil || answer.StatusCode != http.StatusOK {
 		t.Errorf("want status 200, got %+v, %v", answer, err)
 	}
 	if len(aws.Events()) != 1 {

@@ -27,16 +27,16 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"chat-service-backend/internal/awstest"
 	"chat-service-backend/shared/httpjson"
 	"chat-service-backend/shared/lambdahttp"
-	"chat-service-backend/shared/lambdahttp/lambdatest"
 )
 
 // TestMain makes the test binary a function, where a test starts one, that
 // answers with who calls.
 func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.NewJSONHandler(io.Discard, nil)))
-	lambdatest.Main(m, func() { lambdahttp.Main(buildWhoami) })
+	awstest.Main(m, func() { lambdahttp.Main(buildWhoami) })
 }
 
 func buildWhoami(_ context.Context, getenv func(string) string) (http.Handler, error) {
@@ -633,7 +633,7 @@ var forged = map[string]string{
 
 func TestCallersInLambda(t *testing.T) {
 	i := newIssuer(t)
-	f := lambdatest.Start(t, map[string]string{"OIDC_ISSUER": i.url, "OIDC_AUDIENCE": "chat-app"})
+	f := awstest.StartFunction(t, map[string]string{"OIDC_ISSUER": i.url, "OIDC_AUDIENCE": "chat-app"})
 	fields := func(authorization string) *http.Request {
 		r := request(t)
 		for name, value := range forged {
@@ -648,14 +648,14 @@ func TestCallersInLambda(t *testing.T) {
 		event map[string]any
 		want  string
 	}{
-		"IAM caller":                         {lambdatest.ServiceEvent(t, fields(""), "/"), `{"Kind":"service","UserID":""}`},
-		"IAM caller with a bad bearer":       {lambdatest.ServiceEvent(t, fields("Bearer garbage"), "/"), `{"Kind":"service","UserID":""}`},
-		"IAM caller with a good bearer":      {lambdatest.ServiceEvent(t, fields("Bearer "+i.good(t, nil)), "/"), `{"Kind":"service","UserID":""}`},
-		"forged fields on the Service API":   {lambdatest.AnonymousServiceEvent(t, fields(""), "/"), `{"Kind":"anonymous","UserID":""}`},
-		"forged fields on the Client API":    {lambdatest.ClientEvent(t, fields(""), "/"), `{"Kind":"anonymous","UserID":""}`},
-		"bearer and forged fields, HTTP API": {lambdatest.ClientEvent(t, fields("Bearer "+i.good(t, map[string]any{"sub": "u2"})), "/"), `{"Kind":"user","UserID":"u2"}`},
-		"bearer and forged fields, REST API": {lambdatest.AnonymousServiceEvent(t, fields("Bearer "+i.good(t, map[string]any{"sub": "u2"})), "/"), `{"Kind":"user","UserID":"u2"}`},
-		"bad bearer and forged fields":       {lambdatest.ClientEvent(t, fields("Bearer garbage"), "/"), `{"errorMsg":"The bearer token is not valid (any more); sign in again."}`},
+		"IAM caller":                         {awstest.ServiceEvent(t, fields(""), "/"), `{"Kind":"service","UserID":""}`},
+		"IAM caller with a bad bearer":       {awstest.ServiceEvent(t, fields("Bearer garbage"), "/"), `{"Kind":"service","UserID":""}`},
+		"IAM caller with a good bearer":      {awstest.ServiceEvent(t, fields("Bearer "+i.good(t, nil)), "/"), `{"Kind":"service","UserID":""}`},
+		"forged fields on the Service API":   {awstest.AnonymousServiceEvent(t, fields(""), "/"), `{"Kind":"anonymous","UserID":""}`},
+		"forged fields on the Client API":    {awstest.ClientEvent(t, fields(""), "/"), `{"Kind":"anonymous","UserID":""}`},
+		"bearer and forged fields, HTTP API": {awstest.ClientEvent(t, fields("Bearer "+i.good(t, map[string]any{"sub": "u2"})), "/"), `{"Kind":"user","UserID":"u2"}`},
+		"bearer and forged fields, REST API": {awstest.AnonymousServiceEvent(t, fields("Bearer "+i.good(t, map[string]any{"sub": "u2"})), "/"), `{"Kind":"user","UserID":"u2"}`},
+		"bad bearer and forged fields":       {awstest.ClientEvent(t, fields("Bearer garbage"), "/"), `{"errorMsg":"The bearer token is not valid (any more); sign in again."}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer := f.Invoke(test.event)
@@ -669,10 +669,10 @@ func TestCallersInLambda(t *testing.T) {
 
 func TestRefusalsAreCountedByReason(t *testing.T) {
 	i := newIssuer(t)
-	f := lambdatest.Start(t, map[string]string{"OIDC_ISSUER": i.url, "OIDC_AUDIENCE": "chat-app"})
+	f := awstest.StartFunction(t, map[string]string{"OIDC_ISSUER": i.url, "OIDC_AUDIENCE": "chat-app"})
 	i.set(func() { i.status = 500 })
 	for _, authorization := range []string{"Bearer garbage", "Bearer " + i.good(t, nil)} {
-		if _, err := io.Copy(io.Discard, f.Invoke(lambdatest.ClientEvent(t, request(t, authorization), "/")).Body); err != nil {
+		if _, err := io.Copy(io.Discard, f.Invoke(awstest.ClientEvent(t, request(t, authorization), "/")).Body); err != nil {
 			t.Fatal(err)
 		}
 	}

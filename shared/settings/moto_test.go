@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
-	"chat-service-backend/shared/settings/settingstest"
+	"chat-service-backend/internal/awstest"
 )
 
 func put(t *testing.T, s *Store, name, value string, kind types.ParameterType) {
@@ -24,7 +24,7 @@ func put(t *testing.T, s *Store, name, value string, kind types.ParameterType) {
 }
 
 func TestMotoSSM(t *testing.T) {
-	url := settingstest.Moto(t)
+	url := awstest.Moto(t)
 
 	t.Run("SecureString is decrypted and missing names are absent", func(t *testing.T) {
 		s := openAt(t, url, nil)

@@ -21,9 +21,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"chat-service-backend/internal/awstest"
 	"chat-service-backend/shared/httpjson"
 	"chat-service-backend/shared/settings"
-	"chat-service-backend/shared/settings/settingstest"
 )
 
 const (
@@ -193,7 +193,7 @@ func TestWithoutPreviousSecretNoneCounts(t *testing.T) {
 }
 
 func TestPrintingShowsNoSecret(t *testing.T) {
-	ssm := settingstest.New(t, settingstest.App(key, secret))
+	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	app, err := Open(t.Context(), ssm.Getenv(nil))
 	if err != nil {
 		t.Fatal(err)
@@ -262,9 +262,9 @@ func FuzzValidSignature(f *testing.F) {
 }
 
 func TestAppTakesCredentialsFromSSM(t *testing.T) {
-	values := settingstest.App(key, secret)
+	values := awstest.App(key, secret)
 	values["/chat-service/stream/api-secret-previous"] = previous
-	ssm := settingstest.New(t, values)
+	ssm := awstest.NewParameterStore(t, values)
 	app, err := Open(t.Context(), ssm.Getenv(map[string]string{"EXPIRATION_TOKEN_DURATION": "60"}))
 	if err != nil {
 		t.Fatal(err)
@@ -289,7 +289,7 @@ func TestAppTakesCredentialsFromSSM(t *testing.T) {
 }
 
 func TestKeyFunctionAsksForNoSecret(t *testing.T) {
-	ssm := settingstest.New(t, settingstest.App(key+"\n", secret))
+	ssm := awstest.NewParameterStore(t, awstest.App(key+"\n", secret))
 	value, err := OpenKey(t.Context(), ssm.Getenv(nil))
 	if err != nil {
 		t.Fatal(err)
@@ -303,9 +303,9 @@ func TestKeyFunctionAsksForNoSecret(t *testing.T) {
 }
 
 func TestCredentialsThatCannotBeHadAreA503UntilTheyCan(t *testing.T) {
-	blank := settingstest.App(key, " ")
-	for name, values := range map[string]map[string]string{"missing": {}, "blank secret": blank, "no key": settingstest.App("", secret)} {
-		ssm := settingstest.New(t, values)
+	blank := awstest.App(key, " ")
+	for name, values := range map[string]map[string]string{"missing": {}, "blank secret": blank, "no key": awstest.App("", secret)} {
+		ssm := awstest.NewParameterStore(t, values)
 		app, err := Open(t.Context(), ssm.Getenv(nil))
 		if err != nil {
 			t.Fatalf("%s: want a start all the same, got %v", name, err)
@@ -316,7 +316,7 @@ func TestCredentialsThatCannotBeHadAreA503UntilTheyCan(t *testing.T) {
 			t.Errorf("%s: want a 503 with a cause, got %v", name, err)
 		}
 		maps.DeleteFunc(values, func(string, string) bool { return true })
-		for name, value := range settingstest.App(key, secret) {
+		for name, value := range awstest.App(key, secret) {
 			ssm.Set(name, value)
 		}
 		if c, err = app.Credentials(t.Context()); err != nil || c.Key() != key {
@@ -326,7 +326,7 @@ func TestCredentialsThatCannotBeHadAreA503UntilTheyCan(t *testing.T) {
 }
 
 func TestKeyThatIsBlankIsNone(t *testing.T) {
-	ssm := settingstest.New(t, settingstest.App(" ", secret))
+	ssm := awstest.NewParameterStore(t, awstest.App(" ", secret))
 	value, err := OpenKey(t.Context(), ssm.Getenv(nil))
 	if err != nil {
 		t.Fatal(err)

@@ -10,13 +10,13 @@ import (
 	"strings"
 	"testing"
 
-	"chat-service-backend/functions/webhook/bustest"
+	"chat-service-backend/internal/awstest"
 )
 
 // newAWS starts an AWS that the environment of this process names.
-func newAWS(t *testing.T) *bustest.AWS {
+func newAWS(t *testing.T) *awstest.EventBus {
 	t.Helper()
-	aws := bustest.New(t)
+	aws := awstest.NewEventBus(t)
 	for name, value := range aws.Env(map[string]string{"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull}) {
 		t.Setenv(name, value)
 	}
@@ -24,15 +24,15 @@ func newAWS(t *testing.T) *bustest.AWS {
 }
 
 func message(number int) string {
-	text, _ := json.Marshal(bustest.Entry{
-		EventBusName: bustest.Bus, Source: "stream.chat", DetailType: "message.new",
+	text, _ := json.Marshal(awstest.Entry{
+		EventBusName: awstest.Bus, Source: "stream.chat", DetailType: "message.new",
 		Detail: fmt.Sprintf(`{"metadata":{},"event":{"number":%d,"n":9007199254740993,"text":"Grüße"}}`, number),
 	})
 	return string(text)
 }
 
 // redrive runs the command and returns what it says.
-func redrive(t *testing.T, aws *bustest.AWS) (string, error) {
+func redrive(t *testing.T, aws *awstest.EventBus) (string, error) {
 	t.Helper()
 	var out strings.Builder
 	err := run(t.Context(), []string{"-queue-url", aws.QueueURL()}, &out)
@@ -52,12 +52,12 @@ func TestQueueIsDrainedToTheBus(t *testing.T) {
 	if left := aws.Messages(); len(left) != 0 {
 		t.Errorf("want an empty queue, got %v", left)
 	}
-	events := make(map[bustest.Entry]bool)
+	events := make(map[awstest.Entry]bool)
 	for _, e := range aws.Events() {
 		events[e] = true
 	}
 	for i := range many {
-		var want bustest.Entry
+		var want awstest.Entry
 		if err := json.Unmarshal([]byte(message(i)), &want); err != nil || !events[want] {
 			t.Errorf("want %+v on the bus, to the byte", want)
 		}
@@ -84,7 +84,7 @@ func TestWhatIsNoEventStaysInTheQueue(t *testing.T) {
 	if err == nil || !strings.HasSuffix(out, "1 events published, 8 left in the queue\n") || strings.Count(out, "\n") != 9 {
 		t.Errorf("want a line for each of 8 messages and an error, got %v and\n%s", err, out)
 	}
-	if asked := aws.Asked(bustest.EventBridge); asked != 1 {
+	if asked := aws.Asked(awstest.EventBridge); asked != 1 {
 		t.Errorf("want the bus asked for the event alone, got %d calls", asked)
 	}
 	if len(aws.Messages()) != 8 || len(aws.Events()) != 1 {
@@ -94,15 +94,15 @@ func TestWhatIsNoEventStaysInTheQueue(t *testing.T) {
 
 func TestEventThatTheBusDoesNotTakeStaysAndIsTakenLater(t *testing.T) {
 	for name, fail := range map[string]func(http.ResponseWriter){
-		"the call": func(w http.ResponseWriter) { bustest.Fail(w, http.StatusBadRequest, "AccessDeniedException") },
-		"an entry": func(w http.ResponseWriter) { bustest.EntryError(w, "InternalFailure") },
+		"the call": func(w http.ResponseWriter) { awstest.Fail(w, http.StatusBadRequest, "AccessDeniedException") },
+		"an entry": func(w http.ResponseWriter) { awstest.EntryError(w, "InternalFailure") },
 		"a count":  func(w http.ResponseWriter) { _, _ = w.Write([]byte(`{"FailedEntryCount":1}`)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			aws := newAWS(t)
 			aws.Enqueue(message(1))
 			aws.Enqueue(message(2))
-			aws.Instead(bustest.EventBridge, func(w http.ResponseWriter, _ *http.Request) bool {
+			aws.Instead(awstest.EventBridge, func(w http.ResponseWriter, _ *http.Request) bool {
 				fail(w)
 				return true
 			})
@@ -111,7 +111,7 @@ func TestEventThatTheBusDoesNotTakeStaysAndIsTakenLater(t *testing.T) {
 				t.Fatalf("want both left, got %v and %s", err, out)
 			}
 			// At once, and not when their time is over.
-			aws.Instead(bustest.EventBridge, nil)
+			aws.Instead(awstest.EventBridge, nil)
 			if out, err := redrive(t, aws); err != nil || out != "2 events published, 0 left in the queue\n" {
 				t.Errorf("want both published, got %v and %s", err, out)
 			}
@@ -124,19 +124,19 @@ func TestRedriveEndsThoughMessagesComeBackMeanwhile(t *testing.T) {
 	for i := range 12 {
 		aws.Enqueue(message(i))
 	}
-	aws.Fail(bustest.EventBridge, http.StatusBadRequest, "AccessDeniedException")
-	aws.Instead(bustest.SQS, func(_ http.ResponseWriter, r *http.Request) bool {
+	aws.Fail(awstest.EventBridge, http.StatusBadRequest, "AccessDeniedException")
+	aws.Instead(awstest.SQS, func(_ http.ResponseWriter, r *http.Request) bool {
 		// The first ones' time is over when the last ones have been received.
-		if r.Header.Get("X-Amz-Target") == "AmazonSQS.ReceiveMessage" && aws.Asked(bustest.SQS) > 2 {
+		if r.Header.Get("X-Amz-Target") == "AmazonSQS.ReceiveMessage" && aws.Asked(awstest.SQS) > 2 {
 			aws.Reveal()
 		}
-		return aws.Asked(bustest.SQS) > 100 // never, where the command ends
+		return aws.Asked(awstest.SQS) > 100 // never, where the command ends
 	})
 	out, err := redrive(t, aws)
 	if err == nil || !strings.HasSuffix(out, "0 events published, 12 left in the queue\n") {
 		t.Errorf("want 12 left, got %v and %s", err, out)
 	}
-	if asked := aws.Asked(bustest.EventBridge); asked != 12 {
+	if asked := aws.Asked(awstest.EventBridge); asked != 12 {
 		t.Errorf("want each event tried once, got %d calls", asked)
 	}
 }
@@ -144,9 +144,9 @@ func TestRedriveEndsThoughMessagesComeBackMeanwhile(t *testing.T) {
 func TestMessageThatCannotBeDeletedIsReported(t *testing.T) {
 	aws := newAWS(t)
 	aws.Enqueue(message(1))
-	aws.Instead(bustest.SQS, func(w http.ResponseWriter, r *http.Request) bool {
+	aws.Instead(awstest.SQS, func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Header.Get("X-Amz-Target") == "AmazonSQS.DeleteMessage" {
-			bustest.Fail(w, http.StatusBadRequest, "AccessDenied")
+			awstest.Fail(w, http.StatusBadRequest, "AccessDenied")
 			return true
 		}
 		return false

@@ -1,5 +1,4 @@
-// Package identitytest plays an OpenID Connect issuer for tests.
-package identitytest
+package awstest
 
 import (
 	"crypto/ecdsa"
@@ -28,8 +27,8 @@ type Issuer struct {
 	server *httptest.Server
 }
 
-// New starts an issuer that runs until t ends.
-func New(t testing.TB) *Issuer {
+// NewIssuer starts an issuer that runs until t ends.
+func NewIssuer(t testing.TB) *Issuer {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)

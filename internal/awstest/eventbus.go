@@ -1,6 +1,4 @@
-// Package bustest plays EventBridge, SQS and S3 for tests, as strict as AWS is
-// about what they take.
-package bustest
+package awstest
 
 import (
 	"crypto/md5"
@@ -40,13 +38,14 @@ const (
 // An Entry is an event that was published, or waits in the queue.
 type Entry struct{ EventBusName, Source, DetailType, Detail string }
 
-// An AWS answers PutEvents, four calls of SQS, and PutObject. Its methods may be
+// An EventBus answers EventBridge's PutEvents, four calls of SQS, and S3's
+// PutObject, as strict as AWS is about what they take. Its methods may be
 // called by many goroutines at once.
 //
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
-type AWS struct {
+type EventBus struct {
 	URL string
 
 	server   *httptest.Server
@@ -64,31 +63,31 @@ type message struct {
 	hidden                                    bool
 }
 
-// New starts an AWS that runs until t ends.
-func New(t testing.TB) *AWS {
-	a := &AWS{objects: make(map[string][]byte)}
-	a.server = httptest.NewServer(a)
-	t.Cleanup(a.server.Close)
-	a.URL = a.server.URL
-	return a
+// NewEventBus starts an EventBus that runs until t ends.
+func NewEventBus(t testing.TB) *EventBus {
+	b := &EventBus{objects: make(map[string][]byte)}
+	b.server = httptest.NewServer(b)
+	t.Cleanup(b.server.Close)
+	b.URL = b.server.URL
+	return b
 }
 
 // QueueURL is the URL of the fallback queue.
-func (a *AWS) QueueURL() string { return a.URL + "/123456789012/fallback" }
+func (b *EventBus) QueueURL() string { return b.URL + "/123456789012/fallback" }
 
 // Env is the environment of a function that publishes here, together with
 // environment.
-func (a *AWS) Env(environment map[string]string) map[string]string {
+func (b *EventBus) Env(environment map[string]string) map[string]string {
 	all := map[string]string{
 		"EVENT_BUS_NAME":               Bus,
-		"FALLBACK_QUEUE_URL":           a.QueueURL(),
+		"FALLBACK_QUEUE_URL":           b.QueueURL(),
 		"LARGE_EVENTS_BUCKET":          Bucket,
 		"AWS_REGION":                   region,
 		"AWS_ACCESS_KEY_ID":            accessKey,
 		"AWS_SECRET_ACCESS_KEY":        secretKey,
-		"AWS_ENDPOINT_URL_EVENTBRIDGE": a.URL,
-		"AWS_ENDPOINT_URL_SQS":         a.URL,
-		"AWS_ENDPOINT_URL_S3":          a.URL,
+		"AWS_ENDPOINT_URL_EVENTBRIDGE": b.URL,
+		"AWS_ENDPOINT_URL_SQS":         b.URL,
+		"AWS_ENDPOINT_URL_S3":          b.URL,
 	}
 	maps.Copy(all, environment)
 	return all
@@ -96,68 +95,68 @@ func (a *AWS) Env(environment map[string]string) map[string]string {
 
 // Instead makes f answer the calls of a service from now on, those for which it
 // returns true; nil lets the service answer again.
-func (a *AWS) Instead(s Service, f func(http.ResponseWriter, *http.Request) bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.instead[s] = f
+func (b *EventBus) Instead(s Service, f func(http.ResponseWriter, *http.Request) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.instead[s] = f
 }
 
 // Fail makes the calls of a service fail with a status and an error code.
-func (a *AWS) Fail(s Service, status int, code string) {
-	a.Instead(s, func(w http.ResponseWriter, _ *http.Request) bool {
+func (b *EventBus) Fail(s Service, status int, code string) {
+	b.Instead(s, func(w http.ResponseWriter, _ *http.Request) bool {
 		Fail(w, status, code)
 		return true
 	})
 }
 
 // Reset makes the calls of a service end without an answer.
-func (a *AWS) Reset(s Service) {
-	a.Instead(s, func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) })
+func (b *EventBus) Reset(s Service) {
+	b.Instead(s, func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) })
 }
 
 // CloseConnections ends the connections that callers have kept.
-func (a *AWS) CloseConnections() { a.server.CloseClientConnections() }
+func (b *EventBus) CloseConnections() { b.server.CloseClientConnections() }
 
 // Asked counts the calls of a service.
-func (a *AWS) Asked(s Service) int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.asked[s]
+func (b *EventBus) Asked(s Service) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.asked[s]
 }
 
 // Events returns what was published.
-func (a *AWS) Events() []Entry {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.Clone(a.events)
+func (b *EventBus) Events() []Entry {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.events)
 }
 
 // Messages returns the bodies of the messages that are in the queue, hidden or
 // not.
-func (a *AWS) Messages() []string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	bodies := make([]string, 0, len(a.messages))
-	for _, m := range a.messages {
+func (b *EventBus) Messages() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	bodies := make([]string, 0, len(b.messages))
+	for _, m := range b.messages {
 		bodies = append(bodies, m.Body)
 	}
 	return bodies
 }
 
 // Reveal lets the next call receive again what earlier ones have.
-func (a *AWS) Reveal() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, m := range a.messages {
+func (b *EventBus) Reveal() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range b.messages {
 		m.hidden = false
 	}
 }
 
 // Queued returns the messages in the queue as the entries they are.
-func (a *AWS) Queued(t testing.TB) []Entry {
+func (b *EventBus) Queued(t testing.TB) []Entry {
 	t.Helper()
 	var entries []Entry
-	for _, body := range a.Messages() {
+	for _, body := range b.Messages() {
 		var e Entry
 		if err := json.Unmarshal([]byte(body), &e); err != nil {
 			t.Fatalf("want an entry in the queue, got %.200q: %v", body, err)
@@ -168,30 +167,30 @@ func (a *AWS) Queued(t testing.TB) []Entry {
 }
 
 // Enqueue puts a message into the queue.
-func (a *AWS) Enqueue(body string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.add(body)
+func (b *EventBus) Enqueue(body string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.add(body)
 }
 
-func (a *AWS) add(body string) *message {
-	a.sent++
+func (b *EventBus) add(body string) *message {
+	b.sent++
 	sum := md5.Sum([]byte(body))
-	m := &message{MessageId: "message-" + strconv.Itoa(a.sent), Body: body, MD5OfBody: hex.EncodeToString(sum[:])}
+	m := &message{MessageId: "message-" + strconv.Itoa(b.sent), Body: body, MD5OfBody: hex.EncodeToString(sum[:])}
 	m.ReceiptHandle = "receipt-" + m.MessageId
-	a.messages = append(a.messages, m)
+	b.messages = append(b.messages, m)
 	return m
 }
 
 // Object returns an object in the bucket.
-func (a *AWS) Object(key string) ([]byte, bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	content, ok := a.objects[key]
+func (b *EventBus) Object(key string) ([]byte, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	content, ok := b.objects[key]
 	return content, ok
 }
 
-func (a *AWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (b *EventBus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
@@ -204,23 +203,23 @@ func (a *AWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(target, "AmazonSQS."):
 		service = SQS
 	}
-	a.mu.Lock()
-	a.asked[service]++
-	instead := a.instead[service]
-	a.mu.Unlock()
+	b.mu.Lock()
+	b.asked[service]++
+	instead := b.instead[service]
+	b.mu.Unlock()
 	// Without the lock: it may wait.
 	if instead != nil && instead(w, r) {
 		return
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	switch {
 	case target == "AWSEvents.PutEvents":
-		a.putEvents(w, body)
+		b.putEvents(w, body)
 	case service == SQS:
-		a.queue(w, strings.TrimPrefix(target, "AmazonSQS."), body)
+		b.queue(w, strings.TrimPrefix(target, "AmazonSQS."), body)
 	case r.Method == http.MethodPut:
-		a.putObject(w, r, body)
+		b.putObject(w, r, body)
 	default:
 		Fail(w, http.StatusBadRequest, "UnknownOperationException")
 	}
@@ -232,7 +231,7 @@ const (
 	maxMessage = 1 << 20
 )
 
-func (a *AWS) putEvents(w http.ResponseWriter, body []byte) {
+func (b *EventBus) putEvents(w http.ResponseWriter, body []byte) {
 	var in struct{ Entries []Entry }
 	if err := json.Unmarshal(body, &in); err != nil || len(in.Entries) != 1 {
 		Fail(w, http.StatusBadRequest, "SerializationException")
@@ -250,33 +249,33 @@ func (a *AWS) putEvents(w http.ResponseWriter, body []byte) {
 	case json.Unmarshal([]byte(e.Detail), &detail) != nil:
 		EntryError(w, "MalformedDetail")
 	default:
-		a.events = append(a.events, e)
-		write(w, map[string]any{"FailedEntryCount": 0, "Entries": []any{map[string]string{"EventId": strconv.Itoa(len(a.events))}}})
+		b.events = append(b.events, e)
+		write(w, map[string]any{"FailedEntryCount": 0, "Entries": []any{map[string]string{"EventId": strconv.Itoa(len(b.events))}}})
 	}
 }
 
-func (a *AWS) queue(w http.ResponseWriter, action string, body []byte) {
+func (b *EventBus) queue(w http.ResponseWriter, action string, body []byte) {
 	var in struct {
 		QueueUrl, MessageBody, ReceiptHandle string // as SQS spells it
 		MaxNumberOfMessages                  int
 		VisibilityTimeout                    *int
 	}
-	if err := json.Unmarshal(body, &in); err != nil || in.QueueUrl != a.QueueURL() {
+	if err := json.Unmarshal(body, &in); err != nil || in.QueueUrl != b.QueueURL() {
 		Fail(w, http.StatusBadRequest, "QueueDoesNotExist")
 		return
 	}
-	i := slices.IndexFunc(a.messages, func(m *message) bool { return m.ReceiptHandle == in.ReceiptHandle })
+	i := slices.IndexFunc(b.messages, func(m *message) bool { return m.ReceiptHandle == in.ReceiptHandle })
 	switch {
 	case action == "SendMessage" && (len(in.MessageBody) > maxMessage || len(in.MessageBody) == 0):
 		Fail(w, http.StatusBadRequest, "InvalidParameterValue")
 	case action == "SendMessage" && strings.ContainsFunc(in.MessageBody, forbidden):
 		Fail(w, http.StatusBadRequest, "InvalidMessageContents")
 	case action == "SendMessage":
-		m := a.add(in.MessageBody)
+		m := b.add(in.MessageBody)
 		write(w, map[string]string{"MessageId": m.MessageId, "MD5OfMessageBody": m.MD5OfBody})
 	case action == "ReceiveMessage":
 		received := []*message{}
-		for _, m := range a.messages {
+		for _, m := range b.messages {
 			if !m.hidden && len(received) < max(in.MaxNumberOfMessages, 1) {
 				m.hidden = true
 				received = append(received, m)
@@ -286,22 +285,22 @@ func (a *AWS) queue(w http.ResponseWriter, action string, body []byte) {
 	case i < 0:
 		Fail(w, http.StatusBadRequest, "ReceiptHandleIsInvalid")
 	case action == "DeleteMessage":
-		a.messages = slices.Delete(a.messages, i, i+1)
+		b.messages = slices.Delete(b.messages, i, i+1)
 		write(w, struct{}{})
 	case action == "ChangeMessageVisibility" && in.VisibilityTimeout != nil && *in.VisibilityTimeout == 0:
-		a.messages[i].hidden = false
+		b.messages[i].hidden = false
 		write(w, struct{}{})
 	default:
 		Fail(w, http.StatusBadRequest, "UnknownOperationException")
 	}
 }
 
-// forbidden says that SQS does not take a character.
+// forbidden reports whether SQS refuses a character.
 func forbidden(r rune) bool {
 	return r < 0x20 && r != '\t' && r != '\n' && r != '\r' || r == 0xfffe || r == 0xffff
 }
 
-func (a *AWS) putObject(w http.ResponseWriter, r *http.Request, body []byte) {
+func (b *EventBus) putObject(w http.ResponseWriter, r *http.Request, body []byte) {
 	key, ok := strings.CutPrefix(r.URL.EscapedPath(), "/"+Bucket+"/")
 	sum := sha256.Sum256(body)
 	switch {
@@ -310,7 +309,7 @@ func (a *AWS) putObject(w http.ResponseWriter, r *http.Request, body []byte) {
 	case r.Header.Get("X-Amz-Content-Sha256") != hex.EncodeToString(sum[:]), !signed(r):
 		w.WriteHeader(http.StatusForbidden)
 	default:
-		a.objects[key] = body
+		b.objects[key] = body
 	}
 }
 

@@ -1,4 +1,4 @@
-package lambdatest
+package awstest
 
 import (
 	"encoding/base64"

@@ -1,4 +1,4 @@
-package settingstest
+package awstest
 
 import (
 	"bufio"

@@ -1,5 +1,4 @@
-// Package settingstest plays SSM Parameter Store for tests.
-package settingstest
+package awstest
 
 import (
 	"encoding/json"
@@ -14,12 +13,12 @@ import (
 	"testing"
 )
 
-// An SSM answers GetParameters and GetParametersByPath of the JSON 1.1 protocol
+// A ParameterStore answers GetParameters and GetParametersByPath of the JSON 1.1 protocol
 // and remembers what it was asked for. Its methods may be called by many
 // goroutines at once.
 //
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameters.html
-type SSM struct {
+type ParameterStore struct {
 	URL string
 
 	mu     sync.Mutex
@@ -28,9 +27,9 @@ type SSM struct {
 	asked  []string
 }
 
-// New starts an SSM that holds values, by their full names, until t ends.
-func New(t testing.TB, values map[string]string) *SSM {
-	s := &SSM{values: maps.Clone(values)}
+// NewParameterStore starts a Parameter Store that holds values, by their full names, until t ends.
+func NewParameterStore(t testing.TB, values map[string]string) *ParameterStore {
+	s := &ParameterStore{values: maps.Clone(values)}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	s.URL = server.URL
@@ -46,9 +45,9 @@ func App(key, secret string) map[string]string {
 	}
 }
 
-// Env returns the environment of a function that uses this SSM: environment,
+// Env returns the environment of a function that uses this store: environment,
 // and what AWS adds.
-func (s *SSM) Env(environment map[string]string) map[string]string {
+func (s *ParameterStore) Env(environment map[string]string) map[string]string {
 	all := map[string]string{
 		"AWS_REGION":            "eu-central-1",
 		"AWS_ACCESS_KEY_ID":     "AKIDEXAMPLE",
@@ -60,27 +59,27 @@ func (s *SSM) Env(environment map[string]string) map[string]string {
 }
 
 // Getenv returns the getenv of that environment.
-func (s *SSM) Getenv(environment map[string]string) func(string) string {
+func (s *ParameterStore) Getenv(environment map[string]string) func(string) string {
 	all := s.Env(environment)
 	return func(name string) string { return all[name] }
 }
 
 // Set gives the parameter of a full name a value.
-func (s *SSM) Set(name, value string) {
+func (s *ParameterStore) Set(name, value string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.values[name] = value
 }
 
 // Down makes every call fail from now on, or work again.
-func (s *SSM) Down(down bool) {
+func (s *ParameterStore) Down(down bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.down = down
 }
 
 // Asked returns the full names and paths that were asked for so far.
-func (s *SSM) Asked() []string {
+func (s *ParameterStore) Asked() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.asked)
@@ -91,7 +90,7 @@ type parameter struct {
 	Value string
 }
 
-func (s *SSM) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *ParameterStore) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var in struct {
@@ -106,19 +105,19 @@ func (s *SSM) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	switch {
 	case err != nil:
-		fail(w, "SerializationException")
+		Fail(w, http.StatusBadRequest, "SerializationException")
 	case s.down:
-		fail(w, "AccessDeniedException") // which the client does not try again
+		Fail(w, http.StatusBadRequest, "AccessDeniedException") // which the client does not try again
 	case r.Header.Get("X-Amz-Target") == "AmazonSSM.GetParameters":
 		s.byName(w, in.Names, in.WithDecryption)
 	case r.Header.Get("X-Amz-Target") == "AmazonSSM.GetParametersByPath":
 		s.byPath(w, in.Path, in.WithDecryption)
 	default:
-		fail(w, "UnknownOperationException")
+		Fail(w, http.StatusBadRequest, "UnknownOperationException")
 	}
 }
 
-func (s *SSM) byName(w http.ResponseWriter, names []string, decrypt bool) {
+func (s *ParameterStore) byName(w http.ResponseWriter, names []string, decrypt bool) {
 	s.asked = append(s.asked, names...)
 	found, missing := []parameter{}, []string{}
 	for _, name := range names {
@@ -128,10 +127,10 @@ func (s *SSM) byName(w http.ResponseWriter, names []string, decrypt bool) {
 			missing = append(missing, name)
 		}
 	}
-	answer(w, map[string]any{"Parameters": found, "InvalidParameters": missing})
+	write(w, map[string]any{"Parameters": found, "InvalidParameters": missing})
 }
 
-func (s *SSM) byPath(w http.ResponseWriter, folder string, decrypt bool) {
+func (s *ParameterStore) byPath(w http.ResponseWriter, folder string, decrypt bool) {
 	s.asked = append(s.asked, folder)
 	found := []parameter{}
 	for name, value := range s.values {
@@ -139,7 +138,7 @@ func (s *SSM) byPath(w http.ResponseWriter, folder string, decrypt bool) {
 			found = append(found, parameter{name, shown(name, value, decrypt)})
 		}
 	}
-	answer(w, map[string]any{"Parameters": found})
+	write(w, map[string]any{"Parameters": found})
 }
 
 // shown is what a call gets to see of a parameter's value: of a secret that is
@@ -149,11 +148,4 @@ func shown(name, value string, decrypt bool) string {
 		return "AQICAHhlbmNyeXB0ZWQ="
 	}
 	return value
-}
-
-func answer(w http.ResponseWriter, v any) { _ = json.NewEncoder(w).Encode(v) }
-
-func fail(w http.ResponseWriter, kind string) {
-	w.WriteHeader(http.StatusBadRequest)
-	answer(w, map[string]string{"__type": kind, "message": "as the test wants it"})
 }

@@ -1,4 +1,4 @@
-package bustest
+package awstest
 
 import (
 	"crypto/hmac"
@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// signed says whether r bears the signature that S3 wants, computed here from
+// signed reports whether r bears the signature that S3 wants, computed here from
 // the specification alone.
 //
 // https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html

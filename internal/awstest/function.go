@@ -1,6 +1,4 @@
-// Package lambdatest runs a function's own main against a Lambda Runtime API
-// that the test plays.
-package lambdatest
+package awstest
 
 import (
 	"bufio"
@@ -23,9 +21,9 @@ import (
 )
 
 // marker is in the environment of a process that is a function.
-const marker = "LAMBDATEST_FUNCTION"
+const marker = "AWSTEST_FUNCTION"
 
-// Main is the body of a TestMain. In a process that [Start] has started it runs
+// Main is the body of a TestMain. In a process that [StartFunction] has started it runs
 // the function's main, otherwise the tests.
 func Main(m *testing.M, main func()) {
 	if os.Getenv(marker) != "" {
@@ -47,9 +45,9 @@ type Function struct {
 	errors  chan string
 }
 
-// Start starts the function with an environment, until t ends. The test binary's
+// StartFunction starts the function with an environment, until t ends. The test binary's
 // TestMain must be [Main].
-func Start(t testing.TB, environment map[string]string) *Function {
+func StartFunction(t testing.TB, environment map[string]string) *Function {
 	f := &Function{
 		t:       t,
 		output:  new(output),

@@ -1,0 +1,3 @@
+// Package awstest starts what stands in for AWS, and for an identity provider,
+// for as long as a test runs.
+package awstest
