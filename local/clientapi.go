@@ -249,10 +249,10 @@ func (c *cors) allowedOrigin(r *http.Request) string {
 	if origin == "" {
 		return ""
 	}
-	for _, allowed := range c.origins {
+	for _, allowed := range c.AllowOrigins {
 		scheme, ok := strings.CutSuffix(allowed, "://*")
 		switch {
-		case allowed == "*" && !c.credentials:
+		case allowed == "*" && !c.AllowCredentials:
 			return "*"
 		case allowed == "*", allowed == origin, ok && strings.HasPrefix(origin, scheme+"://"):
 			return origin
@@ -271,11 +271,11 @@ func (c *cors) set(h http.Header, r *http.Request) bool {
 	if origin != "*" {
 		h.Add("Vary", "Origin")
 	}
-	if c.credentials {
+	if c.AllowCredentials {
 		h.Set("Access-Control-Allow-Credentials", "true")
 	}
-	if len(c.expose) > 0 {
-		h.Set("Access-Control-Expose-Headers", strings.Join(c.expose, ","))
+	if len(c.ExposeHeaders) > 0 {
+		h.Set("Access-Control-Expose-Headers", strings.Join(c.ExposeHeaders, ","))
 	}
 	return true
 }
@@ -284,25 +284,25 @@ func (c *cors) set(h http.Header, r *http.Request) bool {
 // CORS headers at all, so that the browser stops.
 func (c *cors) preflight(h http.Header, r *http.Request) {
 	method := r.Header.Get("Access-Control-Request-Method")
-	if method == "" || !allows(c.methods, method, false) {
+	if method == "" || !allows(c.AllowMethods, method, false) {
 		return
 	}
 	for name := range strings.SplitSeq(r.Header.Get("Access-Control-Request-Headers"), ",") {
-		if name = strings.TrimSpace(name); name != "" && !allows(c.headers, name, true) {
+		if name = strings.TrimSpace(name); name != "" && !allows(c.AllowHeaders, name, true) {
 			return
 		}
 	}
 	if !c.set(h, r) {
 		return
 	}
-	if len(c.methods) > 0 {
-		h.Set("Access-Control-Allow-Methods", strings.Join(c.methods, ","))
+	if len(c.AllowMethods) > 0 {
+		h.Set("Access-Control-Allow-Methods", strings.Join(c.AllowMethods, ","))
 	}
-	if len(c.headers) > 0 {
-		h.Set("Access-Control-Allow-Headers", strings.Join(c.headers, ","))
+	if len(c.AllowHeaders) > 0 {
+		h.Set("Access-Control-Allow-Headers", strings.Join(c.AllowHeaders, ","))
 	}
-	if c.maxAge != "" {
-		h.Set("Access-Control-Max-Age", c.maxAge)
+	if c.MaxAge != "" {
+		h.Set("Access-Control-Max-Age", c.MaxAge)
 	}
 }
 

@@ -218,12 +218,12 @@ func TestCORSOrigins(t *testing.T) {
 		origin string
 		want   string
 	}{
-		{cors{origins: []string{"*"}}, "https://x.test", "*"},
-		{cors{origins: []string{"*"}, credentials: true}, "https://x.test", "https://x.test"},
-		{cors{origins: []string{"https://*"}}, "https://x.test", "https://x.test"},
-		{cors{origins: []string{"https://*"}}, "http://x.test", ""},
-		{cors{origins: []string{"https://x.test"}}, "https://x.test.evil", ""},
-		{cors{origins: []string{"*"}}, "", ""},
+		{cors{AllowOrigins: []string{"*"}}, "https://x.test", "*"},
+		{cors{AllowOrigins: []string{"*"}, AllowCredentials: true}, "https://x.test", "https://x.test"},
+		{cors{AllowOrigins: []string{"https://*"}}, "https://x.test", "https://x.test"},
+		{cors{AllowOrigins: []string{"https://*"}}, "http://x.test", ""},
+		{cors{AllowOrigins: []string{"https://x.test"}}, "https://x.test.evil", ""},
+		{cors{AllowOrigins: []string{"*"}}, "", ""},
 	} {
 		r := &http.Request{Header: http.Header{"Origin": {c.origin}}}
 		if got := c.cors.allowedOrigin(r); got != c.want {

@@ -24,6 +24,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"chat-service-backend/docs"
+	"chat-service-backend/internal/cfn"
 )
 
 // The conversations in testdata/*.txt are held with the real functions, built
@@ -70,7 +71,7 @@ func TestConversations(t *testing.T) {
 	if found, _ := filepath.Glob("../functions/*/main.go"); len(found) == 0 {
 		t.Skip("functions/ has no Go files")
 	}
-	tmpl, err := findTemplate(".")
+	tmpl, err := cfn.Find(".")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +86,7 @@ func TestConversations(t *testing.T) {
 		}
 		return built, nil
 	}
-	shared, err := startConversation(t.Context(), build, tmpl.dir, nil)
+	shared, err := startConversation(t.Context(), build, tmpl.Dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +115,7 @@ func TestConversations(t *testing.T) {
 						args[i] = ts.MkAbs(arg)
 					}
 				}
-				own, err := startConversation(context.Background(), build, tmpl.dir, args)
+				own, err := startConversation(context.Background(), build, tmpl.Dir, args)
 				if neg {
 					if err == nil {
 						own.server.close()

@@ -33,6 +33,7 @@ import (
 	"github.com/golang-jwt/jwt/v4"
 
 	"chat-service-backend/internal/awstest"
+	"chat-service-backend/internal/cfn"
 )
 
 const (
@@ -52,19 +53,19 @@ const (
 // server. The values lie in moto's SSM where that is installed (it must be with
 // CI=true), else in the server's own stand-in.
 func TestDrills(t *testing.T) {
-	tmpl, err := findTemplate(".")
+	tmpl, err := cfn.Find(".")
 	if err != nil {
 		t.Fatal(err)
 	}
 	bin := t.TempDir()
 	built := sync.OnceValues(func() (map[string]string, error) {
-		return goBuild(t.Context(), tmpl.dir, bin, []string{"token", "apikey", "config", "webhook", "proxy"})
+		return goBuild(t.Context(), tmpl.Dir, bin, []string{"token", "apikey", "config", "webhook", "proxy"})
 	})
 	store := parameterStore(t)
 	var number atomic.Int64
 	newDrill := func(t *testing.T) *drill {
 		return &drill{
-			root:   tmpl.dir,
+			root:   tmpl.Dir,
 			build:  func(context.Context, string, string, []string) (map[string]string, error) { return built() },
 			prefix: fmt.Sprintf("/drill-%d", number.Add(1)),
 			store:  store,

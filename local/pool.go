@@ -207,8 +207,8 @@ func (p *pool) next(ctx context.Context, proc *process) *invocation {
 // take makes inv the event that proc works on. p.mu is held.
 func (p *pool) take(proc *process, inv *invocation) {
 	proc.current = inv
-	inv.timer = time.AfterFunc(p.fn.timeout, func() {
-		p.log.printf("%s: %s Task timed out after %.2f seconds", p.fn.name, inv.id, p.fn.timeout.Seconds())
+	inv.timer = time.AfterFunc(p.fn.Timeout, func() {
+		p.log.printf("%s: %s Task timed out after %.2f seconds", p.fn.name, inv.id, p.fn.Timeout.Seconds())
 		p.mu.Lock()
 		p.answer(inv, &answer{err: errFunctionTimeout})
 		p.mu.Unlock()

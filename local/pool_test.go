@@ -13,12 +13,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"chat-service-backend/internal/cfn"
 )
 
 // testPool is a pool of processes that the test plays itself.
 func testPool() *pool {
 	return &pool{
-		fn:    function{name: "fake", timeout: time.Minute},
+		fn:    function{cfn.Function{Timeout: time.Minute}, "fake"},
 		log:   &lineLog{w: &syncBuffer{}},
 		alive: map[*process]bool{},
 	}

@@ -85,13 +85,13 @@ func (proc *process) state() string {
 // endpoints: trusted certificates, and AWS endpoints and credentials.
 func environment(f function, root, region string, getenv func(string) string, extra map[string]string) []string {
 	vars := map[string]string{
-		"AWS_LAMBDA_FUNCTION_NAME":        f.functionName,
+		"AWS_LAMBDA_FUNCTION_NAME":        f.Name,
 		"AWS_LAMBDA_FUNCTION_VERSION":     "$LATEST",
-		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(f.memory),
-		"AWS_LAMBDA_LOG_GROUP_NAME":       f.logGroup,
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(f.MemorySize),
+		"AWS_LAMBDA_LOG_GROUP_NAME":       f.LogGroup,
 		"AWS_LAMBDA_LOG_STREAM_NAME":      time.Now().UTC().Format("2006/01/02") + "/[$LATEST]" + strings.ReplaceAll(newUUID(), "-", ""),
 		"AWS_LAMBDA_LOG_FORMAT":           "JSON",
-		"AWS_LAMBDA_LOG_LEVEL":            f.logLevel,
+		"AWS_LAMBDA_LOG_LEVEL":            f.LogLevel,
 		"AWS_LAMBDA_INITIALIZATION_TYPE":  "on-demand",
 		"AWS_EXECUTION_ENV":               "AWS_Lambda_provided.al2023",
 		"AWS_REGION":                      region,
@@ -102,7 +102,7 @@ func environment(f function, root, region string, getenv func(string) string, ex
 		"LANG":                            "en_US.UTF-8",
 		"PATH":                            "/usr/local/bin:/usr/bin:/bin:/opt/bin",
 	}
-	for _, more := range []map[string]string{credentials(getenv), f.environment, extra} {
+	for _, more := range []map[string]string{credentials(getenv), f.Environment, extra} {
 		maps.Copy(vars, more)
 	}
 	env := make([]string, 0, len(vars))

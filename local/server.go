@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"chat-service-backend/internal/cfn"
 	"chat-service-backend/internal/streamapi"
 )
 
@@ -41,7 +43,7 @@ func start(ctx context.Context, opts options) (s *server, err error) {
 			s = nil
 		}
 	}()
-	tmpl, err := findTemplate(opts.dir)
+	tmpl, err := cfn.Find(opts.dir)
 	if err != nil {
 		return s, err
 	}
@@ -81,20 +83,20 @@ func start(ctx context.Context, opts options) (s *server, err error) {
 
 	// The stand-ins need a value of the template, the template their addresses:
 	// a listener has its address before it has a handler.
-	given, own, err := s.parameters(tmpl, opts)
+	parameters, err := s.parameters(tmpl, opts)
 	if err != nil {
 		return s, err
 	}
 	var stream net.Listener
-	if tmpl.hasParameter("StreamBaseUrl") && given["StreamBaseUrl"] == "" {
+	if declares(tmpl, "StreamBaseUrl") && parameters["StreamBaseUrl"] == "" {
 		if stream, err = s.listen("127.0.0.1:0"); err != nil {
 			return s, fmt.Errorf("stand-in for Stream: %w", err)
 		}
 		defer closeOnError(stream, &err)
-		given["StreamBaseUrl"] = loopbackURL(stream)
+		parameters["StreamBaseUrl"] = loopbackURL(stream)
 		s.standIns.stream = true
 	}
-	st, err := tmpl.evaluate(region, given, own)
+	st, err := newStack(tmpl, region, parameters)
 	if err != nil {
 		return s, fmt.Errorf("template.yaml: %w", err)
 	}
@@ -138,7 +140,7 @@ func start(ctx context.Context, opts options) (s *server, err error) {
 		s.standIns.bus = true
 	}
 
-	if err := s.startFunctions(ctx, opts, tmpl.dir, region, st.functions, extra); err != nil {
+	if err := s.startFunctions(ctx, opts, tmpl.Dir, region, st.functions, extra); err != nil {
 		return s, err
 	}
 	turns := newTurns()
@@ -154,30 +156,31 @@ func start(ctx context.Context, opts options) (s *server, err error) {
 }
 
 // parameters are the template parameters that are given, by the caller or by
-// -stream-url, and those that the server makes up itself: an issuer of its own
-// where none is configured. An override with an empty OidcIssuer asks for none
-// at all, so that nobody is known on the Client API.
-func (s *server) parameters(tmpl *template, opts options) (given, own map[string]string, err error) {
-	given, own = map[string]string{}, map[string]string{}
-	for name, v := range opts.overrides {
-		given[name] = v
-	}
+// -stream-url, and an issuer of the server's own where none is configured. An
+// override with an empty OidcIssuer asks for none at all, so that nobody is
+// known on the Client API.
+func (s *server) parameters(tmpl *cfn.Template, opts options) (parameters map[string]string, err error) {
+	parameters = map[string]string{}
+	maps.Copy(parameters, opts.overrides)
 	if opts.streamURL != "" {
-		given["StreamBaseUrl"] = opts.streamURL
+		parameters["StreamBaseUrl"] = opts.streamURL
 	}
-	_, overridden := given["OidcIssuer"]
-	configured := text(object(object(tmpl.body["Parameters"])["OidcIssuer"])["Default"], "")
-	if !tmpl.hasParameter("OidcIssuer") || overridden || configured != "" {
-		return given, own, nil
+	issuer, _ := tmpl.Section("Parameters")["OidcIssuer"].(map[string]any)
+	configured, _ := issuer["Default"].(string)
+	if _, overridden := parameters["OidcIssuer"]; overridden || issuer == nil || configured != "" {
+		return parameters, nil
 	}
-	audience := given["OidcAudience"]
-	if audience == "" {
-		audience = "local"
-		own["OidcAudience"] = audience
+	if parameters["OidcAudience"] == "" {
+		parameters["OidcAudience"] = "local"
 	}
-	own["OidcIssuer"] = s.clientURL + issuerPath
-	s.issuer, err = newIssuer(own["OidcIssuer"], audience)
-	return given, own, err
+	parameters["OidcIssuer"] = s.clientURL + issuerPath
+	s.issuer, err = newIssuer(parameters["OidcIssuer"], parameters["OidcAudience"])
+	return parameters, err
+}
+
+func declares(tmpl *cfn.Template, parameter string) bool {
+	_, ok := tmpl.Section("Parameters")[parameter]
+	return ok
 }
 
 // passedOn is what functions see of the developer's environment, where it is set.
@@ -219,7 +222,7 @@ func (s *server) startFunctions(ctx context.Context, opts options, root, region 
 		env := environment(f, root, region, opts.getenv, extra)
 		p := &pool{
 			fn:    f,
-			arn:   "arn:aws:lambda:" + region + ":" + accountID + ":function:" + f.functionName,
+			arn:   "arn:aws:lambda:" + region + ":" + accountID + ":function:" + f.Name,
 			log:   opts.log,
 			alive: map[*process]bool{},
 			start: func(p *pool) (*process, error) { return startProcess(p, binaries[p.fn.name], env) },

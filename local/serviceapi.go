@@ -134,14 +134,14 @@ func (s *serviceAPI) event(r *http.Request, rt *route, path string, params map[s
 			DomainPrefix:      firstLabel(r.Host),
 			ExtendedRequestID: base64.StdEncoding.EncodeToString([]byte(randomHex(6)[:11])),
 			HTTPMethod:        r.Method,
-			Path:              "/" + s.api.stage + path,
+			Path:              "/" + s.api.Stage + path,
 			Protocol:          r.Proto,
 			RequestID:         requestID,
 			RequestTime:       clock(now),
 			RequestTimeEpoch:  now.UnixMilli(),
 			ResourceID:        "local",
 			ResourcePath:      rt.path,
-			Stage:             s.api.stage,
+			Stage:             s.api.Stage,
 			Identity:          restIdentity{SourceIP: at.sourceIP, UserAgent: r.UserAgent()},
 		},
 	}
@@ -186,7 +186,7 @@ func (s *serviceAPI) isBinary(contentType string) bool {
 	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
 		kind = ""
 	}
-	for _, binary := range s.api.binaryTypes {
+	for _, binary := range s.api.BinaryMediaTypes {
 		prefix, wildcard := strings.CutSuffix(binary, "*")
 		if binary == "*/*" || kind != "" && (binary == kind || wildcard && strings.HasPrefix(kind, prefix)) {
 			return true

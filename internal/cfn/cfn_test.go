@@ -1,0 +1,233 @@
+package cfn
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+const small = `
+Parameters:
+  Name: {Type: String, Default: bob}
+  Empty: {Type: String, Default: ""}
+  Many: {Type: CommaDelimitedList, Default: "a, b"}
+Conditions:
+  Yes: !Equals [!Ref Name, bob]
+  No: !Not [!Condition Yes]
+  Both: !And [!Condition Yes, !Condition No]
+  Either: !Or [!Condition No, !Condition Yes]
+  Circle: !Not [!Condition Circle]
+Resources:
+  Thing: {Type: X}
+Outputs:
+  X: `
+
+func deploy(text string, parameters map[string]string) (*Stack, error) {
+	t, err := Parse([]byte(text))
+	if err != nil {
+		return nil, err
+	}
+	return t.Stack(Options{Region: "us-east-1", Account: "111122223333", StackName: "chat", Parameters: parameters})
+}
+
+func TestIntrinsicFunctionsEvaluateAsInCloudFormation(t *testing.T) {
+	eval := func(value string) (any, error) {
+		s, err := deploy(small+value, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", value, err)
+		}
+		return s.Eval(s.Template.Section("Outputs")["X"])
+	}
+	for value, want := range map[string]any{
+		"12":                         "12",
+		"true":                       "true",
+		"~":                          nil,
+		"!Ref Name":                  "bob",
+		"{Ref: Name}":                "bob",
+		"!Ref Many":                  []any{"a", "b"},
+		"!Ref AWS::Region":           "us-east-1",
+		"!Ref AWS::NoValue":          nil,
+		"!Ref Thing":                 "Thing",
+		"!GetAtt Thing.Arn":          "Thing.Arn",
+		"{Fn::GetAtt: [Thing, Arn]}": "Thing.Arn",
+		"!Sub '${Name} ${!Name} ${AWS::Region} ${Thing.Arn}'": "bob ${Name} us-east-1 Thing.Arn",
+		"!Sub ['${A}-${Name}', {A: !Ref Empty}]":              "-bob",
+		"!If [Yes, 1, 2]":                                     "1",
+		"!If [No, 1, 2]":                                      "2",
+		"!If [Both, 1, 2]":                                    "2",
+		"!If [Either, 1, 2]":                                  "1",
+		"{a: !If [No, x, !Ref AWS::NoValue]}":                 map[string]any{},
+		"[1, !If [Yes, !Ref AWS::NoValue, x], 3]":             []any{"1", "3"},
+		"!Split [',', 'x,y']":                                 []any{"x", "y"},
+		"{Condition: {StringEquals: x}}":                      map[string]any{"Condition": map[string]any{"StringEquals": "x"}},
+	} {
+		if got, err := eval(value); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: want %#v, got %#v, %v", value, want, got, err)
+		}
+	}
+	for _, value := range []string{
+		"!Ref Nobody", "!Ref [Name]", "!Sub '${Nobody}'", "!Sub '${Name'", "!Sub '${Many}'", "!Sub [1]", "!If [Nothing, 1, 2]", "!If [Yes, 1]",
+		"!If [Circle, 1, 2]", "!GetAtt Thing", "!Split [1]", "!Split [',', [x]]", "!Not [1]", "!Rain [1]",
+	} {
+		if got, err := eval(value); err == nil {
+			t.Errorf("%s: want an error, got %#v", value, got)
+		}
+	}
+}
+
+func TestParametersKeepTheirConstraints(t *testing.T) {
+	for _, c := range []struct {
+		declared, value string
+		ok              bool
+	}{
+		{"{Type: String, AllowedPattern: '[a-z]+'}", "abc", true},
+		{"{Type: String, AllowedPattern: '[a-z]+'}", "abc1", false},
+		{"{Type: String, AllowedPattern: 'a|b'}", "bx", false},
+		{"{Type: String, AllowedPattern: '(?=x)'}", "y", true}, // Java only
+		{"{Type: String, AllowedValues: [a, 'true', 3]}", "3", true},
+		{"{Type: String, AllowedValues: [a, true]}", "true", true},
+		{"{Type: String, AllowedValues: [a]}", "b", false},
+		{"{Type: String, MinLength: 2, MaxLength: 3}", "é", false},
+		{"{Type: String, MinLength: 2, MaxLength: 3}", "éé", true},
+		{"{Type: String, MinLength: 2, MaxLength: 3}", "éééé", false},
+		{"{Type: Number, MinValue: 1, MaxValue: 10}", "10", true},
+		{"{Type: Number, MinValue: 1, MaxValue: 10}", "11", false},
+		{"{Type: Number, MinValue: 1}", "0", false},
+		{"{Type: Number}", "many", false},
+		{"{Type: CommaDelimitedList, AllowedPattern: '[a-z]'}", "a, b", true},
+		{"{Type: CommaDelimitedList, AllowedPattern: '[a-z]'}", "a,bb", false},
+	} {
+		_, err := deploy("Resources: {X: {}}\nParameters: {P: "+c.declared+"}", map[string]string{"P": c.value})
+		if (err == nil) != c.ok {
+			t.Errorf("%s = %q: want ok %t, got %v", c.declared, c.value, c.ok, err)
+		}
+	}
+}
+
+const sam = `
+Parameters:
+  Seconds: {Type: Number, Default: 5}
+Conditions:
+  Never: !Equals [1, 2]
+Globals:
+  Function:
+    Timeout: !Ref Seconds
+    LoggingConfig: {LogFormat: JSON, ApplicationLogLevel: DEBUG}
+    Environment: {Variables: {A: shared, B: shared}}
+  HttpApi:
+    CorsConfiguration: {AllowOrigins: [a, b], MaxAge: 60}
+Resources:
+  ClientApi: {Type: AWS::Serverless::HttpApi}
+  ServiceApi:
+    Type: AWS::Serverless::Api
+    Properties: {StageName: v1, BinaryMediaTypes: [Image~1*], Auth: {DefaultAuthorizer: AWS_IAM}}
+  AFunction:
+    Type: AWS::Serverless::Function
+    Properties:
+      MemorySize: 256
+      LoggingConfig: {LogGroup: /group}
+      Environment: {Variables: {B: own, C: !If [Never, x, !Ref AWS::NoValue]}}
+      VpcConfig: !ImportValue not read here
+      Events:
+        E1: {Type: HttpApi, Properties: {ApiId: !Ref ClientApi, Path: /x, Method: GET, TimeoutInMillis: 9000}}
+        E2: {Type: Api, Properties: {RestApiId: !Ref ServiceApi, Path: /y, ResponseTransferMode: RESPONSE_STREAM}}
+        # STREAM has no effect in a SAM event.
+        E3: {Type: Api, Properties: {RestApiId: !Ref ServiceApi, Path: /z, Auth: {Authorizer: NONE}, ResponseTransferMode: STREAM}}
+        E4: {Type: SQS, Properties: {Queue: !ImportValue not read here}}
+  BFunction: {Type: AWS::Serverless::Function}
+  CFunction: {Type: AWS::Serverless::Function, Condition: Never}
+`
+
+func TestFunctionsAndAPIsHaveWhatSAMGivesThem(t *testing.T) {
+	s, err := deploy(sam, map[string]string{"Seconds": "7"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	functions, err := s.Functions()
+	want := []Function{
+		{
+			ID: "AFunction", Name: "chat-AFunction", Environment: map[string]string{"A": "shared", "B": "own"},
+			Timeout: 7 * time.Second, MemorySize: 256, LogLevel: "DEBUG", LogGroup: "/group",
+			Routes: []Route{
+				{API: "ClientApi", Method: "GET", Path: "/x", Timeout: 9 * time.Second},
+				{REST: true, API: "ServiceApi", Method: "ANY", Path: "/y", IAM: true, Stream: true},
+				{REST: true, API: "ServiceApi", Method: "ANY", Path: "/z"},
+			},
+		},
+		{
+			ID: "BFunction", Name: "chat-BFunction", Environment: map[string]string{"A": "shared", "B": "shared"},
+			Timeout: 7 * time.Second, MemorySize: 128, LogLevel: "DEBUG", LogGroup: "/aws/lambda/chat-BFunction",
+		},
+	}
+	if err != nil || !reflect.DeepEqual(functions, want) {
+		t.Errorf("want %+v, got %+v, %v", want, functions, err)
+	}
+	apis, err := s.APIs()
+	wantAPIs := []API{
+		{ID: "ClientApi", Stage: "Prod", CORS: &CORS{AllowOrigins: []string{"a", "b"}, MaxAge: "60"}},
+		{ID: "ServiceApi", REST: true, Stage: "v1", BinaryMediaTypes: []string{"image/*"}, iam: true},
+	}
+	if err != nil || !reflect.DeepEqual(apis, wantAPIs) {
+		t.Errorf("want %+v, got %+v, %v", wantAPIs, apis, err)
+	}
+}
+
+func TestErrorsAreOneLineThatNamesThePlace(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                               "Resources",
+		"[]":                             "Resources",
+		"Resources: {A: [}":              "did not find expected node content",
+		"Resources: {A: 1, A: 2}":        `duplicate key "A"`,
+		"a: &a [*a]\nResources: {A: {}}": "too large",
+		"Resources: {A: {}}\nParameters: {P: {Type: String}}":                                             "parameter P: want a value",
+		"Resources: {A: {}}\nParameters: {P: {Default: x, MaxLength: 0, ConstraintDescription: no}}":      "parameter P: want at most 0 characters (no)",
+		"Resources: {A: {}}\nRules: {R: {Assertions: [{Assert: !Equals [1, 2], AssertDescription: no}]}}": "rule R: no",
+		strings.Replace(sam, "MemorySize: 256", "Timeout: 1h", 1):                                         "AFunction: Timeout: want 1 to 900 seconds, got 1h",
+		strings.Replace(sam, "B: own", "B: [1]", 1):                                                       "AFunction: Environment: B: want text",
+		strings.Replace(sam, "B: own", "B: !Ref Nothing", 1):                                              `there is no "Nothing"`,
+		strings.Replace(sam, "Path: /x", "Path: !Ref Nothing", 1):                                         "AFunction: Events: E1: Path: Ref",
+	} {
+		s, err := deploy(text, nil)
+		if err == nil {
+			_, err = s.Functions()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: want one line with %q, got %v", text, want, err)
+		}
+	}
+	if _, err := deploy(small, map[string]string{"Nothing": "1"}); err == nil || !strings.Contains(err.Error(), `no parameter "Nothing"`) {
+		t.Errorf("want an unknown parameter named, got %v", err)
+	}
+}
+
+func TestFindLooksUpwards(t *testing.T) {
+	dir := t.TempDir()
+	deep := filepath.Join(dir, "a", "b")
+	if err := os.MkdirAll(deep, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Find(deep); err == nil || !strings.Contains(err.Error(), "want template.yaml") {
+		t.Fatalf("want an error that names template.yaml, got %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "template.yaml"), []byte("Resources: {A: {}}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := Find(deep); err != nil || found.Dir != dir {
+		t.Fatalf("want the template in %s, got %+v, %v", dir, found, err)
+	}
+}
+
+func FuzzTemplate(f *testing.F) {
+	f.Add(sam)
+	f.Add("a: &a [x, x]\nb: &b [*a, *a]\nResources: {A: *b}")
+	f.Add("Resources: {AFunction: {Type: AWS::Serverless::Function, Properties: !If [x, 1, 2]}}")
+	f.Add("? {a: b}\n: !Sub '${'")
+	f.Fuzz(func(t *testing.T, text string) {
+		if s, err := deploy(text, nil); err == nil {
+			_, _ = s.Functions()
+		}
+	})
+}

@@ -1,0 +1,142 @@
+// Package cfn reads AWS SAM templates, as far as this project's template goes:
+// YAML with CloudFormation's short forms, parameters with their constraints,
+// rules, conditions, intrinsic functions, and what SAM makes of functions and
+// APIs.
+//
+// The values in a template are nil, string, []any and map[string]any. Numbers
+// and booleans are text, as CloudFormation compares them. An intrinsic function
+// is a map with its long name as the only key, whichever form the file has.
+package cfn
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// A Template is a template as it is written, before its parameters have values.
+type Template struct {
+	Dir  string // the folder it lies in, "" when it came from Parse
+	Body map[string]any
+}
+
+// Find reads template.yaml in dir or the nearest folder above it.
+func Find(dir string) (*Template, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	for at := dir; ; at = filepath.Dir(at) {
+		file := filepath.Join(at, "template.yaml")
+		text, err := os.ReadFile(file)
+		if errors.Is(err, os.ErrNotExist) {
+			if at != filepath.Dir(at) {
+				continue
+			}
+			return nil, fmt.Errorf("want template.yaml in %s or above, got none", dir)
+		}
+		if err != nil {
+			return nil, err
+		}
+		t, err := Parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		t.Dir = at
+		return t, nil
+	}
+}
+
+// Parse reads a template in YAML or JSON.
+func Parse(text []byte) (*Template, error) {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		return nil, errors.New(strings.ReplaceAll(err.Error(), "\n", " "))
+	}
+	if doc.IsZero() {
+		return nil, errors.New("want a template with Resources, got an empty file")
+	}
+	left := maxNodes
+	v, err := fromNode(doc.Content[0], &left)
+	if err != nil {
+		return nil, err
+	}
+	body, _ := v.(map[string]any)
+	if object(body["Resources"]) == nil {
+		return nil, errors.New("want a template with Resources")
+	}
+	return &Template{Body: body}, nil
+}
+
+// Section returns a section such as Parameters, as it is written.
+func (t *Template) Section(name string) map[string]any { return object(t.Body[name]) }
+
+// maxNodes bounds what aliases can blow a template up to. CloudFormation takes
+// 1 MB of text, so no honest template comes near.
+const maxNodes = 200_000
+
+func fromNode(n *yaml.Node, left *int) (v any, err error) {
+	if *left--; *left < 0 {
+		return nil, fmt.Errorf("line %d: the template is too large", n.Line)
+	}
+	switch n.Kind {
+	case yaml.AliasNode:
+		return fromNode(n.Alias, left)
+	case yaml.ScalarNode:
+		v = n.Value
+		switch n.ShortTag() {
+		case "!!null":
+			v = nil
+		case "!!bool":
+			v = strings.ToLower(n.Value)
+		}
+	case yaml.SequenceNode:
+		list := make([]any, len(n.Content))
+		for i, c := range n.Content {
+			if list[i], err = fromNode(c, left); err != nil {
+				return nil, err
+			}
+		}
+		v = list
+	case yaml.MappingNode:
+		m := make(map[string]any, len(n.Content)/2)
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key := n.Content[i]
+			if key.Kind != yaml.ScalarNode {
+				return nil, fmt.Errorf("line %d: want text as a key", key.Line)
+			}
+			if _, ok := m[key.Value]; ok {
+				return nil, fmt.Errorf("line %d: duplicate key %q", key.Line, key.Value)
+			}
+			if m[key.Value], err = fromNode(n.Content[i+1], left); err != nil {
+				return nil, err
+			}
+		}
+		v = m
+	}
+	// "!Sub" is short for {"Fn::Sub": ...}; "!!str" is YAML's own.
+	name, ok := strings.CutPrefix(n.Tag, "!")
+	if !ok || name == "" || strings.HasPrefix(name, "!") {
+		return v, nil
+	}
+	if name != "Ref" && name != "Condition" {
+		name = "Fn::" + name
+	}
+	return map[string]any{name: v}, nil
+}
+
+// object and list return v, or nil when it is of another kind.
+func object(v any) map[string]any { m, _ := v.(map[string]any); return m }
+func list(v any) []any            { l, _ := v.([]any); return l }
+
+// text returns v when it is text, otherwise the default.
+func text(v any, otherwise string) string {
+	if s, ok := v.(string); ok {
+		return s
+	}
+	return otherwise
+}
