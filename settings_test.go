@@ -1,53 +1,18 @@
 package chatservice_test
 
 import (
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// A setting is one row of README.md's table of settings.
-type setting struct {
-	environment, parameter []string
-	defaults               []string // as code, none where a cell explains instead
-}
-
-// readmeSettings reads the table whose header names the columns environment and
-// template parameter.
-func readmeSettings(t *testing.T) (rows []setting) {
-	t.Helper()
-	text, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Skip("README.md has no table of settings yet")
-	}
-	code := regexp.MustCompile("`([^`]*)`")
-	words := func(cell string) (found []string) {
-		for _, match := range code.FindAllStringSubmatch(cell, -1) {
-			found = append(found, match[1])
-		}
-		return found
-	}
-	inside := false
-	for line := range strings.Lines(string(text)) {
-		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
-		switch {
-		case len(cells) < 4 || !strings.HasPrefix(line, "|"):
-			inside = false
-		case strings.TrimSpace(cells[0]) == "environment" && strings.TrimSpace(cells[1]) == "template parameter":
-			inside = true
-		case inside && !strings.HasPrefix(strings.TrimSpace(cells[0]), "--"):
-			rows = append(rows, setting{words(cells[0]), words(cells[1]), words(cells[2])})
-		}
-	}
-	if rows == nil {
-		t.Skip("README.md has no table of settings yet")
-	}
-	return rows
-}
+var update = flag.Bool("update", false, "write docs/settings.md from template.yaml")
 
 // environmentInTemplate maps each variable that a function gets to the template
 // parameter it comes from.
@@ -93,46 +58,80 @@ func TestTemplateSetsWhatTheCodeReads(t *testing.T) {
 	same(t, "environment in template.yaml, environment in the code", sortedKeys(environmentInTemplate(t)), environmentInCode(t))
 }
 
-func TestReadmeListsEverySetting(t *testing.T) {
+// docs/settings.md is written from the template: go test -run SettingsPage . -update
+func TestSettingsPageIsTheTemplates(t *testing.T) {
 	t.Parallel()
-	rows := readmeSettings(t)
-	parameters := source(t)["Parameters"].(object)
-	var listed []string
-	for _, row := range rows {
-		listed = append(listed, row.environment...)
-		for i, id := range row.parameter {
-			p, ok := parameters[id].(object)
-			if !ok {
-				t.Errorf("README.md: want a parameter of the template, got %s", id)
-				continue
-			}
-			if len(row.environment) > i {
-				if want := environmentInTemplate(t)[row.environment[i]]; want != id {
-					t.Errorf("README.md: %s: want the parameter %s, got %s", row.environment[i], want, id)
-				}
-			}
-			if len(row.parameter) == 1 && len(row.defaults) > 0 {
-				if want := fmt.Sprint(p["Default"]); row.defaults[0] != want {
-					t.Errorf("README.md: %s: want the default %q, got %q", id, want, row.defaults[0])
-				}
-			}
-		}
-	}
-	same(t, "environment in README.md, environment in template.yaml", listed, sortedKeys(environmentInTemplate(t)))
-
-	// The other parameters may be explained where they are needed.
-	files, _ := filepath.Glob("docs/*.md")
-	var prose strings.Builder
-	for _, file := range append(files, "README.md") {
-		text, err := os.ReadFile(file)
-		if err != nil {
+	const page = "docs/settings.md"
+	want := settingsPage(t)
+	if *update {
+		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		prose.Write(text)
 	}
-	for _, id := range sortedKeys(parameters) {
-		if !strings.Contains(prose.String(), "`"+id+"`") {
-			t.Errorf("want the parameter %s explained in README.md or docs/", id)
+	got, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("%s: want what template.yaml says; go test -run SettingsPage . -update writes it", page)
+	}
+}
+
+func settingsPage(t *testing.T) string {
+	t.Helper()
+	parameters := source(t)["Parameters"].(object)
+	variables, ownVariables := map[string]string{}, []string(nil)
+	for name, id := range environmentInTemplate(t) {
+		if id == "" {
+			ownVariables = append(ownVariables, "`"+name+"`")
+			continue
+		}
+		variables[id] = "`" + name + "`"
+	}
+	slices.Sort(ownVariables)
+	var page strings.Builder
+	fmt.Fprintf(&page, "# Settings\n\n"+
+		"All template parameters, written from `template.yaml` by a test. Functions read the environment variable; the stack sets %s itself.\n"+
+		"The values below `ParameterPrefix` are in [operations.md](operations.md#parameters).\n", strings.Join(ownVariables, ", "))
+	page.WriteString("\n| parameter | variable | default | meaning |\n|---|---|---|---|\n")
+	for _, group := range dig(source(t), "Metadata", "AWS::CloudFormation::Interface", "ParameterGroups").(list) {
+		fmt.Fprintf(&page, "| **%s** | | | |\n", dig(group, "Label", "default"))
+		for _, id := range dig(group, "Parameters").(list) {
+			p := parameters[id.(string)].(object)
+			value := "empty"
+			if p["Default"] != "" {
+				value = fmt.Sprintf("`%v`", p["Default"])
+			}
+			meaning := p["Description"].(string)
+			if values, ok := p["AllowedValues"].(list); ok && !slices.Equal(values, list{"true", "false"}) {
+				meaning += fmt.Sprintf(" One of %s.", strings.Trim(strings.Join(strings.Fields(fmt.Sprint(values)), ", "), "[]"))
+			}
+			if p["MinValue"] != nil {
+				meaning += fmt.Sprintf(" From %v to %v.", p["MinValue"], p["MaxValue"])
+			}
+			fmt.Fprintf(&page, "| `%s` | %s | %s | %s |\n", id, variables[id.(string)], value, strings.ReplaceAll(meaning, "<", "&lt;"))
+		}
+	}
+	return page.String()
+}
+
+// README.md has those settings that people set, with the template's defaults.
+func TestReadmeHasTheTemplatesDefaults(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile("(?m)^\\| `([A-Z][A-Za-z]+)` \\| `([^`]+)` \\|").FindAllStringSubmatch(string(text), -1)
+	if len(rows) < 5 {
+		t.Fatalf("want rows of settings in README.md, got %d", len(rows))
+	}
+	for _, row := range rows {
+		p, ok := source(t)["Parameters"].(object)[row[1]].(object)
+		if !ok {
+			t.Errorf("README.md: want a parameter of the template, got %s", row[1])
+		} else if want := fmt.Sprint(p["Default"]); row[2] != want {
+			t.Errorf("README.md: %s: want the default %q, got %q", row[1], want, row[2])
 		}
 	}
 }
