@@ -7,14 +7,11 @@ import (
 	"maps"
 	"net/http"
 
-	"github.com/awslabs/aws-lambda-go-api-proxy/core"
-
 	"chat-service-backend/shared/httpjson"
 )
 
-// maxResponse is the size of the largest answer that Lambda takes from a
-// function that does not stream, in bytes of JSON. aws-lambda-go ends the
-// process when it sends more.
+// maxResponse is the largest answer that Lambda takes from a function that does
+// not stream, in bytes of JSON. aws-lambda-go ends the process if it is larger.
 //
 // https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 const maxResponse = 6_291_556
@@ -24,7 +21,7 @@ var errTooLarge = errors.New("the answer is over the 6 MB that Lambda returns in
 
 // An answer collects what a handler writes, by net/http's rules: the first
 // status counts, informational ones do not, and a handler that writes nothing
-// has said 200.
+// answers 200.
 type answer struct {
 	header http.Header
 	status int
@@ -56,8 +53,8 @@ func (a *answer) Flush() {}
 // Failed keeps the cause for the request's log line.
 func (a *answer) Failed(cause error) { a.cause = cause }
 
-// serve collects h's answer to r. Where h panics or writes too much, what it
-// wrote is dropped: the caller gets a whole error, not half an answer.
+// serve collects h's answer to r. If h panics or writes too much, what it wrote
+// is dropped: the caller gets a whole error, not half an answer.
 func serve(h http.Handler, r *http.Request) *answer {
 	a := &answer{header: make(http.Header)}
 	err := call(h, a, r)
@@ -85,9 +82,9 @@ func tooLarge() error {
 	}
 }
 
-// finish returns the answer as convert shapes it, or an error in its place
-// where the shape is over maxResponse: escaping for JSON makes a body up to
-// six times as long, and the header fields come on top.
+// finish returns the answer as convert shapes it, or an error in its place if
+// that is over maxResponse: escaping for JSON makes a body up to six times as
+// long, and the header fields come on top.
 func (a *answer) finish(r *http.Request, convert func(*answer) any) any {
 	response := convert(a)
 	if a.body.Len() > maxResponse/7 {
@@ -99,23 +96,6 @@ func (a *answer) finish(r *http.Request, convert func(*answer) any) any {
 			response = convert(a)
 		}
 	}
-	return response
-}
-
-// restAnswer shapes a for a REST API.
-func restAnswer(a *answer) any {
-	w := core.NewProxyResponseWriter()
-	a.copyTo(w)
-	// GetProxyResponse fails only without a status, and serve has set one.
-	response, _ := w.GetProxyResponse()
-	return response
-}
-
-// httpAnswer shapes a for an HTTP API.
-func httpAnswer(a *answer) any {
-	w := core.NewProxyResponseWriterV2()
-	a.copyTo(w)
-	response, _ := w.GetProxyResponse()
 	return response
 }
 

@@ -1,215 +1,133 @@
 package lambdahttp
 
 import (
+	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"net"
 	"net/http"
-	"net/textproto"
 	"net/url"
 	"strings"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/awslabs/aws-lambda-go-api-proxy/core"
 )
 
-// An event is what API Gateway sends, in either payload format. One type for
-// both means that the payload is decoded once, whichever it is: a body may be
+// An event is what Lambda hands a function: a request from a REST API (payload
+// 1.0) or an HTTP API (payload 2.0), or messages from an SQS queue. One type for
+// all means that the payload is decoded once, whichever it is: a body may be
 // 6 MB, and a look ahead at the version would read it twice.
 //
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
 type event struct {
-	// Both formats.
 	Headers         map[string]string `json:"headers"`
 	Body            string            `json:"body"`
 	IsBase64Encoded bool              `json:"isBase64Encoded"`
-	RequestContext  requestContext    `json:"requestContext"`
+	RequestContext  struct {
+		restContext
+		httpContext
+	} `json:"requestContext"`
 
-	// Payload 1.0 (REST API).
-	Resource                        string              `json:"resource"`
-	Path                            string              `json:"path"`
-	HTTPMethod                      string              `json:"httpMethod"`
-	MultiValueHeaders               map[string][]string `json:"multiValueHeaders"`
-	QueryStringParameters           map[string]string   `json:"queryStringParameters"`
-	MultiValueQueryStringParameters map[string][]string `json:"multiValueQueryStringParameters"`
-
-	// Payload 2.0 (HTTP API).
-	Version        string   `json:"version"`
-	RouteKey       string   `json:"routeKey"`
-	RawPath        string   `json:"rawPath"`
-	RawQueryString string   `json:"rawQueryString"`
-	Cookies        []string `json:"cookies"`
-
-	// Records are messages, where a queue calls and no API.
-	Records []events.SQSMessage `json:"Records"`
+	restFields
+	httpFields
+	Records []sqsRecord `json:"Records"`
 }
 
-type requestContext struct {
-	// Payload 1.0.
-	Identity struct {
-		SourceIP string `json:"sourceIp"`
-		UserArn  string `json:"userArn"`
-	} `json:"identity"`
-
-	// Payload 2.0.
-	HTTP events.APIGatewayV2HTTPRequestContextHTTPDescription `json:"http"`
-
-	// Authorizer is decoded late: on a REST API it holds whatever a custom
-	// authorizer returned, on an HTTP API it has AWS's own shape.
-	Authorizer json.RawMessage `json:"authorizer"`
+// A request is what either kind of API asks for, in the terms of HTTP.
+type request struct {
+	method    string
+	route     string // resource of the matched route, such as /token/{userId}
+	callerARN string // see [CallerARN]
+	sourceIP  string // of the peer that called API Gateway
+	url       *url.URL
+	header    http.Header
 }
 
-// isHTTPAPI says that the event has payload format 2.0.
-func (e *event) isHTTPAPI() bool { return e.Version == "2.0" }
+// errNotRequest is a payload that no API Gateway sends.
+var errNotRequest = errors.New("the payload is no API Gateway proxy event of format 1.0 or 2.0")
 
-// callerARN is the ARN of the IAM principal whose signature API Gateway has
-// checked, or empty. Nothing else in an event proves an IAM caller.
-func (e *event) callerARN() string {
-	if !e.isHTTPAPI() {
-		return e.RequestContext.Identity.UserArn
+// request returns the request that the event is. Where it cannot be read, the
+// error says why, and the request holds what can.
+func (e *event) request() (request, error) {
+	if e.Version == "2.0" {
+		return e.httpRequest()
 	}
-	var authorizer events.APIGatewayV2HTTPRequestContextAuthorizerDescription
-	if len(e.RequestContext.Authorizer) == 0 || json.Unmarshal(e.RequestContext.Authorizer, &authorizer) != nil {
-		return ""
-	}
-	if authorizer.IAM == nil {
-		return ""
-	}
-	return authorizer.IAM.UserARN
+	return e.restRequest()
 }
 
-// route is the resource of the matched route, such as /token/{userId}, or
-// empty. Unlike the path it names nobody, so it is what the log shows.
-func (e *event) route() string {
-	if !e.isHTTPAPI() {
-		return e.Resource
-	}
-	_, resource, _ := strings.Cut(e.RouteKey, " ")
-	return resource
-}
-
-// method is the request's HTTP method.
-func (e *event) method() string {
-	if e.isHTTPAPI() {
-		return e.RequestContext.HTTP.Method
-	}
-	return e.HTTPMethod
-}
-
-// sourceIP is the address of the peer that called API Gateway.
-func (e *event) sourceIP() string {
-	if e.isHTTPAPI() {
-		return e.RequestContext.HTTP.SourceIP
-	}
-	return e.RequestContext.Identity.SourceIP
-}
-
-// url is the path and query that the caller asked for.
+// toHTTP returns q as an [http.Request], with the event's body.
 //
-// A REST API passes the path on as it was sent and the query decoded, an HTTP
-// API the path decoded and the query as it was sent.
-func (e *event) url() (*url.URL, error) {
-	if e.isHTTPAPI() {
-		return &url.URL{
-			Path:     stripBasePath(e.RawPath, e.route()),
-			RawQuery: e.RawQueryString,
-		}, nil
+// aws-lambda-go-api-proxy decodes the body. It is shown no path, query or header
+// field: it would splice the path into a URL (where a decoded ? or # changes its
+// meaning), shuffle the query, and split header fields at commas.
+func (e *event) toHTTP(ctx context.Context, q request) (*http.Request, error) {
+	if q.method == "" {
+		return nil, errNotRequest
 	}
-	escaped := stripBasePath(e.Path, e.route())
-	path, err := url.PathUnescape(escaped)
+	var adapter core.RequestAccessor
+	r, err := adapter.EventToRequestWithContext(ctx, events.APIGatewayProxyRequest{
+		HTTPMethod: q.method, Path: "/", Body: e.Body, IsBase64Encoded: e.IsBase64Encoded,
+	})
 	if err != nil {
-		return nil, fmt.Errorf("path: %w", err)
+		return nil, err
 	}
-	return &url.URL{Path: path, RawPath: escapeRest(escaped), RawQuery: e.query()}, nil
+	r.URL, r.RequestURI, r.Header = q.url, q.url.RequestURI(), q.header
+	r.Host = r.Header.Get("Host")
+	r.Header.Del("Host")
+	// Without a port, httputil.ReverseProxy and others see no address.
+	r.RemoteAddr = net.JoinHostPort(q.sourceIP, "0")
+	return r, nil
 }
 
-// escapeRest percent-encodes in an encoded path what should have been and was
-// not, such as a quotation mark. With that in it, net/url would ignore RawPath
-// and encode Path, which no longer knows an encoded slash from a slash.
-func escapeRest(path string) string {
-	var b strings.Builder
-	for _, c := range []byte(path) {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
-			strings.IndexByte("%/-._~!$&'()*+,;=:@", c) >= 0:
-			b.WriteByte(c)
-		default:
-			fmt.Fprintf(&b, "%%%02X", c)
-		}
-	}
-	return b.String()
-}
-
-// query is the query string of a REST API's request, rebuilt: names in
-// alphabetical order, the values of each in the order they were sent.
-func (e *event) query() string {
-	if len(e.MultiValueQueryStringParameters) > 0 {
-		return url.Values(e.MultiValueQueryStringParameters).Encode()
-	}
-	values := make(url.Values, len(e.QueryStringParameters))
-	for name, value := range e.QueryStringParameters {
-		values.Set(name, value)
-	}
-	return values.Encode()
-}
-
-// stripBasePath removes what a custom domain's API mapping put in front of the
-// route: /chat/token/u1 on route /token/{userId} becomes /token/u1.
-func stripBasePath(path, route string) string {
-	literal, _, _ := strings.Cut(route, "{")
-	if strings.HasPrefix(path, literal) {
-		return path
-	}
-	if i := strings.Index(path, literal); i > 0 {
-		return path[i:]
-	}
-	return path
-}
-
-// header is the request's header fields as they arrived, less those that
-// pretend to come from the event adapter.
-func (e *event) header() http.Header {
-	header := make(http.Header, len(e.Headers)+1)
-	if e.MultiValueHeaders != nil && !e.isHTTPAPI() {
-		for name, values := range e.MultiValueHeaders {
-			name = textproto.CanonicalMIMEHeaderKey(name)
-			header[name] = append(header[name], values...)
-		}
-	} else {
-		// An HTTP API has joined repeated fields with commas. They stay
-		// joined: only the reader of a field knows which commas separate.
-		for name, value := range e.Headers {
-			header.Add(name, value)
-		}
-	}
-	if e.isHTTPAPI() && len(e.Cookies) > 0 {
-		header.Set("Cookie", strings.Join(e.Cookies, "; "))
-	}
+// withoutForged removes the fields in which aws-lambda-go-api-proxy can carry
+// an event's context. This package never sets them, so the caller did.
+func withoutForged(header http.Header) http.Header {
 	for name := range header {
-		if strings.HasPrefix(name, adapterHeaderPrefix) {
+		if strings.HasPrefix(name, "X-Golambdaproxy-") {
 			delete(header, name)
 		}
 	}
 	return header
 }
 
-// adapterHeaderPrefix begins the names of the header fields in which
-// aws-lambda-go-api-proxy can carry the event's context. This package never
-// uses them, so one that is there was sent by the caller.
-const adapterHeaderPrefix = "X-Golambdaproxy-"
-
-// complete gives r, made by the event adapter from the body alone, what the
-// adapter would get wrong: URL, header fields, host and peer address.
-func (e *event) complete(r *http.Request) error {
-	u, err := e.url()
-	if err != nil {
-		return err
+// withoutBasePath returns a path without what a custom domain's API mapping puts
+// in front of the route: /chat/token/u1 on route /token/{userId} is /token/u1.
+// The route is compared segment by segment, so nothing that the caller wrote in
+// its parameters can pass for its beginning. Literal segments come back as the
+// route has them, however the caller encoded them. A path that does not match
+// the route comes back as it is.
+func withoutBasePath(path, route string, decode func(string) (string, error)) string {
+	if !strings.HasPrefix(path, "/") || !strings.HasPrefix(route, "/") {
+		return path
 	}
-	r.URL = u
-	r.RequestURI = u.RequestURI()
-	r.Header = e.header()
-	r.Host = r.Header.Get("Host")
-	r.Header.Del("Host")
-	// Without a port, httputil.ReverseProxy and others do not see an address.
-	r.RemoteAddr = net.JoinHostPort(e.sourceIP(), "0")
-	return nil
+	have, want := strings.Split(path[1:], "/"), strings.Split(route[1:], "/")
+	first, last := len(have)-len(want), len(have)-len(want)
+	if strings.HasSuffix(route, "+}") {
+		first = 0 // a greedy parameter takes any number of segments
+	}
+	for base := first; base >= 0 && base <= last; base++ {
+		matched := append([]string{""}, have[base:]...)
+		fits := true
+		for i, segment := range want {
+			if strings.HasPrefix(segment, "{") {
+				continue
+			}
+			plain, err := decode(have[base+i])
+			fits = fits && err == nil && plain == segment
+			matched[i+1] = segment
+		}
+		if fits {
+			return strings.Join(matched, "/")
+		}
+	}
+	return path
+}
+
+// optional decodes JSON that may be absent, or have another shape.
+func optional[T any](raw json.RawMessage) (v T) {
+	if len(raw) == 0 || json.Unmarshal(raw, &v) != nil {
+		var none T
+		return none
+	}
+	return v
 }

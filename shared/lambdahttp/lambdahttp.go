@@ -1,10 +1,10 @@
-// Package lambdahttp runs an [http.Handler] as an AWS Lambda function behind
-// API Gateway. It is the only package that knows Lambda.
+// Package lambdahttp runs an [http.Handler] as an AWS Lambda function behind API
+// Gateway. It is the only package that knows Lambda.
 //
-// A function answers both payload formats: 1.0, which a REST API sends, and
-// 2.0, which an HTTP API sends. The request that the handler sees is the one
-// the caller made, as far as API Gateway tells; the identity of an IAM caller
-// comes from the event alone (see [CallerARN]).
+// A function answers both payload formats: 1.0, which a REST API sends, and 2.0,
+// which an HTTP API sends. The handler sees the request that the caller made, as
+// far as API Gateway tells. The identity of an IAM caller comes from the event
+// alone (see [CallerARN]).
 package lambdahttp
 
 import (
@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -21,22 +22,34 @@ import (
 	"chat-service-backend/shared/httpjson"
 )
 
-// Build assembles a function's handler from the environment. It runs in
-// Lambda's init phase; ctx ends with the part of that phase in which a
-// function should be ready. An error ends the process, so Build returns one
-// only for what no later attempt can mend.
+// Build assembles a function's handler from the environment. A handler that is a
+// [MessageHandler] takes messages from a queue, too. Build runs in Lambda's init
+// phase; ctx ends when the function should be ready. An error ends the process,
+// so Build returns one only for what no later attempt can mend.
 type Build func(ctx context.Context, getenv func(string) string) (http.Handler, error)
 
 // initTimeout is how long a function may prepare itself, out of the 10 s that
 // Lambda allows for the init phase.
 const initTimeout = 8 * time.Second
 
+// AtOnce calls every function of fs at the same time and returns when all have
+// returned: what a Build does ahead of the first request costs as much as the
+// slowest of it.
+func AtOnce(ctx context.Context, fs ...func(context.Context)) {
+	var wg sync.WaitGroup
+	for _, f := range fs {
+		wg.Go(func() { f(ctx) })
+	}
+	wg.Wait()
+}
+
 // Main runs the function that build assembles. It does not return.
 func Main(build Build) { run(build, wrap) }
 
 // MainStreamed is [Main] for a function whose answers to a REST API are
-// streamed: its routes must have the response transfer mode STREAM. An HTTP
-// API cannot stream, so answers to its events are buffered.
+// streamed: in the SAM template its events must have ResponseTransferMode:
+// RESPONSE_STREAM. An HTTP API cannot stream, so answers to its events are
+// buffered.
 func MainStreamed(build Build) { run(build, wrapStreamed) }
 
 func run(build Build, wrap func(http.Handler) handler) {
@@ -58,66 +71,76 @@ type handler func(context.Context, event) (any, error)
 // wrap returns h as a Lambda handler whose answers are buffered.
 func wrap(h http.Handler) handler {
 	return func(ctx context.Context, e event) (any, error) {
-		if m, ok := h.(MessageHandler); ok && len(e.Records) > 0 {
-			return serveMessages(ctx, m, e.Records), nil
+		if len(e.Records) > 0 {
+			return serveMessages(ctx, h, e.Records)
 		}
 		shape := restAnswer
-		if e.isHTTPAPI() {
+		if e.Version == "2.0" {
 			shape = httpAnswer
 		}
-		h, r, req := begin(ctx, h, &e)
+		h, r, done := begin(ctx, h, &e)
 		a := serve(h, r)
 		response := a.finish(r, shape)
-		req.end(a.status, a.cause)
+		done(a.status, a.cause)
 		return response, nil
 	}
 }
 
-// wrapStreamed returns h as a Lambda handler that streams its answers to a
-// REST API.
+// wrapStreamed returns h as a Lambda handler that streams its answers to a REST
+// API.
 func wrapStreamed(h http.Handler) handler {
 	buffered := wrap(h)
 	return func(ctx context.Context, e event) (any, error) {
-		if e.isHTTPAPI() {
+		if e.Version == "2.0" || len(e.Records) > 0 {
 			return buffered(ctx, e)
 		}
-		h, r, req := begin(ctx, h, &e)
-		return serveStreamed(h, r, req.end), nil
+		h, r, done := begin(ctx, h, &e)
+		return serveStreamed(h, r, done), nil
 	}
 }
 
-// begin returns the request that an event is, its log line, and what answers
-// it: h, or for an event that is no request its refusal.
-func begin(ctx context.Context, h http.Handler, e *event) (http.Handler, *http.Request, *requestLog) {
-	ctx, req := newRequestLog(ctx, e)
-	r, err := newRequest(ctx, e)
-	if err != nil {
-		return unreadable(err), blankRequest(ctx), req
+// begin returns the request that an event is, and what answers it: h, or, if the
+// event cannot be read, its refusal. done writes the request's log line.
+func begin(ctx context.Context, h http.Handler, e *event) (_ http.Handler, r *http.Request, done func(status int, cause error)) {
+	q, err := e.request()
+	ctx, line := newLogLine(ctx, q.callerARN)
+	if err == nil {
+		r, err = e.toHTTP(ctx, q)
 	}
-	return h, r, req
+	if err != nil {
+		h = unreadable(err)
+		r, _ = http.NewRequestWithContext(ctx, http.MethodGet, "/", nil) // for its context; nobody reads the rest
+	}
+	return h, r, func(status int, cause error) { line.endRequest(q, status, cause) }
 }
 
 // unreadable answers an event that cannot be turned into a request.
 func unreadable(cause error) http.Handler {
-	return httpjson.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
-		return &httpjson.Error{
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		httpjson.WriteError(w, r, &httpjson.Error{
 			Status:  http.StatusBadRequest,
 			Message: "This request could not be read; check its path and the encoding of its body.",
 			Cause:   cause,
-		}
+		})
 	})
 }
 
-// blankRequest stands in for a request that could not be read.
-func blankRequest(ctx context.Context) *http.Request {
-	r, _ := http.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
-	return r
+// call runs h and returns an error if h panicked.
+func call(h http.Handler, w http.ResponseWriter, r *http.Request) error {
+	return withoutPanic(func() error {
+		// httputil.ReverseProxy aborts an answer that broke off only if it finds
+		// itself behind an http.Server.
+		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), http.ServerContextKey, server)))
+		return nil
+	})
 }
 
-// call runs h and returns an error where h panicked. A panic is the request's
-// failure and not the process's: what it has cost so far (connections, keys,
-// settings) stays warm for the next one.
-func call(h http.Handler, w http.ResponseWriter, r *http.Request) (err error) {
+var server = &http.Server{ReadHeaderTimeout: time.Second}
+
+// withoutPanic calls f and returns a panic as an error. A panic is the request's
+// failure and not the process's: what the process has earned so far (connections,
+// keys, settings) stays warm for the next one.
+func withoutPanic(f func() error) (err error) {
 	defer func() {
 		switch v := recover(); v := v.(type) {
 		case nil:
@@ -137,10 +160,5 @@ func call(h http.Handler, w http.ResponseWriter, r *http.Request) (err error) {
 			err = fmt.Errorf("panic: a %T\n%s", v, debug.Stack())
 		}
 	}()
-	// httputil.ReverseProxy tells of an answer that broke off only where it
-	// finds itself behind an http.Server.
-	h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), http.ServerContextKey, server)))
-	return nil
+	return f()
 }
-
-var server = &http.Server{ReadHeaderTimeout: time.Second}

@@ -13,8 +13,8 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
-// newLogHandler returns a handler that writes the JSON lines that CloudWatch
-// and Lambda's log levels expect: timestamp, level, message, and requestId at
+// newLogHandler returns a handler that writes JSON lines as CloudWatch and
+// Lambda's log levels expect them: timestamp, level, message, and requestId at
 // top level. level is the value of AWS_LAMBDA_LOG_LEVEL.
 //
 // The one in lambdacontext puts the request id inside the innermost group and
@@ -79,12 +79,11 @@ func (h logHandler) and(with func(slog.Handler) slog.Handler) slog.Handler {
 	return logHandler{h.top, append(h.with[:len(h.with):len(h.with)], with)}
 }
 
-// A requestLog gathers what the one log line of a request says.
-type requestLog struct {
+// A logLine gathers what the one log line of a request or a message says, and
+// the metrics that come with it.
+type logLine struct {
 	ctx       context.Context
 	start     time.Time
-	route     string
-	method    string
 	callerARN string
 
 	mu      sync.Mutex
@@ -93,65 +92,63 @@ type requestLog struct {
 	metrics []metric
 }
 
-type requestLogKey struct{}
+type logLineKey struct{}
 
-func newRequestLog(ctx context.Context, e *event) (context.Context, *requestLog) {
-	l := &requestLog{start: time.Now(), route: e.route(), method: e.method(), callerARN: e.callerARN(), caller: "anonymous"}
-	if l.callerARN != "" {
+// newLogLine begins a line, which the returned context carries.
+func newLogLine(ctx context.Context, callerARN string) (context.Context, *logLine) {
+	l := &logLine{start: time.Now(), callerARN: callerARN, caller: "anonymous"}
+	if callerARN != "" {
 		l.caller = "service"
 	}
-	l.ctx = context.WithValue(ctx, requestLogKey{}, l)
+	l.ctx = context.WithValue(ctx, logLineKey{}, l)
 	return l.ctx, l
 }
 
-// CallerARN is the ARN of the IAM principal that signed the request ctx belongs
-// to, as API Gateway has verified it, or empty where nobody did.
-func CallerARN(ctx context.Context) string {
-	if l, ok := ctx.Value(requestLogKey{}).(*requestLog); ok {
-		return l.callerARN
-	}
-	return ""
-}
-
-// SetCaller says in the log line of the request that ctx belongs to what kind of
-// caller sent it. Callers are anonymous until somebody says otherwise, and a
-// service where they have an IAM identity.
-func SetCaller(ctx context.Context, kind string) {
-	if l, ok := ctx.Value(requestLogKey{}).(*requestLog); ok {
+// change changes the line that ctx carries, if it carries one.
+func change(ctx context.Context, f func(*logLine)) {
+	if l, ok := ctx.Value(logLineKey{}).(*logLine); ok {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.caller = kind
+		f(l)
 	}
+}
+
+// CallerARN returns the ARN of the IAM principal that signed the request which
+// ctx belongs to, as API Gateway has verified it, or "" if none did.
+func CallerARN(ctx context.Context) (arn string) {
+	change(ctx, func(l *logLine) { arn = l.callerARN })
+	return arn
+}
+
+// SetCaller sets the kind of caller in the log line of the request that ctx
+// belongs to. Callers are anonymous until then, or a service if they have an IAM
+// identity.
+func SetCaller(ctx context.Context, kind string) {
+	change(ctx, func(l *logLine) { l.caller = kind })
 }
 
 // Annotate adds attrs to the log line of the request that ctx belongs to. They
 // must hold no secret, token, body, nor the name of a person.
 func Annotate(ctx context.Context, attrs ...slog.Attr) {
-	if l, ok := ctx.Value(requestLogKey{}).(*requestLog); ok {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.attrs = append(l.attrs, attrs...)
-	}
+	change(ctx, func(l *logLine) { l.attrs = append(l.attrs, attrs...) })
 }
 
-// end writes what is known of the request once its answer is: the log line and,
-// where something was measured, the metrics.
-func (l *requestLog) end(status int, cause error) {
+// endRequest writes the line of a request: at ERROR if the answer says that the
+// failure is ours, or broke off; else at INFO.
+func (l *logLine) endRequest(q request, status int, cause error) {
+	failed := status >= http.StatusInternalServerError || (cause != nil && status < http.StatusBadRequest) || errors.Is(cause, errBroken)
+	l.end("request", failed, cause, slog.String("method", q.method), slog.String("route", q.route), slog.Int("status", status))
+}
+
+// end writes the line, first attrs and cause included, and the metrics.
+func (l *logLine) end(message string, failed bool, cause error, first ...slog.Attr) {
 	l.mu.Lock()
-	attrs := append([]slog.Attr{slog.String("caller", l.caller)}, l.attrs...)
-	metrics := l.metrics
-	l.mu.Unlock()
-	l.log(status, cause, attrs)
-	if len(metrics) > 0 {
-		l.emit(metrics)
+	defer l.mu.Unlock()
+	if len(l.metrics) > 0 {
+		defer l.emit()
 	}
-}
-
-// log writes the request's line: at ERROR with its cause where the answer says
-// that it is our failure, or broke off; else at INFO.
-func (l *requestLog) log(status int, cause error, more []slog.Attr) {
 	level := slog.LevelInfo
-	if status >= http.StatusInternalServerError || (cause != nil && status < http.StatusBadRequest) || errors.Is(cause, errBroken) {
+	if failed {
 		level = slog.LevelError
 	}
 	if !slog.Default().Enabled(l.ctx, level) {
@@ -162,15 +159,14 @@ func (l *requestLog) log(status int, cause error, more []slog.Attr) {
 	if trace, _ := l.ctx.Value("x-amzn-trace-id").(string); trace != "" {
 		attrs = append(attrs, slog.String("traceId", trace))
 	}
-	attrs = append(attrs,
-		slog.String("method", l.method),
-		slog.String("route", l.route),
-		slog.Int("status", status),
-		slog.Float64("durationMs", float64(time.Since(l.start).Microseconds())/1000),
-	)
-	attrs = append(attrs, more...)
+	attrs = append(attrs, first...)
+	attrs = append(attrs, slog.Float64("durationMs", milliseconds(time.Since(l.start))), slog.String("caller", l.caller))
+	attrs = append(attrs, l.attrs...)
 	if cause != nil {
 		attrs = append(attrs, slog.String("cause", cause.Error()))
 	}
-	slog.LogAttrs(l.ctx, level, "request", attrs...)
+	slog.LogAttrs(l.ctx, level, message, attrs...)
 }
+
+// milliseconds returns d in milliseconds, to the microsecond.
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -64,7 +64,7 @@ func TestOneLogLinePerRequest(t *testing.T) {
 }
 
 func TestLogLineSaysWhoCallsByKind(t *testing.T) {
-	signed := change(t, restEvent, map[string]any{"requestContext": map[string]any{"identity": map[string]any{"userArn": "arn:aws:iam::1:user/x"}}})
+	signed := changed(t, restEvent, map[string]any{"requestContext": map[string]any{"identity": map[string]any{"userArn": "arn:aws:iam::1:user/x"}}})
 	for text, want := range map[string]string{restEvent: "anonymous", httpEvent: "anonymous", signed: "service"} {
 		serveEvent(t, wrap(http.NotFoundHandler()), text)
 		log := logs.take()
@@ -87,7 +87,7 @@ func TestLogLineOfFailureHasItsCause(t *testing.T) {
 	}
 	for _, test := range tests {
 		for name, text := range shapes {
-			a := serveEvent(t, wrap(httpjson.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return test.err })), text)
+			a := serveEvent(t, wrap(returning(func(http.ResponseWriter, *http.Request) error { return test.err })), text)
 			log := logs.take()
 			if got := records(t, log); len(got) != 1 || got[0]["level"] != test.level || got[0]["cause"] != test.cause {
 				t.Errorf("%s: want one line at %s with cause %q, got %s", name, test.level, test.cause, log)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"chat-service-backend/shared/httpjson"
 )
 
 // TestMain makes the test binary a Lambda function where the environment names
@@ -95,8 +97,8 @@ func invocation(t testing.TB) context.Context {
 	return lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "request-1"})
 }
 
-// request is the request that a handler sees for an event.
-func request(t testing.TB, text string) *http.Request {
+// requestFor is the request that a handler sees for an event.
+func requestFor(t testing.TB, text string) *http.Request {
 	t.Helper()
 	var seen *http.Request
 	_, err := invoke(t, wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { seen = r })), text)
@@ -107,6 +109,24 @@ func request(t testing.TB, text string) *http.Request {
 		t.Fatalf("want the handler to see a request, got none; log:\n%s", logs.take())
 	}
 	return seen
+}
+
+// returning is a handler that answers with the error that f returns.
+func returning(f func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := f(w, r); err != nil {
+			httpjson.WriteError(w, r, err)
+		}
+	})
+}
+
+// newRequest is the request that an event is.
+func newRequest(ctx context.Context, e *event) (*http.Request, error) {
+	q, err := e.request()
+	if err != nil {
+		return nil, err
+	}
+	return e.toHTTP(ctx, q)
 }
 
 func invoke(t testing.TB, h handler, text string) (any, error) {
@@ -151,8 +171,8 @@ const (
 	}`
 )
 
-// change returns the event with other values in some of its fields.
-func change(t testing.TB, text string, fields map[string]any) string {
+// changed returns the event with other values in some of its fields.
+func changed(t testing.TB, text string, fields map[string]any) string {
 	t.Helper()
 	var e map[string]any
 	if err := json.Unmarshal([]byte(text), &e); err != nil {

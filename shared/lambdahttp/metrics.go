@@ -5,18 +5,17 @@ import (
 	"encoding/json"
 	"io"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
-// namespace is where CloudWatch keeps the metrics.
+// namespace is the metrics' CloudWatch namespace.
 const namespace = "ChatServiceBackend"
 
-// metricsOut is where metrics go: CloudWatch makes them out of log lines in the
-// embedded metric format, so they cost no call. They are not log records, since
-// a log level must not switch an alarm off.
+// metricsOut is where metrics go. CloudWatch takes them from log lines in the
+// embedded metric format, so they cost no call. They are not log records: a log
+// level must not switch an alarm off.
 //
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 var metricsOut io.Writer = os.Stdout
@@ -24,11 +23,10 @@ var metricsOut io.Writer = os.Stdout
 type metric struct {
 	name, unit     string
 	value          float64
-	dimension, key string // besides FunctionName, where set
+	dimension, key string // besides FunctionName, if set
 }
 
-// Count adds one to a metric of the function that the request of ctx belongs
-// to.
+// Count adds one to a metric of the function that the request of ctx belongs to.
 func Count(ctx context.Context, name string) {
 	measure(ctx, metric{name: name, unit: "Count", value: 1})
 }
@@ -41,13 +39,11 @@ func CountBy(ctx context.Context, name, dimension, value string) {
 
 // Milliseconds records a duration as a value of a metric.
 func Milliseconds(ctx context.Context, name string, d time.Duration) {
-	measure(ctx, metric{name: name, unit: "Milliseconds", value: float64(d.Microseconds()) / 1000})
+	measure(ctx, metric{name: name, unit: "Milliseconds", value: milliseconds(d)})
 }
 
 func measure(ctx context.Context, m metric) {
-	if l, ok := ctx.Value(requestLogKey{}).(*requestLog); ok {
-		l.mu.Lock()
-		defer l.mu.Unlock()
+	change(ctx, func(l *logLine) {
 		for i, have := range l.metrics {
 			// One line has room for one value of a metric.
 			if m.unit == "Count" && have.name == m.name && have.key == m.key {
@@ -56,51 +52,41 @@ func measure(ctx context.Context, m metric) {
 			}
 		}
 		l.metrics = append(l.metrics, m)
-	}
+	})
 }
 
-// emit writes the metrics of one request as one line. It is put together by
-// hand: encoding/json takes some 36 allocations for it as a map, each time.
-func (l *requestLog) emit(metrics []metric) {
-	line := append(make([]byte, 0, 512), `{"_aws":{"Timestamp":`...)
-	line = strconv.AppendInt(line, time.Now().UnixMilli(), 10)
-	line = append(line, `,"CloudWatchMetrics":[`...)
-	for i, m := range metrics {
-		if i > 0 {
-			line = append(line, ',')
-		}
-		line = append(line, `{"Namespace":"`+namespace+`","Dimensions":[["FunctionName"]`...)
-		if m.dimension != "" {
-			line = appendText(append(line, `,["FunctionName",`...), m.dimension)
-			line = append(line, ']')
-		}
-		line = appendText(append(line, `],"Metrics":[{"Name":`...), m.name)
-		line = appendText(append(line, `,"Unit":`...), m.unit)
-		line = append(line, `}]}`...)
-	}
-	line = appendText(append(line, `]},"FunctionName":`...), lambdacontext.FunctionName)
+// metadata is what says which members of a line are metrics.
+type metadata struct {
+	Timestamp         int64 // milliseconds since 1970
+	CloudWatchMetrics []directive
+}
+
+type directive struct {
+	Namespace  string
+	Dimensions [][]string
+	Metrics    []definition
+}
+
+type definition struct{ Name, Unit string }
+
+// emit writes the line's metrics as one line. l.mu is held.
+func (l *logLine) emit() {
+	about := metadata{Timestamp: time.Now().UnixMilli()}
+	line := map[string]any{"FunctionName": lambdacontext.FunctionName}
 	if lc, ok := lambdacontext.FromContext(l.ctx); ok {
-		line = appendText(append(line, `,"requestId":`...), lc.AwsRequestID)
+		line["requestId"] = lc.AwsRequestID
 	}
-	for _, m := range metrics {
+	for _, m := range l.metrics {
+		dimensions := [][]string{{"FunctionName"}}
 		if m.dimension != "" {
-			line = append(appendText(append(line, ','), m.dimension), ':')
-			line = appendText(line, m.key)
+			dimensions = append(dimensions, []string{"FunctionName", m.dimension})
+			line[m.dimension] = m.key
 		}
-		line = append(appendText(append(line, ','), m.name), ':')
-		line = strconv.AppendFloat(line, m.value, 'f', -1, 64)
+		about.CloudWatchMetrics = append(about.CloudWatchMetrics, directive{namespace, dimensions, []definition{{m.name, m.unit}}})
+		line[m.name] = m.value
 	}
-	_, _ = metricsOut.Write(append(line, "}\n"...))
-}
-
-// appendText appends text as a JSON string.
-func appendText(line []byte, text string) []byte {
-	for _, c := range []byte(text) {
-		if c < ' ' || c > '~' || c == '"' || c == '\\' {
-			encoded, _ := json.Marshal(text) // a string always encodes
-			return append(line, encoded...)
-		}
-	}
-	line = append(append(line, '"'), text...)
-	return append(line, '"')
+	line["_aws"] = about
+	// Texts and finite numbers always encode.
+	encoded, _ := json.Marshal(line)
+	_, _ = metricsOut.Write(append(encoded, '\n'))
 }

@@ -33,7 +33,7 @@ func TestRequestHasPathAndQueryOfHTTPAPI(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			r := request(t, change(t, httpEvent, map[string]any{"rawPath": test.rawPath, "rawQueryString": test.rawQuery}))
+			r := requestFor(t, changed(t, httpEvent, map[string]any{"rawPath": test.rawPath, "rawQueryString": test.rawQuery}))
 			if r.URL.Path != test.path {
 				t.Errorf("path: want %q, got %q", test.path, r.URL.Path)
 			}
@@ -65,7 +65,7 @@ func TestRequestHasEscapedPathOfRESTAPI(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			r := request(t, change(t, restEvent, map[string]any{"resource": "/proxy/{path+}", "path": test.sent}))
+			r := requestFor(t, changed(t, restEvent, map[string]any{"resource": "/proxy/{path+}", "path": test.sent}))
 			if r.URL.Path != test.path {
 				t.Errorf("path: want %q, got %q", test.path, r.URL.Path)
 			}
@@ -81,11 +81,11 @@ func TestRequestHasEscapedPathOfRESTAPI(t *testing.T) {
 
 func TestRequestOfBadEscapeIsRefused(t *testing.T) {
 	h := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the handler was called") })
-	serveEvent(t, wrap(h), change(t, restEvent, map[string]any{"path": "/token/%zz"})).wantErrorMsg(t, 400)
+	serveEvent(t, wrap(h), changed(t, restEvent, map[string]any{"path": "/token/%zz"})).wantErrorMsg(t, 400)
 }
 
 func TestRequestKeepsQueryValuesOfRESTAPIInOrder(t *testing.T) {
-	r := request(t, change(t, restEvent, map[string]any{
+	r := requestFor(t, changed(t, restEvent, map[string]any{
 		"queryStringParameters":           map[string]any{"tag": "3", "q": "a+b c&d=e%"},
 		"multiValueQueryStringParameters": map[string]any{"tag": []string{"2", "1", "3"}, "q": []string{"a+b c&d=e%"}},
 	}))
@@ -95,7 +95,7 @@ func TestRequestKeepsQueryValuesOfRESTAPIInOrder(t *testing.T) {
 	if got := r.URL.Query(); got.Get("q") != "a+b c&d=e%" || !slices.Equal(got["tag"], []string{"2", "1", "3"}) {
 		t.Errorf("want each value as the event has it, got %v", got)
 	}
-	single := request(t, change(t, restEvent, map[string]any{"queryStringParameters": map[string]any{"b": "2", "a": "1"}}))
+	single := requestFor(t, changed(t, restEvent, map[string]any{"queryStringParameters": map[string]any{"b": "2", "a": "1"}}))
 	if want := "a=1&b=2"; single.URL.RawQuery != want {
 		t.Errorf("without the multi-value map: want %s, got %s", want, single.URL.RawQuery)
 	}
@@ -117,13 +117,13 @@ func TestRequestDoesNotSplitHeaderFields(t *testing.T) {
 		multi[name] = []string{value}
 	}
 	tests := map[string]string{
-		"HTTP API":                   change(t, httpEvent, map[string]any{"headers": awkward}),
-		"REST API":                   change(t, restEvent, map[string]any{"headers": awkward, "multiValueHeaders": multi}),
-		"REST API, single-value map": change(t, restEvent, map[string]any{"headers": awkward, "multiValueHeaders": nil}),
+		"HTTP API":                   changed(t, httpEvent, map[string]any{"headers": awkward}),
+		"REST API":                   changed(t, restEvent, map[string]any{"headers": awkward, "multiValueHeaders": multi}),
+		"REST API, single-value map": changed(t, restEvent, map[string]any{"headers": awkward, "multiValueHeaders": nil}),
 	}
 	for name, text := range tests {
 		t.Run(name, func(t *testing.T) {
-			r := request(t, text)
+			r := requestFor(t, text)
 			for name, value := range awkward {
 				if got := r.Header.Values(name); !slices.Equal(got, []string{value}) {
 					t.Errorf("%s: want one field %q, got %q", name, value, got)
@@ -134,7 +134,7 @@ func TestRequestDoesNotSplitHeaderFields(t *testing.T) {
 }
 
 func TestRequestKeepsRepeatedHeaderFieldsInOrder(t *testing.T) {
-	r := request(t, change(t, restEvent, map[string]any{
+	r := requestFor(t, changed(t, restEvent, map[string]any{
 		"headers":           map[string]string{"X-Tag": "3"},
 		"multiValueHeaders": map[string][]string{"x-tag": {"2", "1", "3"}},
 	}))
@@ -144,11 +144,11 @@ func TestRequestKeepsRepeatedHeaderFieldsInOrder(t *testing.T) {
 }
 
 func TestRequestHasCookies(t *testing.T) {
-	r := request(t, change(t, httpEvent, map[string]any{"cookies": []string{"a=1", "b=2"}}))
+	r := requestFor(t, changed(t, httpEvent, map[string]any{"cookies": []string{"a=1", "b=2"}}))
 	if got := r.Header.Values("Cookie"); !slices.Equal(got, []string{"a=1; b=2"}) {
 		t.Errorf("HTTP API: want one field a=1; b=2, got %q", got)
 	}
-	r = request(t, change(t, restEvent, map[string]any{"multiValueHeaders": map[string][]string{"Cookie": {"a=1; b=2"}}}))
+	r = requestFor(t, changed(t, restEvent, map[string]any{"multiValueHeaders": map[string][]string{"Cookie": {"a=1; b=2"}}}))
 	if b, err := r.Cookie("b"); err != nil || b.Value != "2" {
 		t.Errorf("REST API: want cookie b=2, got %v, %v", b, err)
 	}
@@ -156,7 +156,7 @@ func TestRequestHasCookies(t *testing.T) {
 
 func TestRequestHasMethodHostAndPeer(t *testing.T) {
 	for name, text := range shapes {
-		r := request(t, text)
+		r := requestFor(t, text)
 		if r.Method != http.MethodGet || r.Host != "api.example.com" || r.Header.Get("Host") != "" || r.RemoteAddr != "192.0.2.7:0" {
 			t.Errorf("%s: want GET, host api.example.com and peer 192.0.2.7:0, got %s, %q (field %q), %q", name, r.Method, r.Host, r.Header.Get("Host"), r.RemoteAddr)
 		}
@@ -175,7 +175,7 @@ func TestRequestBodyIsDecoded(t *testing.T) {
 			{base64.StdEncoding.EncodeToString([]byte(binary)), true, binary},
 			{"", true, ""},
 		} {
-			r := request(t, change(t, text, map[string]any{"body": test.body, "isBase64Encoded": test.base64}))
+			r := requestFor(t, changed(t, text, map[string]any{"body": test.body, "isBase64Encoded": test.base64}))
 			got, err := io.ReadAll(r.Body)
 			if err != nil || string(got) != test.decoded || r.ContentLength != int64(len(test.decoded)) {
 				t.Errorf("%s: want body %q, got %q (length %d), %v", name, test.decoded, got, r.ContentLength, err)
@@ -190,7 +190,7 @@ func TestRequestOfBadBase64IsRefusedAndTheNextServed(t *testing.T) {
 			for kind, wrap := range map[string]func(http.Handler) handler{"buffered": wrap, "streamed": wrapStreamed} {
 				called := 0
 				h := wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { called++ }))
-				bad := change(t, text, map[string]any{"body": "%%%", "isBase64Encoded": true})
+				bad := changed(t, text, map[string]any{"body": "%%%", "isBase64Encoded": true})
 				serveEvent(t, h, bad).wantErrorMsg(t, 400)
 				if called != 0 {
 					t.Errorf("%s: want the handler not called, got called", kind)
@@ -224,11 +224,11 @@ func TestRequestDropsForgedAdapterFields(t *testing.T) {
 		multi[name] = []string{value}
 	}
 	for name, text := range map[string]string{
-		"HTTP API":                   change(t, httpEvent, map[string]any{"headers": forged}),
-		"REST API":                   change(t, restEvent, map[string]any{"headers": forged, "multiValueHeaders": multi}),
-		"REST API, single-value map": change(t, restEvent, map[string]any{"headers": forged, "multiValueHeaders": nil}),
+		"HTTP API":                   changed(t, httpEvent, map[string]any{"headers": forged}),
+		"REST API":                   changed(t, restEvent, map[string]any{"headers": forged, "multiValueHeaders": multi}),
+		"REST API, single-value map": changed(t, restEvent, map[string]any{"headers": forged, "multiValueHeaders": nil}),
 	} {
-		r := request(t, text)
+		r := requestFor(t, text)
 		if got := slices.Collect(maps.Keys(r.Header)); !slices.Equal(got, []string{"X-Kept"}) {
 			t.Errorf("%s: want only X-Kept to arrive, got %q", name, got)
 		}
@@ -255,24 +255,24 @@ func TestCallerARNComesFromRequestContextAlone(t *testing.T) {
 	tests := map[string]struct {
 		event, want string
 	}{
-		"REST API, IAM":                          {change(t, restEvent, restContext(iam, nil)), arn},
+		"REST API, IAM":                          {changed(t, restEvent, restContext(iam, nil)), arn},
 		"REST API, nobody":                       {restEvent, ""},
-		"REST API, custom authorizer's map":      {change(t, restEvent, restContext(nil, map[string]any{"iam": iam, "userArn": arn, "identity": iam})), ""},
-		"REST API, authorizer is no object":      {change(t, restEvent, restContext(iam, "x")), arn},
-		"REST API, outside the request context":  {change(t, restEvent, headers), ""},
-		"HTTP API, IAM":                          {change(t, httpEvent, httpContext(map[string]any{"iam": iam})), arn},
+		"REST API, custom authorizer's map":      {changed(t, restEvent, restContext(nil, map[string]any{"iam": iam, "userArn": arn, "identity": iam})), ""},
+		"REST API, authorizer is no object":      {changed(t, restEvent, restContext(iam, "x")), arn},
+		"REST API, outside the request context":  {changed(t, restEvent, headers), ""},
+		"HTTP API, IAM":                          {changed(t, httpEvent, httpContext(map[string]any{"iam": iam})), arn},
 		"HTTP API, nobody":                       {httpEvent, ""},
-		"HTTP API, identity as of a REST API":    {change(t, httpEvent, httpContext(nil)), ""},
-		"HTTP API, custom authorizer's map":      {change(t, httpEvent, httpContext(map[string]any{"lambda": map[string]any{"iam": iam, "userArn": arn}})), ""},
-		"HTTP API, token's claims":               {change(t, httpEvent, httpContext(map[string]any{"jwt": map[string]any{"claims": map[string]any{"iam": arn, "userArn": arn}}})), ""},
-		"HTTP API, authorizer of an odd shape":   {change(t, httpEvent, httpContext([]any{1, "iam"})), ""},
-		"HTTP API, iam without an ARN":           {change(t, httpEvent, httpContext(map[string]any{"iam": map[string]any{}})), ""},
-		"HTTP API, outside the request context":  {change(t, httpEvent, headers), ""},
-		"HTTP API, userArn beside the iam field": {change(t, httpEvent, httpContext(map[string]any{"userArn": arn})), ""},
+		"HTTP API, identity as of a REST API":    {changed(t, httpEvent, httpContext(nil)), ""},
+		"HTTP API, custom authorizer's map":      {changed(t, httpEvent, httpContext(map[string]any{"lambda": map[string]any{"iam": iam, "userArn": arn}})), ""},
+		"HTTP API, token's claims":               {changed(t, httpEvent, httpContext(map[string]any{"jwt": map[string]any{"claims": map[string]any{"iam": arn, "userArn": arn}}})), ""},
+		"HTTP API, authorizer of an odd shape":   {changed(t, httpEvent, httpContext([]any{1, "iam"})), ""},
+		"HTTP API, iam without an ARN":           {changed(t, httpEvent, httpContext(map[string]any{"iam": map[string]any{}})), ""},
+		"HTTP API, outside the request context":  {changed(t, httpEvent, headers), ""},
+		"HTTP API, userArn beside the iam field": {changed(t, httpEvent, httpContext(map[string]any{"userArn": arn})), ""},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := CallerARN(request(t, test.event).Context()); got != test.want {
+			if got := CallerARN(requestFor(t, test.event).Context()); got != test.want {
 				t.Errorf("want %q, got %q", test.want, got)
 			}
 		})
@@ -295,21 +295,28 @@ func TestRequestDropsBasePathOfCustomDomain(t *testing.T) {
 		{"/chat/proxy/a%2Fb/proxy/c", "/proxy/{path+}", "/proxy/a%2Fb/proxy/c"},
 		{"/chat/elsewhere", "/token/{userId}", "/chat/elsewhere"},
 		{"/anything", "", "/anything"},
+		{"/proxy", "/proxy/{path+}", "/proxy"},
+		{"/a/proxy/b/proxy/c", "/proxy/{path+}", "/proxy/b/proxy/c"},
+		// However the caller spells a route's own segments, nothing after them
+		// passes for its beginning.
+		{"/%70roxy/channels/x/proxy/users", "/proxy/{path+}", "/proxy/channels/x/proxy/users"},
+		{"/%74oken/token", "/token/{userId}", "/token/token"},
+		{"/chat/%74oken/token%2Fx", "/token/{userId}", "/token/token%2Fx"},
 	}
 	for _, test := range tests {
-		r := request(t, change(t, restEvent, map[string]any{"path": test.path, "resource": test.resource}))
+		r := requestFor(t, changed(t, restEvent, map[string]any{"path": test.path, "resource": test.resource}))
 		if got := r.URL.EscapedPath(); got != test.want {
 			t.Errorf("REST API: %s on %s: want %s, got %s", test.path, test.resource, test.want, got)
 		}
 		if strings.Contains(test.path, "%") {
 			continue
 		}
-		r = request(t, change(t, httpEvent, map[string]any{"rawPath": test.path, "routeKey": "GET " + test.resource}))
+		r = requestFor(t, changed(t, httpEvent, map[string]any{"rawPath": test.path, "routeKey": "GET " + test.resource}))
 		if r.URL.Path != test.want {
 			t.Errorf("HTTP API: %s on %s: want %s, got %s", test.path, test.resource, test.want, r.URL.Path)
 		}
 	}
-	r := request(t, change(t, httpEvent, map[string]any{"rawPath": "/chat/x", "routeKey": "$default"}))
+	r := requestFor(t, changed(t, httpEvent, map[string]any{"rawPath": "/chat/x", "routeKey": "$default"}))
 	if r.URL.Path != "/chat/x" {
 		t.Errorf("default route: want /chat/x, got %s", r.URL.Path)
 	}
@@ -326,18 +333,18 @@ func FuzzEvent(f *testing.F) {
 		if json.Unmarshal(payload, &e) != nil {
 			return
 		}
-		e.callerARN()
+		e.RouteKey, e.Resource = "", "" // paths as they are; TestRequestDropsBasePathOfCustomDomain has the others
 		r, err := newRequest(t.Context(), &e)
 		if err != nil {
 			return
 		}
-		if e.isHTTPAPI() {
-			if want := stripBasePath(e.RawPath, e.route()); r.URL.Path != want || r.URL.RawQuery != e.RawQueryString {
-				t.Errorf("want path %q and query %q, got %q and %q", want, e.RawQueryString, r.URL.Path, r.URL.RawQuery)
+		if e.Version == "2.0" {
+			if r.URL.Path != e.RawPath || r.URL.RawQuery != e.RawQueryString {
+				t.Errorf("want path %q and query %q, got %q and %q", e.RawPath, e.RawQueryString, r.URL.Path, r.URL.RawQuery)
 			}
 			return
 		}
-		checkEscapedPath(t, stripBasePath(e.Path, e.route()), r.URL)
+		checkEscapedPath(t, e.Path, r.URL)
 	})
 }
 
@@ -346,7 +353,7 @@ func FuzzPath(f *testing.F) {
 	f.Add("/a%2Fb\"c", "k", "v")
 	f.Add("//a;b=c?d#e", "a&b", "c=d+%")
 	f.Fuzz(func(t *testing.T, path, name, value string) {
-		e := event{HTTPMethod: "GET", Path: path, MultiValueQueryStringParameters: map[string][]string{name: {value, ""}}}
+		e := event{restFields: restFields{HTTPMethod: "GET", Path: path, MultiValueQueryStringParameters: map[string][]string{name: {value, ""}}}}
 		r, err := newRequest(t.Context(), &e)
 		if err != nil {
 			return
@@ -382,10 +389,10 @@ func FuzzHeader(f *testing.F) {
 	f.Add("X-GoLambdaProxy-ApiGw-Context", "{}", true)
 	f.Add("x-json", `{"a":"b, c"}`, false)
 	f.Fuzz(func(t *testing.T, name, value string, isHTTPAPI bool) {
-		e := event{HTTPMethod: "GET", MultiValueHeaders: map[string][]string{name: {value, value}}}
+		e := event{restFields: restFields{HTTPMethod: "GET", MultiValueHeaders: map[string][]string{name: {value, value}}}}
 		want := []string{value, value}
 		if isHTTPAPI {
-			e = event{Version: "2.0", Headers: map[string]string{name: value}}
+			e = event{Headers: map[string]string{name: value}, httpFields: httpFields{Version: "2.0"}}
 			e.RequestContext.HTTP.Method = "GET"
 			want = want[:1]
 		}

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"chat-service-backend/shared/httpjson"
 )
 
 func TestAnswerHasStatusHeaderAndBody(t *testing.T) {
@@ -146,7 +144,7 @@ func TestAbortedAnswerIsA502(t *testing.T) {
 
 func TestHandlerIsBehindAServer(t *testing.T) {
 	// Without it httputil.ReverseProxy hides that an answer broke off.
-	if request(t, restEvent).Context().Value(http.ServerContextKey) == nil {
+	if requestFor(t, restEvent).Context().Value(http.ServerContextKey) == nil {
 		t.Error("want http.ServerContextKey in the request's context, got none")
 	}
 }
@@ -172,7 +170,7 @@ func TestAnswerOver6MBIsA502(t *testing.T) {
 		"too long by quoting":        {write(4, []byte(strings.Repeat(`"`, 1<<20))), 502},
 		"too long as base64":         {write(5, []byte(strings.Repeat("\xff", 1<<20))), 502},
 		"fits, for HTML is as it is": {write(4, []byte(strings.Repeat("<", 1<<20))), 200},
-		"too long, and the handler reports something else": {httpjson.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		"too long, and the handler reports something else": {returning(func(w http.ResponseWriter, r *http.Request) error {
 			if _, err := w.Write(slices.Repeat(chunk, 7)); err == nil {
 				t.Error("want Write to fail, got no error")
 			}

@@ -121,7 +121,7 @@ func (api *runtimeAPI) idle() { api.events <- "" }
 
 func TestStreamThatBreaksOffHasErrorTrailersInTheRuntimeAPI(t *testing.T) {
 	api := startFunction(t, "streamed")
-	broken := api.invoke(t, change(t, restEvent, map[string]any{"path": "/token/abort"}))
+	broken := api.invoke(t, changed(t, restEvent, map[string]any{"path": "/token/abort"}))
 	if got := parseStream(t, broken.body, nil); broken.kind != "response" || got.status != 200 || got.body != "half" {
 		t.Errorf("want a response with half a body, got %s %+v", broken.kind, got)
 	}
@@ -135,7 +135,7 @@ func TestStreamThatBreaksOffHasErrorTrailersInTheRuntimeAPI(t *testing.T) {
 	if got := parseStream(t, whole.body, nil); got.body != "whole" || whole.trailer.Get("Lambda-Runtime-Function-Error-Type") != "" {
 		t.Errorf("want the next answer whole, got %+v, %v", got, whole.trailer)
 	}
-	failed := api.invoke(t, change(t, restEvent, map[string]any{"path": "/token/panic"}))
+	failed := api.invoke(t, changed(t, restEvent, map[string]any{"path": "/token/panic"}))
 	if got := parseStream(t, failed.body, nil); got.status != 500 || failed.trailer.Get("Lambda-Runtime-Function-Error-Type") != "" {
 		t.Errorf("want a whole 500 after a panic, got %+v, %v", got, failed.trailer)
 	}
@@ -150,10 +150,10 @@ func TestMainAnswersBothShapesAndOutlivesFailures(t *testing.T) {
 	for _, test := range []struct{ event, want string }{
 		{restEvent, `"statusCode":200`},
 		{httpEvent, `"statusCode":200`},
-		{change(t, restEvent, map[string]any{"path": "/token/panic"}), `"statusCode":500`},
-		{change(t, httpEvent, map[string]any{"rawPath": "/token/large"}), `"statusCode":502`},
-		{change(t, httpEvent, map[string]any{"rawPath": "/token/abort"}), `"statusCode":502`},
-		{change(t, httpEvent, map[string]any{"body": "%", "isBase64Encoded": true}), `"statusCode":400`},
+		{changed(t, restEvent, map[string]any{"path": "/token/panic"}), `"statusCode":500`},
+		{changed(t, httpEvent, map[string]any{"rawPath": "/token/large"}), `"statusCode":502`},
+		{changed(t, httpEvent, map[string]any{"rawPath": "/token/abort"}), `"statusCode":502`},
+		{changed(t, httpEvent, map[string]any{"body": "%", "isBase64Encoded": true}), `"statusCode":400`},
 		{"null", `"statusCode":400`},
 		{restEvent, `"body":"whole"`},
 	} {

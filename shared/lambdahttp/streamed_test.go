@@ -190,7 +190,7 @@ func TestStreamedAnswerThatBreaksOffEndsInAnError(t *testing.T) {
 }
 
 func TestStreamedErrorIsWrittenAsJSON(t *testing.T) {
-	got := readStream(t, stream1(t, httpjson.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
+	got := readStream(t, stream1(t, returning(func(http.ResponseWriter, *http.Request) error {
 		return &httpjson.Error{Status: 503, Message: "Later.", Cause: errors.New("the cause")}
 	}), restEvent))
 	if got.status != 503 || got.body != `{"errorMsg":"Later."}` {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"testing"
@@ -46,12 +47,12 @@ func TestMessagesThatFailAreReportedAndNoOthers(t *testing.T) {
 	if want := []Message{{"m1", "good", 1}, {"m2", "error", 3}, {"m3", "panic", 1}, {"m4", "good", 2}}; !slices.Equal(h.taken, want) {
 		t.Errorf("want %v, got %v", want, h.taken)
 	}
-	var levels []any
-	for _, line := range requestLines(t, logs.take()) {
-		levels = append(levels, line["level"])
+	var got []string
+	for _, line := range records(t, logs.take()) {
+		got = append(got, fmt.Sprintln(line["message"], line["level"], line["source"], line["attempt"], line["method"]))
 	}
-	if !slices.Equal(levels, []any{"INFO", "ERROR", "ERROR", "INFO"}) {
-		t.Errorf("want a line for each message, at ERROR for those that failed, got %v", levels)
+	if want := []string{"message INFO aws:sqs 1 <nil>\n", "message ERROR aws:sqs 3 <nil>\n", "message ERROR aws:sqs 1 <nil>\n", "message INFO aws:sqs 2 <nil>\n"}; !slices.Equal(got, want) {
+		t.Errorf("want a line for each message, at ERROR for those that failed, got %q", got)
 	}
 }
 
@@ -63,6 +64,14 @@ func TestMessagesThatAllSucceedAreAnEmptyList(t *testing.T) {
 	}
 }
 
-func TestMessagesToAFunctionThatTakesNoneAreRefused(t *testing.T) {
-	serveEvent(t, wrap(http.NotFoundHandler()), queueEvent).wantErrorMsg(t, 400)
+func TestBatchToAFunctionThatTakesNoMessagesFailsTheInvocation(t *testing.T) {
+	for name, wrap := range map[string]func(http.Handler) handler{"buffered": wrap, "streamed": wrapStreamed} {
+		response, err := invoke(t, wrap(http.NotFoundHandler()), queueEvent)
+		if response != nil || !errors.Is(err, errNoMessages) {
+			t.Errorf("%s: want an error, so that the messages stay in the queue, got %v, %v", name, response, err)
+		}
+		if lines := records(t, logs.take()); len(lines) != 1 || lines[0]["level"] != "ERROR" {
+			t.Errorf("%s: want one line at ERROR, got %v", name, lines)
+		}
+	}
 }

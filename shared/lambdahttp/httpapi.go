@@ -1,0 +1,71 @@
+package lambdahttp
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/awslabs/aws-lambda-go-api-proxy/core"
+)
+
+// httpFields are those of an HTTP API's event alone (payload 2.0).
+type httpFields struct {
+	Version        string   `json:"version"`
+	RouteKey       string   `json:"routeKey"`
+	RawPath        string   `json:"rawPath"`
+	RawQueryString string   `json:"rawQueryString"`
+	Cookies        []string `json:"cookies"`
+}
+
+type httpContext struct {
+	HTTP events.APIGatewayV2HTTPRequestContextHTTPDescription `json:"http"`
+	// Authorizer is decoded late: in a REST API's event it holds whatever a
+	// custom authorizer returned.
+	Authorizer json.RawMessage `json:"authorizer"`
+}
+
+// httpRequest reads an HTTP API's event: its path is decoded, its query as the
+// caller sent it.
+func (e *event) httpRequest() (request, error) {
+	_, route, _ := strings.Cut(e.RouteKey, " ")
+	q := request{
+		method:   e.RequestContext.HTTP.Method,
+		route:    route,
+		sourceIP: e.RequestContext.HTTP.SourceIP,
+		header:   e.httpHeader(),
+		url: &url.URL{
+			Path:     withoutBasePath(e.RawPath, route, func(s string) (string, error) { return s, nil }),
+			RawQuery: e.RawQueryString,
+		},
+	}
+	type authorizer = events.APIGatewayV2HTTPRequestContextAuthorizerDescription
+	if iam := optional[authorizer](e.RequestContext.Authorizer).IAM; iam != nil {
+		q.callerARN = iam.UserARN
+	}
+	return q, nil
+}
+
+// httpHeader returns the header fields as they arrived, but for repeated ones,
+// which an HTTP API joins with commas. They stay joined: only the reader of a
+// field knows which commas separate.
+func (e *event) httpHeader() http.Header {
+	header := make(http.Header, len(e.Headers)+1)
+	for name, value := range e.Headers {
+		header.Add(name, value)
+	}
+	if len(e.Cookies) > 0 {
+		header.Set("Cookie", strings.Join(e.Cookies, "; "))
+	}
+	return withoutForged(header)
+}
+
+// httpAnswer shapes a for an HTTP API.
+func httpAnswer(a *answer) any {
+	w := core.NewProxyResponseWriterV2()
+	a.copyTo(w)
+	// GetProxyResponse fails only without a status, and serve has set one.
+	response, _ := w.GetProxyResponse()
+	return response
+}
