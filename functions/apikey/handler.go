@@ -3,9 +3,9 @@ package main
 import (
 	"net/http"
 
+	"chat-service-backend/shared/api"
 	"chat-service-backend/shared/httpjson"
 	"chat-service-backend/shared/settings"
-	"chat-service-backend/shared/streamchat"
 )
 
 type response struct {
@@ -14,7 +14,7 @@ type response struct {
 
 // newHandler answers GET /api-key, for anybody.
 func newHandler(key *settings.Value[string]) http.Handler {
-	return httpjson.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	return api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		switch {
 		case r.URL.Path != "/api-key":
 			return httpjson.NotFound()
@@ -23,7 +23,7 @@ func newHandler(key *settings.Value[string]) http.Handler {
 		}
 		key, err := key.Get(r.Context())
 		if err != nil {
-			return streamchat.Unavailable(err)
+			return err
 		}
 		return httpjson.Write(w, http.StatusOK, response{key})
 	})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 
+	"chat-service-backend/shared/api"
 	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/streamchat"
 )
@@ -12,9 +13,11 @@ import (
 func main() { lambdahttp.Main(build) }
 
 func build(ctx context.Context, getenv func(string) string) (http.Handler, error) {
-	key, err := streamchat.OpenKey(ctx, getenv)
+	store, err := api.OpenStore(getenv)
 	if err != nil {
 		return nil, err
 	}
+	key := streamchat.OpenKey(store)
+	key.Load(ctx)
 	return newHandler(key), nil
 }

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 
+	"chat-service-backend/shared/api"
 	"chat-service-backend/shared/httpjson"
 	"chat-service-backend/shared/identity"
 	"chat-service-backend/shared/lambdahttp"
@@ -16,7 +17,7 @@ import (
 	"chat-service-backend/shared/streamchat"
 )
 
-// authenticationKey is where an answer has what it takes to connect to Stream.
+// authenticationKey is the member of an answer that says how to connect to Stream.
 const authenticationKey = "authentication"
 
 type authentication struct {
@@ -49,22 +50,10 @@ func parseClientConfig(text string) (clientConfig, error) {
 // map, and broken for its own client type only.
 type configs map[string]clientConfig
 
-// A handler answers GET /config.
-type handler struct {
-	options options
-	callers *identity.Callers
-	app     *streamchat.App
-	configs *settings.Value[configs]
-}
-
-// open loads credentials and configurations, at the same time.
-func open(ctx context.Context, getenv func(string) string, o options, callers *identity.Callers) (http.Handler, error) {
-	store, err := streamchat.OpenStore(getenv)
-	if err != nil {
-		return nil, err
-	}
-	h := &handler{options: o, callers: callers}
-	h.configs = settings.Keep(store, func(ctx context.Context) (configs, error) {
+// keepConfigs returns the configurations in store, kept fresh. While SSM does not
+// answer, they are served for as long as it takes: they are no secret.
+func keepConfigs(store *settings.Store) *settings.Value[configs] {
+	return settings.Keep(store, settings.Forever, func(ctx context.Context) (configs, error) {
 		values, err := store.Folder(ctx, "client-config")
 		if err != nil {
 			return nil, err
@@ -80,17 +69,19 @@ func open(ctx context.Context, getenv func(string) string, o options, callers *i
 		}
 		return all, nil
 	})
-	loaded := make(chan struct{})
-	go func() {
-		h.configs.Load(ctx)
-		close(loaded)
-	}()
-	h.app, err = streamchat.Open(ctx, getenv)
-	<-loaded
-	if err != nil {
-		return nil, err
-	}
-	return httpjson.HandlerFunc(h.serve), nil
+}
+
+// A handler answers GET /config.
+type handler struct {
+	options options
+	callers *identity.Callers
+	app     *streamchat.App
+	configs *settings.Value[configs]
+}
+
+func newHandler(o options, callers *identity.Callers, app *streamchat.App, configs *settings.Value[configs]) http.Handler {
+	h := &handler{o, callers, app, configs}
+	return api.HandlerFunc(h.serve)
 }
 
 func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
@@ -128,8 +119,8 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
 	return httpjson.Write(w, http.StatusOK, config)
 }
 
-// config returns a copy of the configuration of a client type: an empty one
-// where there is none.
+// config returns a copy of the configuration of a client type, empty if there is
+// none.
 func (h *handler) config(ctx context.Context, clientType string) (clientConfig, error) {
 	all, err := h.configs.Get(ctx)
 	if err != nil {
@@ -152,15 +143,13 @@ func (h *handler) config(ctx context.Context, clientType string) (clientConfig, 
 	return config, nil
 }
 
-// userID is the Stream user that the caller is, or speaks for, and empty where
-// nobody is known. A client with a bearer token that is no good gets its
-// configuration all the same, and reads in the error object that it must sign
-// in again.
+// userID returns the Stream user that the caller is, or speaks for, or "" if
+// nobody is known. A client with a bad bearer token gets its configuration all
+// the same, and reads in the error object that it must sign in again.
 func (h *handler) userID(r *http.Request) (string, error) {
-	caller, err := h.callers.Identify(r)
-	var e *httpjson.Error
+	caller, err := api.Caller(r, h.callers)
 	switch {
-	case errors.As(err, &e) && e.Status == http.StatusUnauthorized:
+	case errors.Is(err, identity.ErrBadToken):
 		return "", nil
 	case err != nil:
 		return "", err

@@ -6,8 +6,10 @@ import (
 	"context"
 	"net/http"
 
+	"chat-service-backend/shared/api"
 	"chat-service-backend/shared/identity"
 	"chat-service-backend/shared/lambdahttp"
+	"chat-service-backend/shared/streamchat"
 )
 
 func main() { lambdahttp.Main(build) }
@@ -21,5 +23,15 @@ func build(ctx context.Context, getenv func(string) string) (http.Handler, error
 	if err != nil {
 		return nil, err
 	}
-	return open(ctx, getenv, options, callers)
+	store, err := api.OpenStore(getenv)
+	if err != nil {
+		return nil, err
+	}
+	app, err := streamchat.Open(store, getenv)
+	if err != nil {
+		return nil, err
+	}
+	configs := keepConfigs(store)
+	lambdahttp.AtOnce(ctx, app.Load, configs.Load)
+	return newHandler(options, callers, app, configs), nil
 }

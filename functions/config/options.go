@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// options are the switches of this function alone.
+// options are the settings of this function alone.
 type options struct {
 	errorKey     string
 	userIDHeader headerPath
@@ -50,15 +50,15 @@ func parseHeaderPath(text string) (headerPath, error) {
 	return headerPath{parts[0], parts[1:]}, nil
 }
 
-// notInFieldName says that c may not stand in the name of a header field.
+// notInFieldName reports whether c may not be part of a header field's name.
 //
 // https://www.rfc-editor.org/rfc/rfc9110#name-tokens
 func notInFieldName(c rune) bool {
 	return c <= ' ' || c >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c)
 }
 
-// value is what the header says at this path: empty where that is nothing, no
-// text, or said more than once.
+// value returns the text at this path, or "" if there is nothing, something
+// else, or more than one field of the name.
 func (p headerPath) value(header http.Header) string {
 	values := header.Values(p.field)
 	if len(values) != 1 {

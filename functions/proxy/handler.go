@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"chat-service-backend/shared/api"
 	"chat-service-backend/shared/httpjson"
 	"chat-service-backend/shared/streamchat"
 )
@@ -22,7 +23,7 @@ const client = "chat-service-backend"
 
 // newHandler forwards /proxy/{path} to path below base, as the app's server.
 func newHandler(app *streamchat.App, base *url.URL, transport http.RoundTripper) http.Handler {
-	return httpjson.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	return api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		path, ok := strings.CutPrefix(r.URL.EscapedPath(), "/proxy/")
 		if !ok {
 			if path = ""; r.URL.Path != "/proxy" {

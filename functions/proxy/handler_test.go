@@ -19,6 +19,7 @@ import (
 	"github.com/golang-jwt/jwt/v4"
 
 	"chat-service-backend/internal/awstest"
+	"chat-service-backend/shared/settings"
 	"chat-service-backend/shared/streamchat"
 )
 
@@ -38,7 +39,12 @@ func newProxy(t testing.TB, base string, transport http.RoundTripper) http.Handl
 	if err != nil {
 		t.Fatal(err)
 	}
-	app, err := streamchat.Open(t.Context(), awstest.NewParameterStore(t, awstest.App(key, secret)).Getenv(nil))
+	getenv := awstest.NewParameterStore(t, awstest.App(key, secret)).Getenv(nil)
+	store, err := settings.Open(getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, err := streamchat.Open(store, getenv)
 	if err != nil {
 		t.Fatal(err)
 	}

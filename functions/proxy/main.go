@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 
+	"chat-service-backend/shared/api"
 	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/settings"
 	"chat-service-backend/shared/streamchat"
@@ -20,16 +21,15 @@ func build(ctx context.Context, getenv func(string) string) (http.Handler, error
 	if err != nil {
 		return nil, err
 	}
-	upstream := newUpstream(base)
-	warm := make(chan struct{})
-	go func() {
-		upstream.warm(ctx)
-		close(warm)
-	}()
-	app, err := streamchat.Open(ctx, getenv)
-	<-warm
+	store, err := api.OpenStore(getenv)
 	if err != nil {
 		return nil, err
 	}
+	app, err := streamchat.Open(store, getenv)
+	if err != nil {
+		return nil, err
+	}
+	upstream := newUpstream(base)
+	lambdahttp.AtOnce(ctx, app.Load, upstream.warm)
 	return newHandler(app, base, upstream), nil
 }

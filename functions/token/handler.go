@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"chat-service-backend/shared/api"
 	"chat-service-backend/shared/httpjson"
 	"chat-service-backend/shared/identity"
 	"chat-service-backend/shared/lambdahttp"
@@ -15,10 +16,10 @@ type response struct {
 	Token  string `json:"token"`
 }
 
-// newHandler answers GET /token/{userId}: for a service whichever user it
-// names, for a user themselves, for anybody else nothing.
+// newHandler answers GET /token/{userId}: for a service, any user; for a user,
+// themselves; for anybody else, nothing.
 func newHandler(app *streamchat.App, callers *identity.Callers) http.Handler {
-	return httpjson.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+	return api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		userID, ok := strings.CutPrefix(r.URL.Path, "/token/")
 		switch {
 		case !ok:
@@ -26,12 +27,10 @@ func newHandler(app *streamchat.App, callers *identity.Callers) http.Handler {
 		case r.Method != http.MethodGet:
 			return httpjson.MethodNotAllowed(w, http.MethodGet)
 		}
-		caller, err := callers.Identify(r)
+		caller, err := api.KnownCaller(r, callers)
 		switch {
 		case err != nil:
-			return identity.Challenge(w, err)
-		case caller.Kind == identity.Anonymous:
-			return identity.Unknown(w, r)
+			return err
 		case !streamchat.ValidUserID(userID):
 			return httpjson.Errorf(http.StatusBadRequest, "This user id is not one that Stream takes; use %s.", streamchat.UserIDRule)
 		case caller.Kind == identity.User && caller.UserID != userID:

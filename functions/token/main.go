@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 
+	"chat-service-backend/shared/api"
 	"chat-service-backend/shared/identity"
 	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/streamchat"
@@ -17,9 +18,14 @@ func build(ctx context.Context, getenv func(string) string) (http.Handler, error
 	if err != nil {
 		return nil, err
 	}
-	app, err := streamchat.Open(ctx, getenv)
+	store, err := api.OpenStore(getenv)
 	if err != nil {
 		return nil, err
 	}
+	app, err := streamchat.Open(store, getenv)
+	if err != nil {
+		return nil, err
+	}
+	app.Load(ctx)
 	return newHandler(app, callers), nil
 }

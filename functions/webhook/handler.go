@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"chat-service-backend/shared/api"
 	"chat-service-backend/shared/httpjson"
 	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/streamchat"
@@ -31,11 +32,11 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	httpjson.HandlerFunc(h.serve).ServeHTTP(w, r)
+	api.HandlerFunc(h.serve).ServeHTTP(w, r)
 }
 
 func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
-	var answer httpjson.HandlerFunc
+	var answer api.HandlerFunc
 	switch r.URL.Path {
 	case "/webhook":
 		answer = h.receive
@@ -121,8 +122,8 @@ type verifyResponse struct {
 	IsValid bool `json:"isValid"`
 }
 
-// verify says whether a webhook that somebody else received is signed with our
-// secret.
+// verify answers whether a webhook that somebody else received is signed with
+// our secret.
 func (h *handler) verify(w http.ResponseWriter, r *http.Request) error {
 	var in verifyRequest
 	body, err := io.ReadAll(r.Body)
@@ -145,9 +146,9 @@ func (h *handler) verify(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err != nil {
 		// The contract has 500 here, and 503 everywhere else.
-		var e *httpjson.Error
-		if errors.As(err, &e) {
-			return &httpjson.Error{Status: http.StatusInternalServerError, Message: e.Message, Cause: e.Cause}
+		if e := (*httpjson.Error)(nil); errors.As(api.Error(err), &e) {
+			e.Status = http.StatusInternalServerError
+			return e
 		}
 		return err
 	}
@@ -155,8 +156,8 @@ func (h *handler) verify(w http.ResponseWriter, r *http.Request) error {
 	return httpjson.Write(w, http.StatusOK, verifyResponse{valid})
 }
 
-// inflate returns what the base64 of a gzip body inflates to, and whether text
-// is one.
+// inflate returns what the base64 of a gzip body inflates to, and reports whether
+// text is one.
 func inflate(text string) ([]byte, bool) {
 	// The base64 of gzip's first three bytes.
 	if !strings.HasPrefix(text, "H4sI") {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/http"
 
+	"chat-service-backend/shared/api"
 	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/streamchat"
 )
@@ -17,9 +18,14 @@ func build(ctx context.Context, getenv func(string) string) (http.Handler, error
 	if err != nil {
 		return nil, err
 	}
-	app, err := streamchat.OpenForWebhooks(ctx, getenv)
+	store, err := api.OpenStore(getenv)
 	if err != nil {
 		return nil, err
 	}
+	app, err := streamchat.OpenForWebhooks(store, getenv)
+	if err != nil {
+		return nil, err
+	}
+	app.Load(ctx)
 	return &handler{app, bus}, nil
 }

@@ -1,7 +1,4 @@
 // Package httpjson writes JSON answers and JSON errors.
-//
-// Handlers return their errors; one place turns them into the answer the
-// caller sees and hands the cause to the log.
 package httpjson
 
 import (
@@ -56,19 +53,8 @@ func NotFound() *Error {
 	return Errorf(http.StatusNotFound, "There is nothing at this path.")
 }
 
-// HandlerFunc is an [http.Handler] that may return an error instead of
-// answering. It must not do both.
-type HandlerFunc func(http.ResponseWriter, *http.Request) error
-
-// ServeHTTP calls f and answers with the error it returns, if any.
-func (f HandlerFunc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if err := f(w, r); err != nil {
-		WriteError(w, r, err)
-	}
-}
-
-// Write answers with status and v as JSON. When v cannot be written as JSON,
-// nothing is sent and the error says why.
+// Write answers with status and v as JSON. If v cannot be encoded, nothing is
+// sent and the error says why.
 func Write(w http.ResponseWriter, status int, v any) error {
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
@@ -84,11 +70,11 @@ func Write(w http.ResponseWriter, status int, v any) error {
 }
 
 // WriteError answers {"errorMsg": …} with err's status and message, or with a
-// plain 500 where err is not an [Error]. The answer may not be cached.
+// plain 500 if err is not an [Error]. The answer may not be cached.
 //
-// The cause goes to w when w has a method Failed(error), as the response
-// writers of package lambdahttp do, so that the request's own log line carries
-// it; else it is logged here.
+// If w has a method Failed(error), as the response writers of package lambdahttp
+// do, it gets the cause, for the request's own log line; else the cause is
+// logged here.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	var e *Error
 	if !errors.As(err, &e) {

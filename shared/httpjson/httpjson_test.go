@@ -20,10 +20,12 @@ func captureLog(t *testing.T) *bytes.Buffer {
 	return buf
 }
 
-func serve(t *testing.T, f HandlerFunc) *httptest.ResponseRecorder {
+func serve(t *testing.T, f func(http.ResponseWriter, *http.Request) error) *httptest.ResponseRecorder {
 	t.Helper()
-	w := httptest.NewRecorder()
-	f.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+	w, r := httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+	if err := f(w, r); err != nil {
+		WriteError(w, r, err)
+	}
 	return w
 }
 

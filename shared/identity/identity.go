@@ -1,4 +1,4 @@
-// Package identity says who calls.
+// Package identity finds out who calls.
 //
 // A caller is known by what AWS has verified (an IAM signature) or by what this
 // package verifies (a bearer token of the configured OpenID Connect issuer),
@@ -7,16 +7,12 @@
 package identity
 
 import (
+	"context"
 	"errors"
-	"log/slog"
-	"net/http"
 	"strings"
-
-	"chat-service-backend/shared/httpjson"
-	"chat-service-backend/shared/lambdahttp"
 )
 
-// A Kind tells apart callers by how they are known.
+// A Kind tells callers apart by how they are known.
 type Kind string
 
 // The kinds of callers.
@@ -29,10 +25,26 @@ const (
 // A Caller is who sent a request.
 type Caller struct {
 	Kind Kind
-	// UserID is the caller's own Stream user id, for a User. It comes from a
-	// claim that the issuer vouches for, but may not be one that Stream takes.
+	// UserID is a User's own id: a claim that the issuer vouches for, which
+	// Stream may not take as a user id.
 	UserID string
 }
+
+// The errors of [Callers.Identify], matched by [errors.Is]. Their texts say what
+// happened and quote nothing of a token.
+var (
+	// ErrBadToken is a bearer token that is no good.
+	ErrBadToken = errors.New("bad bearer token")
+	// ErrUnavailable is a bearer token that cannot be checked now, because the
+	// issuer's keys cannot be fetched.
+	ErrUnavailable = errors.New("the issuer's keys are unavailable")
+)
+
+// failed is an error of one of the kinds above. Its text is the cause's.
+type failed struct{ kind, cause error }
+
+func (e failed) Error() string   { return e.cause.Error() }
+func (e failed) Unwrap() []error { return []error{e.kind, e.cause} }
 
 // Callers identifies the callers of one function.
 type Callers struct {
@@ -42,7 +54,7 @@ type Callers struct {
 // FromEnv returns the Callers that the environment configures: OIDC_ISSUER and
 // OIDC_AUDIENCE (both or neither; several audiences are separated by commas)
 // say whose bearer tokens count, USER_ID_CLAIM (default sub) which claim is the
-// Stream user id.
+// user id.
 func FromEnv(getenv func(string) string) (*Callers, error) {
 	tokens, err := newTokenVerifier(getenv)
 	if err != nil {
@@ -51,65 +63,33 @@ func FromEnv(getenv func(string) string) (*Callers, error) {
 	return &Callers{tokens}, nil
 }
 
-// Identify returns who sent r. A bearer token that is no good is an error (401)
-// and does not make the caller anonymous; so is one that cannot be checked
-// because the issuer does not answer (503).
-func (c *Callers) Identify(r *http.Request) (Caller, error) {
-	caller, err := c.identify(r)
-	if err != nil {
-		reason := "BadToken"
-		if e := (*httpjson.Error)(nil); errors.As(err, &e) && e.Status >= http.StatusInternalServerError {
-			reason = "NotChecked"
-		}
-		lambdahttp.CountBy(r.Context(), "CallersRefused", "Reason", reason)
-		lambdahttp.Annotate(r.Context(), slog.String("refused", err.Error()))
-		return caller, err
-	}
-	lambdahttp.SetCaller(r.Context(), string(caller.Kind))
-	return caller, nil
-}
-
-func (c *Callers) identify(r *http.Request) (Caller, error) {
-	if lambdahttp.CallerARN(r.Context()) != "" {
+// Identify returns who sent a request: the IAM principal callerARN, as AWS has
+// verified it, or whoever the request's Authorization fields make known. A bad
+// bearer token does not make the caller anonymous: it is an error, [ErrBadToken],
+// as is one that cannot be checked, [ErrUnavailable].
+func (c *Callers) Identify(ctx context.Context, callerARN string, authorization []string) (Caller, error) {
+	if callerARN != "" {
 		return Caller{Kind: Service}, nil
 	}
-	token, ok := bearerToken(r)
+	token, ok := bearerToken(authorization)
 	if !ok || c.tokens == nil {
 		return Caller{Kind: Anonymous}, nil
 	}
-	id, err := c.tokens.userID(r.Context(), token)
+	id, err := c.tokens.userID(ctx, token)
 	if err != nil {
 		return Caller{}, err
 	}
 	return Caller{Kind: User, UserID: id}, nil
 }
 
-// bearerToken returns the token of an Authorization field of the scheme Bearer
-// (RFC 6750 section 2.1), and whether there is one.
-func bearerToken(r *http.Request) (token string, ok bool) {
-	for _, field := range r.Header.Values("Authorization") {
+// bearerToken returns the token of the first Authorization field of the scheme
+// Bearer (RFC 6750 section 2.1), and whether there is one.
+func bearerToken(authorization []string) (token string, ok bool) {
+	for _, field := range authorization {
 		scheme, token, _ := strings.Cut(field, " ")
 		if strings.EqualFold(scheme, "Bearer") {
 			return strings.TrimSpace(token), true
 		}
 	}
 	return "", false
-}
-
-// Unknown is the error for an anonymous caller who must be known: a 401 that
-// asks for a bearer token.
-func Unknown(w http.ResponseWriter, r *http.Request) error {
-	lambdahttp.CountBy(r.Context(), "CallersRefused", "Reason", "NoToken")
-	return Challenge(w, httpjson.Errorf(http.StatusUnauthorized,
-		"Sign in first: send an Authorization header with a bearer token of your identity provider."))
-}
-
-// Challenge returns err, an error of [Callers.Identify], after adding the field
-// that RFC 6750 section 3 wants on a 401.
-func Challenge(w http.ResponseWriter, err error) error {
-	var e *httpjson.Error
-	if errors.As(err, &e) && e.Status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", "Bearer")
-	}
-	return err
 }

@@ -28,12 +28,7 @@ const (
 	maxDocument = 1 << 20
 )
 
-// unreachableKey is the context key of a *error that VerifySignature sets where
-// the issuer's keys could not be had. go-oidc makes a text of the error itself.
-type unreachableKey struct{}
-
-// A keySet is the public keys of one issuer. go-oidc's own asks the issuer
-// again for each unknown key id, as often as anybody sends one.
+// A keySet is the public keys of one issuer.
 type keySet struct {
 	issuer string // as its tokens name it
 	client *http.Client
@@ -42,7 +37,7 @@ type keySet struct {
 	mu        sync.Mutex
 	keys      []jose.JSONWebKey
 	refetched time.Time // when keys were last fetched for an unknown key id
-	failed    error     // what came of that, where it did not work
+	failed    error     // why that did not work, or nil
 }
 
 func newKeySet(issuer string, u *url.URL) *keySet {
@@ -65,42 +60,19 @@ func newKeySet(issuer string, u *url.URL) *keySet {
 	}
 }
 
-// VerifySignature returns the payload of a token that one of the issuer's keys
-// has signed. It is the method of [oidc.KeySet].
-func (s *keySet) VerifySignature(ctx context.Context, token string) ([]byte, error) {
-	jws, err := jose.ParseSigned(token, algorithms)
-	if err != nil {
-		return nil, fmt.Errorf("parse the token: %w", err)
-	}
-	id := jws.Signatures[0].Header.KeyID
-	keys, err := s.keysFor(ctx, id)
-	if err != nil {
-		if unreachable, ok := ctx.Value(unreachableKey{}).(*error); ok {
-			*unreachable = err
-		}
-		return nil, err
-	}
-	for _, key := range keys {
-		if payload, err := jws.Verify(key.Key); err == nil {
-			return payload, nil
-		}
-	}
-	return nil, errors.New("no key of the issuer fits the signature")
-}
-
-// keysFor returns the issuer's keys of that id, or all where id is empty. It
-// asks the issuer where it has no keys yet, and at most once a minute where it
-// has none of that id.
-func (s *keySet) keysFor(ctx context.Context, id string) ([]jose.JSONWebKey, error) {
-	s.mu.Lock() // while fetching, too: whoever else comes waits for the same keys
+// get returns the issuer's keys of that id, or all if id is empty. It asks the
+// issuer if it has no keys yet, and at most once a minute if it has none of that
+// id.
+func (s *keySet) get(ctx context.Context, id string) ([]jose.JSONWebKey, error) {
+	s.mu.Lock() // while fetching, too: others wait for the same keys
 	defer s.mu.Unlock()
 	matching := s.matching(id)
-	now := time.Now().Round(0) // the wall clock: the other may stand still while Lambda stops the process
+	now := time.Now().Round(0) // the wall clock: the monotonic one may stand still while Lambda stops the process
 	switch {
 	case len(matching) > 0:
 		return matching, nil
 	case len(s.keys) > 0 && now.Sub(s.refetched) < refetchAfter:
-		// Where the issuer has not answered, nobody knows whether the key is its.
+		// If the issuer did not answer, nobody knows whether the key is its.
 		return nil, s.failed
 	case len(s.keys) > 0:
 		s.refetched = now
@@ -131,14 +103,14 @@ func (s *keySet) matching(id string) []jose.JSONWebKey {
 //
 // https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfig
 func (s *keySet) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
-	// Others wait for these keys, too: the fetch does not end with one request.
+	// Other requests wait for these keys, too: the fetch does not end with one.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
 	defer cancel()
 	var metadata struct {
 		Issuer string `json:"issuer"`
 		KeyURL string `json:"jwks_uri"`
 	}
-	if err := s.get(ctx, s.url.JoinPath(".well-known/openid-configuration"), &metadata); err != nil {
+	if err := s.document(ctx, s.url.JoinPath(".well-known/openid-configuration"), &metadata); err != nil {
 		return nil, err
 	}
 	if metadata.Issuer != s.issuer {
@@ -151,7 +123,7 @@ func (s *keySet) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
-	if err := s.get(ctx, keyURL, &set); err != nil {
+	if err := s.document(ctx, keyURL, &set); err != nil {
 		return nil, err
 	}
 	var keys []jose.JSONWebKey
@@ -169,8 +141,8 @@ func (s *keySet) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 	return keys, nil
 }
 
-// get decodes the JSON document at u.
-func (s *keySet) get(ctx context.Context, u *url.URL, v any) error {
+// document decodes the JSON document at u.
+func (s *keySet) document(ctx context.Context, u *url.URL, v any) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return err

@@ -17,8 +17,8 @@ import (
 const maxSeconds = uint64((1<<63 - 1) / time.Second)
 
 // Seconds returns the duration that an environment variable gives in whole
-// seconds, or otherwise where it is unset or empty. Anything but a positive
-// whole number is an error that names the variable.
+// seconds, or otherwise if it is unset or empty. Anything but a positive whole
+// number is an error that names the variable.
 func Seconds(getenv func(string) string, name string, otherwise time.Duration) (time.Duration, error) {
 	text := getenv(name)
 	if text == "" {
@@ -32,10 +32,10 @@ func Seconds(getenv func(string) string, name string, otherwise time.Duration) (
 	return time.Duration(n) * time.Second, nil
 }
 
-// URL returns the base URL in an environment variable, without a slash at its
-// end, or otherwise where the variable is unset or empty. The URL must be https
-// (http only towards this machine itself) and have neither user, query nor
-// fragment; else the error names the variable.
+// URL returns the base URL in an environment variable, without a trailing slash,
+// or otherwise if the variable is unset or empty. The URL must be https (http
+// only for loopback) and have no user, query or fragment. An error names the
+// variable.
 func URL(getenv func(string) string, name, otherwise string) (*url.URL, error) {
 	text := getenv(name)
 	if text == "" {
@@ -52,8 +52,8 @@ func URL(getenv func(string) string, name, otherwise string) (*url.URL, error) {
 	return u, nil
 }
 
-// Secure says that what is sent to u stays between this process and its peer:
-// u is https, or http on the loopback interface.
+// Secure reports whether nobody between this process and its peer can read what
+// is sent to u: u is https, or http on the loopback interface.
 func Secure(u *url.URL) bool {
 	switch u.Scheme {
 	case "https":
@@ -82,9 +82,8 @@ func Credentials(getenv func(string) string) aws.CredentialsProvider {
 	})
 }
 
-// Endpoint returns the URL that the environment names instead of an AWS
-// service's own, or nil: AWS_ENDPOINT_URL_<service>, or AWS_ENDPOINT_URL for
-// all services.
+// Endpoint returns the URL that the environment sets in place of an AWS
+// service's own: AWS_ENDPOINT_URL_<service>, else AWS_ENDPOINT_URL, else nil.
 //
 // https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
 func Endpoint(getenv func(string) string, service string) *string {

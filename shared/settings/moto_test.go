@@ -61,7 +61,7 @@ func TestMotoSSM(t *testing.T) {
 	t.Run("a rotated secret is in use after the TTL", func(t *testing.T) {
 		s := openAt(t, url, map[string]string{"PARAMETER_PREFIX": "/rotated"})
 		put(t, s, "secret", "one", types.ParameterTypeSecureString)
-		v := Keep(s, func(ctx context.Context) (string, error) {
+		v := Keep(s, Forever, func(ctx context.Context) (string, error) {
 			values, err := s.Parameters(ctx, "secret")
 			return values["secret"], err
 		})

@@ -147,7 +147,7 @@ func TestThrottledCallIsTriedAgain(t *testing.T) {
 		return 200, map[string]any{"Parameters": []parameter{{"/chat-service/k", "v"}}}
 	})
 	store := openAt(t, ssm.url, nil)
-	v := Keep(store, func(ctx context.Context) (map[string]string, error) { return store.Parameters(ctx, "k") })
+	v := Keep(store, Forever, func(ctx context.Context) (map[string]string, error) { return store.Parameters(ctx, "k") })
 	if got, err := v.Get(t.Context()); err != nil || got["k"] != "v" || calls != 2 {
 		t.Errorf("want the value at the second try, got %v after %d, %v", got, calls, err)
 	}
@@ -161,7 +161,7 @@ func TestThrottlingWithoutEndIsAnErrorWithinTheBound(t *testing.T) {
 	})
 	store := openAt(t, ssm.url, nil)
 	start := time.Now()
-	_, err := Keep(store, func(ctx context.Context) (map[string]string, error) { return store.Parameters(ctx, "k") }).Get(t.Context())
+	_, err := Keep(store, Forever, func(ctx context.Context) (map[string]string, error) { return store.Parameters(ctx, "k") }).Get(t.Context())
 	if err == nil || calls != 3 || time.Since(start) > fetchTimeout+time.Second {
 		t.Errorf("want an error after three tries and 2 s at most, got %v after %d and %v", err, calls, time.Since(start))
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -75,7 +76,7 @@ const ttl = 5 * time.Minute
 func TestValueIsKeptForTheTTLAndFetchedAgainAfterIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{value: "one"}
-		v := Keep(&Store{ttl: ttl}, s.fetch)
+		v := Keep(&Store{ttl: ttl}, Forever, s.fetch)
 		wantCalls(t, s, 0)
 		wantGet(t, v, "one")
 		s.value = "two"
@@ -92,7 +93,7 @@ func TestJitterOnlyShortensTheTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lives := map[time.Duration]bool{}
 		for range 200 {
-			v := Keep(&Store{ttl: ttl}, (&source{}).fetch)
+			v := Keep(&Store{ttl: ttl}, Forever, (&source{}).fetch)
 			wantGet(t, v, "")
 			life := v.due.Sub(now())
 			if life < ttl*4/5 || life > ttl {
@@ -107,7 +108,7 @@ func TestJitterOnlyShortensTheTTL(t *testing.T) {
 }
 
 func TestShortestTTLHasRoomForJitter(t *testing.T) {
-	v := Keep(&Store{ttl: 1}, (&source{value: "x"}).fetch)
+	v := Keep(&Store{ttl: 1}, Forever, (&source{value: "x"}).fetch)
 	wantGet(t, v, "x")
 }
 
@@ -115,7 +116,7 @@ func TestOneFetchIsInFlightForManyRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		var calls atomic.Int32
-		v := Keep(&Store{ttl: ttl}, func(context.Context) (string, error) {
+		v := Keep(&Store{ttl: ttl}, Forever, func(context.Context) (string, error) {
 			calls.Add(1)
 			<-release
 			return "x", nil
@@ -136,7 +137,7 @@ func TestOneFetchIsInFlightForManyRequests(t *testing.T) {
 func TestRefreshDoesNotKeepOtherRequestsWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release, calls := make(chan struct{}), 0
-		v := Keep(&Store{ttl: ttl}, func(context.Context) (string, error) {
+		v := Keep(&Store{ttl: ttl}, Forever, func(context.Context) (string, error) {
 			if calls++; calls == 1 {
 				return "one", nil
 			}
@@ -166,7 +167,7 @@ func TestStaleValueIsServedWithOneLogLinePerFailedRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logs.take()
 		s, stale := &source{value: "good"}, 0
-		v := Keep(&Store{ttl: ttl, OnStale: func(context.Context) { stale++ }}, s.fetch)
+		v := Keep(&Store{ttl: ttl, OnStale: func(context.Context) { stale++ }}, Forever, s.fetch)
 		wantGet(t, v, "good")
 		time.Sleep(ttl)
 		s.value, s.err = "", errDown
@@ -204,7 +205,7 @@ func TestStaleValueIsServedWithOneLogLinePerFailedRefresh(t *testing.T) {
 func TestStaleValueIsRetriedWithinAShortTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{value: "good"}
-		v := Keep(&Store{ttl: time.Second}, s.fetch)
+		v := Keep(&Store{ttl: time.Second}, Forever, s.fetch)
 		wantGet(t, v, "good")
 		time.Sleep(time.Second)
 		s.err = errDown
@@ -215,11 +216,11 @@ func TestStaleValueIsRetriedWithinAShortTTL(t *testing.T) {
 	})
 }
 
-func TestValueThatWasNeverHadIsAskedForOnEachAccess(t *testing.T) {
+func TestValueThatWasNeverFetchedIsFetchedOnEachAccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{err: errDown}
 		stale := 0
-		v := Keep(&Store{ttl: ttl, OnStale: func(context.Context) { stale++ }}, s.fetch)
+		v := Keep(&Store{ttl: ttl, OnStale: func(context.Context) { stale++ }}, Forever, s.fetch)
 		for range 3 {
 			if got, err := v.Get(t.Context()); !errors.Is(err, errDown) || got != "" {
 				t.Errorf("want the cause and no value, got %q, %v", got, err)
@@ -235,10 +236,71 @@ func TestValueThatWasNeverHadIsAskedForOnEachAccess(t *testing.T) {
 	})
 }
 
+func TestMissingParameterEndsTheLastGoodValue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{value: "good"}
+		v := Keep(&Store{ttl: ttl}, Forever, s.fetch)
+		wantGet(t, v, "good")
+		time.Sleep(ttl)
+		s.value, s.err = "", fmt.Errorf("parameter x: %w", ErrMissing)
+		if got, err := v.Get(t.Context()); got != "" || !errors.Is(err, ErrUnavailable) || !errors.Is(err, ErrMissing) {
+			t.Errorf("want no value and the reason, got %q, %v", got, err)
+		}
+		s.err = errDown // an outage now does not bring the removed value back
+		if got, err := v.Get(t.Context()); got != "" || !errors.Is(err, errDown) {
+			t.Errorf("want no value and the reason, got %q, %v", got, err)
+		}
+		s.value, s.err = "back", nil
+		wantGet(t, v, "back")
+	})
+}
+
+func TestValueIsServedStaleNoLongerThanItMayBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{value: "good"}
+		v := Keep(&Store{ttl: ttl}, 24*time.Hour, s.fetch)
+		wantGet(t, v, "good")
+		s.err = errDown
+		time.Sleep(24 * time.Hour)
+		wantGet(t, v, "good")
+		time.Sleep(retryAfter)
+		if got, err := v.Get(t.Context()); got != "" || !errors.Is(err, ErrUnavailable) || !errors.Is(err, errDown) {
+			t.Errorf("want no value and the reason, got %q, %v", got, err)
+		}
+		s.err = nil
+		wantGet(t, v, "good")
+	})
+}
+
+func TestPanicInAFetchIsAnErrorForAllWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, calls := make(chan struct{}), 0
+		v := Keep(&Store{ttl: ttl}, Forever, func(context.Context) (string, error) {
+			if calls++; calls > 1 {
+				return "good", nil
+			}
+			<-release
+			panic("hunter2")
+		})
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				if _, err := v.Get(t.Context()); !errors.Is(err, ErrUnavailable) || strings.Contains(err.Error(), "hunter2") {
+					t.Errorf("want an error that does not quote the panic, got %v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		close(release)
+		wg.Wait()
+		wantGet(t, v, "good")
+	})
+}
+
 func TestWaitingRequestsShareAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		v := Keep(&Store{ttl: ttl}, func(context.Context) (string, error) {
+		v := Keep(&Store{ttl: ttl}, Forever, func(context.Context) (string, error) {
 			<-release
 			return "", errDown
 		})
@@ -259,7 +321,7 @@ func TestWaitingRequestsShareAFailure(t *testing.T) {
 func TestLoadLogsAFailureAndLeavesItToTheNextAccess(t *testing.T) {
 	logs.take()
 	s := &source{err: errDown}
-	v := Keep(&Store{ttl: ttl}, s.fetch)
+	v := Keep(&Store{ttl: ttl}, Forever, s.fetch)
 	v.Load(t.Context())
 	if log := logs.take(); strings.Count(log, "\n") != 1 || !strings.Contains(log, "SSM is down") {
 		t.Errorf("want one line with the cause, got %s", log)
@@ -276,7 +338,7 @@ func TestLoadLogsAFailureAndLeavesItToTheNextAccess(t *testing.T) {
 func TestRequestThatEndsWhileWaitingIsLetGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		v := Keep(&Store{ttl: ttl}, func(context.Context) (string, error) {
+		v := Keep(&Store{ttl: ttl}, Forever, func(context.Context) (string, error) {
 			<-release
 			return "x", nil
 		})
@@ -306,7 +368,7 @@ func TestRequestThatEndsWhileWaitingIsLetGo(t *testing.T) {
 func TestFetchDoesNotEndWithTheRequestThatBeganIt(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	v := Keep(&Store{ttl: ttl}, func(ctx context.Context) (string, error) { return "x", ctx.Err() })
+	v := Keep(&Store{ttl: ttl}, Forever, func(ctx context.Context) (string, error) { return "x", ctx.Err() })
 	if got, err := v.Get(ctx); got != "x" || err != nil {
 		t.Errorf("want x, for the others who wait, got %q, %v", got, err)
 	}
@@ -314,7 +376,7 @@ func TestFetchDoesNotEndWithTheRequestThatBeganIt(t *testing.T) {
 
 func TestFetchMayTakeTwoSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := Keep(&Store{ttl: ttl}, func(ctx context.Context) (string, error) {
+		v := Keep(&Store{ttl: ttl}, Forever, func(ctx context.Context) (string, error) {
 			<-ctx.Done()
 			return "", ctx.Err()
 		})
@@ -329,7 +391,7 @@ func TestAgeIsTakenFromTheWallClock(t *testing.T) {
 	if got := now(); strings.Contains(got.String(), "m=") || time.Since(got).Abs() > time.Minute {
 		t.Errorf("want the time without a monotonic reading, which stands still while Lambda stops the process, got %v", got)
 	}
-	v := Keep(&Store{ttl: ttl}, (&source{}).fetch)
+	v := Keep(&Store{ttl: ttl}, Forever, (&source{}).fetch)
 	wantGet(t, v, "")
 	if strings.Contains(v.due.String(), "m=") {
 		t.Errorf("want no monotonic reading, got %v", v.due)
@@ -337,7 +399,7 @@ func TestAgeIsTakenFromTheWallClock(t *testing.T) {
 }
 
 func BenchmarkGet(b *testing.B) {
-	v := Keep(&Store{ttl: time.Hour}, (&source{value: "x"}).fetch)
+	v := Keep(&Store{ttl: time.Hour}, Forever, (&source{value: "x"}).fetch)
 	ctx := b.Context()
 	b.ReportAllocs()
 	for b.Loop() {
@@ -350,7 +412,7 @@ func BenchmarkGet(b *testing.B) {
 func TestRenewFetchesAheadOfTimeButNotAtOnceAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{value: "old"}
-		v := Keep(&Store{ttl: time.Hour}, s.fetch)
+		v := Keep(&Store{ttl: time.Hour}, Forever, s.fetch)
 		wantGet(t, v, "old")
 		s.value = "new"
 

@@ -7,15 +7,15 @@ import (
 	"io"
 )
 
-// maxWebhook is the most that a webhook's body may be once it is inflated, in
-// bytes. It is more than what one event of 6 MB can hold uncompressed, and
-// little enough for the smallest function.
+// maxWebhook is the size limit of an inflated webhook body, in bytes: more than
+// an event of 6 MB can hold uncompressed, and little enough for the smallest
+// function.
 const maxWebhook = 8 << 20
 
 // PlainBody returns the bytes of a webhook that Stream has signed: body itself,
-// or what it inflates to where it is gzip. Stream's JSON never begins like gzip
-// does, so the first two bytes tell, whatever the header fields say. A body
-// that is no proper gzip, or inflates to more than 8 MiB, is an error.
+// or, if it is gzip, what it inflates to. The first two bytes tell, whatever the
+// header fields say: JSON never begins like gzip. Damaged gzip, and a body that
+// inflates to more than 8 MiB, is an error.
 func PlainBody(body []byte) ([]byte, error) {
 	if !bytes.HasPrefix(body, []byte{0x1f, 0x8b}) {
 		return body, nil

@@ -9,15 +9,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
 	stream "github.com/GetStream/stream-chat-go/v6"
 	"github.com/golang-jwt/jwt/v4"
 
-	"chat-service-backend/shared/httpjson"
-	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/settings"
 )
 
@@ -37,30 +34,31 @@ type App struct {
 	credentials *settings.Value[*Credentials]
 }
 
-// Open returns the app that the environment names and loads its credentials;
-// see [settings.Open] for the variables. EXPIRATION_TOKEN_DURATION is how many
-// seconds a user token is good for; without it tokens do not expire.
-func Open(ctx context.Context, getenv func(string) string) (*App, error) {
-	return open(ctx, getenv, paramKey, paramSecret)
+// staleFor is how long credentials are used while SSM does not answer. An outage
+// of Parameter Store must not end the chat; but an operator who has removed or
+// rotated a secret can count on its end within a day, whatever happens to SSM.
+const staleFor = 24 * time.Hour
+
+// Open returns the app whose credentials lie in store. EXPIRATION_TOKEN_DURATION
+// is how many seconds a user token is good for; if it is unset or empty, tokens
+// do not expire.
+func Open(store *settings.Store, getenv func(string) string) (*App, error) {
+	return open(store, getenv, paramKey, paramSecret)
 }
 
-// OpenForWebhooks is [Open] for a function that checks signatures: it also
-// takes those made with the secret before the last rotation, for as long as the
+// OpenForWebhooks is [Open] for a function that checks signatures: those made
+// with the secret before the last rotation count, too, for as long as the
 // parameter stream/api-secret-previous exists.
-func OpenForWebhooks(ctx context.Context, getenv func(string) string) (*App, error) {
-	return open(ctx, getenv, paramKey, paramSecret, paramPreviousSecret)
+func OpenForWebhooks(store *settings.Store, getenv func(string) string) (*App, error) {
+	return open(store, getenv, paramKey, paramSecret, paramPreviousSecret)
 }
 
-func open(ctx context.Context, getenv func(string) string, names ...string) (*App, error) {
+func open(store *settings.Store, getenv func(string) string, names ...string) (*App, error) {
 	ttl, err := settings.Seconds(getenv, "EXPIRATION_TOKEN_DURATION", 0)
 	if err != nil {
 		return nil, err
 	}
-	store, err := OpenStore(getenv)
-	if err != nil {
-		return nil, err
-	}
-	app := &App{settings.Keep(store, func(ctx context.Context) (*Credentials, error) {
+	return &App{settings.Keep(store, staleFor, func(ctx context.Context) (*Credentials, error) {
 		values, err := store.Parameters(ctx, names...)
 		if err != nil {
 			return nil, err
@@ -70,36 +68,23 @@ func open(ctx context.Context, getenv func(string) string, names ...string) (*Ap
 			return nil, fmt.Errorf("parameters below %s: %w", store.Name("stream"), err)
 		}
 		return c, nil
-	})}
-	app.credentials.Load(ctx)
-	return app, nil
+	})}, nil
 }
 
-// OpenStore is [settings.Open] for a store that counts, as a metric of the
-// function, how often it had to serve what is stale.
-func OpenStore(getenv func(string) string) (*settings.Store, error) {
-	store, err := settings.Open(getenv)
-	if err != nil {
-		return nil, err
-	}
-	store.OnStale = func(ctx context.Context) { lambdahttp.Count(ctx, "SettingsServedStale") }
-	return store, nil
-}
+// Load fetches the credentials ahead of their first use; see
+// [settings.Value.Load].
+func (a *App) Load(ctx context.Context) { a.credentials.Load(ctx) }
 
-// Credentials returns the app's credentials as they are now. The error is a 503
-// for the caller.
+// Credentials returns the app's credentials as they are now. Every error matches
+// [settings.ErrUnavailable].
 func (a *App) Credentials(ctx context.Context) (*Credentials, error) {
-	c, err := a.credentials.Get(ctx)
-	if err != nil {
-		return nil, Unavailable(err)
-	}
-	return c, nil
+	return a.credentials.Get(ctx)
 }
 
-// ValidSignature says whether body bears a signature of the app: see
-// [Credentials.ValidSignature]. Where it seems not to, that may be because the
-// secret has been rotated since it was read, so it is read again, if it was not
-// a moment ago. The error is a 503 for the caller.
+// ValidSignature reports whether body bears a signature of the app: see
+// [Credentials.ValidSignature]. If it seems not to, the secret may have been
+// rotated since it was read, so it is read again, unless that was done a moment
+// ago. Every error matches [settings.ErrUnavailable].
 func (a *App) ValidSignature(ctx context.Context, body []byte, signature string) (bool, error) {
 	c, err := a.Credentials(ctx)
 	if err != nil {
@@ -110,41 +95,25 @@ func (a *App) ValidSignature(ctx context.Context, body []byte, signature string)
 	}
 	renewed, err := a.credentials.Renew(ctx)
 	if err != nil || renewed == c {
-		return false, nil
+		return false, err
 	}
 	return renewed.ValidSignature(body, signature), nil
 }
 
-// Unavailable is the error for a caller whose request needs credentials that
-// cannot be had right now.
-func Unavailable(cause error) error {
-	return &httpjson.Error{
-		Status:  http.StatusServiceUnavailable,
-		Message: "The chat credentials cannot be read right now; try again in a moment.",
-		Cause:   cause,
-	}
-}
-
 // OpenKey returns the app's API key, kept fresh, for a function that may read
 // the key and no secret.
-func OpenKey(ctx context.Context, getenv func(string) string) (*settings.Value[string], error) {
-	store, err := OpenStore(getenv)
-	if err != nil {
-		return nil, err
-	}
-	key := settings.Keep(store, func(ctx context.Context) (string, error) {
+func OpenKey(store *settings.Store) *settings.Value[string] {
+	return settings.Keep(store, staleFor, func(ctx context.Context) (string, error) {
 		values, err := store.Parameters(ctx, paramKey)
 		if err != nil {
 			return "", err
 		}
 		key := strings.TrimSpace(values[paramKey])
 		if key == "" {
-			return "", fmt.Errorf("parameter %s: want the app's API key, got nothing", store.Name(paramKey))
+			return "", fmt.Errorf("%s: want the app's API key: %w", store.Name(paramKey), settings.ErrMissing)
 		}
 		return key, nil
 	})
-	key.Load(ctx)
-	return key, nil
 }
 
 // Credentials are an app's API key and secret. The secret is held by functions
@@ -159,16 +128,16 @@ type Credentials struct {
 
 // NewCredentials returns the credentials made of an API key, a secret and the
 // secret before it, which may be empty. White space around them, which copying
-// and pasting leaves, does not count. An empty key or secret is an error: it
-// would sign tokens that anybody can forge. User tokens are good for tokenTTL,
-// in whole seconds, or for ever where that is 0.
+// and pasting leaves, does not count. An empty key or secret is an error that
+// matches [settings.ErrMissing]: it would sign tokens that anybody can forge.
+// User tokens are good for tokenTTL, in whole seconds; 0 means for ever.
 func NewCredentials(key, secret, previousSecret string, tokenTTL time.Duration) (*Credentials, error) {
 	key, secret, previousSecret = strings.TrimSpace(key), strings.TrimSpace(secret), strings.TrimSpace(previousSecret)
 	if key == "" {
-		return nil, fmt.Errorf("%s: want the app's API key, got nothing", paramKey)
+		return nil, fmt.Errorf("%s: want the app's API key: %w", paramKey, settings.ErrMissing)
 	}
 	if secret == "" {
-		return nil, fmt.Errorf("%s: want the app's API secret, got nothing", paramSecret)
+		return nil, fmt.Errorf("%s: want the app's API secret: %w", paramSecret, settings.ErrMissing)
 	}
 	client, err := stream.NewClient(key, secret)
 	if err != nil {
@@ -197,8 +166,8 @@ func NewCredentials(key, secret, previousSecret string, tokenTTL time.Duration) 
 // Key is the app's API key. It is public.
 func (c *Credentials) Key() string { return c.key }
 
-// ServerToken is the token of the app's own servers. It never expires and
-// permissions do not bind it: it is worth as much as the secret.
+// ServerToken is the token of the app's own servers. It never expires and no
+// permission binds it: it is worth as much as the secret.
 func (c *Credentials) ServerToken() string { return c.serverToken() }
 
 // UserToken returns a token with which a user may connect to Stream from now
@@ -215,7 +184,7 @@ func (c *Credentials) UserToken(userID string) (string, error) {
 	return c.userToken(userID, expires, now.Add(-clockSkew))
 }
 
-// ValidSignature says whether signature is the X-Signature that Stream sends
+// ValidSignature reports whether signature is the X-Signature that Stream sends
 // with body: the HMAC-SHA256 of the uncompressed body under the secret, as hex
 // digits of either case.
 //
@@ -238,7 +207,7 @@ func (c *Credentials) ValidSignature(body []byte, signature string) bool {
 // UserIDRule is what a user id must look like, in words for a caller.
 const UserIDRule = "1 to 255 of the letters a to z and A to Z, digits, and the characters @ _ -"
 
-// ValidUserID says whether Stream takes id as a user id:
+// ValidUserID reports whether Stream takes id as a user id:
 // ^[@A-Za-z0-9_-]{1,255}$.
 func ValidUserID(id string) bool {
 	if len(id) < 1 || len(id) > 255 {

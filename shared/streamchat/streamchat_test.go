@@ -12,7 +12,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net/http"
 	"os"
 	"regexp"
 	"slices"
@@ -22,7 +21,6 @@ import (
 	"time"
 
 	"chat-service-backend/internal/awstest"
-	"chat-service-backend/shared/httpjson"
 	"chat-service-backend/shared/settings"
 )
 
@@ -194,10 +192,7 @@ func TestWithoutPreviousSecretNoneCounts(t *testing.T) {
 
 func TestPrintingShowsNoSecret(t *testing.T) {
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
-	app, err := Open(t.Context(), ssm.Getenv(nil))
-	if err != nil {
-		t.Fatal(err)
-	}
+	app := openApp(t, Open, ssm.Getenv(nil))
 	c, err := app.Credentials(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -261,14 +256,30 @@ func FuzzValidSignature(f *testing.F) {
 	})
 }
 
+// openApp opens an app as a function does.
+func openApp(t *testing.T, open func(*settings.Store, func(string) string) (*App, error), getenv func(string) string) *App {
+	t.Helper()
+	app, err := open(openStore(t, getenv), getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return app
+}
+
+func openStore(t *testing.T, getenv func(string) string) *settings.Store {
+	t.Helper()
+	store, err := settings.Open(getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
 func TestAppTakesCredentialsFromSSM(t *testing.T) {
 	values := awstest.App(key, secret)
 	values["/chat-service/stream/api-secret-previous"] = previous
 	ssm := awstest.NewParameterStore(t, values)
-	app, err := Open(t.Context(), ssm.Getenv(map[string]string{"EXPIRATION_TOKEN_DURATION": "60"}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	app := openApp(t, Open, ssm.Getenv(map[string]string{"EXPIRATION_TOKEN_DURATION": "60"}))
 	c, err := app.Credentials(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -279,10 +290,7 @@ func TestAppTakesCredentialsFromSSM(t *testing.T) {
 	if got := ssm.Asked(); slices.Contains(got, "/chat-service/stream/api-secret-previous") || len(got) != 2 {
 		t.Errorf("want key and secret asked for, once, got %v", got)
 	}
-	app, err = OpenForWebhooks(t.Context(), ssm.Getenv(nil))
-	if err != nil {
-		t.Fatal(err)
-	}
+	app = openApp(t, OpenForWebhooks, ssm.Getenv(nil))
 	if c, err = app.Credentials(t.Context()); err != nil || !c.ValidSignature([]byte("x"), sign("x", previous)) {
 		t.Errorf("for webhooks: want the previous secret to count, got no, %v", err)
 	}
@@ -290,10 +298,7 @@ func TestAppTakesCredentialsFromSSM(t *testing.T) {
 
 func TestKeyFunctionAsksForNoSecret(t *testing.T) {
 	ssm := awstest.NewParameterStore(t, awstest.App(key+"\n", secret))
-	value, err := OpenKey(t.Context(), ssm.Getenv(nil))
-	if err != nil {
-		t.Fatal(err)
-	}
+	value := OpenKey(openStore(t, ssm.Getenv(nil)))
 	if got, err := value.Get(t.Context()); got != key || err != nil {
 		t.Errorf("want %s, got %q, %v", key, got, err)
 	}
@@ -302,20 +307,14 @@ func TestKeyFunctionAsksForNoSecret(t *testing.T) {
 	}
 }
 
-func TestCredentialsThatCannotBeHadAreA503UntilTheyCan(t *testing.T) {
-	blank := awstest.App(key, " ")
-	for name, values := range map[string]map[string]string{"missing": {}, "blank secret": blank, "no key": awstest.App("", secret)} {
+func TestMissingCredentialsAreAnErrorUntilTheyAreThere(t *testing.T) {
+	for name, values := range map[string]map[string]string{"missing": {}, "blank secret": awstest.App(key, " "), "no key": awstest.App("", secret)} {
 		ssm := awstest.NewParameterStore(t, values)
-		app, err := Open(t.Context(), ssm.Getenv(nil))
-		if err != nil {
-			t.Fatalf("%s: want a start all the same, got %v", name, err)
-		}
+		app := openApp(t, Open, ssm.Getenv(nil))
 		c, err := app.Credentials(t.Context())
-		var e *httpjson.Error
-		if c != nil || !errors.As(err, &e) || e.Status != http.StatusServiceUnavailable || e.Cause == nil {
-			t.Errorf("%s: want a 503 with a cause, got %v", name, err)
+		if c != nil || !errors.Is(err, settings.ErrUnavailable) || !errors.Is(err, settings.ErrMissing) {
+			t.Errorf("%s: want an error that says so, got %v", name, err)
 		}
-		maps.DeleteFunc(values, func(string, string) bool { return true })
 		for name, value := range awstest.App(key, secret) {
 			ssm.Set(name, value)
 		}
@@ -325,36 +324,40 @@ func TestCredentialsThatCannotBeHadAreA503UntilTheyCan(t *testing.T) {
 	}
 }
 
+func TestRemovedSecretChecksNoSignature(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		secret := "old"
+		app := &App{settings.Keep(openStore(t, func(string) string { return "" }), staleFor, func(context.Context) (*Credentials, error) {
+			return NewCredentials("key", secret, "", 0)
+		})}
+		want := func(want bool, wantErr error) {
+			t.Helper()
+			if got, err := app.ValidSignature(t.Context(), []byte("body"), sign("body", "old")); got != want || !errors.Is(err, wantErr) {
+				t.Errorf("want %t, %v, got %t, %v", want, wantErr, got, err)
+			}
+		}
+		want(true, nil)
+		secret = ""
+		time.Sleep(300 * time.Second)
+		want(false, settings.ErrUnavailable)
+		secret = "new"
+		want(false, nil)
+	})
+}
+
 func TestKeyThatIsBlankIsNone(t *testing.T) {
 	ssm := awstest.NewParameterStore(t, awstest.App(" ", secret))
-	value, err := OpenKey(t.Context(), ssm.Getenv(nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := value.Get(t.Context()); err == nil || got != "" {
-		t.Errorf("want an error, got %q", got)
+	value := OpenKey(openStore(t, ssm.Getenv(nil)))
+	if got, err := value.Get(t.Context()); !errors.Is(err, settings.ErrMissing) || got != "" {
+		t.Errorf("want an error that says it is missing, got %q, %v", got, err)
 	}
 }
 
-func TestSwitchThatCannotBeRightEndsTheStart(t *testing.T) {
-	for name, value := range map[string]string{"EXPIRATION_TOKEN_DURATION": "1h", "PARAMETER_TTL": "0", "PARAMETER_PREFIX": "chat/"} {
-		env := func(n string) string {
-			if n == name {
-				return value
-			}
-			return ""
-		}
-		for opener, open := range map[string]func() error{
-			"Open":            func() error { _, err := Open(context.Background(), env); return err },
-			"OpenForWebhooks": func() error { _, err := OpenForWebhooks(context.Background(), env); return err },
-			"OpenKey":         func() error { _, err := OpenKey(context.Background(), env); return err },
-		} {
-			if opener == "OpenKey" && name == "EXPIRATION_TOKEN_DURATION" {
-				continue
-			}
-			if err := open(); err == nil || !strings.Contains(err.Error(), name) {
-				t.Errorf("%s with %s=%s: want an error that names it, got %v", opener, name, value, err)
-			}
+func TestDurationThatIsNoNumberOfSecondsEndsTheStart(t *testing.T) {
+	for _, value := range []string{"1h", "0", "-1"} {
+		getenv := func(name string) string { return map[string]string{"EXPIRATION_TOKEN_DURATION": value}[name] }
+		if _, err := Open(openStore(t, getenv), getenv); err == nil || !strings.Contains(err.Error(), "EXPIRATION_TOKEN_DURATION") {
+			t.Errorf("%s: want an error that names the variable, got %v", value, err)
 		}
 	}
 }
@@ -385,11 +388,7 @@ func BenchmarkValidSignature(b *testing.B) {
 func TestSignatureOfARotatedSecretCountsBeforeTheTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		secret, calls := "old", 0
-		store, err := settings.Open(func(string) string { return "" })
-		if err != nil {
-			t.Fatal(err)
-		}
-		app := &App{settings.Keep(store, func(context.Context) (*Credentials, error) {
+		app := &App{settings.Keep(openStore(t, func(string) string { return "" }), staleFor, func(context.Context) (*Credentials, error) {
 			calls++
 			return NewCredentials("key", secret, "", 0)
 		})}

@@ -1,0 +1,102 @@
+// Package api is where the functions' HTTP meets the packages that know none: it
+// finds out who sent a request, and turns errors into answers.
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"chat-service-backend/shared/httpjson"
+	"chat-service-backend/shared/identity"
+	"chat-service-backend/shared/lambdahttp"
+	"chat-service-backend/shared/settings"
+)
+
+// errNotSignedIn is an anonymous caller where a known one is wanted.
+var errNotSignedIn = errors.New("the request has no bearer token")
+
+// answers is what callers get for the errors that the shared packages return.
+var answers = []struct {
+	err     error
+	status  int
+	message string
+}{
+	{errNotSignedIn, http.StatusUnauthorized, "Sign in first: send an Authorization header with a bearer token of your identity provider."},
+	// What exactly is wrong with a token is the log's business: an attacker
+	// would like to know, too.
+	{identity.ErrBadToken, http.StatusUnauthorized, "The bearer token is not valid (any more); sign in again."},
+	{identity.ErrUnavailable, http.StatusServiceUnavailable, "Your sign-in cannot be checked right now; try again in a moment."},
+	{settings.ErrUnavailable, http.StatusServiceUnavailable, "The chat credentials cannot be read right now; try again in a moment."},
+}
+
+// Error returns what err means to a caller, as a [httpjson.Error]: the answers
+// of the shared packages' errors. Any other error it returns as it is.
+func Error(err error) error {
+	if e := (*httpjson.Error)(nil); errors.As(err, &e) {
+		return err
+	}
+	for _, a := range answers {
+		if errors.Is(err, a.err) {
+			return &httpjson.Error{Status: a.status, Message: a.message, Cause: err}
+		}
+	}
+	return err
+}
+
+// A HandlerFunc is an [http.Handler] that may return an error instead of
+// answering. It must not do both.
+type HandlerFunc func(http.ResponseWriter, *http.Request) error
+
+// ServeHTTP calls f and answers with the error it returns, if any.
+func (f HandlerFunc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	err := f(w, r)
+	if err == nil {
+		return
+	}
+	if errors.Is(err, errNotSignedIn) || errors.Is(err, identity.ErrBadToken) {
+		// RFC 6750 section 3.
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	httpjson.WriteError(w, r, Error(err))
+}
+
+// Caller returns who sent r, who may be anonymous. The log and the metrics learn
+// of it. The errors are those of [identity.Callers.Identify].
+func Caller(r *http.Request, callers *identity.Callers) (identity.Caller, error) {
+	ctx := r.Context()
+	caller, err := callers.Identify(ctx, lambdahttp.CallerARN(ctx), r.Header.Values("Authorization"))
+	if err != nil {
+		reason := "NotChecked"
+		if errors.Is(err, identity.ErrBadToken) {
+			reason = "BadToken"
+		}
+		lambdahttp.CountBy(ctx, "CallersRefused", "Reason", reason)
+		lambdahttp.Annotate(ctx, slog.String("refused", err.Error()))
+		return caller, err
+	}
+	lambdahttp.SetCaller(ctx, string(caller.Kind))
+	return caller, nil
+}
+
+// KnownCaller is [Caller] for a request that nobody may send anonymously.
+func KnownCaller(r *http.Request, callers *identity.Callers) (identity.Caller, error) {
+	caller, err := Caller(r, callers)
+	if err == nil && caller.Kind == identity.Anonymous {
+		lambdahttp.CountBy(r.Context(), "CallersRefused", "Reason", "NoToken")
+		err = errNotSignedIn
+	}
+	return caller, err
+}
+
+// OpenStore is [settings.Open] for a store that counts, as a metric of the
+// function, how often it serves what is stale.
+func OpenStore(getenv func(string) string) (*settings.Store, error) {
+	store, err := settings.Open(getenv)
+	if err != nil {
+		return nil, err
+	}
+	store.OnStale = func(ctx context.Context) { lambdahttp.Count(ctx, "SettingsServedStale") }
+	return store, nil
+}
