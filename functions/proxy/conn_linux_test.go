@@ -154,9 +154,9 @@ func TestPOSTsSurviveAFreeze(t *testing.T) {
 					if response.StatusCode != http.StatusOK || len(body) != 10<<10 || err != nil {
 						t.Fatalf("want status 200 and the whole answer, got %d and %d bytes, %v", response.StatusCode, len(body), err)
 					}
-					signal(t, f.Process(), syscall.SIGSTOP)
+					signal(t, f.OS, syscall.SIGSTOP)
 					s.hangUp(reset)
-					signal(t, f.Process(), syscall.SIGCONT)
+					signal(t, f.OS, syscall.SIGCONT)
 				}
 				if seen != rounds {
 					t.Errorf("want %d requests at Stream, got %d", rounds, seen)

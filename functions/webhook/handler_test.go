@@ -381,7 +381,7 @@ func TestBodyMayComeAsText(t *testing.T) {
 // lines ends a function and returns its requests' log lines and its metrics.
 func lines(t testing.TB, f *awstest.Function) (requests, metrics []map[string]any) {
 	t.Helper()
-	_ = f.Process().Kill()
+	_ = f.OS.Kill()
 	<-f.Ended()
 	for line := range strings.Lines(f.Output()) {
 		var fields map[string]any

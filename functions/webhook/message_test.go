@@ -30,9 +30,9 @@ func record(id, body, receiveCount string) map[string]any {
 
 func batch(records ...map[string]any) map[string]any { return map[string]any{"Records": records} }
 
-// wantFailures invokes r with a batch and checks which messages are to come
+// wantFailures invokes f with a batch and checks which messages are to come
 // again.
-func wantFailures(t *testing.T, r *runtime, event any, failed ...string) {
+func wantFailures(t *testing.T, f *awstest.Function, event any, failed ...string) {
 	t.Helper()
 	want := `{"batchItemFailures":[`
 	for i, id := range failed {
@@ -42,16 +42,16 @@ func wantFailures(t *testing.T, r *runtime, event any, failed ...string) {
 		want += `{"itemIdentifier":"` + id + `"}`
 	}
 	want += "]}"
-	if got := strings.TrimSpace(string(r.invoke(event))); got != want {
-		t.Errorf("want %s, got %s", want, got)
+	if got, _, err := f.Post(event); err != nil || strings.TrimSpace(string(got)) != want {
+		t.Errorf("want %s, got %s, %v", want, got, err)
 	}
 }
 
 func TestMessagesOfAQueueArePublished(t *testing.T) {
 	aws := awstest.NewEventBus(t)
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
-	r := start(t, ssm.Env(aws.Env(nil)))
-	wantFailures(t, r, batch(
+	f := awstest.StartFunction(t, ssm.Env(aws.Env(nil)))
+	wantFailures(t, f, batch(
 		record("m-1", message, "1"),
 		record("m-2", base64.StdEncoding.EncodeToString(compress(message)), "3"),
 		record("m-3", base64.StdEncoding.EncodeToString([]byte(message)), ""),
@@ -79,33 +79,33 @@ func TestMessagesOfAQueueArePublished(t *testing.T) {
 func TestMessageOfAQueueThatCannotBeTakenComesAgain(t *testing.T) {
 	aws := awstest.NewEventBus(t)
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
-	r := start(t, ssm.Env(aws.Env(nil)))
+	f := awstest.StartFunction(t, ssm.Env(aws.Env(nil)))
 	broken := base64.StdEncoding.EncodeToString(compress(message)[:40])
-	wantFailures(t, r, batch(record("good-1", message, "1"), record("broken", broken, "1"), record("good-2", message, "1")), "broken")
+	wantFailures(t, f, batch(record("good-1", message, "1"), record("broken", broken, "1"), record("good-2", message, "1")), "broken")
 	if events := aws.Events(); len(events) != 2 {
 		t.Errorf("want the others on the bus, got %v", events)
 	}
 	aws.Fail(awstest.EventBridge, http.StatusBadRequest, "AccessDeniedException")
-	wantFailures(t, r, batch(record("m-1", message, "1")))
+	wantFailures(t, f, batch(record("m-1", message, "1")))
 	aws.Fail(awstest.SQS, http.StatusBadRequest, "AccessDenied")
-	wantFailures(t, r, batch(record("m-1", message, "1"), record("m-2", message, "1")), "m-1", "m-2")
+	wantFailures(t, f, batch(record("m-1", message, "1"), record("m-2", message, "1")), "m-1", "m-2")
 }
 
 func TestMessagesOfAQueueComeAgainWhereThereIsNoBusOrNoKey(t *testing.T) {
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
-	wantFailures(t, start(t, ssm.Env(nil)), batch(record("m-1", message, "1")), "m-1")
+	wantFailures(t, awstest.StartFunction(t, ssm.Env(nil)), batch(record("m-1", message, "1")), "m-1")
 	h := newFunction(t, ssm.Getenv(nil)).(lambdahttp.MessageHandler)
 	if err := h.ServeMessage(t.Context(), lambdahttp.Message{ID: "m-1", Body: message}); err == nil || !strings.Contains(err.Error(), "EVENT_BUS_NAME") {
 		t.Errorf("want an error that names EVENT_BUS_NAME, got %v", err)
 	}
 	ssm.Down(true)
-	wantFailures(t, start(t, ssm.Env(awstest.NewEventBus(t).Env(nil))), batch(record("m-1", message, "1")), "m-1")
+	wantFailures(t, awstest.StartFunction(t, ssm.Env(awstest.NewEventBus(t).Env(nil))), batch(record("m-1", message, "1")), "m-1")
 }
 
 func TestMessageThatIsNotJSONIsKept(t *testing.T) {
 	aws := awstest.NewEventBus(t)
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
-	wantFailures(t, start(t, ssm.Env(aws.Env(nil))), batch(record("m-1", "no json", "1")))
+	wantFailures(t, awstest.StartFunction(t, ssm.Env(aws.Env(nil))), batch(record("m-1", "no json", "1")))
 	if len(aws.Events()) != 1 {
 		t.Fatalf("want an announcement, got %v", aws.Events())
 	}

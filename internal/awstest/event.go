@@ -1,75 +1,56 @@
 package awstest
 
 import (
-	"encoding/base64"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 	"testing"
+
+	"chat-service-backend/internal/apigateway"
+	"chat-service-backend/internal/standin"
 )
 
 // ServiceEvent is the event in which a REST API passes on a request that it
 // authenticated with IAM (payload 1.0). A body goes as base64, as one of a
 // binary media type does.
 func ServiceEvent(t testing.TB, r *http.Request, resource string) map[string]any {
-	event := AnonymousServiceEvent(t, r, resource)
-	event["requestContext"] = map[string]any{"identity": map[string]any{
-		"sourceIp": "198.51.100.20",
-		"userArn":  "arn:aws:sts::123456789012:assumed-role/checkout/1",
-	}}
-	return event
+	return serviceEvent(t, r, resource, "arn:aws:sts::123456789012:assumed-role/checkout/1")
 }
 
 // AnonymousServiceEvent is [ServiceEvent] for a route that asks for no
 // authentication.
 func AnonymousServiceEvent(t testing.TB, r *http.Request, resource string) map[string]any {
-	return map[string]any{
-		"resource":                        resource,
-		"path":                            r.URL.EscapedPath(),
-		"httpMethod":                      r.Method,
-		"multiValueHeaders":               r.Header,
-		"multiValueQueryStringParameters": r.URL.Query(),
-		"requestContext":                  map[string]any{"identity": map[string]any{"sourceIp": "198.51.100.20"}},
-		"body":                            body(t, r),
-		"isBase64Encoded":                 true,
-	}
+	return serviceEvent(t, r, resource, "")
+}
+
+func serviceEvent(t testing.TB, r *http.Request, resource, caller string) map[string]any {
+	request := arrived(t, r, resource)
+	request.Path, request.Caller, request.Binary = r.URL.EscapedPath(), caller, []string{"*/*"}
+	event, _ := apigateway.RESTEvent(request)
+	return event
 }
 
 // ClientEvent is the event in which an HTTP API passes on a request (payload
-// 2.0): names in lower case, repeated fields joined, the path decoded.
+// 2.0).
 func ClientEvent(t testing.TB, r *http.Request, resource string) map[string]any {
-	headers := make(map[string]string)
-	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
-		headers[strings.ToLower(name)] = strings.Join(r.Header[name], ",")
-	}
-	path, err := url.PathUnescape(r.URL.EscapedPath())
-	if err != nil {
+	request := arrived(t, r, resource)
+	var err error
+	if request.Path, err = url.PathUnescape(r.URL.EscapedPath()); err != nil {
 		t.Fatal(err)
 	}
-	return map[string]any{
-		"version":        "2.0",
-		"routeKey":       r.Method + " " + resource,
-		"rawPath":        path,
-		"rawQueryString": r.URL.RawQuery,
-		"headers":        headers,
-		"requestContext": map[string]any{"http": map[string]any{
-			"method": r.Method, "path": path, "sourceIp": "203.0.113.10",
-		}},
-		"body":            body(t, r),
-		"isBase64Encoded": true,
-	}
+	request.RouteKey = r.Method + " " + resource
+	event, _ := apigateway.HTTPEvent(request)
+	return event
 }
 
-func body(t testing.TB, r *http.Request) string {
+func arrived(t testing.TB, r *http.Request, resource string) *apigateway.Request {
+	request := &apigateway.Request{Request: r.Clone(t.Context()), Resource: resource, Stage: "v1", ID: standin.UUID()}
 	if r.Body == nil {
-		return ""
+		return request
 	}
-	text, err := io.ReadAll(r.Body)
-	if err != nil {
+	var err error
+	if request.Body, err = io.ReadAll(r.Body); err != nil {
 		t.Fatal(err)
 	}
-	return base64.StdEncoding.EncodeToString(text)
+	return request
 }

@@ -124,7 +124,7 @@ func TestRefusalsAreCountedByReason(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_ = f.Process().Kill()
+	_ = f.OS.Kill()
 	<-f.Ended()
 	for _, reason := range []string{"BadToken", "NotChecked", "NoToken"} {
 		if got := f.Output(); strings.Count(got, `"Reason":"`+reason+`"`) != 1 {

@@ -35,7 +35,7 @@ func message(number int) string {
 func redrive(t *testing.T, aws *awstest.EventBus) (string, error) {
 	t.Helper()
 	var out strings.Builder
-	err := run(t.Context(), []string{"-queue-url", aws.QueueURL()}, &out)
+	err := run(t.Context(), []string{"-queue-url", aws.QueueURL}, &out)
 	return out.String(), err
 }
 

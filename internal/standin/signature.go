@@ -1,4 +1,4 @@
-package awstest
+package standin
 
 import (
 	"crypto/hmac"
@@ -9,11 +9,14 @@ import (
 	"strings"
 )
 
-// signed reports whether r bears the signature that S3 wants, computed here from
-// the specification alone.
+// Credentials are those with which a caller has to sign.
+type Credentials struct{ AccessKeyID, SecretAccessKey, Region string }
+
+// Signed reports whether r, whose body is body, bears the signature that an AWS
+// service wants, computed here from the specification alone.
 //
-// https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
-func signed(r *http.Request) bool {
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+func (c Credentials) Signed(r *http.Request, body []byte, service string) bool {
 	algorithm, rest, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	fields := make(map[string]string)
 	for field := range strings.SplitSeq(rest, ",") {
@@ -24,15 +27,18 @@ func signed(r *http.Request) bool {
 	if algorithm != "AWS4-HMAC-SHA256" || len(when) < 8 {
 		return false
 	}
-	scope := when[:8] + "/" + region + "/s3/aws4_request"
-	if fields["Credential"] != accessKey+"/"+scope {
+	scope := when[:8] + "/" + c.Region + "/" + service + "/aws4_request"
+	sum := sha256.Sum256(body)
+	digest := hex.EncodeToString(sum[:])
+	// S3 wants the digest of the body as a header, too.
+	if said := r.Header.Get("X-Amz-Content-Sha256"); fields["Credential"] != c.AccessKeyID+"/"+scope ||
+		said != digest && (said != "" || service == "s3") {
 		return false
 	}
-	names := strings.Split(fields["SignedHeaders"], ";")
 	signs := make(map[string]bool)
 	var canonical strings.Builder
 	canonical.WriteString(r.Method + "\n" + r.URL.EscapedPath() + "\n" + r.URL.RawQuery + "\n")
-	for _, name := range names {
+	for name := range strings.SplitSeq(fields["SignedHeaders"], ";") {
 		signs[name] = true
 		value := r.Header.Get(name)
 		switch name {
@@ -43,12 +49,12 @@ func signed(r *http.Request) bool {
 		}
 		canonical.WriteString(name + ":" + strings.TrimSpace(value) + "\n")
 	}
-	if !signs["host"] || !signs["x-amz-date"] || !signs["x-amz-content-sha256"] {
+	if !signs["host"] || !signs["x-amz-date"] || service == "s3" && !signs["x-amz-content-sha256"] {
 		return false
 	}
-	canonical.WriteString("\n" + fields["SignedHeaders"] + "\n" + r.Header.Get("X-Amz-Content-Sha256"))
-	sum := sha256.Sum256([]byte(canonical.String()))
-	key := []byte("AWS4" + secretKey)
+	canonical.WriteString("\n" + fields["SignedHeaders"] + "\n" + digest)
+	sum = sha256.Sum256([]byte(canonical.String()))
+	key := []byte("AWS4" + c.SecretAccessKey)
 	for part := range strings.SplitSeq(scope, "/") {
 		key = mac(key, part)
 	}

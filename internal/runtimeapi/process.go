@@ -1,0 +1,135 @@
+package runtimeapi
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"chat-service-backend/internal/standin"
+)
+
+// A Config says what to start. All but Binary may be left out.
+type Config struct {
+	Binary   string
+	Name     string        // of the function
+	Account  string        // its AWS account
+	Region   string        // and region
+	Memory   int           // in MB
+	Timeout  time.Duration // for one event
+	LogGroup string
+	LogLevel string
+	Env      map[string]string // of its own, over what Lambda sets
+	Output   io.Writer         // of stdout and stderr, in order; closed at the end, if it can be
+}
+
+// A Process is one running copy of a function. It answers one event at a time.
+type Process struct {
+	OS *os.Process
+
+	arn     string
+	timeout time.Duration
+	cmd     *exec.Cmd
+	events  chan *invocation
+	ended   chan struct{}
+
+	mu      sync.Mutex
+	idle    chan struct{} // closed while the process waits for an event
+	waits   bool          // whether it is closed
+	current *invocation
+}
+
+// Start starts a process, which sees the environment that Lambda and c make and
+// nothing of this process's own. It ends with this process, where the system can
+// see to that.
+func Start(c Config) (*Process, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("Runtime API: %w", err)
+	}
+	c.Name = cmp.Or(c.Name, "function")
+	c.Region = cmp.Or(c.Region, "us-east-1")
+	p := &Process{
+		arn:     "arn:aws:lambda:" + c.Region + ":" + cmp.Or(c.Account, "000000000000") + ":function:" + c.Name,
+		timeout: cmp.Or(c.Timeout, time.Minute),
+		cmd:     exec.Command(c.Binary),
+		events:  make(chan *invocation),
+		ended:   make(chan struct{}),
+		idle:    make(chan struct{}),
+	}
+	// Processes that go away are no news: their end is told otherwise.
+	api := &http.Server{Handler: p, ErrorLog: log.New(io.Discard, "", 0)}
+	go api.Serve(listener)
+
+	p.cmd.Dir = "/"
+	p.cmd.Env = c.environment(listener.Addr().String())
+	// One writer for both keeps the order of the lines.
+	p.cmd.Stdout, p.cmd.Stderr = c.Output, c.Output
+	p.cmd.SysProcAttr = ownGroup()
+	// A grandchild that keeps the pipe open must not keep Wait waiting.
+	p.cmd.WaitDelay = time.Second
+	if err := p.cmd.Start(); err != nil {
+		api.Close()
+		return nil, fmt.Errorf("start: %w", err)
+	}
+	p.OS = p.cmd.Process
+	go func() {
+		p.cmd.Wait()
+		if output, ok := c.Output.(io.Closer); ok {
+			output.Close()
+		}
+		api.Close()
+		p.finish(fmt.Errorf("%w: %s", ErrEnded, p.cmd.ProcessState))
+		close(p.ended)
+	}()
+	return p, nil
+}
+
+// Ended is closed when the process is gone and its last output is written.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
+
+// State says how the process ended. It must have.
+func (p *Process) State() string { return p.cmd.ProcessState.String() }
+
+// Kill ends the process and all that it started, at once.
+func (p *Process) Kill() { killGroup(p.OS) }
+
+// environment is Lambda's.
+//
+// https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+func (c *Config) environment(api string) []string {
+	vars := map[string]string{
+		"AWS_LAMBDA_RUNTIME_API":          api,
+		"AWS_LAMBDA_FUNCTION_NAME":        c.Name,
+		"AWS_LAMBDA_FUNCTION_VERSION":     "$LATEST",
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(cmp.Or(c.Memory, 128)),
+		"AWS_LAMBDA_LOG_GROUP_NAME":       cmp.Or(c.LogGroup, "/aws/lambda/"+c.Name),
+		"AWS_LAMBDA_LOG_STREAM_NAME":      time.Now().UTC().Format("2006/01/02") + "/[$LATEST]" + strings.ReplaceAll(standin.UUID(), "-", ""),
+		"AWS_LAMBDA_LOG_FORMAT":           "JSON",
+		"AWS_LAMBDA_LOG_LEVEL":            cmp.Or(c.LogLevel, "INFO"),
+		"AWS_LAMBDA_INITIALIZATION_TYPE":  "on-demand",
+		"AWS_EXECUTION_ENV":               "AWS_Lambda_provided.al2023",
+		"AWS_REGION":                      c.Region,
+		"AWS_DEFAULT_REGION":              c.Region,
+		"_HANDLER":                        "bootstrap",
+		"LAMBDA_TASK_ROOT":                "/var/task",
+		"TZ":                              ":UTC",
+		"LANG":                            "en_US.UTF-8",
+		"PATH":                            "/usr/local/bin:/usr/bin:/bin:/opt/bin",
+	}
+	maps.Copy(vars, c.Env)
+	env := make([]string, 0, len(vars))
+	for name, value := range vars {
+		env = append(env, name+"="+value)
+	}
+	return env
+}

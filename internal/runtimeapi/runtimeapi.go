@@ -1,0 +1,313 @@
+// Package runtimeapi runs one process of a function and plays AWS's Lambda
+// Runtime API to it.
+// https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
+package runtimeapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"chat-service-backend/internal/standin"
+)
+
+// MaxAnswer is the largest buffered answer that Lambda takes, in bytes.
+const MaxAnswer = 6_291_556
+
+// StreamingContentType marks an answer that begins with a prelude.
+const StreamingContentType = "application/vnd.awslambda.http-integration-response"
+
+// maxDrain is how much of an answer that is too large is still read, in bytes,
+// so that the function sees what it is told about it.
+const maxDrain = 64 << 20
+
+// Why an event has no answer.
+var (
+	ErrNotTaken = errors.New("the process ended before it took the event") // another one may
+	ErrEnded    = errors.New("the process ended before it answered")
+	ErrTooLarge = fmt.Errorf("the answer is over %d bytes", MaxAnswer)
+	ErrNoAnswer = errors.New("the function asked for the next event without answering")
+)
+
+// A FunctionError is what a function reported instead of an answer, or in the
+// trailers of one. Its body may hold what the caller sent.
+type FunctionError struct {
+	Type string
+	Body []byte
+}
+
+func (e *FunctionError) Error() string { return "reported an error: " + e.Type }
+
+// An Event is what a function is to answer.
+type Event struct {
+	Payload []byte
+	Trace   string // of X-Ray; may be empty
+	Stream  bool   // the answer is read as it arrives, and has no limit
+}
+
+// An Answer is what a function posted. The body of a stream comes as it arrives,
+// and ends with an error where the process or the trailers say that it broke off.
+// It must be read to its end, or closed, which may be done at any time: unread,
+// the function's connection breaks and its work ends.
+type Answer struct {
+	ContentType string
+	Body        io.ReadCloser
+	Trailer     func() http.Header // valid once the body is read
+}
+
+// invocation is an event on its way through the process.
+type invocation struct {
+	Event
+	id       string
+	answers  chan result // capacity 1
+	answered bool        // guarded by Process.mu
+	timer    *time.Timer
+}
+
+type result struct {
+	*Answer
+	error
+}
+
+// Invoke gives the process an event, once it waits for one, and returns its
+// answer. When ctx ends first, its cause is the error; the process goes on with
+// its work, as at AWS, unless the answer was to be streamed.
+func (p *Process) Invoke(ctx context.Context, e Event) (*Answer, error) {
+	inv := &invocation{Event: e, id: standin.UUID(), answers: make(chan result, 1)}
+	select {
+	case p.events <- inv:
+	case <-p.ended:
+		return nil, ErrNotTaken
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	select {
+	case r := <-inv.answers:
+		return r.Answer, r.error
+	case <-ctx.Done():
+		if e.Stream {
+			p.abandon(inv)
+		}
+		return nil, context.Cause(ctx)
+	}
+}
+
+// Idle returns once the process waits for an event, which is where Lambda may
+// stop it: its work on the event before is done.
+func (p *Process) Idle(ctx context.Context) error {
+	p.mu.Lock()
+	idle := p.idle
+	p.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-p.ended:
+		return ErrEnded
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// ServeHTTP is the Runtime API.
+func (p *Process) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch path := strings.TrimPrefix(r.URL.Path, "/2018-06-01/runtime/"); {
+	case r.Method == http.MethodGet && path == "invocation/next":
+		p.serveNext(w, r)
+	case r.Method == http.MethodPost && path == "init/error":
+		w.WriteHeader(http.StatusAccepted)
+	default:
+		id, what, _ := strings.Cut(strings.TrimPrefix(path, "invocation/"), "/")
+		inv := p.answering(id)
+		switch {
+		case inv == nil || r.Method != http.MethodPost || what != "response" && what != "error":
+			refuse(w, http.StatusBadRequest, "InvalidRequestID", "no event with this id waits for an answer")
+		case what == "error":
+			inv.answers <- result{error: functionError(r)}
+			w.WriteHeader(http.StatusAccepted)
+		case inv.Stream:
+			p.serveStream(w, r, inv)
+		default:
+			p.serveBuffered(w, r, inv)
+		}
+	}
+}
+
+func (p *Process) serveNext(w http.ResponseWriter, r *http.Request) {
+	p.finish(ErrNoAnswer)
+	p.mu.Lock()
+	if !p.waits {
+		p.waits = true
+		close(p.idle)
+	}
+	p.mu.Unlock()
+	var inv *invocation
+	select {
+	case inv = <-p.events:
+	case <-r.Context().Done():
+		panic(http.ErrAbortHandler) // the process is gone
+	}
+	p.take(inv)
+	if r.Context().Err() != nil { // it went in the same moment
+		p.finish(ErrNotTaken)
+		panic(http.ErrAbortHandler)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(inv.Payload)))
+	h.Set("Lambda-Runtime-Aws-Request-Id", inv.id)
+	h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(time.Now().Add(p.timeout).UnixMilli(), 10))
+	h.Set("Lambda-Runtime-Invoked-Function-Arn", p.arn)
+	h.Set("Lambda-Runtime-Trace-Id", inv.Trace)
+	_, err := w.Write(inv.Payload)
+	if err = errors.Join(err, http.NewResponseController(w).Flush()); err != nil {
+		p.finish(ErrNotTaken)
+	}
+}
+
+// take makes inv the event that the process works on, for its timeout at most.
+func (p *Process) take(inv *invocation) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idle, p.waits = make(chan struct{}), false
+	p.current = inv
+	inv.timer = time.AfterFunc(p.timeout, func() {
+		p.finish(fmt.Errorf("Task timed out after %.2f seconds", p.timeout.Seconds()))
+		p.Kill()
+	})
+}
+
+// answering returns the event with this id if the process works on it, and takes
+// it as answered.
+func (p *Process) answering(id string) *invocation {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	inv := p.current
+	if inv == nil || inv.id != id || inv.answered {
+		return nil
+	}
+	inv.answered = true
+	return inv
+}
+
+// finish ends the work on the current event, if any; unanswered, it fails with err.
+func (p *Process) finish(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	inv := p.current
+	if inv == nil {
+		return
+	}
+	inv.timer.Stop()
+	p.current = nil
+	if !inv.answered {
+		inv.answers <- result{error: err}
+	}
+}
+
+// breakTime is what a function has to find out by itself that nobody takes its
+// answer any more.
+const breakTime = 200 * time.Millisecond
+
+// abandon ends the work on a streamed answer that nobody reads. A function that
+// writes notices and ends; one that waits for a silent source cannot, so its
+// process is killed, and with it the request to that source.
+func (p *Process) abandon(inv *invocation) {
+	time.AfterFunc(breakTime, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.current == inv {
+			p.Kill()
+		}
+	})
+}
+
+func (p *Process) serveBuffered(w http.ResponseWriter, r *http.Request, inv *invocation) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, MaxAnswer+1))
+	switch {
+	case err != nil:
+		inv.answers <- result{error: ErrEnded}
+	case len(body) > MaxAnswer:
+		inv.answers <- result{error: ErrTooLarge}
+		_, _ = io.CopyN(io.Discard, r.Body, maxDrain)
+		refuse(w, http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", ErrTooLarge.Error())
+	default:
+		answer := &Answer{ContentType: r.Header.Get("Content-Type"), Body: io.NopCloser(bytes.NewReader(body))}
+		inv.answers <- result{Answer: answer, error: trailerError(r.Trailer)}
+		w.WriteHeader(http.StatusAccepted)
+	}
+}
+
+func (p *Process) serveStream(w http.ResponseWriter, r *http.Request, inv *invocation) {
+	control := http.NewResponseController(w)
+	read := make(chan bool, 1) // whether the body was read to its end
+	var once sync.Once
+	body := &stream{r, func(whole bool) {
+		once.Do(func() {
+			if !whole {
+				_ = control.SetReadDeadline(time.Unix(1, 0)) // for whoever reads meanwhile
+			}
+			read <- whole
+		})
+	}}
+	inv.answers <- result{Answer: &Answer{r.Header.Get("Content-Type"), body, func() http.Header { return r.Trailer }}}
+	if !<-read {
+		p.abandon(inv)
+		// Breaking the connection is the only way to make the function stop.
+		panic(http.ErrAbortHandler)
+	}
+	w.WriteHeader(http.StatusAccepted)
+}
+
+// stream is the body of a streamed answer.
+type stream struct {
+	r      *http.Request
+	finish func(whole bool)
+}
+
+func (s *stream) Read(b []byte) (int, error) {
+	n, err := s.r.Body.Read(b)
+	if err == io.EOF {
+		s.finish(true)
+		if failed := trailerError(s.r.Trailer); failed != nil {
+			err = failed
+		}
+	}
+	return n, err
+}
+
+func (s *stream) Close() error {
+	s.finish(false)
+	return nil
+}
+
+func trailerError(trailer http.Header) error {
+	if kind := trailer.Get("Lambda-Runtime-Function-Error-Type"); kind != "" {
+		return &FunctionError{Type: kind}
+	}
+	return nil
+}
+
+func functionError(r *http.Request) error {
+	e := &FunctionError{}
+	e.Body, _ = io.ReadAll(io.LimitReader(r.Body, 1<<20))
+	var report struct{ ErrorType string }
+	if json.Unmarshal(e.Body, &report) != nil {
+		report.ErrorType = "in a form that is not JSON"
+	}
+	e.Type = report.ErrorType
+	return e
+}
+
+func refuse(w http.ResponseWriter, status int, kind, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"errorType": kind, "errorMessage": message})
+}

@@ -1,0 +1,76 @@
+// Package standin is what the stand-ins for AWS have in common: answers of
+// AWS's JSON protocols, signatures, and faults that can be switched on and off
+// while they serve.
+package standin
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+)
+
+// A Fault answers in place of a stand-in, or passes the request on to it.
+type Fault func(w http.ResponseWriter, r *http.Request, next http.Handler)
+
+// A Switch is in front of a stand-in. The zero Switch passes everything on.
+type Switch struct{ fault atomic.Pointer[Fault] }
+
+// Set puts a fault in place of the one before; nil lets the stand-in answer.
+func (s *Switch) Set(f Fault) {
+	if f == nil {
+		s.fault.Store(nil)
+		return
+	}
+	s.fault.Store(&f)
+}
+
+// Serve lets the fault answer where one is set, else next.
+func (s *Switch) Serve(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	if f := s.fault.Load(); f != nil {
+		(*f)(w, r, next)
+		return
+	}
+	next(w, r)
+}
+
+// Refuse answers every call with an error.
+func Refuse(status int, code string) Fault {
+	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		Error(w, status, code, "a fault is switched on")
+	}
+}
+
+// HangUp closes the connection of every call without an answer.
+func HangUp(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) }
+
+// Hang keeps every call waiting until its caller gives up.
+func Hang(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
+	_, _ = io.Copy(io.Discard, r.Body) // or nobody watches the connection
+	<-r.Context().Done()
+}
+
+// Answer writes an answer of AWS's JSON protocols.
+func Answer(w http.ResponseWriter, v any) { answer(w, http.StatusOK, v) }
+
+// Error writes an error of AWS's JSON protocols.
+func Error(w http.ResponseWriter, status int, code, message string) {
+	answer(w, status, map[string]string{"__type": code, "message": message})
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+	w.Header().Set("X-Amzn-Requestid", UUID())
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+// UUID returns a random (version 4) UUID.
+func UUID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
