@@ -15,15 +15,6 @@ func TestMain(m *testing.M) { awstest.Main(m, main) }
 
 const keyName = "/chat-service/stream/api-key"
 
-func newFunction(t testing.TB, ssm *awstest.ParameterStore) http.Handler {
-	t.Helper()
-	h, err := build(t.Context(), ssm.Getenv(nil))
-	if err != nil {
-		t.Fatalf("build: %v", err)
-	}
-	return h
-}
-
 // want checks the answer of h to a request.
 func want(t *testing.T, h http.Handler, method, path string, status int, body string) http.Header {
 	t.Helper()
@@ -102,24 +93,10 @@ func TestOtherPathsAreNotFound(t *testing.T) {
 	}
 }
 
-func TestBuildNamesTheSwitchThatCannotBeRight(t *testing.T) {
-	ssm := awstest.NewParameterStore(t, awstest.App("key", "secret"))
-	for name, value := range map[string]string{"PARAMETER_TTL": "5m", "PARAMETER_PREFIX": "chat-service"} {
-		if _, err := build(t.Context(), ssm.Getenv(map[string]string{name: value})); err == nil || !strings.HasPrefix(err.Error(), name+":") {
-			t.Errorf("want an error that names %s, got %v", name, err)
-		}
-	}
+func newFunction(t testing.TB, ssm *awstest.ParameterStore) http.Handler {
+	return awstest.Handler(t, build, ssm.Getenv(nil))
 }
 
-func TestBuildReadsDocumentedVariablesOnly(t *testing.T) {
-	getenv := awstest.NewParameterStore(t, awstest.App("key", "secret")).Getenv(nil)
-	_, err := build(t.Context(), func(name string) string {
-		if name != "PARAMETER_PREFIX" && name != "PARAMETER_TTL" && !strings.HasPrefix(name, "AWS_") {
-			t.Errorf("want PARAMETER_PREFIX, PARAMETER_TTL and AWS's own to be read only, got %s", name)
-		}
-		return getenv(name)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestBuildReadsItsVariables(t *testing.T) {
+	awstest.WantVariables(t, build, nil, map[string]string{"PARAMETER_TTL": "5m", "PARAMETER_PREFIX": "chat-service"})
 }

@@ -29,15 +29,6 @@ func get(h http.Handler, path, authorization string) *http.Response {
 	return w.Result()
 }
 
-func wantError(t testing.TB, response *http.Response, status int) {
-	t.Helper()
-	body, _ := io.ReadAll(response.Body)
-	var answer map[string]string
-	if err := json.Unmarshal(body, &answer); err != nil || len(answer) != 1 || answer["errorMsg"] == "" || response.StatusCode != status {
-		t.Errorf(`want %d {"errorMsg": "…"}, got %d %s`, status, response.StatusCode, body)
-	}
-}
-
 // object returns the JSON object of a good answer, its members as text.
 func object(t testing.TB, response *http.Response) map[string]json.RawMessage {
 	t.Helper()
@@ -95,7 +86,7 @@ func clientFunction(t testing.TB, configs, environment map[string]string) (http.
 	for name, value := range environment {
 		env[name] = value
 	}
-	return newFunction(t, awstest.NewParameterStore(t, parameters(configs)).Getenv(env)), issuer
+	return awstest.Handler(t, build, awstest.NewParameterStore(t, parameters(configs)).Getenv(env)), issuer
 }
 
 // serviceFunction is the function as callers that API Gateway authenticated
@@ -166,7 +157,7 @@ func TestAnswersDoNotLeakIntoEachOther(t *testing.T) {
 func TestClientTypeIsRequired(t *testing.T) {
 	h, _ := clientFunction(t, nil, nil)
 	for _, path := range []string{"/config", "/config?clientType=", "/config?clienttype=web"} {
-		wantError(t, get(h, path, ""), http.StatusBadRequest)
+		awstest.WantError(t, get(h, path, ""), http.StatusBadRequest)
 	}
 }
 
@@ -183,7 +174,7 @@ func TestClientTypeWithoutConfigurationIsAnEmptyObject(t *testing.T) {
 func TestBrokenParameterIsAnErrorForItsTypeAlone(t *testing.T) {
 	for _, broken := range []string{"", "null", "[]", `"text"`, "7", "{", `{"a":1} x`, "not json"} {
 		h, _ := clientFunction(t, map[string]string{"web": `{"a":1}`, "tv": broken}, nil)
-		wantError(t, get(h, "/config?clientType=tv", ""), http.StatusInternalServerError)
+		awstest.WantError(t, get(h, "/config?clientType=tv", ""), http.StatusInternalServerError)
 		wantJSON(t, get(h, "/config?clientType=web", ""), `{"a":1,"errors":`+ownError+`}`)
 	}
 }
@@ -222,7 +213,7 @@ func TestIssuerThatDoesNotAnswerIsUnavailable(t *testing.T) {
 	h, issuer := clientFunction(t, nil, nil)
 	bearer := issuer.Bearer("alice", nil)
 	issuer.Stop()
-	wantError(t, get(h, "/config?clientType=web", bearer), http.StatusServiceUnavailable)
+	awstest.WantError(t, get(h, "/config?clientType=web", bearer), http.StatusServiceUnavailable)
 }
 
 func TestNoHeaderMakesACallerKnown(t *testing.T) {
@@ -324,7 +315,7 @@ func TestOnlyGetIsAllowed(t *testing.T) {
 	h, _ := clientFunction(t, nil, nil)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/config?clientType=web", nil))
-	wantError(t, w.Result(), http.StatusMethodNotAllowed)
+	awstest.WantError(t, w.Result(), http.StatusMethodNotAllowed)
 	if got := w.Header().Get("Allow"); got != http.MethodGet {
 		t.Errorf("Allow: want GET, got %q", got)
 	}
@@ -332,7 +323,7 @@ func TestOnlyGetIsAllowed(t *testing.T) {
 
 func TestOtherPathsAreNotFound(t *testing.T) {
 	h, _ := clientFunction(t, nil, nil)
-	wantError(t, get(h, "/config/web?clientType=web", ""), http.StatusNotFound)
+	awstest.WantError(t, get(h, "/config/web?clientType=web", ""), http.StatusNotFound)
 }
 
 func BenchmarkConfig(b *testing.B) {

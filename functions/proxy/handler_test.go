@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log"
@@ -98,19 +97,6 @@ func serve(h http.Handler, r *http.Request) *http.Response {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w.Result()
-}
-
-func wantError(t testing.TB, response *http.Response, status int) string {
-	t.Helper()
-	body, _ := io.ReadAll(response.Body)
-	var answer map[string]string
-	if err := json.Unmarshal(body, &answer); err != nil || len(answer) != 1 || answer["errorMsg"] == "" || response.StatusCode != status {
-		t.Errorf(`want %d {"errorMsg": "…"}, got %d %s`, status, response.StatusCode, body)
-	}
-	if got := response.Header.Get("Content-Type"); got != "application/json" {
-		t.Errorf("Content-Type: want application/json, got %q", got)
-	}
-	return answer["errorMsg"]
 }
 
 func TestForwardsAsTheAppsServer(t *testing.T) {
@@ -326,7 +312,7 @@ func TestPathsThatMeanAnotherResourceAreRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.URL = &url.URL{Path: decoded, RawPath: "/proxy/" + path}
-		message := wantError(t, serve(h, r), http.StatusBadRequest)
+		message := awstest.WantError(t, serve(h, r), http.StatusBadRequest)
 		if !strings.Contains(message, "/proxy/") {
 			t.Errorf("%q: want a message that says what path is wanted, got %q", path, message)
 		}
@@ -336,11 +322,11 @@ func TestPathsThatMeanAnotherResourceAreRefused(t *testing.T) {
 		default:
 		}
 	}
-	wantError(t, do(h, http.MethodGet, "/proxy", ""), http.StatusBadRequest)
+	awstest.WantError(t, do(h, http.MethodGet, "/proxy", ""), http.StatusBadRequest)
 	// The event of an HTTP API has the path decoded: a backslash as it is.
 	r := newRequest(http.MethodGet, "/", "", nil)
 	r.URL = &url.URL{Path: `/proxy/users\..\app`}
-	wantError(t, serve(h, r), http.StatusBadRequest)
+	awstest.WantError(t, serve(h, r), http.StatusBadRequest)
 }
 
 func FuzzWhatPassesNamesOneResource(f *testing.F) {
@@ -387,14 +373,14 @@ func TestOtherMethodsAreNotAllowed(t *testing.T) {
 		if got := response.Header.Get("Allow"); got != "GET, POST, PUT, PATCH, DELETE" {
 			t.Errorf("%s: Allow: want GET, POST, PUT, PATCH, DELETE, got %q", method, got)
 		}
-		wantError(t, response, http.StatusMethodNotAllowed)
+		awstest.WantError(t, response, http.StatusMethodNotAllowed)
 	}
 }
 
 func TestOtherPathsAreNotFound(t *testing.T) {
 	h := newProxy(t, "http://127.0.0.1:1", nil)
 	for _, path := range []string{"/", "/proxyusers", "/users"} {
-		wantError(t, do(h, http.MethodGet, path, ""), http.StatusNotFound)
+		awstest.WantError(t, do(h, http.MethodGet, path, ""), http.StatusNotFound)
 	}
 }
 
@@ -530,7 +516,7 @@ func TestUnreachableStreamIsABadGateway(t *testing.T) {
 		"no such host":       "http://host.invalid",
 	} {
 		t.Run(name, func(t *testing.T) {
-			message := wantError(t, do(newProxy(t, base, nil), http.MethodPost, "/proxy/users", "{}"), http.StatusBadGateway)
+			message := awstest.WantError(t, do(newProxy(t, base, nil), http.MethodPost, "/proxy/users", "{}"), http.StatusBadGateway)
 			if strings.Contains(message, "127.0.0.1") || strings.Contains(message, "certificate") {
 				t.Errorf("want no cause in the answer, got %q", message)
 			}
@@ -545,7 +531,7 @@ func TestSwitchingProtocolsIsABadGateway(t *testing.T) {
 		w.WriteHeader(http.StatusSwitchingProtocols)
 	})
 	header := http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}
-	wantError(t, serve(h, newRequest(http.MethodGet, "/proxy/connect", "", header)), http.StatusBadGateway)
+	awstest.WantError(t, serve(h, newRequest(http.MethodGet, "/proxy/connect", "", header)), http.StatusBadGateway)
 }
 
 func TestCallerWhoGoesAwayEndsTheRequestToStream(t *testing.T) {
@@ -564,7 +550,7 @@ func TestCallerWhoGoesAwayEndsTheRequestToStream(t *testing.T) {
 	}()
 	response := serve(newProxy(t, backend.URL, nil), r.WithContext(ctx))
 	<-ended
-	wantError(t, response, http.StatusBadGateway) // and not what comes after 25 s
+	awstest.WantError(t, response, http.StatusBadGateway) // and not what comes after 25 s
 }
 
 // streamedFunction is the function's own process in front of base.

@@ -21,6 +21,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"chat-service-backend/internal/awstest"
 )
 
 // A stream is a backend whose connections the test can end.
@@ -190,7 +192,7 @@ func TestWhatStreamMayHaveReadIsNotRepeated(t *testing.T) {
 					t.Errorf("want %d requests at Stream, got %d", want, requests)
 				}
 				if want == 1 {
-					wantError(t, response, http.StatusBadGateway)
+					awstest.WantError(t, response, http.StatusBadGateway)
 				} else if response.StatusCode != http.StatusOK {
 					t.Errorf("want status 200, got %d", response.StatusCode)
 				}
@@ -240,7 +242,7 @@ func TestFailureToConnectAheadIsLeftToTheFirstRequest(t *testing.T) {
 	base, _ := url.Parse("https://" + refused(t))
 	u := newUpstream(base)
 	u.warm(t.Context())
-	wantError(t, do(newProxy(t, base.String(), u), http.MethodPost, "/proxy/users", "{}"), http.StatusBadGateway)
+	awstest.WantError(t, do(newProxy(t, base.String(), u), http.MethodPost, "/proxy/users", "{}"), http.StatusBadGateway)
 }
 
 // A later is an upstream's transport whose answer takes its time, by the clock
@@ -296,7 +298,7 @@ func TestNoFirstByteIsAGatewayTimeout(t *testing.T) {
 	w := httptest.NewRecorder()
 	h := newProxy(t, "https://stream", roundTripperFunc(func(*http.Request) (*http.Response, error) { return nil, err }))
 	h.ServeHTTP(w, newRequest(http.MethodPost, "/proxy/users", "{}", nil))
-	wantError(t, w.Result(), http.StatusGatewayTimeout)
+	awstest.WantError(t, w.Result(), http.StatusGatewayTimeout)
 }
 
 func TestOnceBegunAnAnswerMayTakeItsTime(t *testing.T) {

@@ -27,26 +27,6 @@ func do(h http.Handler, method, path, authorization string) *http.Response {
 	return w.Result()
 }
 
-// wantError checks for an error that may not be cached, and returns its message.
-func wantError(t testing.TB, response *http.Response, status int) string {
-	t.Helper()
-	body, _ := io.ReadAll(response.Body)
-	var answer map[string]string
-	if err := json.Unmarshal(body, &answer); err != nil || len(answer) != 1 || answer["errorMsg"] == "" {
-		t.Errorf(`want {"errorMsg": "…"}, got %s`, body)
-	}
-	if response.StatusCode != status {
-		t.Errorf("want status %d, got %d: %s", status, response.StatusCode, body)
-	}
-	if got := response.Header.Get("Content-Type"); got != "application/json" {
-		t.Errorf("Content-Type: want application/json, got %q", got)
-	}
-	if got := response.Header.Get("Cache-Control"); got != "no-store" {
-		t.Errorf("Cache-Control: want no-store, got %q", got)
-	}
-	return answer["errorMsg"]
-}
-
 // wantToken checks for a token of that user and returns its claims.
 func wantToken(t testing.TB, response *http.Response, userID string) jwt.MapClaims {
 	t.Helper()
@@ -78,7 +58,7 @@ func wantToken(t testing.TB, response *http.Response, userID string) jwt.MapClai
 // clientFunction is the function as users of an issuer reach it.
 func clientFunction(t testing.TB) (http.Handler, *awstest.Issuer) {
 	issuer := awstest.NewIssuer(t)
-	return newFunction(t, awstest.NewParameterStore(t, awstest.App("key", secret)).Getenv(issuer.Env())), issuer
+	return awstest.Handler(t, build, awstest.NewParameterStore(t, awstest.App("key", secret)).Getenv(issuer.Env())), issuer
 }
 
 // serviceFunction is the function as callers that API Gateway authenticated
@@ -126,7 +106,7 @@ func TestEmptyDurationMeansNoExpiry(t *testing.T) {
 func TestUserGetsNoTokenForAnother(t *testing.T) {
 	h, issuer := clientFunction(t)
 	for _, other := range []string{"bob", "Alice", "alice-", "%40alice"} {
-		wantError(t, do(h, http.MethodGet, "/token/"+other, issuer.Bearer("alice", nil)), http.StatusForbidden)
+		awstest.WantError(t, do(h, http.MethodGet, "/token/"+other, issuer.Bearer("alice", nil)), http.StatusForbidden)
 	}
 }
 
@@ -140,17 +120,17 @@ func TestUserIDClaimIsTheConfiguredOne(t *testing.T) {
 	issuer := awstest.NewIssuer(t)
 	environment := issuer.Env()
 	environment["USER_ID_CLAIM"] = "chat_id"
-	h := newFunction(t, awstest.NewParameterStore(t, awstest.App("key", secret)).Getenv(environment))
+	h := awstest.Handler(t, build, awstest.NewParameterStore(t, awstest.App("key", secret)).Getenv(environment))
 	bearer := issuer.Bearer("auth0|1", map[string]any{"chat_id": "alice"})
 	wantToken(t, do(h, http.MethodGet, "/token/alice", bearer), "alice")
-	wantError(t, do(h, http.MethodGet, "/token/auth0", bearer), http.StatusForbidden)
+	awstest.WantError(t, do(h, http.MethodGet, "/token/auth0", bearer), http.StatusForbidden)
 }
 
 func TestNoBearerTokenIsUnauthorized(t *testing.T) {
 	h, _ := clientFunction(t)
 	for _, authorization := range []string{"", "Basic YWxpY2U6cGFzc3dvcmQ=", "alice"} {
 		response := do(h, http.MethodGet, "/token/alice", authorization)
-		wantError(t, response, http.StatusUnauthorized)
+		awstest.WantError(t, response, http.StatusUnauthorized)
 		if got := response.Header.Get("WWW-Authenticate"); got != "Bearer" {
 			t.Errorf("WWW-Authenticate: want Bearer, got %q", got)
 		}
@@ -170,7 +150,7 @@ func TestBadBearerTokenIsUnauthorized(t *testing.T) {
 		"another key":      stranger.Bearer("alice", map[string]any{"iss": issuer.URL}),
 	} {
 		response := do(h, http.MethodGet, "/token/alice", authorization)
-		wantError(t, response, http.StatusUnauthorized)
+		awstest.WantError(t, response, http.StatusUnauthorized)
 		if got := response.Header.Get("WWW-Authenticate"); got != "Bearer" {
 			t.Errorf("%s: WWW-Authenticate: want Bearer, got %q", name, got)
 		}
@@ -181,13 +161,13 @@ func TestIssuerThatDoesNotAnswerIsUnavailable(t *testing.T) {
 	h, issuer := clientFunction(t)
 	bearer := issuer.Bearer("alice", nil)
 	issuer.Stop()
-	wantError(t, do(h, http.MethodGet, "/token/alice", bearer), http.StatusServiceUnavailable)
+	awstest.WantError(t, do(h, http.MethodGet, "/token/alice", bearer), http.StatusServiceUnavailable)
 }
 
 func TestWithoutIssuerNobodyIsKnown(t *testing.T) {
 	issuer := awstest.NewIssuer(t)
-	h := newFunction(t, awstest.NewParameterStore(t, awstest.App("key", secret)).Getenv(nil))
-	wantError(t, do(h, http.MethodGet, "/token/alice", issuer.Bearer("alice", nil)), http.StatusUnauthorized)
+	h := awstest.Handler(t, build, awstest.NewParameterStore(t, awstest.App("key", secret)).Getenv(nil))
+	awstest.WantError(t, do(h, http.MethodGet, "/token/alice", issuer.Bearer("alice", nil)), http.StatusUnauthorized)
 }
 
 func TestNoHeaderMakesACallerKnown(t *testing.T) {
@@ -208,7 +188,7 @@ func TestNoHeaderMakesACallerKnown(t *testing.T) {
 		"REST API": awstest.AnonymousServiceEvent(t, r, "/token/{userId}"),
 		"HTTP API": awstest.ClientEvent(t, r, "/token/{userId}"),
 	} {
-		t.Run(name, func(t *testing.T) { wantError(t, f.Invoke(event), http.StatusUnauthorized) })
+		t.Run(name, func(t *testing.T) { awstest.WantError(t, f.Invoke(event), http.StatusUnauthorized) })
 	}
 }
 
@@ -231,7 +211,7 @@ func TestUserIDThatStreamRefusesIsABadRequest(t *testing.T) {
 		"/token/a%20b", "/token/a+b", "/token/a.b", "/token/a%2Fb", "/token/a/b", "/token/%C3%A9", "/token/a%00",
 		"/token/a%0A", "/token/%2540", "/token/", "/token/" + strings.Repeat("x", 256),
 	} {
-		message := wantError(t, get(path), http.StatusBadRequest)
+		message := awstest.WantError(t, get(path), http.StatusBadRequest)
 		if !strings.Contains(message, "@ _ -") {
 			t.Errorf("%s: want a message that says which characters are allowed, got %q", path, message)
 		}
@@ -245,14 +225,14 @@ func TestOnlyGetIsAllowed(t *testing.T) {
 		if response.Header.Get("Allow") != http.MethodGet {
 			t.Errorf("%s: Allow: want GET, got %q", method, response.Header.Get("Allow"))
 		}
-		wantError(t, response, http.StatusMethodNotAllowed)
+		awstest.WantError(t, response, http.StatusMethodNotAllowed)
 	}
 }
 
 func TestOtherPathsAreNotFound(t *testing.T) {
 	h, _ := clientFunction(t)
 	for _, path := range []string{"/", "/token", "/tokens/alice", "/x/token/alice"} {
-		wantError(t, do(h, http.MethodGet, path, ""), http.StatusNotFound)
+		awstest.WantError(t, do(h, http.MethodGet, path, ""), http.StatusNotFound)
 	}
 }
 
@@ -267,7 +247,7 @@ func TestNoTokenInTheLog(t *testing.T) {
 	if err := json.Unmarshal(body, &answer); err != nil || answer.Token == "" {
 		t.Fatalf("want a token, got %s", body)
 	}
-	wantError(t, f.Invoke(map[string]any{"version": "2.0", "nonsense": secret}), http.StatusBadRequest)
+	awstest.WantError(t, f.Invoke(map[string]any{"version": "2.0", "nonsense": secret}), http.StatusBadRequest)
 	for name, hidden := range map[string]string{
 		"user token": answer.Token, "bearer token": strings.TrimPrefix(bearer, "Bearer "), "secret": secret, "user": "alice",
 	} {

@@ -29,11 +29,11 @@ func TestEventIsOnTheBusBeforeStreamIsAnswered(t *testing.T) {
 func TestWithoutABusWebhooksAreVerifiedAndAcknowledged(t *testing.T) {
 	aws := awstest.NewEventBus(t)
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
-	h := newFunction(t, ssm.Getenv(aws.Env(map[string]string{"EVENT_BUS_NAME": "", "FALLBACK_QUEUE_URL": "", "LARGE_EVENTS_BUCKET": ""})))
+	h := awstest.Handler(t, build, ssm.Getenv(aws.Env(map[string]string{"EVENT_BUS_NAME": "", "FALLBACK_QUEUE_URL": "", "LARGE_EVENTS_BUCKET": ""})))
 	wantAcknowledged(t, do(h, webhook(message)))
 	forged := webhook(message)
 	forged.Header.Set("X-Signature", sign("another", message))
-	wantError(t, do(h, forged), http.StatusUnauthorized)
+	awstest.WantError(t, do(h, forged), http.StatusUnauthorized)
 	if asked := aws.Asked(awstest.EventBridge) + aws.Asked(awstest.SQS) + aws.Asked(awstest.S3); asked != 0 {
 		t.Errorf("want nobody asked, got %d calls", asked)
 	}
@@ -146,7 +146,7 @@ func TestWebhookIsUnavailableWhenNeitherBusNorQueueTakesIt(t *testing.T) {
 			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
 				aws.Instead(awstest.EventBridge, failure)
 				aws.Fail(awstest.SQS, http.StatusInternalServerError, "InternalError")
-				wantError(t, do(h, webhook(message)), http.StatusServiceUnavailable)
+				awstest.WantError(t, do(h, webhook(message)), http.StatusServiceUnavailable)
 				// And Stream's next attempt finds all well.
 				aws.Instead(awstest.EventBridge, nil)
 				wantAcknowledged(t, do(h, webhook(message)))
@@ -294,13 +294,13 @@ func TestWebhookIsUnavailableWhenTheBucketFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
 				fail(aws)
-				wantError(t, do(h, webhook(large)), http.StatusServiceUnavailable)
+				awstest.WantError(t, do(h, webhook(large)), http.StatusServiceUnavailable)
 				if len(aws.Events()) != 0 || len(aws.Messages()) != 0 {
 					t.Errorf("want nothing announced that is not there, got %v and %v", aws.Events(), aws.Messages())
 				}
 				// Nor what the bus refuses.
 				aws.Fail(awstest.EventBridge, http.StatusBadRequest, "ValidationException")
-				wantError(t, do(h, webhook(message)), http.StatusServiceUnavailable)
+				awstest.WantError(t, do(h, webhook(message)), http.StatusServiceUnavailable)
 				aws.Instead(awstest.EventBridge, nil)
 				wantAcknowledged(t, do(h, webhook(message)))
 			})

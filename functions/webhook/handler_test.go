@@ -101,23 +101,6 @@ func wantValid(t testing.TB, response *http.Response, valid bool) {
 	}
 }
 
-// wantError checks for an error that may not be cached, and returns its message.
-func wantError(t testing.TB, response *http.Response, status int) string {
-	t.Helper()
-	body, _ := io.ReadAll(response.Body)
-	var answer map[string]string
-	if err := json.Unmarshal(body, &answer); err != nil || len(answer) != 1 || answer["errorMsg"] == "" {
-		t.Errorf(`want {"errorMsg": "…"}, got %s`, body)
-	}
-	if response.StatusCode != status {
-		t.Errorf("want status %d, got %d: %s", status, response.StatusCode, body)
-	}
-	if got := response.Header.Get("Cache-Control"); got != "no-store" {
-		t.Errorf("Cache-Control: want no-store, got %q", got)
-	}
-	return answer["errorMsg"]
-}
-
 func TestSignedWebhookIsAcknowledged(t *testing.T) {
 	h, _ := verifier(t)
 	for name, r := range map[string]*http.Request{
@@ -173,7 +156,7 @@ func TestWebhookWithoutAGoodSignatureIsUnauthorized(t *testing.T) {
 			if signature == good {
 				t.Fatalf("%s: the signature is the good one", name)
 			}
-			t.Run(name, func(t *testing.T) { wantError(t, do(h, r), http.StatusUnauthorized) })
+			t.Run(name, func(t *testing.T) { awstest.WantError(t, do(h, r), http.StatusUnauthorized) })
 		}
 	}
 	if asked := aws.Events(); len(asked) != 0 {
@@ -186,7 +169,7 @@ func TestWebhookOfAnotherAppIsUnauthorized(t *testing.T) {
 	for _, other := range []string{"another", "KEY", "key,key", " "} {
 		r := webhook(message)
 		r.Header.Set("X-Api-Key", other)
-		wantError(t, do(h, r), http.StatusUnauthorized)
+		awstest.WantError(t, do(h, r), http.StatusUnauthorized)
 	}
 }
 
@@ -206,26 +189,26 @@ func TestBrokenGzipIsABadRequest(t *testing.T) {
 		"bad checksum": whole[:len(whole)-8] + "\x00\x00\x00\x00" + whole[len(whole)-4:],
 		"junk":         "\x1f\x8b\x08\x00junkjunkjunk",
 	} {
-		t.Run(name, func(t *testing.T) { wantError(t, do(h, webhook(body)), http.StatusBadRequest) })
+		t.Run(name, func(t *testing.T) { awstest.WantError(t, do(h, webhook(body)), http.StatusBadRequest) })
 	}
 }
 
 func TestGzipBombIsABadRequest(t *testing.T) {
 	h, _ := verifier(t)
 	r := webhook(string(compress(strings.Repeat("\x00", 9<<20))))
-	wantError(t, do(h, r), http.StatusBadRequest)
+	awstest.WantError(t, do(h, r), http.StatusBadRequest)
 }
 
 func TestWebhookWithoutCredentialsIsUnavailable(t *testing.T) {
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	ssm.Down(true)
-	h := newFunction(t, ssm.Getenv(nil))
+	h := awstest.Handler(t, build, ssm.Getenv(nil))
 	// Whatever is sent: Stream must try again, so nothing is refused unread.
 	another := webhook(message)
 	another.Header.Set("X-Api-Key", "another")
 	broken := webhook("\x1f\x8b")
 	for _, r := range []*http.Request{webhook(message), another, broken} {
-		wantError(t, do(h, r), http.StatusServiceUnavailable)
+		awstest.WantError(t, do(h, r), http.StatusServiceUnavailable)
 	}
 }
 
@@ -237,9 +220,9 @@ func TestPreviousSecretCountsUntilTheNextRotation(t *testing.T) {
 		return r
 	}
 	synctest.Test(t, func(t *testing.T) {
-		h := newFunction(t, ssm.Getenv(nil))
+		h := awstest.Handler(t, build, ssm.Getenv(nil))
 		wantAcknowledged(t, do(h, signedWith(secret)))
-		wantError(t, do(h, signedWith("second")), http.StatusUnauthorized)
+		awstest.WantError(t, do(h, signedWith("second")), http.StatusUnauthorized)
 
 		ssm.Set("/chat-service/stream/api-secret", "second")
 		ssm.Set("/chat-service/stream/api-secret-previous", secret)
@@ -250,7 +233,7 @@ func TestPreviousSecretCountsUntilTheNextRotation(t *testing.T) {
 		ssm.Set("/chat-service/stream/api-secret", "third")
 		ssm.Set("/chat-service/stream/api-secret-previous", "second")
 		time.Sleep(301 * time.Second)
-		wantError(t, do(h, signedWith(secret)), http.StatusUnauthorized)
+		awstest.WantError(t, do(h, signedWith(secret)), http.StatusUnauthorized)
 		wantAcknowledged(t, do(h, signedWith("second")))
 		wantAcknowledged(t, do(h, signedWith("third")))
 	})
@@ -264,7 +247,7 @@ func TestOnlyPostIsAllowed(t *testing.T) {
 			if got := response.Header.Get("Allow"); got != http.MethodPost {
 				t.Errorf("%s %s: Allow: want POST, got %q", method, path, got)
 			}
-			wantError(t, response, http.StatusMethodNotAllowed)
+			awstest.WantError(t, response, http.StatusMethodNotAllowed)
 		}
 	}
 }
@@ -274,7 +257,7 @@ func TestOtherPathsAreNotFound(t *testing.T) {
 	for _, path := range []string{"/", "/webhook/", "/webhook/verify/", "/webhooks", "/x/webhook"} {
 		r := webhook(message)
 		r.URL.Path = path
-		wantError(t, do(h, r), http.StatusNotFound)
+		awstest.WantError(t, do(h, r), http.StatusNotFound)
 	}
 }
 
@@ -326,16 +309,16 @@ func TestVerifyTakesNoOtherBody(t *testing.T) {
 		"trailing text":        `{"rawBody":"","signature":""} x`,
 		"cut off":              `{"rawBody":"","signature":"`,
 	} {
-		t.Run(name, func(t *testing.T) { wantError(t, verify(h, body), http.StatusBadRequest) })
+		t.Run(name, func(t *testing.T) { awstest.WantError(t, verify(h, body), http.StatusBadRequest) })
 	}
 }
 
 func TestVerifyWithoutCredentialsIsAnInternalError(t *testing.T) {
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	ssm.Down(true)
-	h := newFunction(t, ssm.Getenv(nil))
-	wantError(t, verify(h, map[string]any{"rawBody": message, "signature": sign(secret, message)}), http.StatusInternalServerError)
-	wantError(t, verify(h, "{}"), http.StatusBadRequest)
+	h := awstest.Handler(t, build, ssm.Getenv(nil))
+	awstest.WantError(t, verify(h, map[string]any{"rawBody": message, "signature": sign(secret, message)}), http.StatusInternalServerError)
+	awstest.WantError(t, verify(h, "{}"), http.StatusBadRequest)
 }
 
 func TestVerifyPublishesNothing(t *testing.T) {
@@ -419,7 +402,7 @@ func TestWebhooksAreCounted(t *testing.T) {
 	forged := webhook(message)
 	forged.Header.Set("X-Signature", sign("another", message))
 	wantAcknowledged(t, f.Invoke(awstest.ClientEvent(t, webhook(message), "/webhook")))
-	wantError(t, f.Invoke(awstest.ClientEvent(t, forged, "/webhook")), http.StatusUnauthorized)
+	awstest.WantError(t, f.Invoke(awstest.ClientEvent(t, forged, "/webhook")), http.StatusUnauthorized)
 	_, metrics := lines(t, f)
 	if len(metrics) != 2 || metrics[0]["WebhooksAccepted"] != 1.0 || metrics[1]["WebhooksRejected"] != 1.0 {
 		t.Errorf("want one webhook accepted and then one rejected, got %v", metrics)

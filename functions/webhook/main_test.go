@@ -16,21 +16,21 @@ const (
 
 func TestMain(m *testing.M) { awstest.Main(m, main) }
 
-// newFunction is the handler that build makes of an environment.
-func newFunction(t testing.TB, getenv func(string) string) http.Handler {
-	t.Helper()
-	h, err := build(t.Context(), getenv)
-	if err != nil {
-		t.Fatalf("build: %v", err)
-	}
-	return h
+func TestBuildReadsItsVariables(t *testing.T) {
+	awstest.WantVariables(t, build, awstest.NewEventBus(t).Env(nil), map[string]string{
+		"PARAMETER_PREFIX": "chat-service", "PARAMETER_TTL": "0",
+		// Of no use here, and checked all the same: as for the other functions.
+		"EXPIRATION_TOKEN_DURATION": "1h",
+		// Each is wrong only without the others.
+		"EVENT_BUS_NAME": "", "FALLBACK_QUEUE_URL": "", "LARGE_EVENTS_BUCKET": "",
+	})
 }
 
 // verifier is a function without a bus, and where its settings lie.
 func verifier(t testing.TB) (http.Handler, *awstest.ParameterStore) {
 	t.Helper()
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
-	return newFunction(t, ssm.Getenv(nil)), ssm
+	return awstest.Handler(t, build, ssm.Getenv(nil)), ssm
 }
 
 // publisher is a function with a bus, and what plays the bus.
@@ -38,22 +38,7 @@ func publisher(t testing.TB) (http.Handler, *awstest.EventBus) {
 	t.Helper()
 	aws := awstest.NewEventBus(t)
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
-	return newFunction(t, ssm.Getenv(aws.Env(nil))), aws
-}
-
-func TestBuildNamesTheSwitchThatCannotBeRight(t *testing.T) {
-	for name, values := range map[string][]string{
-		"PARAMETER_TTL":    {"0", "5m"},
-		"PARAMETER_PREFIX": {"chat-service", "/chat-service/", "/"},
-	} {
-		for _, value := range values {
-			ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
-			_, err := build(t.Context(), ssm.Getenv(map[string]string{name: value}))
-			if err == nil || !strings.HasPrefix(err.Error(), name+":") || strings.Contains(err.Error(), "\n") {
-				t.Errorf("%s=%q: want one line that names the variable, got %v", name, value, err)
-			}
-		}
-	}
+	return awstest.Handler(t, build, ssm.Getenv(aws.Env(nil))), aws
 }
 
 func TestBuildNamesTheVariableThatTheBusLacks(t *testing.T) {
@@ -76,37 +61,11 @@ func TestBuildNamesTheVariableThatTheBusLacks(t *testing.T) {
 	}
 }
 
-func TestBuildReadsDocumentedVariablesOnly(t *testing.T) {
-	documented := map[string]bool{
-		"PARAMETER_PREFIX": true, "PARAMETER_TTL": true,
-		"EVENT_BUS_NAME": true, "FALLBACK_QUEUE_URL": true, "LARGE_EVENTS_BUCKET": true,
-		// Of no use here, and checked all the same: as for the other functions.
-		"EXPIRATION_TOKEN_DURATION": true,
-	}
-	getenv := awstest.NewParameterStore(t, awstest.App(key, secret)).Getenv(awstest.NewEventBus(t).Env(nil))
-	newFunction(t, func(name string) string {
-		if !documented[name] && !strings.HasPrefix(name, "AWS_") {
-			t.Errorf("want documented variables to be read only, got %s", name)
-		}
-		return getenv(name)
-	})
-}
-
-func TestABadSwitchEndsTheStartWithOneLine(t *testing.T) {
-	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
-	f := awstest.StartFunction(t, ssm.Env(map[string]string{"EVENT_BUS_NAME": awstest.Bus}))
-	<-f.Ended()
-	output := strings.TrimSuffix(f.Output(), "\n")
-	if strings.Contains(output, "\n") || !strings.Contains(output, "FALLBACK_QUEUE_URL") || !strings.Contains(output, `"level":"ERROR"`) {
-		t.Errorf("want one line at ERROR that names FALLBACK_QUEUE_URL, got\n%s", output)
-	}
-}
-
 func TestStartsWithoutParameterStoreAndRecovers(t *testing.T) {
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	ssm.Down(true)
-	h := newFunction(t, ssm.Getenv(nil))
-	wantError(t, do(h, webhook(message)), http.StatusServiceUnavailable)
+	h := awstest.Handler(t, build, ssm.Getenv(nil))
+	awstest.WantError(t, do(h, webhook(message)), http.StatusServiceUnavailable)
 	ssm.Down(false)
 	wantAcknowledged(t, do(h, webhook(message)))
 }
@@ -122,11 +81,11 @@ func TestNoSecretVerifiesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			changed := maps.Clone(parameters)
 			change(changed)
-			h := newFunction(t, awstest.NewParameterStore(t, changed).Getenv(nil))
+			h := awstest.Handler(t, build, awstest.NewParameterStore(t, changed).Getenv(nil))
 			r := webhook(message)
 			r.Header.Set("X-Signature", sign("", message))
-			wantError(t, do(h, r), http.StatusServiceUnavailable)
-			wantError(t, verify(h, map[string]any{"rawBody": message, "signature": sign("", message)}), http.StatusInternalServerError)
+			awstest.WantError(t, do(h, r), http.StatusServiceUnavailable)
+			awstest.WantError(t, verify(h, map[string]any{"rawBody": message, "signature": sign("", message)}), http.StatusInternalServerError)
 		})
 	}
 }

@@ -94,7 +94,7 @@ func TestMessageOfAQueueThatCannotBeTakenComesAgain(t *testing.T) {
 func TestMessagesOfAQueueComeAgainWhereThereIsNoBusOrNoKey(t *testing.T) {
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	wantFailures(t, awstest.StartFunction(t, ssm.Env(nil)), batch(record("m-1", message, "1")), "m-1")
-	h := newFunction(t, ssm.Getenv(nil)).(lambdahttp.MessageHandler)
+	h := awstest.Handler(t, build, ssm.Getenv(nil)).(lambdahttp.MessageHandler)
 	if err := h.ServeMessage(t.Context(), lambdahttp.Message{ID: "m-1", Body: message}); err == nil || !strings.Contains(err.Error(), "EVENT_BUS_NAME") {
 		t.Errorf("want an error that names EVENT_BUS_NAME, got %v", err)
 	}
