@@ -51,8 +51,8 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// begin says that a request is about to be written, and returns how many bytes
-// have been written before it. Nothing in the bytes themselves tells: HTTP/2
+// begin marks the next write as the first of a request, and returns how many
+// bytes were written before it. Nothing in the bytes themselves tells: HTTP/2
 // writes of its own accord after an answer, too.
 func (c *conn) begin() int64 {
 	c.begins.Store(true)
@@ -72,8 +72,8 @@ func (c *conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// dead says that the peer has closed the connection, or has had time to do so
-// without being heard.
+// dead reports whether the peer has closed the connection, or has been silent for
+// long enough to have done so unheard.
 func (c *conn) dead() bool {
 	idle := time.Duration(time.Now().UnixNano() - c.heard.Load())
 	return idle > idleTimeout || closedByPeer(c.TCPConn)

@@ -12,8 +12,8 @@ import (
 // https://man7.org/linux/man-pages/man7/tcp.7.html
 const tcpEstablished = 1
 
-// closedByPeer says that the kernel knows the connection to be closed or reset,
-// whether or not anybody has read that far.
+// closedByPeer reports whether the kernel knows the connection to be closed or
+// reset, even if nobody has read that far.
 func closedByPeer(c *net.TCPConn) bool {
 	raw, err := c.SyscallConn()
 	if err != nil {

@@ -4,6 +4,6 @@ package main
 
 import "net"
 
-// closedByPeer is for the system that Lambda runs on. Elsewhere, in
+// closedByPeer knows nothing here. It is for Linux, which Lambda runs on; in
 // development, net/http's own watch over idle connections has to do.
 func closedByPeer(*net.TCPConn) bool { return false }

@@ -54,7 +54,7 @@ func checkPath(path string) error {
 	case err != nil:
 		wrong = "a percent sign without two hexadecimal digits"
 	case path == "":
-		wrong = "nothing"
+		wrong = "no segment"
 	case strings.Contains("/"+path, "//"):
 		wrong = "an empty segment"
 	case strings.Count(decoded, "/") != strings.Count(path, "/"), strings.Contains(decoded, `\`):
@@ -66,7 +66,7 @@ func checkPath(path string) error {
 		}
 	}
 	if wrong != "" {
-		return httpjson.Errorf(http.StatusBadRequest, "After /proxy/, put the path of a resource of Stream's REST API, such as users; this path has %s.", wrong)
+		return httpjson.Errorf(http.StatusBadRequest, "Put the path of a resource of Stream's REST API after /proxy/, as in /proxy/users; this path has %s.", wrong)
 	}
 	return nil
 }
@@ -129,8 +129,8 @@ func withKey(query, key string) string {
 	return kept.String() + "api_key=" + url.QueryEscape(key)
 }
 
-// callersFields are the header fields that say who the caller is, or how the
-// request came here; they are nobody's business at Stream.
+// callersFields are the header fields that tell who the caller is, or how the
+// request came here: none of Stream's business.
 var callersFields = []string{
 	"Authorization", "Stream-Auth-Type", "X-Stream-Client", "Api_key", "Api-Key", "X-Api-Key",
 	"Cookie", "Forwarded", "Via", "Expect",
@@ -158,7 +158,7 @@ func dropCallersFields(header http.Header) {
 	}
 }
 
-// upstreamError is the answer in place of Stream's, which did not come.
+// upstreamError is the answer when Stream's did not come.
 func upstreamError(cause error) error {
 	if errors.Is(cause, errNoFirstByte) {
 		return &httpjson.Error{

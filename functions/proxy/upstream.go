@@ -25,8 +25,8 @@ const (
 	warmTimeout = 2 * time.Second
 
 	// idleTimeout is how long a connection may stay unused. Load balancers
-	// close theirs after a minute, and a process that Lambda has stopped does
-	// not hear of it.
+	// close theirs after a minute, which a process that Lambda has stopped
+	// does not notice.
 	idleTimeout = 30 * time.Second
 
 	// maxAttempts bounds how often one request is begun.
@@ -59,8 +59,8 @@ func newUpstream(base *url.URL) *upstream {
 		HTTP2: &http.HTTP2Config{
 			MaxReceiveBufferPerStream:     1 << 20,
 			MaxReceiveBufferPerConnection: 2 << 20,
-			// A connection that is dead without anybody's having said so ends
-			// some time after the request that found it out.
+			// A connection that died silently ends some time after the request
+			// that found it dead.
 			SendPingTimeout: 10 * time.Second,
 			PingTimeout:     firstByteTimeout,
 		},
@@ -145,8 +145,8 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	if class := response.StatusCode / 100; class == 2 || class == 4 || class == 5 {
 		lambdahttp.Count(ctx, fmt.Sprintf("Upstream%dxx", class))
 	}
-	// API Gateway has no way to send trailers. The transport adds them at the
-	// body's end, to its own response and not to the copy.
+	// API Gateway cannot send trailers. The transport adds them at the body's
+	// end, to its own response and not to the copy.
 	answer := *response
 	answer.Trailer = nil
 	return &answer, nil

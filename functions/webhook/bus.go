@@ -32,8 +32,8 @@ const (
 	objectTimeout = 1500 * time.Millisecond
 )
 
-// A bus takes events and keeps them: EventBridge, with a queue for what it does
-// not take now and a bucket for what it never takes.
+// A bus keeps events safe: EventBridge, with a queue for what it does not take
+// now and a bucket for what it never takes.
 type bus struct {
 	name     string
 	queueURL string
@@ -78,11 +78,10 @@ func newBus(getenv func(string) string) (*bus, error) {
 	}, nil
 }
 
-// newRetryer returns what has a call tried again. Lambda may have stopped the
-// process for long enough that a kept connection is dead: that costs an attempt,
-// so there must be a second. Each client has a retryer of its own, because one
-// that has tried too often stops: a failing bus must not take the queue's
-// attempts.
+// newRetryer returns the retry policy of a client. Lambda may have stopped the
+// process for so long that a kept connection is dead, which costs an attempt.
+// Each client has a policy of its own, because one that has retried too often
+// stops: a failing bus must not use up the queue's attempts.
 func newRetryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = 3
@@ -126,9 +125,9 @@ type entry struct {
 	Detail       string
 }
 
-// pack makes an event ready for the bus. Where there is a reason for which the
-// bus does not carry its body, one given or one found, the body goes to the
-// bucket and the entry says where it is.
+// pack makes an event ready for the bus. If there is a reason why the bus cannot
+// carry its body, given or found, the body goes to the bucket and the entry says
+// where it is.
 func (b *bus) pack(ctx context.Context, e event, reason string) (entry, error) {
 	detailType := e.detailType()
 	if reason == "" {
@@ -149,12 +148,12 @@ func (b *bus) pack(ctx context.Context, e event, reason string) (entry, error) {
 	return entry{b.name, source, detailType, detail}, err
 }
 
-// A refusedError says that the bus will never take an entry.
+// A refusedError is an entry that the bus will never take.
 type refusedError struct{ code string }
 
 func (e *refusedError) Error() string { return "the event bus refuses the event: " + e.code }
 
-// refusals are the error codes of entries that it is no use to send again.
+// refusals are the error codes of entries that would be refused again.
 var refusals = []string{"MalformedDetail", "InvalidArgument", "ValidationException", "ValidationError"}
 
 // send puts one entry on the bus.
@@ -188,13 +187,13 @@ func (b *bus) send(ctx context.Context, e entry) error {
 	return nil
 }
 
-// A codeError is what a service has against a call, in a word.
+// A codeError is a service's error code.
 type codeError struct{ code string }
 
 func (e *codeError) Error() string { return e.code }
 
-// withoutText returns err without the sentence in which a service says what is
-// wrong: it may repeat what it is about, and that is an event.
+// withoutText returns err without the service's own message, which may quote what
+// it is about: an event.
 func withoutText(err error) error {
 	if failed, ok := errors.AsType[smithy.APIError](err); ok {
 		return &codeError{failed.ErrorCode()}

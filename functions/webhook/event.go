@@ -44,7 +44,7 @@ type metadata struct {
 	Attempt    int       `json:"attempt,omitempty"`
 	APIKey     string    `json:"apiKey"`
 	ReceivedAt time.Time `json:"receivedAt"`
-	// Object says where the body lies that the bus would not take.
+	// Object is where the body is kept if the bus did not take it.
 	Object *object `json:"object,omitempty"`
 }
 
@@ -85,8 +85,8 @@ func (e event) detailType() string {
 	return name
 }
 
-// misfit is the reason for which EventBridge cannot carry the event, or empty:
-// its body must be JSON, whose bytes survive being put into a text, and not too
+// misfit returns why EventBridge cannot carry the event, or "" if it can. The body
+// must be JSON, valid UTF-8 (its bytes travel inside a JSON text), and not too
 // large with what goes around it.
 func (e event) misfit(detailType, detail string) string {
 	switch {
