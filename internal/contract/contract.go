@@ -1,44 +1,47 @@
-// Package docs has the HTTP contract in the form that tests compare the service
-// with.
-package docs
+// Package contract compares what passes between a caller and the service with
+// docs/openapi.yaml.
+package contract
 
 import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	_ "embed"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 )
 
-// The tags of openapi.yaml's operations: the API that has them.
+// The tags of the document's operations: the API that has them.
 const (
 	ClientAPI  = "Client API"
 	ServiceAPI = "Service API"
 )
 
-// OpenAPI is openapi.yaml, to check exchanges against.
-type OpenAPI struct{ Document *openapi3.T }
+// A Contract is an OpenAPI document to check exchanges against.
+type Contract struct {
+	Document *openapi3.T
 
-//go:embed openapi.yaml
-var document []byte
+	mu   sync.Mutex
+	seen map[string]bool // "/config 200"
+}
 
-// LoadOpenAPI returns the document.
-func LoadOpenAPI() (*OpenAPI, error) {
-	parsed, err := openapi3.NewLoader().LoadFromData(document)
+// Load reads the document in the file.
+func Load(file string) (*Contract, error) {
+	document, err := openapi3.NewLoader().LoadFromFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("openapi.yaml: %w", err)
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	return &OpenAPI{parsed}, nil
+	return &Contract{Document: document, seen: map[string]bool{}}, nil
 }
 
 // An Exchange is a request to one of the APIs and the answer to it.
@@ -53,9 +56,9 @@ type Exchange struct {
 
 // Route finds the operation of an exchange. kin-openapi's own routers know no
 // parameter of many segments, as {path} of the proxy is.
-func (s *OpenAPI) Route(e Exchange) (*routers.Route, map[string]string, error) {
-	for _, template := range slices.Backward(slices.Sorted(maps.Keys(s.Document.Paths.Map()))) {
-		item := s.Document.Paths.Value(template)
+func (c *Contract) Route(e Exchange) (*routers.Route, map[string]string, error) {
+	for _, template := range slices.Backward(slices.Sorted(maps.Keys(c.Document.Paths.Map()))) {
+		item := c.Document.Paths.Value(template)
 		literal, parameter, _ := strings.Cut(template, "{")
 		value, ok := strings.CutPrefix(e.Path, literal)
 		operation := item.GetOperation(e.Request.Method)
@@ -67,7 +70,7 @@ func (s *OpenAPI) Route(e Exchange) (*routers.Route, map[string]string, error) {
 		case parameter != "" && !manySegments(item) && (value == "" || strings.Contains(value, "/")):
 			continue
 		}
-		route := &routers.Route{Spec: s.Document, Path: template, PathItem: item, Method: e.Request.Method, Operation: operation}
+		route := &routers.Route{Spec: c.Document, Path: template, PathItem: item, Method: e.Request.Method, Operation: operation}
 		parameters := map[string]string{}
 		if parameter != "" {
 			plain, err := url.PathUnescape(value)
@@ -87,10 +90,30 @@ func manySegments(item *openapi3.PathItem) bool {
 	})
 }
 
+// Unseen returns the statuses that the document gives a path by number, as
+// "/config 200", and that no exchange had which agreed with it. A success counts
+// only with a request that the document allows.
+func (c *Contract) Unseen() (statuses []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for path, item := range c.Document.Paths.Map() {
+		for _, operation := range item.Operations() {
+			for status := range operation.Responses.Map() {
+				key := path + " " + status
+				if _, err := strconv.Atoi(status); err == nil && !c.seen[key] {
+					statuses = append(statuses, key)
+				}
+			}
+		}
+	}
+	slices.Sort(statuses)
+	return slices.Compact(statuses)
+}
+
 // Check returns where the document contradicts the request, and where it
 // contradicts the answer.
-func (s *OpenAPI) Check(ctx context.Context, e Exchange) (request, answer error) {
-	route, parameters, err := s.Route(e)
+func (c *Contract) Check(ctx context.Context, e Exchange) (request, answer error) {
+	route, parameters, err := c.Route(e)
 	if err != nil {
 		return err, err
 	}
@@ -125,10 +148,16 @@ func (s *OpenAPI) Check(ctx context.Context, e Exchange) (request, answer error)
 		Header:                 e.Response.Header,
 		Options:                input.Options,
 	}
-	return request, openapi3filter.ValidateResponse(ctx, output.SetBodyBytes(e.Body))
+	answer = openapi3filter.ValidateResponse(ctx, output.SetBodyBytes(e.Body))
+	if answer == nil && (request == nil || e.Response.StatusCode >= 400) {
+		c.mu.Lock()
+		c.seen[fmt.Sprint(route.Path, " ", e.Response.StatusCode)] = true
+		c.mu.Unlock()
+	}
+	return request, answer
 }
 
-// authenticates says whether a request meets a security scheme. The development
+// authenticates reports whether a request meets a security scheme. The development
 // server counts every caller of the Service API as signed.
 func authenticates(e Exchange, scheme string) error {
 	met := map[string]bool{
