@@ -1,4 +1,4 @@
-package chatservice_test
+package stacktest
 
 import (
 	"encoding/json"
@@ -22,95 +22,93 @@ func dimensions(v any) string {
 	return strings.Join(words, " ")
 }
 
-func TestEveryFunctionHasItsAlarms(t *testing.T) {
-	t.Parallel()
-	s := translate(t)
-	alarms := s.resources("AWS::CloudWatch::Alarm")
-	lambdas := s.resources("AWS::Lambda::Function")
-	versions := s.resources("AWS::Lambda::Version")
-	for id := range functions {
-		function := id + "Function"
-		timeout := lambdas[function]["Timeout"].(float64) * 1000 // ms
-		for kind, want := range map[string]struct{ metric, statistic, dimensions string }{
-			"Errors":    {"Errors", "Sum", "FunctionName=" + function},
-			"Throttles": {"Throttles", "Sum", "FunctionName=" + function},
-			"Duration":  {"Duration", "p99", "FunctionName=" + function},
-			// The version that a deployment sends the first requests to, and no other.
-			"NewVersionErrors": {"Errors", "Sum", "FunctionName=" + function + " Resource=" + function + ":live ExecutedVersion=" + function + "Version"},
-		} {
-			alarm, ok := alarms[id+kind+"Alarm"]
-			if !ok {
-				t.Errorf("want an alarm %s%sAlarm", id, kind)
-				continue
-			}
-			got := dimensions(alarm["Dimensions"])
-			for version := range versions {
-				got = strings.Replace(got, version+".Version", strings.TrimRight(version, "0123456789abcdef"), 1)
-			}
-			statistic := alarm["Statistic"]
-			if statistic == nil {
-				statistic = alarm["ExtendedStatistic"]
-			}
-			if alarm["Namespace"] != "AWS/Lambda" || alarm["MetricName"] != want.metric || statistic != want.statistic || got != want.dimensions {
-				t.Errorf("%s%sAlarm: want %+v, got %v %v %v", id, kind, want, alarm["MetricName"], statistic, got)
-			}
-			threshold := alarm["Threshold"].(float64)
-			if kind == "Duration" && (threshold < 0.75*timeout || threshold >= timeout) {
-				t.Errorf("%s: want an alarm near the timeout of %.0f ms, got %.0f ms", id, timeout, threshold)
-			}
-			if kind != "Duration" && threshold != 1 {
-				t.Errorf("%s%sAlarm: want an alarm at the first, got %.0f", id, kind, threshold)
-			}
+// watches lists what an alarm looks at, a line for each metric, and the
+// expression that makes one number of several.
+func watches(t *testing.T, id string, alarm object) (lines []string) {
+	t.Helper()
+	add := func(metric, statistic any) {
+		lines = append(lines, strings.TrimSpace(fmt.Sprint(statistic, " ", dig(metric, "Namespace"), " ", dig(metric, "MetricName"), " ", dimensions(dig(metric, "Dimensions")))))
+	}
+	queries, math := alarm["Metrics"].(list)
+	if !math {
+		statistic := alarm["Statistic"]
+		if statistic == nil {
+			statistic = alarm["ExtendedStatistic"]
+		}
+		add(alarm, statistic)
+	}
+	returned := 0
+	for _, query := range queries {
+		if metric := dig(query, "MetricStat", "Metric"); metric != nil {
+			add(metric, dig(query, "MetricStat", "Stat"))
+		} else {
+			lines = append(lines, fmt.Sprint(dig(query, "Expression")))
+		}
+		if dig(query, "ReturnData") != "false" {
+			returned++
 		}
 	}
+	if math && returned != 1 {
+		t.Errorf("%s: want one value to look at, got %d", id, returned)
+	}
+	return lines
 }
 
-func TestApisAndSettingsHaveTheirAlarms(t *testing.T) {
+func TestAlarmsWatchEveryFunctionAndBothApis(t *testing.T) {
 	t.Parallel()
-	alarms := translate(t).resources("AWS::CloudWatch::Alarm")
-	watched := func(id string) (lines []string) {
-		alarm, ok := alarms[id]
-		if !ok {
-			t.Errorf("want an alarm %s", id)
-			return nil
-		}
-		add := func(metric any) {
-			lines = append(lines, strings.TrimSpace(fmt.Sprint(dig(metric, "Namespace"), " ", dig(metric, "MetricName"), " ", dimensions(dig(metric, "Dimensions")))))
-		}
-		queries, ok := alarm["Metrics"].(list)
-		if !ok {
-			add(alarm)
-		}
-		returned := 0
-		for _, query := range queries {
-			if metric := dig(query, "MetricStat", "Metric"); metric != nil {
-				add(metric)
-			}
-			if dig(query, "ReturnData") != false {
-				returned++
-			}
-		}
-		if ok && returned != 1 {
-			t.Errorf("%s: want one value to look at, got %d", id, returned)
+	s := translate(t)
+	each := func(metric string, ids ...string) (lines []string) {
+		for _, id := range ids {
+			lines = append(lines, metric+" FunctionName="+id+"Function")
 		}
 		return lines
 	}
-	same(t, "ClientApi5xxAlarm", watched("ClientApi5xxAlarm"), []string{"AWS/ApiGateway 5xx ApiId=ClientApi", "AWS/ApiGateway Count ApiId=ClientApi"})
-	same(t, "ServiceApi5xxAlarm", watched("ServiceApi5xxAlarm"), []string{"AWS/ApiGateway 5XXError ApiName=chat-service", "AWS/ApiGateway Count ApiName=chat-service"})
-	same(t, "ServerErrorsAlarm", watched("ServerErrorsAlarm"), []string{"ChatServiceBackend/chat ServerErrors"})
-	same(t, "UpstreamLatencyAlarm", watched("UpstreamLatencyAlarm"), []string{"ChatServiceBackend UpstreamLatency FunctionName=ProxyFunction"})
-	var stale []string
-	for id := range functions {
-		stale = append(stale, "ChatServiceBackend SettingsServedStale FunctionName="+id+"Function")
+	all := sortedKeys(functions)
+	const share = "IF(failed >= 5, 100 * failed / requests, 0)"
+	want := map[string][]string{
+		"FunctionErrorsAlarm":    append(each("Sum AWS/Lambda Errors", all...), "SUM(METRICS())"),
+		"FunctionThrottlesAlarm": append(each("Sum AWS/Lambda Throttles", all...), "SUM(METRICS())"),
+		"FunctionDurationAlarm":  append(each("p99 AWS/Lambda Duration", "Token", "ApiKey", "Config", "Webhook"), "MAX(METRICS())"),
+		"ProxyDurationAlarm":     each("p99 AWS/Lambda Duration", "Proxy"),
+		"SettingsStaleAlarm":     append(each("Sum ChatServiceBackend SettingsServedStale", all...), "SUM(METRICS())"),
+		"UpstreamLatencyAlarm":   each("p99 ChatServiceBackend UpstreamLatency", "Proxy"),
+		"ServerErrorsAlarm":      {"Sum ChatServiceBackend/chat ServerErrors"},
+		"ClientApi5xxAlarm":      {"Sum AWS/ApiGateway 5xx ApiId=ClientApi", "Sum AWS/ApiGateway Count ApiId=ClientApi", share},
+		"ServiceApi5xxAlarm":     {"Sum AWS/ApiGateway 5XXError ApiName=chat-service", "Sum AWS/ApiGateway Count ApiName=chat-service", share},
+		"FallbackQueueAlarm":     {"Maximum AWS/SQS ApproximateNumberOfMessagesVisible QueueName=FallbackQueue.QueueName"},
 	}
-	same(t, "SettingsStaleAlarm", watched("SettingsStaleAlarm"), stale)
-
-	same(t, "FallbackQueueAlarm", watched("FallbackQueueAlarm"), []string{"AWS/SQS ApproximateNumberOfMessagesVisible QueueName=FallbackQueue.QueueName"})
-
-	if want := len(functions)*4 + 6; len(alarms) != want {
-		t.Errorf("want %d alarms, got %q", want, sortedKeys(alarms))
+	for _, id := range all {
+		// The version that a deployment sends the first requests to, and no other.
+		function := id + "Function"
+		var version string
+		for published := range s.resources("AWS::Lambda::Version") {
+			if strings.HasPrefix(published, function+"Version") {
+				version = published
+			}
+		}
+		want[id+"NewVersionErrorsAlarm"] = each("Sum AWS/Lambda Errors", id)
+		want[id+"NewVersionErrorsAlarm"][0] += " Resource=" + function + ":live ExecutedVersion=" + version + ".Version"
 	}
-	if name := translate(t).resource("AWS::ApiGateway::RestApi", "ServiceApi")["Name"]; name != "chat-service" {
+	alarms := s.resources("AWS::CloudWatch::Alarm")
+	same(t, "alarms", sortedKeys(alarms), sortedKeys(want))
+	for id, alarm := range alarms {
+		same(t, id, watches(t, id, alarm), want[id])
+		lambda, _, byFunction := strings.Cut(id, "Errors")
+		if byFunction && lambda != "Server" && (alarm["Threshold"] != "1" || alarm["EvaluationPeriods"] != "1") {
+			t.Errorf("%s: want an alarm at the first, got %v in %v periods", id, alarm["Threshold"], alarm["EvaluationPeriods"])
+		}
+	}
+	for id, f := range s.resources("AWS::Lambda::Function") {
+		timeout := 1000 * number(t, f["Timeout"]) // ms
+		alarm := "FunctionDurationAlarm"
+		if id == "ProxyFunction" {
+			alarm = "ProxyDurationAlarm"
+		}
+		if threshold := number(t, alarms[alarm]["Threshold"]); threshold < timeout*3/4 || threshold >= timeout {
+			t.Errorf("%s: want an alarm near the timeout of %d ms, got %d ms", id, timeout, threshold)
+		}
+	}
+	if name := s.resource("AWS::ApiGateway::RestApi", "ServiceApi")["Name"]; name != "chat-service" {
 		t.Errorf("want the Service API by the name that its alarm looks at, got %v", name)
 	}
 }

@@ -1,4 +1,4 @@
-package chatservice_test
+package stacktest
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package chatservice_test
+package stacktest
 
 import (
 	"encoding/json"
@@ -12,6 +12,9 @@ import (
 	"testing"
 )
 
+// cfn-lint also finds resources that wait for each other in a circle. With an
+// alarm on an API among those that roll back, they would: the API calls the
+// alias, which the deployment group moves, which looks at the alarm.
 func TestTemplatePassesCfnLint(t *testing.T) {
 	t.Parallel()
 	need(t, "cfn-lint")
@@ -20,8 +23,6 @@ func TestTemplatePassesCfnLint(t *testing.T) {
 		t.Errorf("cfn-lint: %v\n%s", err, out)
 	}
 }
-
-// ---- parameters ----
 
 func TestEveryParameterHasDescriptionAndConstraint(t *testing.T) {
 	t.Parallel()
@@ -94,20 +95,17 @@ func TestParameterPatternsTakeWhatIsRightOnly(t *testing.T) {
 		"AlarmEmail":               {good: []string{"", "ops@example.com"}, bad: []string{"ops", "ops@example", "a b@example.com"}},
 		"AlarmTopicArn":            {good: []string{"", "arn:aws:sns:eu-central-1:123456789012:alarms"}, bad: []string{"alarms", "arn:aws:sqs:eu-central-1:123456789012:alarms"}},
 	} {
-		p, ok := source(t)["Parameters"].(object)[id].(object)
-		if !ok {
-			t.Errorf("want a parameter %s", id)
-			continue
+		refused := func(value string) bool {
+			_, err := deploy(t, id+"="+value)
+			return err != nil && strings.HasPrefix(err.Error(), "parameter "+id+":")
 		}
-		// CloudFormation matches whole values.
-		pattern := regexp.MustCompile(`\A(?:` + p["AllowedPattern"].(string) + `)\z`)
-		for _, value := range append(values.good, fmt.Sprint(p["Default"])) {
-			if !pattern.MatchString(value) {
+		for _, value := range values.good {
+			if refused(value) {
 				t.Errorf("%s: want %q taken", id, value)
 			}
 		}
 		for _, value := range values.bad {
-			if pattern.MatchString(value) {
+			if !refused(value) {
 				t.Errorf("%s: want %q refused", id, value)
 			}
 		}
@@ -117,37 +115,21 @@ func TestParameterPatternsTakeWhatIsRightOnly(t *testing.T) {
 func TestRulesRefuseWhatCannotWork(t *testing.T) {
 	t.Parallel()
 	for rule, overrides := range map[string][]string{
-		"OidcIssuerNeedsAudience":           {"OidcIssuer=https://issuer.example.com"},
-		"OneAlarmTarget":                    {"AlarmEmail=ops@example.com", "AlarmTopicArn=arn:aws:sns:eu-central-1:123456789012:alarms"},
-		"ErrorObjKeyIsNotAuthentication":    {"ErrorObjKey=authentication"},
-		"":                                  {},
-		"no rule, with issuer and audience": {"OidcIssuer=https://issuer.example.com", "OidcAudience=app"},
+		"OidcIssuerNeedsAudience":        {"OidcIssuer=https://issuer.example.com"},
+		"OneAlarmTarget":                 {"AlarmEmail=ops@example.com", "AlarmTopicArn=arn:aws:sns:eu-central-1:123456789012:alarms"},
+		"ErrorObjKeyIsNotAuthentication": {"ErrorObjKey=authentication"},
+		"StreamQueueNeedsEventBus":       {"StreamQueue=true", "EventBus=false"},
 	} {
-		// Rules are no business of the translator's, so values need no translation.
-		s := &stack{t: t, body: source(t), parameters: map[string]string{}}
-		for id, p := range s.body["Parameters"].(object) {
-			s.parameters[id] = fmt.Sprint(p.(object)["Default"])
+		if _, err := deploy(t, overrides...); err == nil || !strings.HasPrefix(err.Error(), "rule "+rule+":") {
+			t.Errorf("%q: want rule %s broken, got %v", overrides, rule, err)
 		}
-		for _, override := range overrides {
-			id, value, _ := strings.Cut(override, "=")
-			s.parameters[id] = value
-		}
-		for id, v := range s.body["Rules"].(object) {
-			r := v.(object)
-			holds := true
-			if c := r["RuleCondition"]; c == nil || s.truth(c) {
-				for _, assertion := range r["Assertions"].(list) {
-					holds = holds && s.truth(assertion.(object)["Assert"])
-				}
-			}
-			if want := id != rule; holds != want {
-				t.Errorf("%q: rule %s: want it to hold: %t, got %t", overrides, id, want, holds)
-			}
+	}
+	for _, overrides := range [][]string{nil, {"OidcIssuer=https://issuer.example.com", "OidcAudience=app"}, {"StreamQueue=true"}} {
+		if _, err := deploy(t, overrides...); err != nil {
+			t.Errorf("%q: want no rule broken, got %v", overrides, err)
 		}
 	}
 }
-
-// ---- routes ----
 
 func TestServiceApiHasItsRoutesSignedAndStreamedWhereTheProxyIs(t *testing.T) {
 	t.Parallel()
@@ -251,22 +233,22 @@ func TestTimeoutsFitIntoEachOther(t *testing.T) {
 	const firstByte = 25_000 // ms that the proxy waits for Stream
 	s := translate(t)
 	lambdas := s.resources("AWS::Lambda::Function")
-	check := func(paths any, limit float64) {
+	check := func(paths any, limit int) {
 		for path, methods := range paths.(object) {
 			for method, v := range methods.(object) {
 				integration := dig(v, "x-amazon-apigateway-integration").(object)
 				id := regexp.MustCompile(`functions/(\w+)Aliaslive/`).FindStringSubmatch(integration["uri"].(string))[1]
-				function := lambdas[id]["Timeout"].(float64) * 1000
-				got := integration["timeoutInMillis"].(float64)
+				function := 1000 * number(t, lambdas[id]["Timeout"])
+				got := number(t, integration["timeoutInMillis"])
 				limit := limit
 				if integration["responseTransferMode"] == "STREAM" {
 					limit = 900_000
 					if got <= firstByte {
-						t.Errorf("%s %s: want more than %d ms, got %.0f", method, path, firstByte, got)
+						t.Errorf("%s %s: want more than %d ms, got %d", method, path, firstByte, got)
 					}
 				}
 				if got >= function || got > limit {
-					t.Errorf("%s %s: want less than the function's %.0f ms and at most %.0f ms, got %.0f", method, path, function, limit, got)
+					t.Errorf("%s %s: want less than the function's %d ms and at most %d ms, got %d", method, path, function, limit, got)
 				}
 			}
 		}
@@ -291,7 +273,7 @@ func TestBothApisThrottle(t *testing.T) {
 		dig(settings[0], "ThrottlingRateLimit") != "13" || dig(settings[0], "ThrottlingBurstLimit") != "14" {
 		t.Errorf("Service API: want 13 and 14 for all methods, got %v", settings)
 	}
-	if dig(settings[0], "DataTraceEnabled") != false {
+	if dig(settings[0], "DataTraceEnabled") != "false" {
 		t.Error("want no data trace, which would log bodies and tokens")
 	}
 	// A deployment with StageName would make a second stage without limits.
@@ -304,7 +286,7 @@ func TestBothApisThrottle(t *testing.T) {
 
 func TestServiceApiPolicyOnlyEverNarrowsWithinTheAccount(t *testing.T) {
 	t.Parallel()
-	statements := func(s *stack) (lines []string) {
+	statements := func(s stack) (lines []string) {
 		for _, v := range dig(s.resource("AWS::ApiGateway::RestApi", "ServiceApi"), "Body", "x-amazon-apigateway-policy", "Statement").(list) {
 			line, _ := json.Marshal(v)
 			lines = append(lines, string(line))
@@ -331,8 +313,6 @@ func TestServiceApiPolicyOnlyEverNarrowsWithinTheAccount(t *testing.T) {
 		t.Errorf("want another deployment for another policy, got %q again", after)
 	}
 }
-
-// ---- functions ----
 
 func TestFunctionsGetTheSettingsTheyReadAndNoCredential(t *testing.T) {
 	t.Parallel()
@@ -461,8 +441,6 @@ func TestAccessLogsAreJSONWithoutPathsOfUsers(t *testing.T) {
 	}
 }
 
-// ---- deployments ----
-
 func TestProdDeploysACanaryAndDevAllAtOnce(t *testing.T) {
 	t.Parallel()
 	for environment, config := range map[string]string{
@@ -476,7 +454,7 @@ func TestProdDeploysACanaryAndDevAllAtOnce(t *testing.T) {
 				t.Errorf("%s %s: want %s, got %v", environment, id, config, group["DeploymentConfigName"])
 			}
 			rollback := group["AutoRollbackConfiguration"]
-			if dig(rollback, "Enabled") != true || !slices.Contains(texts(dig(rollback, "Events")), "DEPLOYMENT_STOP_ON_ALARM") {
+			if dig(rollback, "Enabled") != "true" || !slices.Contains(texts(dig(rollback, "Events")), "DEPLOYMENT_STOP_ON_ALARM") {
 				t.Errorf("%s %s: want a rollback on alarms, got %v", environment, id, rollback)
 			}
 			var alarms []string
@@ -488,7 +466,7 @@ func TestProdDeploysACanaryAndDevAllAtOnce(t *testing.T) {
 			if alias["Name"] != "live" {
 				t.Errorf("%s %s: want the alias live, got %v", environment, id, alias["Name"])
 			}
-			if policy := dig(s.body, "Resources", id+"FunctionAliaslive", "UpdatePolicy", "CodeDeployLambdaAliasUpdate"); policy == nil {
+			if policy := dig(s.Template.Body, "Resources", id+"FunctionAliaslive", "UpdatePolicy", "CodeDeployLambdaAliasUpdate"); policy == nil {
 				t.Errorf("%s %s: want the alias moved by CodeDeploy", environment, id)
 			}
 		}
@@ -505,21 +483,19 @@ func TestProdDeploysACanaryAndDevAllAtOnce(t *testing.T) {
 func TestEveryParameterOfAFunctionsConfigurationMakesANewVersion(t *testing.T) {
 	t.Parallel()
 	template := source(t)
-	shared := dig(template, "Globals", "Function").(object)
+	shared := dig(template, "Globals", "Function")
 	for id := range functions {
 		properties := dig(template, "Resources", id+"Function", "Properties").(object)
-		configuration := list{
-			properties["Environment"], properties["Timeout"], properties["MemorySize"], properties["LoggingConfig"],
-			shared["Environment"], shared["Timeout"], shared["MemorySize"], shared["LoggingConfig"],
-		}
 		used := map[string]bool{}
-		references(template, configuration, used)
+		for _, property := range []string{"Environment", "Timeout", "MemorySize", "LoggingConfig"} {
+			references(template, list{properties[property], dig(shared, property)}, used)
+		}
 		described := map[string]bool{}
 		references(template, properties["VersionDescription"], described)
 		same(t, id+": parameters in VersionDescription", sortedKeys(described), sortedKeys(used))
 	}
 
-	text := func(s *stack) map[string]string {
+	text := func(s stack) map[string]string {
 		all := map[string]string{}
 		for id, version := range s.resources("AWS::Lambda::Version") {
 			all[id] = version["Description"].(string)
@@ -574,74 +550,6 @@ func references(template object, v any, found map[string]bool) {
 	}
 }
 
-// CloudFormation refuses resources that wait for each other in a circle. With
-// an alarm on an API among those that roll back, they would: the API calls the
-// alias, which is moved by the deployment group, which looks at the alarm.
-func TestNoResourceWaitsForItself(t *testing.T) {
-	t.Parallel()
-	resources := translate(t).body["Resources"].(object)
-	waitsFor := map[string][]string{}
-	for id, r := range resources {
-		found := map[string]bool{}
-		var walk func(v any)
-		walk = func(v any) {
-			switch v := v.(type) {
-			case list:
-				for _, item := range v {
-					walk(item)
-				}
-			case object:
-				for key, item := range v {
-					text := fmt.Sprint(item)
-					switch {
-					case key == "Ref":
-						found[text] = true
-					case key == "Fn::GetAtt":
-						found[texts(item)[0]] = true
-					case key == "Fn::Sub":
-						for _, match := range regexp.MustCompile(`\$\{(\w+)[.}]`).FindAllStringSubmatch(text, -1) {
-							found[match[1]] = true
-						}
-					case key == "DependsOn":
-						for _, other := range texts(item) {
-							found[other] = true
-						}
-					}
-					walk(item)
-				}
-			}
-		}
-		walk(r)
-		for other := range found {
-			if resources[other] != nil {
-				waitsFor[id] = append(waitsFor[id], other)
-			}
-		}
-	}
-	const visiting, done = 1, 2
-	state := map[string]int{}
-	var visit func(path []string, id string)
-	visit = func(path []string, id string) {
-		path = append(path, id)
-		if state[id] == visiting {
-			t.Errorf("circle: %s", strings.Join(path[slices.Index(path, id):], " → "))
-		}
-		if state[id] != 0 {
-			return
-		}
-		state[id] = visiting
-		for _, other := range waitsFor[id] {
-			visit(path, other)
-		}
-		state[id] = done
-	}
-	for _, id := range sortedKeys(resources) {
-		visit(nil, id)
-	}
-}
-
-// ---- outputs ----
-
 func TestOutputsGiveEveryURLToPaste(t *testing.T) {
 	t.Parallel()
 	s := translate(t)
@@ -660,16 +568,14 @@ func TestOutputsGiveEveryURLToPaste(t *testing.T) {
 		"LogGroupPrefix": "/aws/lambda/chat/",
 		"DashboardUrl":   "https://eu-central-1.console.aws.amazon.com/cloudwatch/home?region=eu-central-1#dashboards/dashboard/Dashboard",
 	} {
-		if got := s.eval(dig(s.body, "Outputs", id, "Value")); got != want {
+		if got := s.eval(dig(s.Template.Body, "Outputs", id, "Value")); got != want {
 			t.Errorf("%s: want %s, got %v", id, want, got)
 		}
-		if dig(s.body, "Outputs", id, "Description") == nil {
+		if dig(s.Template.Body, "Outputs", id, "Description") == nil {
 			t.Errorf("%s: want a description", id)
 		}
 	}
 }
-
-// ---- samconfig.toml ----
 
 func TestSamconfigEnvironmentsStandForThemselves(t *testing.T) {
 	t.Parallel()

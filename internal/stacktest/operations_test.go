@@ -1,4 +1,4 @@
-package chatservice_test
+package stacktest
 
 import (
 	"os"
@@ -51,35 +51,4 @@ func TestEveryMetricIsInTheTable(t *testing.T) {
 		}
 	}
 	same(t, "metrics in docs/operations.md, metrics that are sent", listed, want)
-}
-
-// The queries of docs/operations.md look for messages and fields that the
-// functions write.
-func TestLogQueriesAskForWhatIsLogged(t *testing.T) {
-	t.Parallel()
-	fields := []string{
-		"level", "message", "requestId", "traceId", "method", "route", "status", "durationMs", "caller", "cause", "refused", "isValid", "queued",
-		"type", // of Lambda's own lines
-	}
-	words := regexp.MustCompile(`"[^"]*"|/[^/\n]*/|#.*|\bas \w+|\b\d\w*|@?[A-Za-z]\w*\(?`)
-	language := []string{
-		"fields", "filter", "sort", "limit", "stats", "by", "and", "or", "like", "in", "desc", "asc",
-		"count(", "pct(", "max(", "latest(", "bin(", "coalesce(", "ispresent(",
-	}
-	blocks := regexp.MustCompile("(?s)```\n(#.*?)```").FindAllStringSubmatch(operations(t), -1)
-	if len(blocks) < 5 {
-		t.Fatalf("want the queries, got %d", len(blocks))
-	}
-	for _, block := range blocks {
-		var named []string // by the query itself
-		for _, word := range words.FindAllString(block[1], -1) {
-			switch {
-			case strings.IndexByte(`"/#@0123456789`, word[0]) >= 0:
-			case len(word) > 3 && word[:3] == "as ":
-				named = append(named, word[3:])
-			case !slices.Contains(fields, word) && !slices.Contains(language, word) && !slices.Contains(named, word):
-				t.Errorf("want fields of a log line, got %s in\n%s", word, block[1])
-			}
-		}
-	}
 }

@@ -1,4 +1,4 @@
-package chatservice_test
+package stacktest
 
 import (
 	"fmt"
@@ -14,12 +14,12 @@ func TestEventBusKeepsWhatItTakesAndWhatItDoesNot(t *testing.T) {
 		t.Errorf("want an archive of the bus for 9 days, got %s", got)
 	}
 	queue := s.resource("AWS::SQS::Queue", "FallbackQueue")
-	if queue["MessageRetentionPeriod"] != 1209600.0 || queue["SqsManagedSseEnabled"] != true {
+	if queue["MessageRetentionPeriod"] != "1209600" || queue["SqsManagedSseEnabled"] != "true" {
 		t.Errorf("want events kept for SQS's longest, 14 days, and encrypted, got %v", queue)
 	}
 	bucket := s.resource("AWS::S3::Bucket", "LargeEventsBucket")
 	for _, key := range []string{"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"} {
-		if dig(bucket, "PublicAccessBlockConfiguration", key) != true {
+		if dig(bucket, "PublicAccessBlockConfiguration", key) != "true" {
 			t.Errorf("want %s on the bucket", key)
 		}
 	}

@@ -1,10 +1,9 @@
-package chatservice_test
+package stacktest
 
 import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -19,10 +18,19 @@ import (
 // "GET /config", whichever API they are on.
 func routesOfFunctions(t *testing.T) map[string][]string {
 	t.Helper()
+	stack, err := deploy(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := stack.Functions()
+	if err != nil {
+		t.Fatal(err)
+	}
 	routes := map[string][]string{}
-	for id, folder := range functions {
-		for _, v := range dig(source(t), "Resources", id+"Function", "Properties", "Events").(object) {
-			routes[folder] = append(routes[folder], fmt.Sprint(dig(v, "Properties", "Method"), " ", dig(v, "Properties", "Path")))
+	for _, f := range all {
+		folder := functions[strings.TrimSuffix(f.ID, "Function")]
+		for _, r := range f.Routes {
+			routes[folder] = append(routes[folder], r.Method+" "+r.Path)
 		}
 	}
 	return routes

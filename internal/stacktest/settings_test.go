@@ -1,4 +1,4 @@
-package chatservice_test
+package stacktest
 
 import (
 	"flag"
@@ -19,8 +19,13 @@ var update = flag.Bool("update", false, "write docs/settings.md from template.ya
 func environmentInTemplate(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
+	all := list{dig(source(t), "Globals", "Function")}
 	for id := range functions {
-		for key, value := range dig(source(t), "Resources", id+"Function", "Properties", "Environment", "Variables").(object) {
+		all = append(all, dig(source(t), "Resources", id+"Function", "Properties"))
+	}
+	for _, properties := range all {
+		variables, _ := dig(properties, "Environment", "Variables").(object)
+		for key, value := range variables {
 			found[key], _ = dig(value, "Ref").(string)
 		}
 	}
@@ -58,7 +63,7 @@ func TestTemplateSetsWhatTheCodeReads(t *testing.T) {
 	same(t, "environment in template.yaml, environment in the code", sortedKeys(environmentInTemplate(t)), environmentInCode(t))
 }
 
-// docs/settings.md is written from the template: go test -run SettingsPage . -update
+// docs/settings.md is written from the template: go test ./internal/stacktest -run SettingsPage -update
 func TestSettingsPageIsTheTemplates(t *testing.T) {
 	t.Parallel()
 	const page = "docs/settings.md"
@@ -73,7 +78,7 @@ func TestSettingsPageIsTheTemplates(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != want {
-		t.Errorf("%s: want what template.yaml says; go test -run SettingsPage . -update writes it", page)
+		t.Errorf("%s: want what template.yaml says; go test ./internal/stacktest -run SettingsPage -update writes it", page)
 	}
 }
 

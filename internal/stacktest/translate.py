@@ -8,10 +8,13 @@ Parameters that are not named have their defaults.
 
 import copy
 import json
+import logging
 import os
 import sys
 
 os.environ.setdefault("AWS_DEFAULT_REGION", "eu-central-1")
+# SAM warns of its own feature toggles and metrics.
+logging.disable(logging.WARNING)
 
 from samtranslator.public.translator import ManagedPolicyLoader
 from samtranslator.translator.transform import transform
@@ -35,7 +38,7 @@ def main(path):
     template["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
     for line in sys.stdin:
         translated = transform(copy.deepcopy(template), json.loads(line), NoManagedPolicies())
-        print(json.dumps(translated), flush=True)
+        print(json.dumps(translated, ensure_ascii=False), flush=True)
 
 
 main(sys.argv[1])
