@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -294,6 +295,82 @@ func TestKeyInTheTokensHeaderDoesNotCount(t *testing.T) {
 	wantRefused(t, i.callers(t, nil), ErrBadToken, "Bearer "+token)
 }
 
+// withHeader is a good token with changed claims, and more in its header.
+func (i *issuer) withHeader(t *testing.T, header, claims map[string]any) string {
+	t.Helper()
+	options := (&jose.SignerOptions{}).WithHeader("kid", "ec")
+	for name, value := range header {
+		options.WithHeader(jose.HeaderKey(name), value)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: keys()["ec"]}, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload, _ := json.Marshal(i.claims(claims))
+	jws, err := signer.Sign(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, _ := jws.CompactSerialize()
+	return token
+}
+
+func TestOrdinaryTokensOfEveryProviderCount(t *testing.T) {
+	i := newIssuer(t)
+	c := i.callers(t, nil)
+	for source, token := range map[string]struct{ header, claims map[string]any }{
+		// Headers of kid and alg alone.
+		"https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-id-token.html":     {nil, map[string]any{"token_use": "id"}},
+		"https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html": {nil, map[string]any{"token_use": "access", "aud": nil, "client_id": "chat-app"}},
+		"https://developer.okta.com/docs/api/openapi/okta-oauth/guides/overview/":                                         {nil, map[string]any{"ver": 1, "cid": "other"}},
+		"https://firebase.google.com/docs/auth/admin/verify-id-tokens":                                                    {nil, nil},
+		"https://developer.apple.com/documentation/signinwithapple/authenticating-users-with-sign-in-with-apple":          {nil, nil},
+		// With a type.
+		"https://learn.microsoft.com/en-us/entra/identity-platform/access-token-claims-reference": {map[string]any{"typ": "JWT"}, map[string]any{"ver": "2.0"}},
+		"https://supabase.com/docs/guides/auth/jwts":                                              {map[string]any{"typ": "JWT"}, nil},
+		// Keycloak's own typ is among the claims, and no matter of the header's.
+		"https://www.keycloak.org/docs/latest/server_admin/":                                      {map[string]any{"typ": "JWT"}, map[string]any{"typ": "Bearer"}},
+		"https://auth0.com/docs/secure/tokens/access-tokens/access-token-profiles, Auth0":         {map[string]any{"typ": "JWT"}, nil},
+		"https://auth0.com/docs/secure/tokens/access-tokens/access-token-profiles, RFC 9068":      {map[string]any{"typ": "at+jwt"}, map[string]any{"client_id": "other"}},
+		"https://www.rfc-editor.org/rfc/rfc9068#section-2.1, long":                                {map[string]any{"typ": "application/at+jwt"}, nil},
+		"https://www.rfc-editor.org/rfc/rfc2045#section-5.1: types are matched whatever the case": {map[string]any{"typ": "AT+JWT"}, nil},
+		"https://www.rfc-editor.org/rfc/rfc7519#section-5.1: some write it in lower case":         {map[string]any{"typ": "jwt"}, nil},
+	} {
+		t.Run(source, func(t *testing.T) { wantUser(t, c, "u1", "Bearer "+i.withHeader(t, token.header, token.claims)) })
+	}
+}
+
+func TestTokensForSomethingElseAreRefused(t *testing.T) {
+	i := newIssuer(t)
+	c := i.callers(t, nil)
+	logout := map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}}
+	for name, token := range map[string]struct{ header, claims map[string]any }{
+		"logout token":             {map[string]any{"typ": "logout+jwt"}, map[string]any{"events": logout}},
+		"its type alone":           {map[string]any{"typ": "LOGOUT+JWT"}, nil},
+		"its type, long":           {map[string]any{"typ": "application/logout+jwt"}, nil},
+		"its events, as JWT":       {map[string]any{"typ": "JWT"}, map[string]any{"events": logout}},
+		"its events, as text":      {nil, map[string]any{"events": "logout"}},
+		"security event":           {map[string]any{"typ": "secevent+jwt"}, nil},
+		"proof of possession":      {map[string]any{"typ": "dpop+jwt"}, nil},
+		"authorization request":    {map[string]any{"typ": "oauth-authz-req+jwt"}, nil},
+		"answer of introspection":  {map[string]any{"typ": "token-introspection+jwt"}, nil},
+		"Okta's tokens for itself": {map[string]any{"typ": "application/okta-internal-at+jwt"}, nil},
+		"empty type":               {map[string]any{"typ": ""}, nil},
+		"type that is no text":     {map[string]any{"typ": []string{"JWT"}}, nil},
+		"refresh token":            {nil, map[string]any{"token_use": "refresh"}},
+		"empty use":                {nil, map[string]any{"token_use": ""}},
+		"use in upper case":        {nil, map[string]any{"token_use": "ID"}},
+		"uses in a list":           {nil, map[string]any{"token_use": []string{"id"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantRefused(t, c, ErrBadToken, "Bearer "+i.withHeader(t, token.header, token.claims))
+		})
+	}
+	if i.requests() != 0 {
+		t.Errorf("want the issuer left alone, got %d requests", i.requests())
+	}
+}
+
 func TestAuthorizationFields(t *testing.T) {
 	i := newIssuer(t)
 	c := i.callers(t, nil)
@@ -419,7 +496,7 @@ func TestKeysAreFetchedForTheFirstBearerAndKept(t *testing.T) {
 	}
 }
 
-func TestIssuerThatIsDownIsA503UntilItIsBack(t *testing.T) {
+func TestIssuerThatIsDownIsA503(t *testing.T) {
 	i := newIssuer(t)
 	i.set(func() { i.status = http.StatusInternalServerError })
 	c := i.callers(t, nil)
@@ -429,8 +506,37 @@ func TestIssuerThatIsDownIsA503UntilItIsBack(t *testing.T) {
 	}
 	wantAnonymous(t, c)
 	wantRefused(t, c, ErrBadToken, "Bearer garbage")
-	i.set(func() { i.status = 0 })
-	wantUser(t, c, "u1", "Bearer "+i.good(t, nil))
+}
+
+func TestIssuerThatIsDownIsAskedEverMoreRarely(t *testing.T) {
+	i := newIssuer(t)
+	i.status = http.StatusInternalServerError
+	forged := make([]string, 200)
+	for n := range forged {
+		forged[n] = "Bearer " + sign(t, jose.ES256, keys()["foreign"], fmt.Sprint(n), i.claims(nil))
+	}
+	good := "Bearer " + i.good(t, nil)
+	synctest.Test(t, func(t *testing.T) {
+		c := i.offline(t)
+		all := func() {
+			var tokens sync.WaitGroup
+			for _, token := range forged {
+				tokens.Go(func() { wantRefused(t, c, ErrUnavailable, token) })
+			}
+			tokens.Wait()
+		}
+		for n, seconds := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
+			all()
+			time.Sleep(seconds*time.Second - 1)
+			all()
+			if i.requests() != n+1 {
+				t.Fatalf("want %d requests, the next only after %d s, got %d", n+1, seconds, i.requests())
+			}
+			time.Sleep(1)
+		}
+		i.status = 0
+		wantUser(t, c, "u1", good)
+	})
 }
 
 func TestIssuerThatCannotBeTrustedIsA503(t *testing.T) {

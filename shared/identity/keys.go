@@ -24,6 +24,11 @@ const (
 	// next such fetch away: anybody can make up key ids.
 	refetchAfter = time.Minute
 
+	// firstRetry and lastRetry bound how long a failed fetch keeps the next one
+	// away while there are no keys at all: anybody can make up tokens.
+	firstRetry = time.Second
+	lastRetry  = 30 * time.Second
+
 	// maxDocument is the most bytes that an issuer's metadata or keys may be.
 	maxDocument = 1 << 20
 )
@@ -34,10 +39,11 @@ type keySet struct {
 	client *http.Client
 	url    *url.URL // of the issuer
 
-	mu        sync.Mutex
-	keys      []jose.JSONWebKey
-	refetched time.Time // when keys were last fetched for an unknown key id
-	failed    error     // why that did not work, or nil
+	mu     sync.Mutex
+	keys   []jose.JSONWebKey
+	next   time.Time     // when the issuer may be asked again
+	wait   time.Duration // after the last failure, while there are no keys
+	failed error         // why the last fetch did not work, or nil
 }
 
 func newKeySet(issuer string, u *url.URL) *keySet {
@@ -60,31 +66,39 @@ func newKeySet(issuer string, u *url.URL) *keySet {
 	}
 }
 
-// get returns the issuer's keys of that id, or all if id is empty. It asks the
-// issuer if it has no keys yet, and at most once a minute if it has none of that
-// id.
+// get returns the issuer's keys of that id, or all if id is empty. If it has
+// none of that id, it asks the issuer, at most once a minute. Without any keys,
+// it asks 1 s after the first failure, and doubles that up to 30 s.
 func (s *keySet) get(ctx context.Context, id string) ([]jose.JSONWebKey, error) {
 	s.mu.Lock() // while fetching, too: others wait for the same keys
 	defer s.mu.Unlock()
-	matching := s.matching(id)
-	now := time.Now().Round(0) // the wall clock: the monotonic one may stand still while Lambda stops the process
-	switch {
-	case len(matching) > 0:
+	if matching := s.matching(id); len(matching) > 0 {
 		return matching, nil
-	case len(s.keys) > 0 && now.Sub(s.refetched) < refetchAfter:
+	}
+	if now().Before(s.next) {
 		// If the issuer did not answer, nobody knows whether the key is its.
 		return nil, s.failed
-	case len(s.keys) > 0:
-		s.refetched = now
+	}
+	known := len(s.keys) > 0
+	if known {
+		s.next = now().Add(refetchAfter)
 	}
 	keys, err := s.fetch(ctx)
 	if err != nil {
+		if !known {
+			s.wait = max(firstRetry, min(2*s.wait, lastRetry))
+			s.next = now().Add(s.wait)
+		}
 		s.failed = fmt.Errorf("get the issuer's keys: %w", err)
 		return nil, s.failed
 	}
 	s.keys, s.failed = keys, nil
 	return s.matching(id), nil
 }
+
+// now returns the time by the wall clock. The monotonic clock may stand still
+// while Lambda has the process stopped.
+func now() time.Time { return time.Now().Round(0) }
 
 func (s *keySet) matching(id string) []jose.JSONWebKey {
 	if id == "" {

@@ -66,6 +66,7 @@ func newTokenVerifier(getenv func(string) string) (*tokenVerifier, error) {
 // Why a token is no good.
 var (
 	errUnreadable = errors.New("the token cannot be read, or its algorithm is none that counts")
+	errPurpose    = errors.New("the token is made for something other than an API call")
 	errIssuer     = errors.New("the token is another issuer's")
 	errSignature  = errors.New("no key of the issuer fits the token's signature")
 	errExpired    = errors.New("the token has expired")
@@ -87,6 +88,9 @@ func (v *tokenVerifier) userID(ctx context.Context, token string) (string, error
 	if json.Unmarshal(jws.UnsafePayloadWithoutVerification(), &c) != nil {
 		return "", failed{ErrBadToken, errUnreadable}
 	}
+	if !forCalls(jws.Signatures[0].Header, c) {
+		return "", failed{ErrBadToken, errPurpose}
+	}
 	if err := v.check(c); err != nil {
 		return "", failed{ErrBadToken, err}
 	}
@@ -102,6 +106,31 @@ func (v *tokenVerifier) userID(ctx context.Context, token string) (string, error
 	}
 	id, _ := c.text(v.claim) // check has seen that it is there
 	return id, nil
+}
+
+// forCalls reports whether a token may be one that an app sends with its calls:
+// an id or access token. An issuer signs others with the same keys, for the same
+// audience, such as the logout tokens that it sends to an app's servers. They
+// give themselves away by their type (RFC 8725 section 3.11), by the events that
+// they report (RFC 8417 section 2.2), or, at Cognito, by token_use.
+func forCalls(header jose.Header, c claims) bool {
+	if kind, set := header.ExtraHeaders[jose.HeaderType]; set {
+		name, _ := kind.(string)
+		// "application/" may be left out (RFC 7515 section 4.1.9).
+		switch strings.TrimPrefix(strings.ToLower(name), "application/") {
+		case "jwt", "at+jwt":
+		default:
+			return false
+		}
+	}
+	if _, set := c["events"]; set {
+		return false
+	}
+	if _, set := c["token_use"]; set {
+		use, _ := c.text("token_use")
+		return use == "id" || use == "access"
+	}
+	return true
 }
 
 // check applies the rules that a token's claims must meet.
