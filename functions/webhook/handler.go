@@ -61,8 +61,8 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request) error {
 		return unreadable(err)
 	}
 	signature := r.Header.Get("X-Signature")
-	if signature == "" {
-		return refused(r, "the webhook has no X-Signature")
+	if !streamchat.WellFormedSignature(signature) {
+		return refused(r, "the webhook has no X-Signature of 64 hex digits")
 	}
 	credentials, err := h.app.Credentials(ctx)
 	if err != nil {
@@ -141,8 +141,10 @@ func (h *handler) verify(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	valid, err := h.app.ValidSignature(r.Context(), []byte(*in.RawBody), *in.Signature)
-	if plain, ok := inflate(*in.RawBody); err == nil && !valid && ok {
-		valid, err = h.app.ValidSignature(r.Context(), plain, *in.Signature)
+	if err == nil && !valid && streamchat.WellFormedSignature(*in.Signature) {
+		if plain, ok := inflate(*in.RawBody); ok {
+			valid, err = h.app.ValidSignature(r.Context(), plain, *in.Signature)
+		}
 	}
 	if err != nil {
 		// The contract has 500 here, and 503 everywhere else.

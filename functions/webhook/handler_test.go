@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -162,6 +163,31 @@ func TestWebhookWithoutAGoodSignatureIsUnauthorized(t *testing.T) {
 	if asked := aws.Events(); len(asked) != 0 {
 		t.Errorf("want nothing published, got %v", asked)
 	}
+}
+
+// What is not even shaped like a signature costs nothing: neither a look at the
+// credentials nor the work of inflating.
+func TestMalformedSignatureIsRefusedFirst(t *testing.T) {
+	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
+	h := awstest.Handler(t, build, ssm.Getenv(nil))
+	good := sign(secret, message)
+	bomb := base64.StdEncoding.EncodeToString(compress(strings.Repeat(" ", 8<<20)))
+	wantValid(t, verify(h, map[string]any{"rawBody": message, "signature": good}), true)
+	for _, signature := range []string{"", "0", "zz", good[:62], good + "00", strings.Repeat("z", 64), "sha256=" + good} {
+		r := webhook("\x1f\x8b is no gzip")
+		r.Header.Set("X-Signature", signature)
+		awstest.WantError(t, do(h, r), http.StatusUnauthorized)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		wantValid(t, verify(h, map[string]any{"rawBody": bomb, "signature": signature}), false)
+		if runtime.ReadMemStats(&after); after.TotalAlloc-before.TotalAlloc > 4<<20 {
+			t.Errorf("%q: want nothing inflated, got %d bytes allocated", signature, after.TotalAlloc-before.TotalAlloc)
+		}
+	}
+	ssm.Down(true)
+	r := webhook(message)
+	r.Header.Set("X-Signature", "0")
+	awstest.WantError(t, do(awstest.Handler(t, build, ssm.Getenv(nil)), r), http.StatusUnauthorized)
 }
 
 func TestWebhookOfAnotherAppIsUnauthorized(t *testing.T) {

@@ -93,6 +93,9 @@ func (a *App) ValidSignature(ctx context.Context, body []byte, signature string)
 	if c.ValidSignature(body, signature) {
 		return true, nil
 	}
+	if !WellFormedSignature(signature) {
+		return false, nil
+	}
 	renewed, err := a.credentials.Renew(ctx)
 	if err != nil || renewed == c {
 		return false, err
@@ -182,6 +185,14 @@ func (c *Credentials) UserToken(userID string) (string, error) {
 		expires = now.Add(c.tokenTTL)
 	}
 	return c.userToken(userID, expires, now.Add(-clockSkew))
+}
+
+// WellFormedSignature reports whether signature looks like one of Stream's: 64
+// hex digits of either case. What does not is refused before its body costs
+// anything.
+func WellFormedSignature(signature string) bool {
+	_, err := hex.DecodeString(signature)
+	return err == nil && len(signature) == hex.EncodedLen(sha256.Size)
 }
 
 // ValidSignature reports whether signature is the X-Signature that Stream sends
