@@ -39,13 +39,11 @@ build: $(FUNCTIONS:%=build/%/bootstrap) ## the functions, as build/<function>/bo
 build/%/bootstrap: FORCE
 	GOARCH=$(GOARCH) $(GOBUILD) -o $@ ./functions/$*
 
-params: ## asks for the values in SSM Parameter Store and writes them (needs the AWS CLI)
-	@./scripts/params
+params: ## asks for the values in SSM Parameter Store and writes them; ENV=dev, prod or any name (needs the AWS CLI)
+	@ENV=$(ENV) ./scripts/params
 
-deploy: ## builds and deploys; ENV=dev or ENV=prod (needs the SAM CLI)
-	@case "$(ENV)" in dev|prod) ;; *) echo "want ENV=dev or ENV=prod, got ENV=$(ENV)" >&2; exit 2 ;; esac
-	sam build --config-env $(ENV)
-	sam deploy --config-env $(ENV)
+deploy: ## builds and deploys; ENV=dev, prod or any name, with the choices in deploy/<env>.env (needs the SAM and AWS CLIs)
+	@ENV=$(ENV) ./deploy/deploy.sh
 
 redrive: ## brings events from the fallback queue to the bus; ENV=dev or ENV=prod (needs the AWS CLI)
 	@queue=$$(aws cloudformation describe-stacks --stack-name chat-service-$(ENV) --query "Stacks[0].Outputs[?OutputKey=='FallbackQueueUrl'].OutputValue" --output text) && \

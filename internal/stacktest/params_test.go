@@ -87,13 +87,13 @@ func TestParamsWritesWhatIsTyped(t *testing.T) {
 	}
 }
 
-func TestParamsTakesPathFromMakeAndDefaultsToTheTemplates(t *testing.T) {
+func TestParamsTakesPathFromMakeAndDefaultsToTheEnvironments(t *testing.T) {
 	t.Parallel()
 	need(t, "make")
 	aws := fakeAWS(t)
 	for _, c := range []struct{ argument, input, want string }{
 		{"PREFIX=/from/make", "key\nsecret\n\n", "/from/make"},
-		{"", "\nkey\nsecret\n\n", source(t)["Parameters"].(object)["ParameterPrefix"].(object)["Default"].(string)},
+		{"ENV=qa", "\nkey\nsecret\n\n", "/chat-service/qa"},
 	} {
 		out, err := params(t, aws, c.input, "make", "params", c.argument)
 		if err != nil || !strings.Contains(out, "wrote "+c.want+"/stream/api-secret\n") {

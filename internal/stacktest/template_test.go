@@ -119,12 +119,14 @@ func TestRulesRefuseWhatCannotWork(t *testing.T) {
 		"OneAlarmTarget":                 {"AlarmEmail=ops@example.com", "AlarmTopicArn=arn:aws:sns:eu-central-1:123456789012:alarms"},
 		"ErrorObjKeyIsNotAuthentication": {"ErrorObjKey=authentication"},
 		"StreamQueueNeedsEventBus":       {"StreamQueue=true", "EventBus=false"},
+		"ProdNeedsAlarmTarget":           {"Environment=prod"},
 	} {
 		if _, err := deploy(t, overrides...); err == nil || !strings.HasPrefix(err.Error(), "rule "+rule+":") {
 			t.Errorf("%q: want rule %s broken, got %v", overrides, rule, err)
 		}
 	}
-	for _, overrides := range [][]string{nil, {"OidcIssuer=https://issuer.example.com", "OidcAudience=app"}, {"StreamQueue=true"}} {
+	for _, overrides := range [][]string{nil, {"OidcIssuer=https://issuer.example.com", "OidcAudience=app"}, {"StreamQueue=true"},
+		{"Environment=prod", "AlarmEmail=ops@example.com"}, {"Environment=prod", "Monitoring=false"}} {
 		if _, err := deploy(t, overrides...); err != nil {
 			t.Errorf("%q: want no rule broken, got %v", overrides, err)
 		}
@@ -447,7 +449,7 @@ func TestProdDeploysACanaryAndDevAllAtOnce(t *testing.T) {
 		"prod": "CodeDeployDefault.LambdaCanary10Percent5Minutes",
 		"dev":  "CodeDeployDefault.LambdaAllAtOnce",
 	} {
-		s := translate(t, "Environment="+environment)
+		s := translate(t, "Environment="+environment, "AlarmEmail=ops@example.com")
 		for id := range functions {
 			group := s.resource("AWS::CodeDeploy::DeploymentGroup", id+"FunctionDeploymentGroup")
 			if group["DeploymentConfigName"] != config {
@@ -573,44 +575,6 @@ func TestOutputsGiveEveryURLToPaste(t *testing.T) {
 		}
 		if dig(s.Template.Body, "Outputs", id, "Description") == nil {
 			t.Errorf("%s: want a description", id)
-		}
-	}
-}
-
-func TestSamconfigEnvironmentsStandForThemselves(t *testing.T) {
-	t.Parallel()
-	text, err := os.ReadFile("samconfig.toml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	parameters := source(t)["Parameters"].(object)
-	for _, environment := range []string{"default", "dev", "prod"} {
-		_, rest, found := strings.Cut(string(text), "["+environment+".deploy.parameters]\n")
-		if !found {
-			t.Errorf("want a section for sam deploy --config-env %s", environment)
-			continue
-		}
-		section, _, _ := strings.Cut(rest, "\n[")
-		for _, key := range []string{"stack_name", "resolve_s3", "s3_prefix", "capabilities", "confirm_changeset", "parameter_overrides"} {
-			if !strings.Contains(section, "\n"+key+" = ") && !strings.HasPrefix(section, key+" = ") {
-				t.Errorf("%s: want %s", environment, key)
-			}
-		}
-		if want := environment == "prod"; strings.Contains(section, "confirm_changeset = true") != want {
-			t.Errorf("%s: want the changes shown and confirmed: %t", environment, want)
-		}
-		overrides := regexp.MustCompile(`parameter_overrides = "(.*)"`).FindStringSubmatch(section)[1]
-		for override := range strings.FieldsSeq(overrides) {
-			id, value, _ := strings.Cut(override, "=")
-			p, ok := parameters[id].(object)
-			if !ok {
-				t.Errorf("%s: want a parameter of the template, got %s", environment, id)
-			} else if allowed := p["AllowedValues"]; allowed != nil && !slices.Contains(texts(allowed), value) {
-				t.Errorf("%s: %s: want one of %v, got %s", environment, id, allowed, value)
-			}
-		}
-		if want := map[string]string{"default": "dev", "dev": "dev", "prod": "prod"}[environment]; !strings.Contains(overrides, "Environment="+want) {
-			t.Errorf("%s: want Environment=%s, got %s", environment, want, overrides)
 		}
 	}
 }
