@@ -75,7 +75,7 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 		"no template":        {func(o *options) { o.dir = dir }, "want template.yaml"},
 		"broken template":    {func(o *options) { o.dir = filepath.Join(dir, "broken") }, "template.yaml: yaml"},
 		"unknown parameter":  {func(o *options) { o.overrides["Nothing"] = "1" }, `no parameter "Nothing"`},
-		"broken constraint":  {func(o *options) { o.overrides["TimeoutSeconds"] = "0" }, "parameter TimeoutSeconds: want at least 1"},
+		"broken constraint":  {func(o *options) { o.overrides["TimeoutSeconds"] = "0" }, "parameter TimeoutSeconds: want a number from 1 to 900"},
 		"no file":            {func(o *options) { o.parameters = filepath.Join(dir, "none.json") }, "-parameters: open"},
 		"no text values":     {func(o *options) { o.parameters = numbers }, "want a JSON object whose values are text"},
 		"Stream twice": {func(o *options) {

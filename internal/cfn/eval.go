@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -16,7 +17,7 @@ type noValue struct{}
 // every run. Functions that this project's template does not use are errors.
 func (s *Stack) Eval(v any) (any, error) {
 	got, err := s.eval(v)
-	if _, gone := got.(noValue); gone {
+	if got == (any)(noValue{}) {
 		got = nil
 	}
 	return got, err
@@ -42,9 +43,9 @@ func (s *Stack) eval(v any) (any, error) {
 			if len(v) == 1 && isFunction(key, item) {
 				got, err := s.call(key, item)
 				if err != nil {
-					return nil, fmt.Errorf("%s: %w", key, err)
+					err = fmt.Errorf("%s: %w", key, err)
 				}
-				return got, nil
+				return got, err
 			}
 			got, err := s.eval(item)
 			if err != nil {
@@ -59,52 +60,45 @@ func (s *Stack) eval(v any) (any, error) {
 	return v, nil
 }
 
+// isFunction reports whether a map with this one key is an intrinsic function.
+// Policies have a key Condition of their own, which holds a map.
 func isFunction(key string, argument any) bool {
-	if key == "Condition" {
-		_, ok := argument.(string)
-		return ok
-	}
-	return key == "Ref" || strings.HasPrefix(key, "Fn::")
+	_, named := argument.(string)
+	return key == "Ref" || key == "Condition" && named || strings.HasPrefix(key, "Fn::")
 }
 
 // call evaluates one function. A condition's value is "true" or "false".
 func (s *Stack) call(name string, argument any) (any, error) {
+	arguments := list(argument)
+	if argument, ok := argument.(string); ok {
+		arguments = []any{argument}
+	}
+	arity, known := map[string][2]int{
+		"Ref": {1, 1}, "Condition": {1, 1}, "Fn::Sub": {1, 2}, "Fn::GetAtt": {1, 2}, "Fn::Split": {2, 2},
+		"Fn::If": {3, 3}, "Fn::Equals": {2, 2}, "Fn::Not": {1, 1}, "Fn::And": {2, 10}, "Fn::Or": {2, 10},
+	}[name]
+	if !known {
+		return nil, errors.New("this function is not supported")
+	}
+	if n := len(arguments); n < arity[0] || n > arity[1] {
+		return nil, fmt.Errorf("want %d to %d arguments, got %d", arity[0], arity[1], n)
+	}
+	first := text(arguments[0], "")
 	switch name {
 	case "Ref":
-		return s.ref(text(argument, ""))
+		return s.ref(first)
 	case "Condition":
-		yes, err := s.condition(text(argument, ""))
+		yes, err := s.condition(first)
 		return strconv.FormatBool(yes), err
 	case "Fn::Sub":
-		return s.sub(argument)
+		return s.sub(first, arguments[1:])
 	case "Fn::GetAtt":
-		if id, ok := argument.(string); ok {
-			return s.attribute(id)
+		if len(arguments) == 2 {
+			return first + "." + text(arguments[1], ""), nil
 		}
-		words, err := s.texts(argument, 2)
-		return strings.Join(words, "."), err
-	case "Fn::Split":
-		words, err := s.texts(argument, 2)
-		if err != nil {
-			return nil, err
-		}
-		var items []any
-		for item := range strings.SplitSeq(words[1], words[0]) {
-			items = append(items, item)
-		}
-		return items, nil
-	}
-	arguments := list(argument)
-	want := map[string]int{"Fn::If": 3, "Fn::Equals": 2, "Fn::Not": 1, "Fn::And": len(arguments), "Fn::Or": len(arguments)}
-	switch n, ok := want[name]; {
-	case !ok:
-		return nil, errors.New("this function is not supported")
-	case arguments == nil || len(arguments) != n:
-		return nil, fmt.Errorf("want a list of %d, got %v", n, argument)
-	}
-	switch name {
+		return attribute(first)
 	case "Fn::If":
-		yes, err := s.condition(text(arguments[0], ""))
+		yes, err := s.condition(first)
 		switch {
 		case err != nil:
 			return nil, err
@@ -112,59 +106,40 @@ func (s *Stack) call(name string, argument any) (any, error) {
 			return s.eval(arguments[1])
 		}
 		return s.eval(arguments[2])
-	case "Fn::Equals":
-		got, err := s.eval(arguments)
-		if err != nil {
-			return nil, err
-		}
-		both := got.([]any)
-		return strconv.FormatBool(len(both) == 2 && reflect.DeepEqual(both[0], both[1])), nil
 	case "Fn::Not":
 		yes, err := s.truth(arguments[0])
 		return strconv.FormatBool(!yes), err
-	}
-	for _, v := range arguments {
-		if yes, err := s.truth(v); err != nil || yes == (name == "Fn::Or") {
-			return strconv.FormatBool(yes), err
+	case "Fn::And", "Fn::Or":
+		for _, v := range arguments {
+			if yes, err := s.truth(v); err != nil || yes == (name == "Fn::Or") {
+				return strconv.FormatBool(yes), err
+			}
 		}
+		return strconv.FormatBool(name == "Fn::And"), nil
 	}
-	return strconv.FormatBool(name == "Fn::And"), nil
-}
-
-// texts evaluates a list of n texts.
-func (s *Stack) texts(v any, n int) ([]string, error) {
-	got, err := s.eval(v)
+	got, err := s.eval(arguments)
 	if err != nil {
 		return nil, err
 	}
-	words := texts(got)
-	if len(list(got)) != n || len(words) != n {
-		return nil, fmt.Errorf("want a list of %d texts", n)
+	both := list(got)
+	if len(both) != 2 {
+		return nil, errors.New("want two values")
 	}
-	return words, nil
-}
-
-// texts returns the texts of a list, or a text alone.
-func texts(v any) (words []string) {
-	if s, ok := v.(string); ok {
-		return []string{s}
+	if name == "Fn::Equals" {
+		return strconv.FormatBool(reflect.DeepEqual(both[0], both[1])), nil
 	}
-	for _, item := range list(v) {
-		if s, ok := item.(string); ok {
-			words = append(words, s)
-		}
+	var items []any
+	for item := range strings.SplitSeq(text(both[1], ""), text(both[0], "")) {
+		items = append(items, item)
 	}
-	return words
+	return items, nil
 }
 
 func (s *Stack) ref(id string) (any, error) {
 	if id == "AWS::NoValue" {
 		return noValue{}, nil
 	}
-	if v, ok := s.pseudo[id]; ok {
-		return v, nil
-	}
-	if v, ok := s.parameters[id]; ok {
+	if v, ok := s.values[id]; ok {
 		return v, nil
 	}
 	if _, ok := s.Template.Section("Resources")[id]; ok {
@@ -175,60 +150,44 @@ func (s *Stack) ref(id string) (any, error) {
 
 // attribute checks "LogicalId.Attribute". SAM makes resources of its own
 // ("ServiceApi.Stage"), so an unknown one is no error.
-func (s *Stack) attribute(name string) (any, error) {
+func attribute(name string) (any, error) {
 	if !strings.Contains(name, ".") {
 		return nil, fmt.Errorf("want a resource and an attribute, got %q", name)
 	}
 	return name, nil
 }
 
-// sub replaces ${Name} and ${Resource.Attribute}; ${!Name} stands for ${Name}.
-func (s *Stack) sub(argument any) (any, error) {
+var placeholder = regexp.MustCompile(`\$\{[^}]*\}`)
+
+// sub replaces ${Name} and ${Resource.Attribute} in a text, with variables of
+// its own, if any.
+func (s *Stack) sub(text string, variables []any) (any, error) {
+	got, err := s.eval(variables)
+	if err != nil {
+		return nil, err
+	}
 	var own map[string]any
-	if arguments := list(argument); len(arguments) == 2 {
-		vars, err := s.eval(arguments[1])
-		if err != nil {
-			return nil, err
-		}
-		argument, own = arguments[0], object(vars)
+	for _, v := range list(got) {
+		own = object(v)
 	}
-	rest, ok := argument.(string)
-	if !ok {
-		return nil, errors.New("want a text, or a text and its variables")
-	}
-	var b strings.Builder
-	for {
-		before, after, found := strings.Cut(rest, "${")
-		b.WriteString(before)
-		if !found {
-			return b.String(), nil
-		}
-		name, after, closed := strings.Cut(after, "}")
-		if !closed {
-			return nil, errors.New("a ${ is never closed")
-		}
-		rest = after
-		if literal, ok := strings.CutPrefix(name, "!"); ok {
-			b.WriteString("${" + literal + "}")
-			continue
-		}
-		v, err := own[name], error(nil)
+	replaced := placeholder.ReplaceAllStringFunc(text, func(match string) string {
+		name := match[2 : len(match)-1]
+		v, failed := own[name], error(nil)
 		switch {
 		case v != nil:
 		case strings.Contains(name, "."):
-			v, err = s.attribute(name)
+			v, failed = attribute(name)
 		default:
-			v, err = s.ref(name)
-		}
-		if err != nil {
-			return nil, err
+			v, failed = s.ref(name)
 		}
 		value, ok := v.(string)
-		if !ok {
-			return nil, fmt.Errorf("%s is not text", name)
+		if failed == nil && !ok {
+			failed = fmt.Errorf("%s is not text", name)
 		}
-		b.WriteString(value)
-	}
+		err = errors.Join(err, failed)
+		return value
+	})
+	return replaced, err
 }
 
 // condition evaluates a condition by name.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -16,9 +17,8 @@ type Function struct {
 	Name        string // as CloudFormation makes it up, but for its random end
 	Environment map[string]string
 	Timeout     time.Duration
-	MemorySize  int    // MB
-	LogLevel    string // of the application
-	LogGroup    string
+	MemorySize  int     // MB
+	LogLevel    string  // of the application
 	Routes      []Route // in order of the events' names
 }
 
@@ -50,58 +50,10 @@ type CORS struct {
 	AllowCredentials                                        bool
 }
 
-// properties evaluates the named properties of a resource, merged over those of
-// Globals: maps by key, for the rest the resource's own wins.
-func (s *Stack) properties(global string, resource map[string]any, names ...string) (map[string]any, error) {
-	all := map[string]any{}
-	for _, name := range names {
-		shared, err := s.Eval(object(s.Template.Section("Globals")[global])[name])
-		if err != nil {
-			return nil, fmt.Errorf("Globals %s %s: %w", global, name, err)
-		}
-		own, err := s.Eval(object(resource["Properties"])[name])
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		all[name] = merge(shared, own)
-	}
-	return all, nil
-}
-
-func merge(shared, own any) any {
-	if own == nil {
-		return shared
-	}
-	a, b := object(shared), object(own)
-	if a == nil || b == nil {
-		return own
-	}
-	both := maps.Clone(a)
-	for key, v := range b {
-		both[key] = merge(a[key], v)
-	}
-	return both
-}
-
-// each calls f with each resource of a type, in order of their ids.
-func (s *Stack) each(kind string, f func(id string, resource map[string]any) error) error {
-	resources, err := s.Resources(kind)
-	if err != nil {
-		return err
-	}
-	for _, id := range slices.Sorted(maps.Keys(resources)) {
-		if err := f(id, resources[id]); err != nil {
-			return fmt.Errorf("%s: %w", id, err)
-		}
-	}
-	return nil
-}
-
 // APIs returns the HTTP APIs and then the REST APIs, in order of their ids.
 func (s *Stack) APIs() (apis []API, err error) {
 	for _, kind := range []string{"HttpApi", "Api"} {
-		err = errors.Join(err, s.each("AWS::Serverless::"+kind, func(id string, resource map[string]any) error {
-			p, err := s.properties(kind, resource, "CorsConfiguration", "StageName", "BinaryMediaTypes", "Auth")
+		err = errors.Join(err, s.each(kind, func(id string, p, _ map[string]any) error {
 			api := API{
 				ID:    id,
 				REST:  kind == "Api",
@@ -123,8 +75,8 @@ func (s *Stack) APIs() (apis []API, err error) {
 				api.BinaryMediaTypes = append(api.BinaryMediaTypes, strings.ToLower(strings.ReplaceAll(binary, "~1", "/")))
 			}
 			apis = append(apis, api)
-			return err
-		}))
+			return nil
+		}, "CorsConfiguration", "StageName", "BinaryMediaTypes", "Auth"))
 	}
 	return apis, err
 }
@@ -135,22 +87,12 @@ func (s *Stack) Functions() (functions []Function, err error) {
 	if err != nil {
 		return nil, err
 	}
-	signed := map[string]bool{}
-	for _, api := range apis {
-		signed[api.ID] = api.iam
-	}
-	err = s.each("AWS::Serverless::Function", func(id string, resource map[string]any) error {
-		p, err := s.properties("Function", resource, "Environment", "Timeout", "MemorySize", "LoggingConfig")
-		if err != nil {
-			return err
-		}
-		logging := object(p["LoggingConfig"])
+	err = s.each("Function", func(id string, p, written map[string]any) error {
 		f := Function{
 			ID:          id,
-			Name:        s.name + "-" + id,
+			Name:        s.values["AWS::StackName"] + "-" + id,
 			Environment: map[string]string{},
-			LogLevel:    text(logging["ApplicationLogLevel"], "INFO"),
-			LogGroup:    text(logging["LogGroup"], ""),
+			LogLevel:    text(object(p["LoggingConfig"])["ApplicationLogLevel"], "INFO"),
 		}
 		for key, v := range object(object(p["Environment"])["Variables"]) {
 			value, ok := v.(string)
@@ -159,60 +101,92 @@ func (s *Stack) Functions() (functions []Function, err error) {
 			}
 			f.Environment[key] = value
 		}
-		seconds, ok := number(text(p["Timeout"], "3"))
-		if !ok || seconds < 1 || seconds > 900 {
+		seconds, err := strconv.Atoi(text(p["Timeout"], "3"))
+		if err != nil || seconds < 1 || seconds > 900 {
 			return fmt.Errorf("Timeout: want 1 to 900 seconds, got %v", p["Timeout"])
 		}
-		f.Timeout = time.Duration(seconds * float64(time.Second))
-		memory, ok := number(text(p["MemorySize"], "128"))
-		if !ok {
+		f.Timeout = time.Duration(seconds) * time.Second
+		if f.MemorySize, err = strconv.Atoi(text(p["MemorySize"], "128")); err != nil {
 			return fmt.Errorf("MemorySize: want a number of MB, got %v", p["MemorySize"])
 		}
-		f.MemorySize = int(memory)
-		// A reference to a log group tells its logical id, not its name.
-		if !strings.HasPrefix(f.LogGroup, "/") {
-			f.LogGroup = "/aws/lambda/" + f.Name
+		events := object(written["Events"])
+		for _, name := range slices.Sorted(maps.Keys(events)) {
+			event := object(events[name])
+			if event["Type"] != "HttpApi" && event["Type"] != "Api" {
+				continue
+			}
+			v, err := s.Eval(event["Properties"])
+			if err != nil {
+				return fmt.Errorf("Events: %s: %w", name, err)
+			}
+			f.Routes = append(f.Routes, newRoute(event["Type"] == "Api", object(v), apis))
 		}
-		f.Routes, err = s.routes(object(object(resource["Properties"])["Events"]), signed)
 		functions = append(functions, f)
-		return err
-	})
+		return nil
+	}, "Environment", "Timeout", "MemorySize", "LoggingConfig")
 	return functions, err
 }
 
-// routes reads a function's events. signed has the REST APIs whose routes are
-// signed unless their event says otherwise.
-func (s *Stack) routes(events map[string]any, signed map[string]bool) (routes []Route, err error) {
-	for _, id := range slices.Sorted(maps.Keys(events)) {
-		event := object(events[id])
-		if event["Type"] != "HttpApi" && event["Type"] != "Api" {
-			continue
-		}
-		v, err := s.Eval(event["Properties"])
-		if err != nil {
-			return nil, fmt.Errorf("Events: %s: %w", id, err)
-		}
-		p := object(v)
-		milliseconds, _ := number(p["TimeoutInMillis"])
-		route := Route{
-			API:     text(p["ApiId"], ""),
-			Method:  text(p["Method"], "ANY"),
-			Path:    text(p["Path"], ""),
-			Timeout: time.Duration(milliseconds) * time.Millisecond,
-		}
-		if event["Type"] == "Api" {
-			route.REST = true
-			route.API = text(p["RestApiId"], "")
-			if authorizer := object(p["Auth"])["Authorizer"]; authorizer != nil {
-				route.IAM = authorizer == "AWS_IAM"
-			} else {
-				route.IAM = signed[route.API]
-			}
-			// STREAM is the word of the API's own description; SAM passes it on from
-			// an event without any effect, so only the right word streams.
-			route.Stream = p["ResponseTransferMode"] == "RESPONSE_STREAM"
-		}
-		routes = append(routes, route)
+func newRoute(rest bool, p map[string]any, apis []API) Route {
+	milliseconds, _ := strconv.Atoi(text(p["TimeoutInMillis"], "0"))
+	r := Route{
+		REST:    rest,
+		API:     text(p["ApiId"], text(p["RestApiId"], "")),
+		Method:  text(p["Method"], "ANY"),
+		Path:    text(p["Path"], ""),
+		Timeout: time.Duration(milliseconds) * time.Millisecond,
 	}
-	return routes, nil
+	if rest {
+		r.IAM = slices.ContainsFunc(apis, func(api API) bool { return api.ID == r.API && api.iam })
+		if authorizer := object(p["Auth"])["Authorizer"]; authorizer != nil {
+			r.IAM = authorizer == "AWS_IAM"
+		}
+		// STREAM is the word of the API's own description; SAM passes it on from an
+		// event without any effect, so only the right word streams.
+		r.Stream = p["ResponseTransferMode"] == "RESPONSE_STREAM"
+	}
+	return r
+}
+
+// each calls f with each AWS::Serverless::KIND in order of their ids: the named
+// properties, evaluated and merged over those of Globals, and all as written.
+func (s *Stack) each(kind string, f func(id string, p, written map[string]any) error, names ...string) error {
+	resources, err := s.Resources("AWS::Serverless::" + kind)
+	if err != nil {
+		return err
+	}
+	for _, id := range slices.Sorted(maps.Keys(resources)) {
+		p, written := map[string]any{}, object(resources[id]["Properties"])
+		for _, name := range names {
+			shared, err := s.Eval(object(s.Template.Section("Globals")[kind])[name])
+			if err != nil {
+				return fmt.Errorf("Globals: %s: %s: %w", kind, name, err)
+			}
+			own, err := s.Eval(written[name])
+			if err != nil {
+				return fmt.Errorf("%s: %s: %w", id, name, err)
+			}
+			p[name] = merge(shared, own)
+		}
+		if err := f(id, p, written); err != nil {
+			return fmt.Errorf("%s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// merge merges maps by key; for the rest a resource's own value wins.
+func merge(shared, own any) any {
+	a, b := object(shared), object(own)
+	switch {
+	case own == nil:
+		return shared
+	case a == nil || b == nil:
+		return own
+	}
+	both := maps.Clone(a)
+	for key, v := range b {
+		both[key] = merge(a[key], v)
+	}
+	return both
 }

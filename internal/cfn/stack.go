@@ -1,13 +1,12 @@
 package cfn
 
 import (
-	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // Options say how a template is deployed.
@@ -20,10 +19,8 @@ type Options struct {
 type Stack struct {
 	Template *Template
 
-	name       string
-	pseudo     map[string]string
-	parameters map[string]any  // a string, or a []any for list types
-	busy       map[string]bool // conditions being evaluated, against circles
+	values map[string]string // of parameters and pseudo parameters
+	busy   map[string]bool   // conditions being evaluated, against circles
 }
 
 // Stack gives the template's parameters their values. As CloudFormation does, it
@@ -31,30 +28,45 @@ type Stack struct {
 // and combinations that a rule forbids. Its errors do not repeat a value, which
 // may be a secret.
 func (t *Template) Stack(o Options) (*Stack, error) {
-	parameters, err := t.parameters(o.Parameters)
-	if err != nil {
-		return nil, err
-	}
 	s := &Stack{
 		Template: t,
-		name:     o.StackName,
-		pseudo: map[string]string{
+		values: map[string]string{
 			"AWS::AccountId": o.Account,
 			"AWS::Partition": "aws",
 			"AWS::Region":    o.Region,
-			"AWS::StackId":   "arn:aws:cloudformation:" + o.Region + ":" + o.Account + ":stack/" + o.StackName + "/0",
 			"AWS::StackName": o.StackName,
 			"AWS::URLSuffix": "amazonaws.com",
 		},
-		parameters: parameters,
-		busy:       map[string]bool{},
+		busy: map[string]bool{},
+	}
+	declared := t.Section("Parameters")
+	for _, name := range slices.Sorted(maps.Keys(o.Parameters)) {
+		if _, ok := declared[name]; !ok {
+			return nil, fmt.Errorf("the template has no parameter %q", name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(declared)) {
+		p := object(declared[name])
+		value, ok := o.Parameters[name]
+		if !ok {
+			if value, ok = p["Default"].(string); !ok {
+				return nil, fmt.Errorf("parameter %s: want a value, it has no default", name)
+			}
+		}
+		if err := check(p, value); err != nil {
+			if hint := text(p["ConstraintDescription"], ""); hint != "" {
+				err = fmt.Errorf("%w (%s)", err, hint)
+			}
+			return nil, fmt.Errorf("parameter %s: %w", name, err)
+		}
+		s.values[name] = value
 	}
 	return s, s.checkRules()
 }
 
 // Parameter returns the value of a parameter, "" for one that the template
 // lacks.
-func (s *Stack) Parameter(name string) string { return text(s.parameters[name], "") }
+func (s *Stack) Parameter(name string) string { return s.values[name] }
 
 // Resources returns the resources of a type, as they are written, by logical id.
 // One whose condition does not hold is not among them.
@@ -77,69 +89,26 @@ func (s *Stack) Resources(kind string) (map[string]map[string]any, error) {
 	return found, nil
 }
 
-func (t *Template) parameters(given map[string]string) (map[string]any, error) {
-	declared := t.Section("Parameters")
-	for _, name := range slices.Sorted(maps.Keys(given)) {
-		if _, ok := declared[name]; !ok {
-			return nil, fmt.Errorf("the template has no parameter %q", name)
-		}
-	}
-	got := make(map[string]any, len(declared))
-	for _, name := range slices.Sorted(maps.Keys(declared)) {
-		p := object(declared[name])
-		value, ok := given[name]
-		if !ok {
-			if value, ok = p["Default"].(string); !ok {
-				return nil, fmt.Errorf("parameter %s: want a value, it has no default", name)
-			}
-		}
-		values, isList := []string{value}, false
-		if kind := text(p["Type"], ""); kind == "CommaDelimitedList" || strings.HasPrefix(kind, "List<") {
-			values, isList = strings.Split(value, ","), true
-		}
-		items := make([]any, len(values))
-		for i, value := range values {
-			if isList {
-				value = strings.TrimSpace(value)
-			}
-			if err := check(p, value); err != nil {
-				if hint := text(p["ConstraintDescription"], ""); hint != "" {
-					err = fmt.Errorf("%w (%s)", err, hint)
-				}
-				return nil, fmt.Errorf("parameter %s: %w", name, err)
-			}
-			items[i] = value
-		}
-		got[name] = items[0]
-		if isList {
-			got[name] = items
-		}
-	}
-	return got, nil
-}
-
 // check measures a value by the constraints of its parameter.
 func check(p map[string]any, value string) error {
-	within := func(low, high string, n float64, what string) error {
-		if limit, ok := number(p[low]); ok && n < limit {
-			return fmt.Errorf("want at least %v%s", limit, what)
+	limit := func(name string, none float64) float64 {
+		if n, err := strconv.ParseFloat(text(p[name], ""), 64); err == nil {
+			return n
 		}
-		if limit, ok := number(p[high]); ok && n > limit {
-			return fmt.Errorf("want at most %v%s", limit, what)
-		}
-		return nil
+		return none
 	}
-	if strings.Contains(text(p["Type"], ""), "Number") {
-		n, ok := number(value)
-		if !ok {
-			return errors.New("want a number")
+	switch kind := text(p["Type"], "String"); kind {
+	case "Number":
+		n, err := strconv.ParseFloat(value, 64)
+		if low, high := limit("MinValue", math.Inf(-1)), limit("MaxValue", math.Inf(1)); err != nil || n < low || n > high {
+			return fmt.Errorf("want a number from %v to %v", low, high)
 		}
-		if err := within("MinValue", "MaxValue", n, ""); err != nil {
-			return err
-		}
+	case "String":
+	default:
+		return fmt.Errorf("want a parameter of type String or Number, got %s", kind)
 	}
-	if err := within("MinLength", "MaxLength", float64(len([]rune(value))), " characters"); err != nil {
-		return err
+	if high := limit("MaxLength", math.Inf(1)); float64(len([]rune(value))) > high {
+		return fmt.Errorf("want at most %v characters", high)
 	}
 	if pattern, ok := p["AllowedPattern"].(string); ok {
 		// CloudFormation matches the whole value. A pattern that only Java
@@ -168,15 +137,9 @@ func (s *Stack) checkRules() error {
 		for _, v := range list(rule["Assertions"]) {
 			assertion := object(v)
 			if holds, err := s.truth(assertion["Assert"]); err == nil && !holds {
-				return fmt.Errorf("rule %s: %s", id, text(assertion["AssertDescription"], "its assertion does not hold"))
+				return fmt.Errorf("rule %s: %s", id, text(assertion["AssertDescription"], "an assertion does not hold"))
 			}
 		}
 	}
 	return nil
-}
-
-// number returns the number that a text has.
-func number(v any) (float64, bool) {
-	n, err := strconv.ParseFloat(text(v, ""), 64)
-	return n, err == nil
 }

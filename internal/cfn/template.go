@@ -33,14 +33,11 @@ func Find(dir string) (*Template, error) {
 	for at := dir; ; at = filepath.Dir(at) {
 		file := filepath.Join(at, "template.yaml")
 		text, err := os.ReadFile(file)
-		if errors.Is(err, os.ErrNotExist) {
-			if at != filepath.Dir(at) {
-				continue
-			}
-			return nil, fmt.Errorf("want template.yaml in %s or above, got none", dir)
+		if errors.Is(err, os.ErrNotExist) && at != filepath.Dir(at) {
+			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("want template.yaml in %s or above: %w", dir, err)
 		}
 		t, err := Parse(text)
 		if err != nil {
@@ -60,8 +57,7 @@ func Parse(text []byte) (*Template, error) {
 	if doc.IsZero() {
 		return nil, errors.New("want a template with Resources, got an empty file")
 	}
-	left := maxNodes
-	v, err := fromNode(doc.Content[0], &left)
+	v, err := fromNode(doc.Content[0])
 	if err != nil {
 		return nil, err
 	}
@@ -75,17 +71,10 @@ func Parse(text []byte) (*Template, error) {
 // Section returns a section such as Parameters, as it is written.
 func (t *Template) Section(name string) map[string]any { return object(t.Body[name]) }
 
-// maxNodes bounds what aliases can blow a template up to. CloudFormation takes
-// 1 MB of text, so no honest template comes near.
-const maxNodes = 200_000
-
-func fromNode(n *yaml.Node, left *int) (v any, err error) {
-	if *left--; *left < 0 {
-		return nil, fmt.Errorf("line %d: the template is too large", n.Line)
-	}
+func fromNode(n *yaml.Node) (v any, err error) {
 	switch n.Kind {
 	case yaml.AliasNode:
-		return fromNode(n.Alias, left)
+		return nil, fmt.Errorf("line %d: CloudFormation takes no aliases", n.Line)
 	case yaml.ScalarNode:
 		v = n.Value
 		switch n.ShortTag() {
@@ -97,7 +86,7 @@ func fromNode(n *yaml.Node, left *int) (v any, err error) {
 	case yaml.SequenceNode:
 		list := make([]any, len(n.Content))
 		for i, c := range n.Content {
-			if list[i], err = fromNode(c, left); err != nil {
+			if list[i], err = fromNode(c); err != nil {
 				return nil, err
 			}
 		}
@@ -112,7 +101,7 @@ func fromNode(n *yaml.Node, left *int) (v any, err error) {
 			if _, ok := m[key.Value]; ok {
 				return nil, fmt.Errorf("line %d: duplicate key %q", key.Line, key.Value)
 			}
-			if m[key.Value], err = fromNode(n.Content[i+1], left); err != nil {
+			if m[key.Value], err = fromNode(n.Content[i+1]); err != nil {
 				return nil, err
 			}
 		}
@@ -129,14 +118,21 @@ func fromNode(n *yaml.Node, left *int) (v any, err error) {
 	return map[string]any{name: v}, nil
 }
 
-// object and list return v, or nil when it is of another kind.
+// The following return v, or something empty when it is of another kind.
+
 func object(v any) map[string]any { m, _ := v.(map[string]any); return m }
 func list(v any) []any            { l, _ := v.([]any); return l }
 
-// text returns v when it is text, otherwise the default.
 func text(v any, otherwise string) string {
 	if s, ok := v.(string); ok {
 		return s
 	}
 	return otherwise
+}
+
+func texts(v any) (all []string) {
+	for _, item := range list(v) {
+		all = append(all, text(item, ""))
+	}
+	return all
 }
