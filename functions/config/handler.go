@@ -15,6 +15,7 @@ import (
 	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/settings"
 	"chat-service-backend/shared/streamchat"
+	"chat-service-backend/shared/userid"
 )
 
 // authenticationKey is the member of an answer that says how to connect to Stream.
@@ -163,7 +164,7 @@ func (h *handler) userID(r *http.Request) (string, error) {
 	default:
 		return "", nil
 	}
-	if !streamchat.ValidUserID(id) {
+	if !userid.Valid(id) {
 		lambdahttp.Annotate(r.Context(), slog.String("refused", "the caller names no user id that Stream takes"))
 		return "", nil
 	}

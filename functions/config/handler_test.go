@@ -204,8 +204,13 @@ func TestBadBearerTokenGetsConfigurationAndErrorObject(t *testing.T) {
 	}
 }
 
-func TestUserWhoseIDStreamRefusesIsNotKnown(t *testing.T) {
+func TestUserIDIsTheOneAtStream(t *testing.T) {
 	h, issuer := clientFunction(t, nil, nil)
+	wantAuthentication(t, get(h, "/config?clientType=web", issuer.Bearer("auth0|1", nil)), "auth0@-7C1")
+}
+
+func TestWithoutMappingAUserWhoseIDStreamRefusesIsNotKnown(t *testing.T) {
+	h, issuer := clientFunction(t, nil, map[string]string{"USER_ID_MAPPING": "none"})
 	wantJSON(t, get(h, "/config?clientType=web", issuer.Bearer("auth0|1", nil)), `{"errors":`+ownError+`}`)
 }
 

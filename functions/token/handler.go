@@ -9,6 +9,7 @@ import (
 	"chat-service-backend/shared/identity"
 	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/streamchat"
+	"chat-service-backend/shared/userid"
 )
 
 type response struct {
@@ -16,8 +17,12 @@ type response struct {
 	Token  string `json:"token"`
 }
 
+// me stands for the caller's own id.
+const me = "me"
+
 // newHandler answers GET /token/{userId}: for a service, any user; for a user,
-// themselves; for anybody else, nothing.
+// themselves, by their id at Stream, by what their issuer calls them, or as me;
+// for anybody else, nothing.
 func newHandler(app *streamchat.App, callers *identity.Callers) http.Handler {
 	return api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		userID, ok := strings.CutPrefix(r.URL.Path, "/token/")
@@ -28,11 +33,15 @@ func newHandler(app *streamchat.App, callers *identity.Callers) http.Handler {
 			return httpjson.MethodNotAllowed(w, http.MethodGet)
 		}
 		caller, err := api.KnownCaller(r, callers)
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case !streamchat.ValidUserID(userID):
-			return httpjson.Errorf(http.StatusBadRequest, "This user id is not one that Stream takes; use %s.", streamchat.UserIDRule)
+		}
+		if caller.Kind == identity.User && (userID == me || userID == caller.Claim) {
+			userID = caller.UserID
+		}
+		switch {
+		case !userid.Valid(userID):
+			return httpjson.Errorf(http.StatusBadRequest, "This user id is not one that Stream takes; use %s.", userid.Rule)
 		case caller.Kind == identity.User && caller.UserID != userID:
 			lambdahttp.CountBy(r.Context(), "CallersRefused", "Reason", "OtherUser")
 			return httpjson.Errorf(http.StatusForbidden, "You can get a token for yourself only; ask for your own user id.")

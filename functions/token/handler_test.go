@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,32 @@ func TestUserIDClaimIsTheConfiguredOne(t *testing.T) {
 	awstest.WantError(t, do(h, http.MethodGet, "/token/auth0", bearer), http.StatusForbidden)
 }
 
+func TestUserAsksByEitherIDOrAsMe(t *testing.T) {
+	h, issuer := clientFunction(t)
+	for claim, id := range map[string]string{"auth0|507f": "auth0@-7C507f", "a/b": "a@-2Fb", "..": "@-2E@-2E", "山": "@-E5@-B1@-B1", "me": "me", "alice": "alice"} {
+		bearer := issuer.Bearer(claim, nil)
+		for _, asked := range []string{"me", id, url.PathEscape(claim), url.PathEscape(id)} {
+			wantToken(t, do(h, http.MethodGet, "/token/"+asked, bearer), id)
+		}
+		awstest.WantError(t, do(h, http.MethodGet, "/token/Me", bearer), http.StatusForbidden)
+	}
+	// What one user's issuer calls them is what Stream calls another.
+	wantToken(t, do(h, http.MethodGet, "/token/auth0@-7C507f", issuer.Bearer("auth0@-7C507f", nil)), "auth0@-40-7C507f")
+	awstest.WantError(t, do(h, http.MethodGet, "/token/auth0@-7C507f", issuer.Bearer("auth0@", nil)), http.StatusForbidden)
+	awstest.WantError(t, do(h, http.MethodGet, "/token/me", ""), http.StatusUnauthorized)
+}
+
+func TestWithoutMappingAClaimThatStreamRefusesIsABadRequest(t *testing.T) {
+	issuer := awstest.NewIssuer(t)
+	environment := issuer.Env()
+	environment["USER_ID_MAPPING"] = "none"
+	h := awstest.Handler(t, build, awstest.NewParameterStore(t, awstest.App("key", secret)).Getenv(environment))
+	for _, asked := range []string{"me", "auth0%7C1"} {
+		awstest.WantError(t, do(h, http.MethodGet, "/token/"+asked, issuer.Bearer("auth0|1", nil)), http.StatusBadRequest)
+	}
+	wantToken(t, do(h, http.MethodGet, "/token/me", issuer.Bearer("@-", nil)), "@-")
+}
+
 func TestNoBearerTokenIsUnauthorized(t *testing.T) {
 	h, _ := clientFunction(t)
 	for _, authorization := range []string{"", "Basic YWxpY2U6cGFzc3dvcmQ=", "alice"} {
@@ -196,6 +223,7 @@ func TestServiceGetsATokenForAnybody(t *testing.T) {
 	get := serviceFunction(t, nil)
 	for path, userID := range map[string]string{
 		"/token/alice":                       "alice",
+		"/token/me":                          "me",
 		"/token/%40carol":                    "@carol",
 		"/token/@carol":                      "@carol",
 		"/token/a_B-9":                       "a_B-9",

@@ -13,7 +13,7 @@ func TestMain(m *testing.M) { awstest.Main(m, main) }
 func TestBuildReadsItsVariables(t *testing.T) {
 	awstest.WantVariables(t, build, awstest.NewIssuer(t).Env(), map[string]string{
 		"PARAMETER_PREFIX": "chat-service", "PARAMETER_TTL": "0", "EXPIRATION_TOKEN_DURATION": "1h",
-		"OIDC_ISSUER": "http://issuer.example.com", "OIDC_AUDIENCE": ",", "USER_ID_CLAIM": "",
+		"OIDC_ISSUER": "http://issuer.example.com", "OIDC_AUDIENCE": ",", "OIDC_DISCOVERY_URL": "http://issuer.example.com", "USER_ID_CLAIM": "a,b", "USER_ID_MAPPING": "hash",
 	})
 }
 

@@ -74,13 +74,14 @@ func TestParameterPatternsTakeWhatIsRightOnly(t *testing.T) {
 			bad:  []string{"0", "-1", "+1", "1h", "1.5", " ", "1e3"},
 		},
 		"OidcIssuer": {
-			good: []string{"", "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Ab1Cd2Ef3", "https://issuer.example.com/", "http://127.0.0.1:4567"},
-			bad:  []string{"http://issuer.example.com", "issuer.example.com", "https://a b", "https://issuer.example.com?x=1", "https://user@issuer.example.com"},
+			good: []string{"", "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Ab1Cd2Ef3", "https://issuer.example.com/", "http://127.0.0.1:4567", "https://a.example.com/,staff=https://b.example.com/t/v2.0"},
+			bad:  []string{"https://a,", "https://a,,x=https://b", "@x=https://a", "https://a, x=https://b", "http://issuer.example.com", "issuer.example.com", "https://a b", "https://issuer.example.com?x=1", "https://user@issuer.example.com"},
 		},
-		"OidcAudience":    {good: []string{"", "my-app", "https://api.example.com", "a,b"}, bad: []string{"a b", "a, b"}},
-		"UserIdClaim":     {good: []string{"sub", "cognito:username", "https://example.com/stream_id"}, bad: []string{"", "a b"}},
-		"UserIdHeaderKey": {good: []string{"userid", "X-User-Id", "miauserproperties._id", "a.b.c"}, bad: []string{"", ".a", "a.", "a..b", "a b", "a:b"}},
-		"ErrorObjKey":     {good: []string{"errors", "error.object", "_e"}, bad: []string{"", "a b"}},
+		"OidcDiscoveryUrl": {good: []string{"", "https://a/t", "staff=https://a"}, bad: []string{"http://a", "a"}},
+		"OidcAudience":     {good: []string{"", "my-app", "https://api.example.com", "a,b"}, bad: []string{"a b", "a, b"}},
+		"UserIdClaim":      {good: []string{"sub", "cognito:username", "https://example.com/stream_id"}, bad: []string{"", "a b"}},
+		"UserIdHeaderKey":  {good: []string{"userid", "X-User-Id", "miauserproperties._id", "a.b.c"}, bad: []string{"", ".a", "a.", "a..b", "a b", "a:b"}},
+		"ErrorObjKey":      {good: []string{"errors", "error.object", "_e"}, bad: []string{"", "a b"}},
 		"AllowedOrigins": {
 			good: []string{"*", "https://app.example.com", "http://localhost:5173", "capacitor://localhost", "https://a.example.com,https://b.example.com", ""},
 			bad:  []string{"app.example.com", "https://app.example.com/", "https://app.example.com/path", "https://a.example.com,", "https://a.example.com, https://b.example.com"},
@@ -319,7 +320,7 @@ func TestServiceApiPolicyOnlyEverNarrowsWithinTheAccount(t *testing.T) {
 func TestFunctionsGetTheSettingsTheyReadAndNoCredential(t *testing.T) {
 	t.Parallel()
 	prefix, ttl := "PARAMETER_PREFIX=/p", "PARAMETER_TTL=7"
-	caller := []string{"OIDC_ISSUER=https://i", "OIDC_AUDIENCE=a", "USER_ID_CLAIM=c", "EXPIRATION_TOKEN_DURATION=9"}
+	caller := []string{"OIDC_ISSUER=https://i", "OIDC_AUDIENCE=a", "OIDC_DISCOVERY_URL=https://d", "USER_ID_CLAIM=c", "USER_ID_MAPPING=none", "EXPIRATION_TOKEN_DURATION=9"}
 	want := map[string][]string{
 		"Token":   append([]string{prefix, ttl}, caller...),
 		"ApiKey":  {prefix, ttl},
@@ -327,7 +328,7 @@ func TestFunctionsGetTheSettingsTheyReadAndNoCredential(t *testing.T) {
 		"Webhook": {prefix, ttl, "EVENT_BUS_NAME=ChatEventBus", "FALLBACK_QUEUE_URL=FallbackQueue", "LARGE_EVENTS_BUCKET=LargeEventsBucket"},
 		"Proxy":   {prefix, ttl, "STREAM_BASE_URL=https://s"},
 	}
-	s := translate(t, "ParameterPrefix=/p", "ParameterTtl=7", "OidcIssuer=https://i", "OidcAudience=a", "UserIdClaim=c",
+	s := translate(t, "ParameterPrefix=/p", "ParameterTtl=7", "OidcIssuer=https://i", "OidcAudience=a", "OidcDiscoveryUrl=https://d", "UserIdClaim=c", "UserIdMapping=none",
 		"ExpirationTokenDuration=9", "UserIdHeaderKey=h", "ErrorObjKey=e", "StreamBaseUrl=https://s", "ReservedConcurrency=5")
 	all := s.resources("AWS::Lambda::Function")
 	if len(all) != len(functions) {

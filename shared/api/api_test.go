@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 				if err != nil {
 					return err
 				}
-				return httpjson.Write(w, http.StatusOK, caller)
+				return httpjson.Write(w, http.StatusOK, map[string]any{"Kind": caller.Kind, "UserID": caller.UserID})
 			}), err
 		})
 	})

@@ -1,7 +1,7 @@
 // Package identity finds out who calls.
 //
 // A caller is known by what AWS has verified (an IAM signature) or by what this
-// package verifies (a bearer token of the configured OpenID Connect issuer),
+// package verifies (a bearer token of a configured OpenID Connect issuer),
 // and by nothing else that a request carries. The zero configuration knows
 // nobody.
 package identity
@@ -25,9 +25,13 @@ const (
 // A Caller is who sent a request.
 type Caller struct {
 	Kind Kind
-	// UserID is a User's own id: a claim that the issuer vouches for, which
-	// Stream may not take as a user id.
+	// UserID is a User's own id at Stream. With USER_ID_MAPPING=none, Stream may
+	// not take it.
 	UserID string
+	// Claim is what a User's issuer calls them.
+	Claim string
+	// Claims are all that the issuer says of a User.
+	Claims Claims
 }
 
 // The errors of [Callers.Identify], matched by [errors.Is]. Their texts say what
@@ -48,19 +52,24 @@ func (e failed) Unwrap() []error { return []error{e.kind, e.cause} }
 
 // Callers identifies the callers of one function.
 type Callers struct {
-	tokens *tokenVerifier // nil: bearer tokens make nobody known
+	issuers issuers // none: bearer tokens make nobody known
 }
 
-// FromEnv returns the Callers that the environment configures: OIDC_ISSUER and
-// OIDC_AUDIENCE (both or neither; several audiences are separated by commas)
-// say whose bearer tokens count, USER_ID_CLAIM (default sub) which claim is the
-// user id.
+// FromEnv returns the Callers that the environment configures. OIDC_ISSUER names
+// the issuers whose bearer tokens count, separated by commas: one as it is, others
+// as prefix=issuer, and the ids of their users at Stream have that prefix. In the
+// other lists, prefix=item is about such an issuer: OIDC_AUDIENCE (at least one for
+// each issuer; azp:party accepts the tokens made for a party, whatever their
+// audience), OIDC_DISCOVERY_URL (where the issuer's metadata lies, if not below the
+// issuer's own address) and USER_ID_CLAIM (which claim says who the user is; default
+// sub). USER_ID_MAPPING says what becomes of that claim: an id by [userid.Map]
+// (escape, the default) or the id (none).
 func FromEnv(getenv func(string) string) (*Callers, error) {
-	tokens, err := newTokenVerifier(getenv)
+	issuers, err := issuersFromEnv(getenv)
 	if err != nil {
 		return nil, err
 	}
-	return &Callers{tokens}, nil
+	return &Callers{issuers}, nil
 }
 
 // Identify returns who sent a request: the IAM principal callerARN, as AWS has
@@ -72,14 +81,10 @@ func (c *Callers) Identify(ctx context.Context, callerARN string, authorization 
 		return Caller{Kind: Service}, nil
 	}
 	token, ok := bearerToken(authorization)
-	if !ok || c.tokens == nil {
+	if !ok || len(c.issuers) == 0 {
 		return Caller{Kind: Anonymous}, nil
 	}
-	id, err := c.tokens.userID(ctx, token)
-	if err != nil {
-		return Caller{}, err
-	}
-	return Caller{Kind: User, UserID: id}, nil
+	return c.issuers.user(ctx, token)
 }
 
 // bearerToken returns the token of the first Authorization field of the scheme

@@ -1,18 +1,22 @@
 package identity
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4"
 
-	"chat-service-backend/shared/settings"
+	"chat-service-backend/shared/userid"
 )
 
 // algorithms are those with which a token may be signed: asymmetric ones only.
@@ -33,34 +37,10 @@ type tokenVerifier struct {
 	issuer    string // to the letter, as tokens name it
 	keys      *keySet
 	audiences []string
-	claim     string // that is the user id
-}
-
-// newTokenVerifier returns the verifier that the environment configures, or nil
-// if it names no issuer.
-func newTokenVerifier(getenv func(string) string) (*tokenVerifier, error) {
-	issuer := getenv("OIDC_ISSUER")
-	if issuer == "" {
-		return nil, nil
-	}
-	u, err := settings.URL(getenv, "OIDC_ISSUER", "")
-	if err != nil {
-		return nil, err
-	}
-	var audiences []string
-	for audience := range strings.SplitSeq(getenv("OIDC_AUDIENCE"), ",") {
-		if audience = strings.TrimSpace(audience); audience != "" {
-			audiences = append(audiences, audience)
-		}
-	}
-	if len(audiences) == 0 {
-		return nil, errors.New("OIDC_AUDIENCE: want the audience of the tokens that OIDC_ISSUER makes for this app, got nothing; without it, tokens made for any other app of that issuer would count")
-	}
-	claim := getenv("USER_ID_CLAIM")
-	if claim == "" {
-		claim = "sub"
-	}
-	return &tokenVerifier{issuer, newKeySet(issuer, u), audiences, claim}, nil
+	parties   []string // whose tokens count whatever their audience
+	claim     string   // that says who the user is
+	prefix    string   // of its users' ids
+	escape    bool     // claims become ids by [userid.Map]
 }
 
 // Why a token is no good.
@@ -74,38 +54,47 @@ var (
 	errAudience   = errors.New("the token is for another audience")
 )
 
-// userID checks a token and returns its user id. What is cheap is checked first:
-// anybody can send tokens, and only those that name our issuer, this app and the
-// present are worth a look at the issuer's keys.
-func (v *tokenVerifier) userID(ctx context.Context, token string) (string, error) {
+// user checks a token and returns its user. What is cheap is checked first:
+// anybody can send tokens, and only those that name a trusted issuer, this app
+// and the present are worth a look at the issuer's keys.
+func (i issuers) user(ctx context.Context, token string) (Caller, error) {
 	// The compact form only: the others can carry several signatures.
 	jws, err := jose.ParseSignedCompact(token, algorithms)
 	if err != nil {
 		// Not the error itself: it may quote the token.
-		return "", failed{ErrBadToken, errUnreadable}
+		return Caller{}, failed{ErrBadToken, errUnreadable}
 	}
-	var c claims
+	var c Claims
 	if json.Unmarshal(jws.UnsafePayloadWithoutVerification(), &c) != nil {
-		return "", failed{ErrBadToken, errUnreadable}
+		return Caller{}, failed{ErrBadToken, errUnreadable}
 	}
 	if !forCalls(jws.Signatures[0].Header, c) {
-		return "", failed{ErrBadToken, errPurpose}
+		return Caller{}, failed{ErrBadToken, errPurpose}
+	}
+	issuer, _ := c.Text("iss")
+	v := i[issuer]
+	if v == nil {
+		return Caller{}, failed{ErrBadToken, errIssuer}
 	}
 	if err := v.check(c); err != nil {
-		return "", failed{ErrBadToken, err}
+		return Caller{}, failed{ErrBadToken, err}
 	}
 	keys, err := v.keys.get(ctx, jws.Signatures[0].Header.KeyID)
 	if err != nil {
-		return "", failed{ErrUnavailable, err}
+		return Caller{}, failed{ErrUnavailable, err}
 	}
 	if !slices.ContainsFunc(keys, func(key jose.JSONWebKey) bool {
 		_, err := jws.Verify(key.Key)
 		return err == nil
 	}) {
-		return "", failed{ErrBadToken, errSignature}
+		return Caller{}, failed{ErrBadToken, errSignature}
 	}
-	id, _ := c.text(v.claim) // check has seen that it is there
-	return id, nil
+	claim, _ := c.Text(v.claim) // check has seen that it is there
+	id := claim
+	if v.escape {
+		id = userid.Map(v.prefix, claim)
+	}
+	return Caller{Kind: User, UserID: id, Claim: claim, Claims: c}, nil
 }
 
 // forCalls reports whether a token may be one that an app sends with its calls:
@@ -113,7 +102,7 @@ func (v *tokenVerifier) userID(ctx context.Context, token string) (string, error
 // audience, such as the logout tokens that it sends to an app's servers. They
 // give themselves away by their type (RFC 8725 section 3.11), by the events that
 // they report (RFC 8417 section 2.2), or, at Cognito, by token_use.
-func forCalls(header jose.Header, c claims) bool {
+func forCalls(header jose.Header, c Claims) bool {
 	if kind, set := header.ExtraHeaders[jose.HeaderType]; set {
 		name, _ := kind.(string)
 		// "application/" may be left out (RFC 7515 section 4.1.9).
@@ -127,17 +116,14 @@ func forCalls(header jose.Header, c claims) bool {
 		return false
 	}
 	if _, set := c["token_use"]; set {
-		use, _ := c.text("token_use")
+		use, _ := c.Text("token_use")
 		return use == "id" || use == "access"
 	}
 	return true
 }
 
 // check applies the rules that a token's claims must meet.
-func (v *tokenVerifier) check(c claims) error {
-	if issuer, _ := c.text("iss"); issuer != v.issuer {
-		return errIssuer
-	}
+func (v *tokenVerifier) check(c Claims) error {
 	now := time.Now()
 	if expiry, ok := c.time("exp"); !ok || now.After(expiry) {
 		return errExpired
@@ -147,36 +133,80 @@ func (v *tokenVerifier) check(c claims) error {
 			return errNotYet
 		}
 	}
+	if !v.meant(c) {
+		return errAudience
+	}
+	if claim, _ := c.Text(v.claim); claim == "" {
+		return fmt.Errorf("the token has no text in claim %q", v.claim)
+	}
+	return nil
+}
+
+// meant reports whether a token is for this app.
+func (v *tokenVerifier) meant(c Claims) bool {
 	audience := c.list("aud")
 	if len(audience) == 0 {
 		// Cognito's access tokens have a client_id and no aud:
 		// https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html
 		audience = c.list("client_id")
 	}
-	if !slices.ContainsFunc(audience, func(a string) bool { return slices.Contains(v.audiences, a) }) {
-		return errAudience
+	if slices.ContainsFunc(audience, func(a string) bool { return slices.Contains(v.audiences, a) }) {
+		return true
 	}
-	if id, _ := c.text(v.claim); id == "" {
-		return fmt.Errorf("the token has no text in claim %q", v.claim)
-	}
-	return nil
+	party, ok := c.Text("azp")
+	return ok && slices.Contains(v.parties, party)
 }
 
-// claims are a token's, by their exact names: in a struct, encoding/json would
+// Claims are a token's, by their exact names: in a struct, encoding/json would
 // also take those spelled in another case.
-type claims map[string]json.RawMessage
+type Claims map[string]json.RawMessage
 
-// text returns a claim that is a string.
-func (c claims) text(name string) (text string, ok bool) {
+// Text returns a claim that is a string of Unicode characters.
+func (c Claims) Text(name string) (text string, ok bool) {
 	raw := c[name]
 	ok = len(raw) > 0 && raw[0] == '"' && json.Unmarshal(raw, &text) == nil
-	return text, ok
+	// encoding/json makes U+FFFD of whatever is no character, and so one user
+	// of many.
+	if !ok || strings.ContainsRune(text, utf8.RuneError) && !wellFormed(raw) {
+		return "", false
+	}
+	return text, true
+}
+
+// wellFormed reports whether the characters of a JSON string all are some:
+// bytes that are UTF-8, and no half of a surrogate pair.
+func wellFormed(raw []byte) bool {
+	if !utf8.Valid(raw) {
+		return false
+	}
+	for i := 0; i < len(raw); i++ {
+		if raw[i] != '\\' {
+			continue
+		}
+		if i++; raw[i] != 'u' {
+			continue
+		}
+		i += 4
+		if unit := codeUnit(raw[i-3:]); utf16.IsSurrogate(unit) {
+			if !bytes.HasPrefix(raw[i+1:], []byte(`\u`)) || utf16.DecodeRune(unit, codeUnit(raw[i+3:])) == utf8.RuneError {
+				return false
+			}
+			i += 6
+		}
+	}
+	return true
+}
+
+// codeUnit is what the four hexadecimal digits at the start of a text stand for.
+func codeUnit(digits []byte) rune {
+	n, _ := strconv.ParseUint(string(digits[:4]), 16, 16) // encoding/json has read them
+	return rune(n)
 }
 
 // list returns a claim that is a string or a list of strings, as aud may be
 // (RFC 7519 section 4.1.3). Anything else is no list.
-func (c claims) list(name string) []string {
-	if text, ok := c.text(name); ok {
+func (c Claims) list(name string) []string {
+	if text, ok := c.Text(name); ok {
 		return []string{text}
 	}
 	var list []string
@@ -188,7 +218,7 @@ func (c claims) list(name string) []string {
 
 // time returns a claim that is a date: seconds since 1970, perhaps with a
 // fraction (RFC 7519 section 2).
-func (c claims) time(name string) (t time.Time, ok bool) {
+func (c Claims) time(name string) (t time.Time, ok bool) {
 	var seconds float64
 	raw := c[name]
 	if len(raw) == 0 || string(raw) == "null" || json.Unmarshal(raw, &seconds) != nil || math.Abs(seconds) > 1<<40 {

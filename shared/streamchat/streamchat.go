@@ -16,6 +16,7 @@ import (
 	"github.com/golang-jwt/jwt/v4"
 
 	"chat-service-backend/shared/settings"
+	"chat-service-backend/shared/userid"
 )
 
 // The SSM parameters, relative to the store's prefix.
@@ -176,7 +177,7 @@ func (c *Credentials) ServerToken() string { return c.serverToken() }
 // UserToken returns a token with which a user may connect to Stream from now
 // on. The user need not exist.
 func (c *Credentials) UserToken(userID string) (string, error) {
-	if !ValidUserID(userID) {
+	if !userid.Valid(userID) {
 		return "", errors.New("sign a user token: the user id is not one that Stream takes")
 	}
 	now := time.Now()
@@ -213,23 +214,4 @@ func (c *Credentials) ValidSignature(body []byte, signature string) bool {
 		}
 	}
 	return false
-}
-
-// UserIDRule is what a user id must look like, in words for a caller.
-const UserIDRule = "1 to 255 of the letters a to z and A to Z, digits, and the characters @ _ -"
-
-// ValidUserID reports whether Stream takes id as a user id:
-// ^[@A-Za-z0-9_-]{1,255}$.
-func ValidUserID(id string) bool {
-	if len(id) < 1 || len(id) > 255 {
-		return false
-	}
-	for _, c := range []byte(id) {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '@', c == '_', c == '-':
-		default:
-			return false
-		}
-	}
-	return true
 }

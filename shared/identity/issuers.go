@@ -1,0 +1,111 @@
+package identity
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"chat-service-backend/shared/settings"
+	"chat-service-backend/shared/userid"
+)
+
+// issuers are the trusted ones, by what their tokens call them, to the letter.
+type issuers map[string]*tokenVerifier
+
+// issuersFromEnv reads the lists of [FromEnv]. An item is about the issuer whose
+// prefix and "=" it begins with, else about the one without a prefix.
+func issuersFromEnv(getenv func(string) string) (issuers, error) {
+	mapping := getenv("USER_ID_MAPPING")
+	if mapping != "" && mapping != "escape" && mapping != "none" {
+		return nil, fmt.Errorf("USER_ID_MAPPING: want escape or none, got %q", mapping)
+	}
+	all, byPrefix := issuers{}, map[string]*tokenVerifier{}
+	addresses := map[*tokenVerifier]*url.URL{}
+	for _, item := range list(getenv("OIDC_ISSUER")) {
+		prefix, name, ok := strings.Cut(item, "=")
+		if !ok || strings.Contains(prefix, ":") {
+			prefix, name = "", item
+		} else if !userid.ValidPrefix(prefix) {
+			return nil, errors.New("OIDC_ISSUER: want a prefix of 1 to 32 letters, digits, _ and - before the =, got something else")
+		}
+		address, err := baseURL("OIDC_ISSUER", name)
+		switch {
+		case err != nil:
+			return nil, err
+		case all[name] != nil || byPrefix[prefix] != nil:
+			return nil, fmt.Errorf("OIDC_ISSUER: want one issuer without a prefix, and each other with a prefix of its own, as in staff=https://host/path, got another %q", item)
+		case mapping == "none" && (prefix != "" || len(all) > 0):
+			return nil, errors.New("USER_ID_MAPPING: want escape where there are several issuers, since their users could have the same id otherwise, got none")
+		}
+		v := &tokenVerifier{issuer: name, prefix: prefix, escape: mapping != "none"}
+		all[name], byPrefix[prefix], addresses[v] = v, v, address
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+
+	for _, l := range []struct {
+		variable, text string
+		set            func(v *tokenVerifier, item string) error
+	}{
+		{"OIDC_AUDIENCE", getenv("OIDC_AUDIENCE"), func(v *tokenVerifier, value string) error {
+			if party, ok := strings.CutPrefix(value, "azp:"); ok {
+				v.parties = append(v.parties, party)
+			} else {
+				v.audiences = append(v.audiences, value)
+			}
+			return nil
+		}},
+		{"OIDC_DISCOVERY_URL", getenv("OIDC_DISCOVERY_URL"), func(v *tokenVerifier, value string) (err error) {
+			addresses[v], err = baseURL("OIDC_DISCOVERY_URL", value)
+			return err
+		}},
+		{"USER_ID_CLAIM", getenv("USER_ID_CLAIM"), func(v *tokenVerifier, value string) error {
+			if v.claim != "" {
+				return fmt.Errorf("USER_ID_CLAIM: want one claim for each issuer, got %q besides %q", value, v.claim)
+			}
+			v.claim = value
+			return nil
+		}},
+	} {
+		for _, item := range list(l.text) {
+			prefix, value, _ := strings.Cut(item, "=")
+			v := byPrefix[prefix]
+			if v == nil || prefix == "" {
+				v, value = byPrefix[""], item
+			}
+			if v == nil {
+				return nil, fmt.Errorf("%s: want each item to begin with the prefix of an issuer and =, got %q", l.variable, item)
+			}
+			if err := l.set(v, value); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for name, v := range all {
+		if len(v.audiences)+len(v.parties) == 0 {
+			return nil, fmt.Errorf("OIDC_AUDIENCE: want the audience of the tokens that %s makes for this app, got nothing; without it, tokens made for any other app of that issuer would count", name)
+		}
+		if v.claim == "" {
+			v.claim = "sub"
+		}
+		v.keys = newKeySet(name, addresses[v])
+	}
+	return all, nil
+}
+
+// list returns the items of a text, which commas separate.
+func list(text string) []string {
+	var items []string
+	for item := range strings.SplitSeq(text, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+func baseURL(variable, text string) (*url.URL, error) {
+	return settings.URL(func(string) string { return text }, variable, "")
+}

@@ -1,0 +1,159 @@
+package identity
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"chat-service-backend/shared/userid"
+)
+
+func TestClaimBecomesAnIDThatStreamTakes(t *testing.T) {
+	i := newIssuer(t)
+	c := i.callers(t, nil)
+	for claim, want := range map[string]string{
+		"alice": "alice", "auth0|1": "auth0@-7C1", "@-": "@-40-", "山": "@-E5@-B1@-B1", "\ufffd": "@-EF@-BF@-BD", "😀": "@-F0@-9F@-98@-80",
+	} {
+		caller, err := c.Identify(t.Context(), "", []string{"Bearer " + i.good(t, map[string]any{"sub": claim})})
+		if err != nil || caller.UserID != want || caller.Claim != claim {
+			t.Errorf("%q: want %s, got %+v, %v", claim, want, caller, err)
+		}
+	}
+	c = i.callers(t, map[string]string{"USER_ID_MAPPING": "none"})
+	wantUser(t, c, "auth0|1", "Bearer "+i.good(t, map[string]any{"sub": "auth0|1"}))
+}
+
+// Half of a surrogate pair and bytes that are no UTF-8 would all become U+FFFD,
+// and their users the same.
+func TestClaimThatIsNoTextIsRefused(t *testing.T) {
+	i := newIssuer(t)
+	c := i.callers(t, nil)
+	bearer := func(sub string) string {
+		rest := `,"iss":"` + i.url + `","aud":"chat-app","exp":4102444800}`
+		return "Bearer " + signText(t, `{"sub":"`+sub+`"`+rest)
+	}
+	for _, sub := range []string{`\ud800`, `\udc00`, `a\ud83dz`, `\ud83d\u0041`, `\ud83d\ud83d`, `\ufffd\udfff`, `\\\ud800`, "\xff", "a\xed\xa0\x80", "\ufffd\xc0"} {
+		wantRefused(t, c, ErrBadToken, bearer(sub))
+	}
+	for sub, want := range map[string]string{
+		`\ufffd`: "\ufffd", "\ufffd": "\ufffd", `\ud83d\ude00\ufffd`: "😀\ufffd", `\\ud800\ufffd`: `\ud800` + "\ufffd", `\uFFFD\uD83D\uDE00`: "\ufffd😀",
+	} {
+		wantUser(t, c, userid.Map("", want), bearer(sub))
+	}
+}
+
+// signText is like good for claims that no Go value has.
+func signText(t *testing.T, claims string) string {
+	t.Helper()
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: keys()["ec"]}, (&jose.SignerOptions{}).WithHeader("kid", "ec"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	jws, err := signer.Sign([]byte(claims))
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := jws.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func TestEachIssuerHasItsOwnAudienceClaimAndIDs(t *testing.T) {
+	web, staff := newIssuer(t), newIssuer(t)
+	c := web.callers(t, map[string]string{
+		"OIDC_ISSUER":   web.url + ", staff=" + staff.url,
+		"OIDC_AUDIENCE": "chat-app,staff=portal,staff=admin=portal",
+		"USER_ID_CLAIM": "staff=oid",
+	})
+	employee := func(changes map[string]any) string {
+		all := map[string]any{"aud": "portal", "sub": "u1", "oid": "jane"}
+		for name, value := range changes {
+			all[name] = value
+		}
+		return "Bearer " + staff.good(t, all)
+	}
+	wantUser(t, c, "u1", "Bearer "+web.good(t, nil))
+	wantUser(t, c, "staff@--jane", employee(nil))
+	wantUser(t, c, "staff@--jane", employee(map[string]any{"aud": "admin=portal"}))
+	wantUser(t, c, "staff@-40--jane", "Bearer "+web.good(t, map[string]any{"sub": "staff@--jane"}))
+	for name, authorization := range map[string]string{
+		"the other's audience":        employee(map[string]any{"aud": "chat-app"}),
+		"the other's audience, again": "Bearer " + web.good(t, map[string]any{"aud": "portal"}),
+		"no claim of its own":         employee(map[string]any{"oid": nil}),
+		"the prefix for an issuer":    employee(map[string]any{"iss": "staff"}),
+	} {
+		t.Run(name, func(t *testing.T) { wantRefused(t, c, ErrBadToken, authorization) })
+	}
+}
+
+// The keys of one issuer are worth nothing for tokens of another.
+func TestIssuersDoNotVouchForEachOthersUsers(t *testing.T) {
+	web, staff := newIssuer(t), newIssuer(t)
+	web.set(func() { web.keys = []any{public("rsa")} })
+	c := web.callers(t, map[string]string{"OIDC_ISSUER": web.url + ",staff=" + staff.url, "OIDC_AUDIENCE": "chat-app,staff=chat-app"})
+	wantUser(t, c, "staff@--u1", "Bearer "+staff.good(t, nil))
+	wantRefused(t, c, ErrBadToken, "Bearer "+staff.good(t, map[string]any{"iss": web.url}))
+}
+
+func TestPartyCountsOnlyWhereItIsNamedAsOne(t *testing.T) {
+	i := newIssuer(t)
+	account := map[string]any{"aud": "account", "azp": "web"}
+	wantRefused(t, i.callers(t, map[string]string{"OIDC_AUDIENCE": "web"}), ErrBadToken, "Bearer "+i.good(t, account))
+	c := i.callers(t, map[string]string{"OIDC_AUDIENCE": "api,azp:web"})
+	wantUser(t, c, "u1", "Bearer "+i.good(t, account))
+	wantUser(t, c, "u1", "Bearer "+i.good(t, map[string]any{"aud": nil, "azp": "web"}))
+	wantUser(t, c, "u1", "Bearer "+i.good(t, map[string]any{"aud": "api", "azp": "other"}))
+	for _, claims := range []map[string]any{
+		{"aud": "account", "azp": "other"}, {"aud": "account", "azp": nil}, {"aud": "web", "azp": nil}, {"aud": "azp:web"}, {"aud": nil, "azp": []string{"web"}},
+	} {
+		wantRefused(t, c, ErrBadToken, "Bearer "+i.good(t, claims))
+	}
+}
+
+func TestMetadataMayLieElsewhereButMustNameTheIssuer(t *testing.T) {
+	i := newIssuer(t) // below whose address the metadata of another lies
+	const name = "https://sts.example.com/tenant/"
+	env := map[string]string{"OIDC_ISSUER": name, "OIDC_DISCOVERY_URL": i.url}
+	token := "Bearer " + i.good(t, map[string]any{"iss": name})
+	wantRefused(t, i.callers(t, env), ErrUnavailable, token)
+	i.set(func() { i.metadata["issuer"] = name })
+	wantUser(t, i.callers(t, env), "u1", token)
+	wantRefused(t, i.callers(t, env), ErrBadToken, "Bearer "+i.good(t, nil))
+}
+
+func TestListsThatCannotBeRightNameTheirVariable(t *testing.T) {
+	for _, test := range []struct {
+		variable string
+		env      string
+	}{
+		{"OIDC_ISSUER", "OIDC_ISSUER=https://a,https://b"},
+		{"OIDC_ISSUER", "OIDC_ISSUER=https://a,x=https://a"},
+		{"OIDC_ISSUER", "OIDC_ISSUER=x=https://a,x=https://b"},
+		{"OIDC_ISSUER", "OIDC_ISSUER=https://a,@x=https://b"},
+		{"OIDC_ISSUER", "OIDC_ISSUER=https://a,=https://b"},
+		{"OIDC_ISSUER", "OIDC_ISSUER=https://a,x=http://b"},
+		{"OIDC_ISSUER", "OIDC_ISSUER=https://a," + strings.Repeat("x", 33) + "=https://b"},
+		{"OIDC_AUDIENCE", "OIDC_ISSUER=https://a,x=https://b OIDC_AUDIENCE=app"},
+		{"OIDC_AUDIENCE", "OIDC_ISSUER=https://a,x=https://b OIDC_AUDIENCE=x=app"},
+		{"OIDC_AUDIENCE", "OIDC_ISSUER=x=https://a OIDC_AUDIENCE=x=app,app"},
+		{"USER_ID_CLAIM", "OIDC_ISSUER=https://a OIDC_AUDIENCE=app USER_ID_CLAIM=sub,oid"},
+		{"USER_ID_CLAIM", "OIDC_ISSUER=https://a,x=https://b OIDC_AUDIENCE=app,x=app USER_ID_CLAIM=sub,y=oid"},
+		{"OIDC_DISCOVERY_URL", "OIDC_ISSUER=https://a OIDC_AUDIENCE=app OIDC_DISCOVERY_URL=http://a"},
+		{"USER_ID_MAPPING", "OIDC_ISSUER=https://a OIDC_AUDIENCE=app USER_ID_MAPPING=hash"},
+		{"USER_ID_MAPPING", "OIDC_ISSUER=https://a,x=https://b OIDC_AUDIENCE=app,x=app USER_ID_MAPPING=none"},
+		{"USER_ID_MAPPING", "OIDC_ISSUER=x=https://b OIDC_AUDIENCE=x=app USER_ID_MAPPING=none"},
+	} {
+		env := map[string]string{}
+		for _, setting := range strings.Fields(test.env) {
+			name, value, _ := strings.Cut(setting, "=")
+			env[name] = value
+		}
+		_, err := FromEnv(func(name string) string { return env[name] })
+		if err == nil || !strings.HasPrefix(err.Error(), test.variable+":") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: want one line that names %s, got %v", test.env, test.variable, err)
+		}
+	}
+}

@@ -1,0 +1,68 @@
+package userid
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// nobody is who PostgreSQL runs as where the tests are root's: it refuses root.
+const nobody = 65534
+
+func TestPagesSQLAgrees(t *testing.T) {
+	need(t, "initdb")
+	dir, err := os.MkdirTemp("", "") // the test's own lies in one that root alone may enter
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	as := &syscall.SysProcAttr{}
+	if os.Getuid() == 0 {
+		as.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+		if err := os.Chown(dir, nobody, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(in, name string, args ...string) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), name, args...)
+		cmd.Dir, cmd.SysProcAttr, cmd.Stdin = dir, as, strings.NewReader(in)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", name, err, out)
+		}
+	}
+	var users []user
+	var rows strings.Builder
+	escape := strings.NewReplacer(`\`, `\\`, "\t", `\t`, "\n", `\n`, "\r", `\r`)
+	for _, u := range manyUsers(t) {
+		if !strings.Contains(u.Claim, "\x00") { // which PostgreSQL's text cannot hold
+			users = append(users, u)
+			rows.WriteString(escape.Replace(u.Prefix) + "\t" + escape.Replace(u.Claim) + "\n")
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "users"), []byte(rows.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run("", "initdb", "--no-sync", "--encoding=UTF8", "--locale=C", "--auth=trust", "--username=postgres", filepath.Join(dir, "data"))
+	// One statement for each ";" and empty line, without a server.
+	run(page(t, "sql")+`
+CREATE TABLE users (n serial, prefix text, claim text);
+
+COPY users (prefix, claim) FROM '`+dir+`/users';
+
+COPY (SELECT stream_user_id(claim, prefix) FROM users ORDER BY n) TO '`+dir+`/ids';
+
+`, "postgres", "--single", "-j", "-D", filepath.Join(dir, "data"), "postgres")
+	ids, err := os.ReadFile(filepath.Join(dir, "ids"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list := strings.Split(strings.TrimSuffix(string(ids), "\n"), "\n"); len(list) == len(users) {
+		agree(t, users, list)
+	} else {
+		t.Errorf("want %d ids, got %d", len(users), len(list))
+	}
+}

@@ -1,0 +1,269 @@
+package userid
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+var streamsRule = regexp.MustCompile(`^[@A-Za-z0-9_-]{1,255}$`)
+
+// A user is what an id is made of.
+type user struct {
+	Prefix string `json:"prefix,omitempty"`
+	Claim  string `json:"claim"`
+}
+
+// vectors are the ones that docs/user-ids.md points to.
+func vectors(t testing.TB) map[user]string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/user-ids.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []struct {
+		user
+		ID string `json:"id"`
+	}
+	if err := json.Unmarshal(text, &list); err != nil || len(list) < 20 {
+		t.Fatalf("want test vectors, got %d, %v", len(list), err)
+	}
+	all := make(map[user]string, len(list))
+	for _, v := range list {
+		all[v.user] = v.ID
+	}
+	return all
+}
+
+func TestIDsAreThoseOfTheTestVectors(t *testing.T) {
+	for u, want := range vectors(t) {
+		if got := Map(u.Prefix, u.Claim); got != want {
+			t.Errorf("%+q: want %s, got %s", u, want, got)
+		}
+	}
+}
+
+// page returns the block of code in a language that docs/user-ids.md has.
+func page(t *testing.T, language string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/user-ids.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, code, found := strings.Cut(string(text), "\n```"+language+"\n")
+	code, _, closed := strings.Cut(code, "```\n")
+	if !found || !closed {
+		t.Fatalf("want a block of %s on the page", language)
+	}
+	return code
+}
+
+func TestPageHasTheCodeThatRuns(t *testing.T) {
+	source, err := os.ReadFile("userid.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(source), page(t, "go")) {
+		t.Error("want the page's Go to be that of userid.go")
+	}
+}
+
+// Programs read a JSON list of users and write one of ids.
+var programs = map[string]struct {
+	command []string
+	around  func(code string) string
+}{
+	"js": {[]string{"node", "--input-type=module", "-e"}, func(code string) string {
+		return code + `
+import { readFileSync } from 'node:fs';
+console.log(JSON.stringify(JSON.parse(readFileSync(0)).map((u) => streamUserId(u.claim, u.prefix))));`
+	}},
+	"python": {[]string{"python3", "-c"}, func(code string) string {
+		return "import json, sys\n" + code + `
+print(json.dumps([stream_user_id(u["claim"], u.get("prefix", "")) for u in json.load(sys.stdin)]))`
+	}},
+}
+
+// manyUsers are those of the test vectors and ten thousand others.
+func manyUsers(t *testing.T) []user {
+	users := slices.Collect(maps.Keys(vectors(t)))
+	for range 10_000 {
+		users = append(users, randomUser())
+	}
+	return users
+}
+
+func TestPagesProgramsAgree(t *testing.T) {
+	users := manyUsers(t)
+	in, err := json.Marshal(users)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for language, program := range programs {
+		t.Run(language, func(t *testing.T) {
+			need(t, program.command[0])
+			cmd := exec.CommandContext(t.Context(), program.command[0], append(program.command[1:], program.around(page(t, language)))...)
+			cmd.Stdin, cmd.Stderr = bytes.NewReader(in), t.Output()
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var ids []string
+			if err := json.Unmarshal(out, &ids); err != nil || len(ids) != len(users) {
+				t.Fatalf("want %d ids, got %d, %v", len(users), len(ids), err)
+			}
+			agree(t, users, ids)
+		})
+	}
+}
+
+func agree(t *testing.T, users []user, ids []string) {
+	t.Helper()
+	for i, u := range users {
+		if want := Map(u.Prefix, u.Claim); ids[i] != want {
+			t.Fatalf("%+q: want %s, got %s", u, want, ids[i])
+		}
+	}
+}
+
+// need skips the test where a program is missing, or fails it where CI=true says
+// that there is no excuse.
+func need(t *testing.T, program string) {
+	t.Helper()
+	if _, err := exec.LookPath(program); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+}
+
+// pieces are what collisions could be made of: markers, escapes, ends of
+// prefixes, hashes, and halves of each.
+var pieces = []string{
+	"@", "-", "@-", "@--", "@-40", "@-40-", "@-7C", "|", "%", "7C", "sha256", "s", "staff", "staff@--", "a", "", "\x00", "\ufffd",
+	"@-sha256-" + strings.Repeat("0", 64), strings.Repeat("x", 250),
+}
+
+func randomUser() user {
+	var u user
+	if rand.N(4) == 0 {
+		u.Prefix = []string{"staff", "a", "-", "-a", "sha256-"}[rand.N(5)]
+	}
+	var claim strings.Builder
+	for range 1 + rand.N(12) {
+		if rand.N(3) > 0 {
+			claim.WriteString(pieces[rand.N(len(pieces))])
+			continue
+		}
+		claim.WriteRune(rand.Int32N(unicode.MaxRune + 1)) // for a surrogate, U+FFFD
+	}
+	if u.Claim = claim.String(); u.Claim == "" {
+		return randomUser()
+	}
+	return u
+}
+
+// unmap reads an id by the rule alone. A hash is all that it can say of a user
+// whose id is one.
+func unmap(t *testing.T, id string) (u user, hashed bool) {
+	if i := strings.Index(id, "@--"); i >= 0 {
+		u.Prefix, id = id[:i], id[i+3:]
+	}
+	if hash, ok := strings.CutPrefix(id, "@-sha256-"); ok {
+		return user{u.Prefix, hash}, true
+	}
+	var claim []byte
+	for len(id) > 0 {
+		if escape, ok := strings.CutPrefix(id, "@-"); ok {
+			b, err := hex.DecodeString(escape[:2])
+			if err != nil {
+				t.Fatalf("want an escape behind each @-, got %q", id)
+			}
+			claim, id = append(claim, b...), escape[2:]
+		} else {
+			claim, id = append(claim, id[0]), id[1:]
+		}
+	}
+	return user{u.Prefix, string(claim)}, false
+}
+
+// check checks all that is promised of one user's id.
+func check(t *testing.T, u user) {
+	t.Helper()
+	id := Map(u.Prefix, u.Claim)
+	if !streamsRule.MatchString(id) {
+		t.Errorf("%+q: want an id that Stream takes, got %q", u, id)
+	}
+	if keeps := u.Prefix == "" && streamsRule.MatchString(u.Claim) && !strings.Contains(u.Claim, "@-"); keeps != (id == u.Claim) {
+		t.Errorf("%+q: want the claim itself: %t, got %s", u, keeps, id)
+	}
+	got, hashed := unmap(t, id)
+	want := u
+	if hashed {
+		hash := sha256.Sum256([]byte(u.Claim))
+		want.Claim = hex.EncodeToString(hash[:])
+	}
+	if got != want {
+		t.Errorf("%+q: want the id to be that user's alone, but %s is %+q", u, id, got)
+	}
+}
+
+func TestNoTwoUsersGetTheSameID(t *testing.T) {
+	owners := map[string]user{}
+	for range 100_000 {
+		u := randomUser()
+		check(t, u)
+		id := Map(u.Prefix, u.Claim)
+		if other, taken := owners[id]; taken && other != u {
+			t.Fatalf("want different ids for %+q and %+q, got %s", u, other, id)
+		}
+		owners[id] = u
+		// The id of one user may be what an issuer calls another.
+		check(t, user{"", id})
+		check(t, user{"staff", id})
+	}
+}
+
+func FuzzIDBelongsToOneUser(f *testing.F) {
+	for u := range vectors(f) {
+		f.Add(u.Prefix, u.Claim)
+	}
+	f.Fuzz(func(t *testing.T, prefix, claim string) {
+		if claim != "" && (prefix == "" || ValidPrefix(prefix)) {
+			check(t, user{prefix, claim})
+		}
+	})
+}
+
+func FuzzValidIsStreamsRule(f *testing.F) {
+	for _, id := range []string{"", "alice", "@carol", "a.b", "é", strings.Repeat("x", 256)} {
+		f.Add(id)
+	}
+	f.Fuzz(func(t *testing.T, id string) {
+		if got, want := Valid(id), streamsRule.MatchString(id); got != want {
+			t.Errorf("%q: want %t, got %t", id, want, got)
+		}
+	})
+}
+
+func BenchmarkMap(b *testing.B) {
+	for _, claim := range []string{"c5a1c9f2-7a3e-4b0e-9d59-0f2a6d3b7c11", "auth0|507f1f77bcf86cd799439011"} {
+		b.Run(claim, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				Map("", claim)
+			}
+		})
+	}
+}
