@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"chat-service-backend/internal/apigateway"
+	"chat-service-backend/internal/cfn"
 )
 
 // testHTTPEvent is what a function sees of payload 2.0; the type in
@@ -65,7 +68,7 @@ func TestHTTPAPIEvent(t *testing.T) {
 		}
 	}
 	c := e.RequestContext
-	if c.AccountID != accountID || c.APIID == "" || c.DomainName != host || c.DomainPrefix != "127" || c.RequestID == "" ||
+	if c.AccountID != apigateway.AccountID || c.APIID == "" || c.DomainName != host || c.DomainPrefix != "127" || c.RequestID == "" ||
 		c.RouteKey != e.RouteKey || c.Stage != "$default" || c.Authorizer != nil {
 		t.Errorf("requestContext: got %+v", c)
 	}
@@ -214,19 +217,19 @@ func TestCORS(t *testing.T) {
 
 func TestCORSOrigins(t *testing.T) {
 	for _, c := range []struct {
-		cors   cors
+		cors   cfn.CORS
 		origin string
 		want   string
 	}{
-		{cors{AllowOrigins: []string{"*"}}, "https://x.test", "*"},
-		{cors{AllowOrigins: []string{"*"}, AllowCredentials: true}, "https://x.test", "https://x.test"},
-		{cors{AllowOrigins: []string{"https://*"}}, "https://x.test", "https://x.test"},
-		{cors{AllowOrigins: []string{"https://*"}}, "http://x.test", ""},
-		{cors{AllowOrigins: []string{"https://x.test"}}, "https://x.test.evil", ""},
-		{cors{AllowOrigins: []string{"*"}}, "", ""},
+		{cfn.CORS{AllowOrigins: []string{"*"}}, "https://x.test", "*"},
+		{cfn.CORS{AllowOrigins: []string{"*"}, AllowCredentials: true}, "https://x.test", "https://x.test"},
+		{cfn.CORS{AllowOrigins: []string{"https://*"}}, "https://x.test", "https://x.test"},
+		{cfn.CORS{AllowOrigins: []string{"https://*"}}, "http://x.test", ""},
+		{cfn.CORS{AllowOrigins: []string{"https://x.test"}}, "https://x.test.evil", ""},
+		{cfn.CORS{AllowOrigins: []string{"*"}}, "", ""},
 	} {
 		r := &http.Request{Header: http.Header{"Origin": {c.origin}}}
-		if got := c.cors.allowedOrigin(r); got != c.want {
+		if got := allowedOrigin(&c.cors, r); got != c.want {
 			t.Errorf("%+v %q: want %q, got %q", c.cors, c.origin, c.want, got)
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -24,7 +23,7 @@ import (
 	"github.com/golang-jwt/jwt/v4"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"chat-service-backend/internal/cfn"
+	"chat-service-backend/internal/awstest"
 	"chat-service-backend/internal/contract"
 )
 
@@ -69,25 +68,7 @@ import (
 //
 // $CLIENT and $SERVICE are the URLs of the two APIs.
 func TestConversations(t *testing.T) {
-	if found, _ := filepath.Glob("../functions/*/main.go"); len(found) == 0 {
-		t.Skip("functions/ has no Go files")
-	}
-	tmpl, err := cfn.Find(".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	bin := t.TempDir()
-	var built map[string]string
-	build := func(ctx context.Context, root, _ string, names []string) (map[string]string, error) {
-		if built == nil {
-			var err error
-			if built, err = goBuild(ctx, root, bin, names); err != nil {
-				return nil, err
-			}
-		}
-		return built, nil
-	}
-	shared, err := startConversation(t.Context(), build, tmpl.Dir, nil)
+	shared, err := startConversation(t, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +112,7 @@ func TestConversations(t *testing.T) {
 						args[i] = ts.MkAbs(arg)
 					}
 				}
-				own, err := startConversation(context.Background(), build, tmpl.Dir, args)
+				own, err := startConversation(t, args)
 				if neg {
 					if err == nil {
 						own.server.close()
@@ -153,7 +134,7 @@ func TestConversations(t *testing.T) {
 // conversation is what a script's commands share.
 type conversation struct {
 	server *server
-	log    *syncBuffer
+	log    *awstest.Output
 	body   []byte // of the last answer
 
 	// The document describes the default ErrorObjKey: another key may hold
@@ -167,16 +148,16 @@ func talk(ts *testscript.TestScript) *conversation {
 	return ts.Value(conversationKey{}).(*conversation)
 }
 
-func startConversation(ctx context.Context, build builder, root string, args []string) (*conversation, error) {
+func startConversation(t *testing.T, args []string) (*conversation, error) {
 	args = append([]string{"-client-addr", "127.0.0.1:0", "-service-addr", "127.0.0.1:0"}, args...)
 	opts, err := parseFlags(args, io.Discard)
 	if err != nil {
 		return nil, err
 	}
-	log := &syncBuffer{}
-	opts.dir, opts.build, opts.log = root, build, &lineLog{w: log}
+	log := &awstest.Output{}
+	opts.build, opts.log = deployed(t), &lineLog{w: log}
 	opts.getenv = func(string) string { return "" }
-	s, err := start(ctx, opts)
+	s, err := start(t.Context(), opts)
 	if err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, log)
 	}
@@ -375,7 +356,7 @@ func cmdBearer(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		claims[name] = v
 	}
-	token, err := issuer.bearer(args[0], claims)
+	token, err := issuer.Bearer(args[0], claims)
 	ts.Check(err)
 	ts.Setenv("BEARER", token)
 }

@@ -33,7 +33,8 @@ import (
 	"github.com/golang-jwt/jwt/v4"
 
 	"chat-service-backend/internal/awstest"
-	"chat-service-backend/internal/cfn"
+	"chat-service-backend/internal/runtimeapi"
+	"chat-service-backend/internal/standin"
 )
 
 const (
@@ -53,25 +54,16 @@ const (
 // server. The values lie in moto's SSM where that is installed (it must be with
 // CI=true), else in the server's own stand-in.
 func TestDrills(t *testing.T) {
-	tmpl, err := cfn.Find(".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	bin := t.TempDir()
-	built := sync.OnceValues(func() (map[string]string, error) {
-		return goBuild(t.Context(), tmpl.Dir, bin, []string{"token", "apikey", "config", "webhook", "proxy"})
-	})
+	awstest.Functions(t) // before any clock runs
 	store := parameterStore(t)
 	var number atomic.Int64
 	newDrill := func(t *testing.T) *drill {
 		return &drill{
-			root:   tmpl.Dir,
-			build:  func(context.Context, string, string, []string) (map[string]string, error) { return built() },
 			prefix: fmt.Sprintf("/drill-%d", number.Add(1)),
 			store:  store,
 			front:  newFront(t, store),
 			stream: newDrillStream(t),
-			log:    &syncBuffer{},
+			log:    &awstest.Output{},
 		}
 	}
 
@@ -329,7 +321,7 @@ func drillOutput(t *testing.T, d *drill) {
 
 	// bearer adds a token to what must not be seen, and one with a damaged signature.
 	bearer := func(name string, claims map[string]any) string {
-		token, err := d.server.issuer.bearer(d.user, claims)
+		token, err := d.server.issuer.Bearer(d.user, claims)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -441,13 +433,11 @@ func drillOutput(t *testing.T, d *drill) {
 
 // A drill is one server with its own parameters and everything around it.
 type drill struct {
-	root   string
-	build  builder
 	prefix string
 	store  string // URL
 	front  *front
 	stream string // URL
-	log    *syncBuffer
+	log    *awstest.Output
 	user   string
 	server *server
 }
@@ -469,7 +459,7 @@ func (d *drill) start(t *testing.T, overrides ...string) {
 		name, value, _ := strings.Cut(override, "=")
 		opts.overrides[name] = value
 	}
-	opts.dir, opts.build, opts.log = d.root, d.build, &lineLog{w: d.log}
+	opts.build, opts.log = deployed(t), &lineLog{w: d.log}
 	opts.getenv = func(name string) string {
 		return map[string]string{"AWS_ENDPOINT_URL_SSM": d.front.url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}[name]
 	}
@@ -591,8 +581,8 @@ func (d *drill) idle(t *testing.T) {
 }
 
 // processes are those alive now, by function.
-func (d *drill) processes() map[string][]*process {
-	all := map[string][]*process{}
+func (d *drill) processes() map[string][]*runtimeapi.Process {
+	all := map[string][]*runtimeapi.Process{}
 	for name, p := range d.server.pools {
 		p.mu.Lock()
 		all[name] = slices.Collect(maps.Keys(p.alive))
@@ -602,7 +592,7 @@ func (d *drill) processes() map[string][]*process {
 }
 
 // sameProcesses wants every process that was alive before to be so still.
-func (d *drill) sameProcesses(t *testing.T, before map[string][]*process) {
+func (d *drill) sameProcesses(t *testing.T, before map[string][]*runtimeapi.Process) {
 	t.Helper()
 	for name, now := range d.processes() {
 		for _, proc := range before[name] {
@@ -721,12 +711,19 @@ const (
 	gone      fault = "gone"
 )
 
+var faults = map[fault]standin.Fault{
+	throttled: standin.Refuse(http.StatusBadRequest, "ThrottlingException"),
+	failing:   standin.Refuse(http.StatusInternalServerError, "InternalServerError"),
+	hanging:   standin.Hang,
+	gone:      standin.HangUp,
+}
+
 // A front stands between the functions and Parameter Store, and fails as told.
 type front struct {
-	url string
+	url    string
+	faults standin.Switch
 
-	mu    sync.Mutex
-	fault fault
+	mu sync.Mutex
 	// The SDK's calls that have failed since the fault was set; the attempts of
 	// one call share its id.
 	failed map[string]bool
@@ -743,25 +740,7 @@ func newFront(t *testing.T, store string) *front {
 		ErrorLog: discardLog,
 	}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		f.mu.Lock()
-		fault := f.fault
-		if fault != none {
-			f.failed[r.Header.Get("Amz-Sdk-Invocation-Id")] = true
-		}
-		f.mu.Unlock()
-		switch fault {
-		case throttled:
-			ssmError(w, http.StatusBadRequest, "ThrottlingException", "Rate exceeded")
-		case failing:
-			ssmError(w, http.StatusInternalServerError, "InternalServerError", "We encountered an internal error.")
-		case hanging:
-			_, _ = io.Copy(io.Discard, r.Body)
-			<-r.Context().Done()
-		case gone:
-			hangUp(w)
-		default:
-			pass.ServeHTTP(w, r)
-		}
+		f.faults.Serve(w, r, pass.ServeHTTP)
 	}))
 	t.Cleanup(srv.Close)
 	f.url = srv.URL
@@ -769,57 +748,36 @@ func newFront(t *testing.T, store string) *front {
 }
 
 // fail sets the fault and returns how many calls the one before has failed.
-func (f *front) fail(fault fault) int {
+func (f *front) fail(next fault) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := len(f.failed)
-	f.fault, f.failed = fault, map[string]bool{}
+	f.failed = map[string]bool{}
+	f.faults.Set(nil)
+	if answer := faults[next]; answer != nil {
+		f.faults.Set(func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
+			f.mu.Lock()
+			f.failed[r.Header.Get("Amz-Sdk-Invocation-Id")] = true
+			f.mu.Unlock()
+			answer(w, r, pass)
+		})
+	}
 	return n
 }
 
-// parameterStore starts moto's SSM, or without moto the stand-in with the two
-// calls added that write, and returns its URL.
+// parameterStore starts moto's SSM, or without moto the stand-in, and returns its
+// URL.
 func parameterStore(t *testing.T) string {
-	if _, err := exec.LookPath("moto_server"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("want moto_server: %v", err)
-		}
-		srv := httptest.NewServer(&writableSSM{values: map[string]string{}})
-		t.Cleanup(srv.Close)
-		return srv.URL
+	if _, err := exec.LookPath("moto_server"); err == nil || os.Getenv("CI") == "true" {
+		return awstest.Moto(t)
 	}
-	return awstest.Moto(t)
-}
-
-// writableSSM is the stand-in with PutParameter and DeleteParameter.
-type writableSSM struct {
-	mu     sync.Mutex
-	values map[string]string
-}
-
-func (s *writableSSM) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var in struct{ Name, Value string }
-	switch r.Header.Get("X-Amz-Target") {
-	case "AmazonSSM.PutParameter":
-		_ = json.NewDecoder(r.Body).Decode(&in)
-		s.values[in.Name] = in.Value
-		ssmAnswer(w, map[string]any{"Version": 1})
-	case "AmazonSSM.DeleteParameter":
-		_ = json.NewDecoder(r.Body).Decode(&in)
-		delete(s.values, in.Name)
-		ssmAnswer(w, map[string]any{})
-	default:
-		all := func() (map[string]string, error) { return s.values, nil }
-		(&ssm{region: defaultRegion, values: all}).ServeHTTP(w, r)
-	}
+	return awstest.NewParameterStore(t, map[string]string{}).URL
 }
 
 // client is the operator's own way to Parameter Store, past the front.
 func (d *drill) client() *awsssm.Client {
 	return awsssm.New(awsssm.Options{
-		Region:       defaultRegion,
+		Region:       "us-east-1",
 		BaseEndpoint: &d.store,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+
+	"chat-service-backend/internal/issuer"
 )
 
 // An OpenID client of others' making trusts the issuer's tokens.
@@ -17,19 +19,19 @@ func TestIssuersTokensVerify(t *testing.T) {
 	}
 	verifier := provider.Verifier(&oidc.Config{ClientID: "local"})
 	for query, want := range map[string]string{"": "alice", "?user=bob%40x": "bob@x"} {
-		g := call(t, "GET", s.clientURL+bearerPath+query, "")
+		g := call(t, "GET", s.clientURL+issuer.BearerPath+query, "")
 		if g.status != 200 || !strings.HasPrefix(g.header.Get("Content-Type"), "text/plain") {
 			t.Fatalf("want a token as text, got %+v", g)
 		}
 		token, err := verifier.Verify(t.Context(), g.body)
-		if err != nil || token.Subject != want || token.Expiry.Sub(token.IssuedAt) != bearerLife {
+		if err != nil || token.Subject != want || token.Expiry.Sub(token.IssuedAt) != issuer.Life {
 			t.Errorf("want a token of %s for 12 h, got %+v, %v", want, token, err)
 		}
 	}
 	if g := call(t, "GET", s.clientURL+"/.local/other", ""); g.status != 404 || g.body != `{"message":"Not Found"}` {
 		t.Errorf("want other paths to be the gateway's, got %+v", g)
 	}
-	if g := call(t, "POST", s.clientURL+bearerPath, ""); g.status != http.StatusMethodNotAllowed {
+	if g := call(t, "POST", s.clientURL+issuer.BearerPath, ""); g.status != http.StatusMethodNotAllowed {
 		t.Errorf("want GET only, got %+v", g)
 	}
 }
@@ -38,7 +40,7 @@ func TestIssuerStandsBackWhereOneIsConfigured(t *testing.T) {
 	s, _ := startTest(t, func(o *options) {
 		o.overrides["OidcIssuer"], o.overrides["OidcAudience"] = "https://issuer.example.com", "app"
 	})
-	for _, path := range []string{bearerPath, issuerPath + "/jwks.json", issuerPath + "/.well-known/openid-configuration"} {
+	for _, path := range []string{issuer.BearerPath, issuerPath + "/jwks.json", issuerPath + "/.well-known/openid-configuration"} {
 		if g := call(t, "GET", s.clientURL+path, ""); g.status != 404 || g.body != `{"message":"Not Found"}` {
 			t.Errorf("%s: want an unknown route, got %+v", path, g)
 		}
@@ -56,7 +58,7 @@ func TestIssuerStandsBackWhereOneIsConfigured(t *testing.T) {
 
 func TestEmptyOverrideMeansNoIssuerAtAll(t *testing.T) {
 	s, _ := startTest(t, func(o *options) { o.overrides["OidcIssuer"] = "" })
-	if g := call(t, "GET", s.clientURL+bearerPath, ""); g.status != 404 {
+	if g := call(t, "GET", s.clientURL+issuer.BearerPath, ""); g.status != 404 {
 		t.Errorf("want no bearer token, got %+v", g)
 	}
 	if got := call(t, "GET", s.clientURL+"/echo/env", "").body; !strings.Contains(got+"\n", "OIDC_ISSUER=\n") {

@@ -71,7 +71,7 @@ type options struct {
 	overrides   map[string]string // template parameters
 
 	dir    string // where the search for template.yaml begins
-	build  builder
+	build  func(ctx context.Context, root, out string, names []string) (binaries map[string]string, err error)
 	getenv func(string) string
 	log    *lineLog
 	limits limits
@@ -102,7 +102,7 @@ Examples:
 // parseFlags reads the command line. It prints the usage to stdout and returns
 // flag.ErrHelp when asked for it.
 func parseFlags(args []string, stdout io.Writer) (options, error) {
-	opts := options{dir: ".", build: goBuild, limits: awsLimits}
+	opts := options{dir: ".", build: buildFunctions, limits: awsLimits}
 	var overrides string
 	flags := flag.NewFlagSet("local", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)

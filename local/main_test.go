@@ -11,13 +11,14 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"chat-service-backend/internal/awstest"
 )
 
 // TestMain makes the test binary a Lambda function when the template in
@@ -25,7 +26,7 @@ import (
 func TestMain(m *testing.M) {
 	switch mode := os.Getenv("LOCAL_TEST_FUNCTION"); mode {
 	case "":
-		os.Exit(m.Run())
+		awstest.Main(m, nil)
 	case "server":
 		serveForTest()
 	case "broken":
@@ -211,24 +212,6 @@ func newGate(t *testing.T) *gate {
 	return g
 }
 
-// syncBuffer is a log that a test reads while it is written.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(b)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 // selfBuild lets every function be the test binary.
 func selfBuild(_ context.Context, _, _ string, names []string) (map[string]string, error) {
 	self, err := os.Executable()
@@ -237,6 +220,13 @@ func selfBuild(_ context.Context, _, _ string, names []string) (map[string]strin
 		binaries[name] = self
 	}
 	return binaries, err
+}
+
+// deployed builds the real functions.
+func deployed(t *testing.T) func(context.Context, string, string, []string) (map[string]string, error) {
+	return func(context.Context, string, string, []string) (map[string]string, error) {
+		return awstest.Functions(t), nil
+	}
 }
 
 // testOptions are those of a server with fake functions on free ports.
@@ -254,9 +244,9 @@ func testOptions(t *testing.T, log io.Writer) options {
 }
 
 // startTest starts a server with fake functions, which ends with the test.
-func startTest(t *testing.T, change ...func(*options)) (*server, *syncBuffer) {
+func startTest(t *testing.T, change ...func(*options)) (*server, *awstest.Output) {
 	t.Helper()
-	log := &syncBuffer{}
+	log := &awstest.Output{}
 	opts := testOptions(t, log)
 	for _, f := range change {
 		f(&opts)

@@ -14,17 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"chat-service-backend/internal/cfn"
+	"chat-service-backend/internal/awstest"
+	"chat-service-backend/internal/runtimeapi"
 )
-
-// testPool is a pool of processes that the test plays itself.
-func testPool() *pool {
-	return &pool{
-		fn:    function{cfn.Function{Timeout: time.Minute}, "fake"},
-		log:   &lineLog{w: &syncBuffer{}},
-		alive: map[*process]bool{},
-	}
-}
 
 func TestProcessesAreAtMostTenAndRequestsWaitInOrder(t *testing.T) {
 	s, _ := startTest(t)
@@ -72,39 +64,6 @@ func waits(p *pool, n int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.waiting) == n
-}
-
-// A process that answered is the next to be asked.
-func TestMostRecentlyUsedProcessIsReused(t *testing.T) {
-	s, _ := startTest(t)
-	gate := newGate(t)
-	done := make(chan struct{})
-	for range 3 {
-		go func() {
-			tryCall(context.Background(), "GET", s.clientURL+"/echo/wait?gate="+gate.url, "")
-			done <- struct{}{}
-		}()
-	}
-	for range 3 {
-		<-gate.arrived
-	}
-	close(gate.open)
-	for range 3 {
-		<-done
-	}
-	p := s.pools["echo"]
-	for !idles(p, 3) {
-		runtime.Gosched()
-	}
-	first := call(t, "GET", s.clientURL+"/echo/pid", "").body
-	for range 5 {
-		for !idles(p, 3) {
-			runtime.Gosched()
-		}
-		if got := call(t, "GET", s.clientURL+"/echo/pid", "").body; got != first {
-			t.Fatalf("want process %s again, got %s", first, got)
-		}
-	}
 }
 
 func idles(p *pool, n int) bool {
@@ -170,53 +129,17 @@ func TestProcessKilledWhileIdleCostsNoRequest(t *testing.T) {
 		}
 		proc := onlyProcess(t, s.pools["echo"])
 		syscall.Kill(pid, syscall.SIGKILL)
-		<-proc.done
+		<-proc.Ended()
 		if g := call(t, "GET", s.clientURL+"/echo/pid", ""); g.status != 200 || g.body == strconv.Itoa(pid) {
 			t.Fatalf("want an answer of another process than %d, got %+v", pid, g)
 		}
 	}
 }
 
-// An event that was handed to a process, but not taken, goes to another one.
-func TestEventOfAProcessThatDiedBeforeTakingItIsNotLost(t *testing.T) {
-	p := testPool()
-	dead := &process{pool: p, polled: true, work: make(chan *invocation, 1)}
-	alive := &process{pool: p, polled: true, work: make(chan *invocation, 1)}
-	p.alive[dead], p.alive[alive] = true, true
-	p.idle = []*process{alive, dead}
-
-	answers := make(chan error)
-	inv := &invocation{id: "1"}
-	go func() {
-		_, err := p.invoke(t.Context(), inv)
-		answers <- err
-	}()
-	for !idles(p, 1) { // dead has it in its hands
-		runtime.Gosched()
-	}
-	p.mu.Lock()
-	delete(p.alive, dead)
-	p.dismiss(dead)
-	p.mu.Unlock()
-	if got := <-alive.work; got != inv {
-		t.Fatalf("want the event at the other process, got %+v", got)
-	}
-	p.mu.Lock()
-	p.take(alive, inv)
-	p.mu.Unlock()
-	p.post(alive, "1", &answer{body: []byte("ok")})
-	if err := <-answers; err != nil {
-		t.Fatalf("want an answer, got %v", err)
-	}
-	p.mu.Lock()
-	p.release(alive, nil)
-	p.mu.Unlock()
-}
-
 func TestRequestFailsWhenNoProcessCanBeStarted(t *testing.T) {
-	p := testPool()
-	p.start = func(*pool) (*process, error) { return nil, errors.New("out of processes") }
-	if _, err := p.invoke(t.Context(), &invocation{id: "1"}); err == nil || !strings.Contains(err.Error(), "out of processes") {
+	p := newPool()
+	p.start = func() (*runtimeapi.Process, error) { return nil, errors.New("out of processes") }
+	if _, err := p.invoke(t.Context(), runtimeapi.Event{}); err == nil || !strings.Contains(err.Error(), "out of processes") {
 		t.Fatalf("want the reason, got %v", err)
 	}
 }
@@ -266,7 +189,7 @@ func TestFunctionSeesLambdasEnvironmentOnly(t *testing.T) {
 		"_HANDLER":                        "bootstrap",
 		"TZ":                              ":UTC",
 		"STREAM_BASE_URL":                 s.streamURL,
-		"OIDC_ISSUER":                     s.issuer.url,
+		"OIDC_ISSUER":                     s.issuer.URL,
 		"OIDC_AUDIENCE":                   "local",
 	} {
 		if got[name] != want {
@@ -330,7 +253,7 @@ func TestCloseLeavesNoProcessAndNoFile(t *testing.T) {
 	for range 3 {
 		<-gate.arrived
 	}
-	var procs []*process
+	var procs []*runtimeapi.Process
 	for _, p := range s.pools {
 		p.mu.Lock()
 		for proc := range p.alive {
@@ -343,8 +266,8 @@ func TestCloseLeavesNoProcessAndNoFile(t *testing.T) {
 	}
 	s.close()
 	for _, proc := range procs {
-		if err := syscall.Kill(proc.cmd.Process.Pid, 0); !errors.Is(err, syscall.ESRCH) {
-			t.Errorf("process %d: want it gone, got %v", proc.cmd.Process.Pid, err)
+		if err := syscall.Kill(proc.OS.Pid, 0); !errors.Is(err, syscall.ESRCH) {
+			t.Errorf("process %d: want it gone, got %v", proc.OS.Pid, err)
 		}
 	}
 	if _, err := os.Stat(s.dir); !errors.Is(err, os.ErrNotExist) {
@@ -357,7 +280,7 @@ func TestCloseLeavesNoProcessAndNoFile(t *testing.T) {
 	stacks := make([]byte, 1<<20)
 	for deadline := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
 		text := string(stacks[:runtime.Stack(stacks, true)])
-		if !strings.Contains(text, "local.(*process).") && !strings.Contains(text, "local.(*pool).") && !strings.Contains(text, "local.(*gateway).") {
+		if !strings.Contains(text, "runtimeapi.(*Process).") && !strings.Contains(text, "local.(*pool).") && !strings.Contains(text, "local.(*gateway).") {
 			break
 		}
 		if time.Now().After(deadline) {
@@ -367,7 +290,7 @@ func TestCloseLeavesNoProcessAndNoFile(t *testing.T) {
 }
 
 func TestLogLinesAreWholeAndNamed(t *testing.T) {
-	var log syncBuffer
+	var log awstest.Output
 	l := &lineLog{w: &log}
 	w := l.prefixed("token")
 	for _, part := range []string{"one\ntw", "o", "\n\nla", "st"} {

@@ -4,142 +4,114 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+
+	"chat-service-backend/internal/cfn"
 )
 
-// segment is one part of a route's path: literal text, or a parameter, which
-// is greedy when it takes all that is left ("{path+}").
-type segment struct {
-	text   string // the literal, or the parameter's name
-	param  bool
-	greedy bool
+// route is one of a function's routes. A part of its path is a literal, a
+// parameter, "{userId}", or at the end one that takes all that is left, "{path+}".
+type route struct {
+	cfn.Route
+	function string // its name
+	parts    []string
 }
 
-// newRoute reads a route's path, "/token/{userId}" or "/proxy/{path+}". An
-// empty path is an HTTP API's $default route.
-func newRoute(method, path string) (route, error) {
-	rt := route{method: strings.ToUpper(method), path: path}
-	if rt.method == "*" || rt.method == "X-AMAZON-APIGATEWAY-ANY-METHOD" {
-		rt.method = "ANY"
-	}
-	if path == "" || path == "$default" {
-		rt.path = "$default"
-		rt.segments = []segment{{text: "", param: true, greedy: true}}
-		return rt, nil
-	}
-	if !strings.HasPrefix(path, "/") {
-		return rt, fmt.Errorf("want a path that begins with /, got %q", path)
-	}
-	parts := strings.Split(path[1:], "/")
-	for i, part := range parts {
-		s := segment{text: part}
-		if strings.HasPrefix(part, "{") && strings.HasSuffix(part, "}") {
-			s.param = true
-			s.text, s.greedy = strings.CutSuffix(part[1:len(part)-1], "+")
-			if s.text == "" {
-				return rt, fmt.Errorf("want a name between the braces of %q", path)
-			}
-			if s.greedy && i != len(parts)-1 {
-				return rt, fmt.Errorf("want %s at the end of %q", part, path)
-			}
+func newRoute(function string, r cfn.Route) (route, error) {
+	rt := route{r, function, strings.Split(strings.TrimPrefix(r.Path, "/"), "/")}
+	rt.Method = strings.ToUpper(rt.Method)
+	for i, part := range rt.parts {
+		if part == "{}" || part == "{+}" || rank(part) == greedy && i < len(rt.parts)-1 {
+			return rt, fmt.Errorf("want named parameters, a greedy one at the end, got %q", r.Path)
 		}
-		rt.segments = append(rt.segments, s)
+	}
+	if !strings.HasPrefix(r.Path, "/") {
+		return rt, fmt.Errorf("want a path that begins with /, got %q", r.Path)
 	}
 	return rt, nil
 }
 
-// key is how an HTTP API names the route: "GET /token/{userId}", or $default.
-func (rt *route) key() string {
-	if rt.path == "$default" {
-		return rt.path
+// key is how an HTTP API names the route.
+func (rt *route) key() string { return rt.Method + " " + rt.Path }
+
+// What a part of a path is, the one that wins last.
+const (
+	greedy = iota
+	parameter
+	literal
+)
+
+func rank(part string) int {
+	switch {
+	case !strings.HasPrefix(part, "{"):
+		return literal
+	case strings.HasSuffix(part, "+}"):
+		return greedy
 	}
-	return rt.method + " " + rt.path
+	return parameter
 }
 
 // findRoute returns the route that answers method and path, or nil, and the
 // path's parameters as they stand there. A literal beats a parameter, a
 // parameter a greedy one, counted from the left, and a named method beats ANY.
 // With escaped, literals are compared after percent-decoding.
-func findRoute(routes []route, method, path string, escaped bool) (*route, map[string]string) {
+func findRoute(routes []route, method, path string, escaped bool) (best *route, params map[string]string) {
 	if !strings.HasPrefix(path, "/") {
 		return nil, nil
 	}
 	parts := strings.Split(path[1:], "/")
-	var best *route
 	for i := range routes {
 		rt := &routes[i]
-		if rt.method != method && rt.method != "ANY" {
+		if rt.Method != method && rt.Method != "ANY" {
 			continue
 		}
-		if rt.matches(parts, escaped) && (best == nil || rt.beats(best)) {
-			best = rt
-		}
-	}
-	if best == nil {
-		return nil, nil
-	}
-	var params map[string]string
-	for i, s := range best.segments {
-		if !s.param || s.text == "" {
-			continue
-		}
-		if params == nil {
-			params = map[string]string{}
-		}
-		params[s.text] = parts[i]
-		if s.greedy {
-			params[s.text] = strings.Join(parts[i:], "/")
+		if found, ok := rt.match(parts, escaped); ok && (best == nil || rt.beats(best)) {
+			best, params = rt, found
 		}
 	}
 	return best, params
 }
 
-func (rt *route) matches(parts []string, escaped bool) bool {
-	for i, s := range rt.segments {
+// match returns the path's parameters, if it is one of the route's. An empty
+// rest ("/proxy/") matches a greedy parameter: the function says what is wrong
+// with it.
+func (rt *route) match(parts []string, escaped bool) (params map[string]string, ok bool) {
+	set := func(name, value string) {
+		if params == nil {
+			params = map[string]string{}
+		}
+		params[name] = value
+	}
+	for i, want := range rt.parts {
 		if i >= len(parts) {
-			return false
+			return nil, false
 		}
 		part := parts[i]
-		switch {
-		case s.greedy:
-			// An empty rest ("/proxy/") matches, so that the function says what is wrong with it.
-			return true
-		case s.param:
+		switch rank(want) {
+		case greedy:
+			set(want[1:len(want)-2], strings.Join(parts[i:], "/"))
+			return params, true
+		case parameter:
 			if part == "" {
-				return false
+				return nil, false
 			}
-		default:
-			if escaped {
-				if plain, err := url.PathUnescape(part); err == nil {
-					part = plain
-				}
+			set(want[1:len(want)-1], part)
+		case literal:
+			if plain, err := url.PathUnescape(part); escaped && err == nil {
+				part = plain
 			}
-			if part != s.text {
-				return false
+			if part != want {
+				return nil, false
 			}
 		}
 	}
-	return len(parts) == len(rt.segments)
+	return params, len(parts) == len(rt.parts)
 }
 
 func (rt *route) beats(other *route) bool {
-	for i := range min(len(rt.segments), len(other.segments)) {
-		a, b := rt.segments[i].rank(), other.segments[i].rank()
-		if a != b {
-			return a > b
-		}
-	}
-	return rt.method != "ANY" && other.method == "ANY"
-}
-
-func (s segment) rank() int {
-	switch {
-	case s.greedy:
-		return 0
-	case s.param:
-		return 1
-	}
-	return 2
+	by := slices.CompareFunc(rt.parts, other.parts, func(a, b string) int { return rank(a) - rank(b) })
+	return by > 0 || by == 0 && rt.Method != "ANY" && other.Method == "ANY"
 }
 
 // sentPath is the path as the caller wrote it, percent-escapes, dots and

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"strings"
 	"testing"
+
+	"chat-service-backend/internal/cfn"
 )
 
 func testRoutes(t testing.TB, keys ...string) []route {
@@ -11,7 +13,7 @@ func testRoutes(t testing.TB, keys ...string) []route {
 	var routes []route
 	for _, key := range keys {
 		method, path, _ := strings.Cut(key, " ")
-		rt, err := newRoute(method, path)
+		rt, err := newRoute("f", cfn.Route{Method: method, Path: path})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,52 +55,10 @@ func TestFindRoute(t *testing.T) {
 	}
 }
 
-func TestRouteWithoutPathIsTheDefaultRoute(t *testing.T) {
-	routes := testRoutes(t, "ANY ", "GET /x")
-	rt, params := findRoute(routes, "DELETE", "/any/thing", false)
-	if rt == nil || rt.key() != "$default" || params != nil {
-		t.Fatalf("want $default without parameters, got %+v %v", rt, params)
-	}
-	if rt, _ := findRoute(routes, "GET", "/x", false); rt == nil || rt.key() != "GET /x" {
-		t.Fatalf("want GET /x to beat $default, got %+v", rt)
-	}
-}
-
 func TestNewRouteRefusesWhatNoGatewayHas(t *testing.T) {
 	for _, path := range []string{"x", "/{}", "/{+}", "/{a+}/b"} {
-		if rt, err := newRoute("GET", path); err == nil {
+		if rt, err := newRoute("f", cfn.Route{Method: "GET", Path: path}); err == nil {
 			t.Errorf("%s: want an error, got %+v", path, rt)
 		}
 	}
-}
-
-func FuzzFindRoute(f *testing.F) {
-	routes := testRoutes(f, "GET /token/{userId}", "ANY /proxy/{path+}", "GET /config", "POST /a/{b}/{c}/d")
-	for _, path := range []string{"/token/x", "/proxy/a//..%2f", "/a/%/%zz/d", "", "*", "/"} {
-		f.Add("GET", path, true)
-	}
-	f.Fuzz(func(t *testing.T, method, path string, escaped bool) {
-		rt, params := findRoute(routes, method, path, escaped)
-		if rt == nil {
-			return
-		}
-		if rt.method != "ANY" && rt.method != method {
-			t.Fatalf("%s %q: got %s", method, path, rt.key())
-		}
-		// With the parameters put back, the route's path is the one sent, apart
-		// from how its literals were escaped.
-		parts := strings.Split(path[1:], "/")
-		for i, s := range rt.segments {
-			if !s.param {
-				continue
-			}
-			want := parts[i]
-			if s.greedy {
-				want = strings.Join(parts[i:], "/")
-			}
-			if params[s.text] != want {
-				t.Fatalf("%q: want %s=%q, got %q", path, s.text, want, params[s.text])
-			}
-		}
-	})
 }

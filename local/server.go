@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,270 +11,271 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"chat-service-backend/internal/apigateway"
+	"chat-service-backend/internal/build"
 	"chat-service-backend/internal/cfn"
+	"chat-service-backend/internal/eventbus"
+	"chat-service-backend/internal/issuer"
+	"chat-service-backend/internal/parameterstore"
+	"chat-service-backend/internal/runtimeapi"
 	"chat-service-backend/internal/streamapi"
 )
 
 // server is the whole service on loopback.
 type server struct {
-	clientURL  string
-	serviceURL string
-	ssmURL     string
-	streamURL  string
-	standIns   struct{ ssm, stream, bus bool }
-	issuer     *issuer // nil when the template names one
+	options
+	template *cfn.Template
+	stack    *cfn.Stack
+	region   string
+	extra    map[string]string // environment of the functions, over the template's
 
-	pools   map[string]*pool
-	servers []*http.Server
-	dir     string // the binaries
-	once    sync.Once
+	client, service    net.Listener
+	clientURL          string
+	serviceURL         string
+	ssmURL             string
+	streamURL          string
+	ssm, stream, bus   net.Listener   // of the stand-ins; nil where something else is given
+	issuer             *issuer.Issuer // nil when the template names one
+	clientAPI, restAPI *gateway
+
+	pools     map[string]*pool
+	listeners []net.Listener
+	servers   []*http.Server
+	dir       string // the binaries
+	once      sync.Once
 }
 
-// start reads the template, builds the functions and serves. It returns once
-// every function waits for its first event; on error nothing is left behind.
-func start(ctx context.Context, opts options) (s *server, err error) {
-	s = &server{pools: map[string]*pool{}}
-	defer func() {
-		if err != nil {
+// issuerPath is where the Client API has the issuer.
+const issuerPath = "/.local/issuer"
+
+// start serves the template's stack. It returns once every function waits for
+// its first event; on error nothing is left behind.
+func start(ctx context.Context, opts options) (*server, error) {
+	s := &server{
+		options: opts,
+		region:  cmp.Or(opts.getenv("AWS_REGION"), opts.getenv("AWS_DEFAULT_REGION"), "us-east-1"),
+		pools:   map[string]*pool{},
+	}
+	for _, step := range []func(context.Context) error{
+		s.read,         // the template and the flags
+		s.listen,       // so that all addresses are known
+		s.deploy,       // the template, with those addresses
+		s.route,        // its events to its functions
+		s.play,         // what stands in for AWS and Stream
+		s.startEach,    // function
+		s.openGateways, // to callers
+	} {
+		if err := step(ctx); err != nil {
 			s.close()
-			s = nil
-		}
-	}()
-	tmpl, err := cfn.Find(opts.dir)
-	if err != nil {
-		return s, err
-	}
-	overrides := opts.overrides
-	if opts.streamURL != "" {
-		if overrides["StreamBaseUrl"] != "" {
-			return s, errors.New("want -stream-url or StreamBaseUrl in -parameter-overrides, got both")
-		}
-		if u, err := url.Parse(opts.streamURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return s, fmt.Errorf("-stream-url: want http://... or https://..., got %q", opts.streamURL)
+			return nil, err
 		}
 	}
-	if opts.parameters != "" {
-		if _, err := fileValues(opts.parameters)(); err != nil {
-			return s, fmt.Errorf("-parameters: %w", err)
-		}
-	}
-	client, err := s.listen(opts.clientAddr)
-	if err != nil {
-		return s, fmt.Errorf("-client-addr: %w", err)
-	}
-	defer closeOnError(client, &err)
-	service, err := s.listen(opts.serviceAddr)
-	if err != nil {
-		return s, fmt.Errorf("-service-addr: %w", err)
-	}
-	defer closeOnError(service, &err)
-	s.clientURL, s.serviceURL = loopbackURL(client), loopbackURL(service)
-
-	region := opts.getenv("AWS_REGION")
-	if region == "" {
-		region = opts.getenv("AWS_DEFAULT_REGION")
-	}
-	if region == "" {
-		region = defaultRegion
-	}
-
-	// The stand-ins need a value of the template, the template their addresses:
-	// a listener has its address before it has a handler.
-	parameters, err := s.parameters(tmpl, opts)
-	if err != nil {
-		return s, err
-	}
-	var stream net.Listener
-	if declares(tmpl, "StreamBaseUrl") && parameters["StreamBaseUrl"] == "" {
-		if stream, err = s.listen("127.0.0.1:0"); err != nil {
-			return s, fmt.Errorf("stand-in for Stream: %w", err)
-		}
-		defer closeOnError(stream, &err)
-		parameters["StreamBaseUrl"] = loopbackURL(stream)
-		s.standIns.stream = true
-	}
-	st, err := newStack(tmpl, region, parameters)
-	if err != nil {
-		return s, fmt.Errorf("template.yaml: %w", err)
-	}
-	s.streamURL = st.streamURL
-
-	s.ssmURL = opts.getenv("AWS_ENDPOINT_URL_SSM")
-	current := builtInValues(st.prefix)
-	switch {
-	case s.ssmURL != "":
-		if opts.parameters != "" {
-			opts.log.printf("local: AWS_ENDPOINT_URL_SSM is set, so -parameters is not used")
-		}
-		current = endpointValues(s.ssmURL, region, st.prefix, opts.getenv)
-	case opts.parameters != "":
-		current = fileValues(opts.parameters)
-	}
-	if stream != nil {
-		s.serve(stream, streamapi.New(current.credentials(st.prefix)))
-	}
-	extra := passedOn(opts.getenv)
-	if s.ssmURL == "" {
-		listener, err := s.listen("127.0.0.1:0")
-		if err != nil {
-			return s, fmt.Errorf("stand-in for SSM: %w", err)
-		}
-		s.serve(listener, &ssm{region: region, values: current, log: opts.log})
-		s.ssmURL = loopbackURL(listener)
-		s.standIns.ssm = true
-		extra["AWS_ENDPOINT_URL_SSM"] = s.ssmURL
-	}
-
-	if missing := missingBusEndpoints(opts.getenv); len(missing) > 0 {
-		listener, err := s.listen("127.0.0.1:0")
-		if err != nil {
-			return s, fmt.Errorf("stand-in for EventBridge: %w", err)
-		}
-		s.serve(listener, &bus{opts.log})
-		for _, name := range missing {
-			extra[name] = loopbackURL(listener)
-		}
-		s.standIns.bus = true
-	}
-
-	if err := s.startFunctions(ctx, opts, tmpl.Dir, region, st.functions, extra); err != nil {
-		return s, err
-	}
-	turns := newTurns()
-	s.serve(client, s.withIssuer(&clientAPI{
-		gateway: gateway{name: "client", pools: s.pools, turns: turns, log: opts.log, limit: opts.limits.http},
-		api:     st.http,
-	}))
-	s.serve(service, &serviceAPI{
-		gateway: gateway{name: "service", pools: s.pools, turns: turns, log: opts.log, limit: opts.limits.rest},
-		api:     st.rest,
-	})
 	return s, nil
 }
 
-// parameters are the template parameters that are given, by the caller or by
-// -stream-url, and an issuer of the server's own where none is configured. An
-// override with an empty OidcIssuer asks for none at all, so that nobody is
-// known on the Client API.
-func (s *server) parameters(tmpl *cfn.Template, opts options) (parameters map[string]string, err error) {
-	parameters = map[string]string{}
-	maps.Copy(parameters, opts.overrides)
-	if opts.streamURL != "" {
-		parameters["StreamBaseUrl"] = opts.streamURL
-	}
-	issuer, _ := tmpl.Section("Parameters")["OidcIssuer"].(map[string]any)
-	configured, _ := issuer["Default"].(string)
-	if _, overridden := parameters["OidcIssuer"]; overridden || issuer == nil || configured != "" {
-		return parameters, nil
-	}
-	if parameters["OidcAudience"] == "" {
-		parameters["OidcAudience"] = "local"
-	}
-	parameters["OidcIssuer"] = s.clientURL + issuerPath
-	s.issuer, err = newIssuer(parameters["OidcIssuer"], parameters["OidcAudience"])
-	return parameters, err
-}
-
-func declares(tmpl *cfn.Template, parameter string) bool {
-	_, ok := tmpl.Section("Parameters")[parameter]
-	return ok
-}
-
-// passedOn is what functions see of the developer's environment, where it is set.
-func passedOn(getenv func(string) string) map[string]string {
-	extra := map[string]string{}
-	for _, name := range []string{
-		"SSL_CERT_FILE", "SSL_CERT_DIR",
-		"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL_EVENTBRIDGE", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3",
-	} {
-		if v := getenv(name); v != "" {
-			extra[name] = v
-		}
-	}
-	return extra
-}
-
-// startFunctions builds the functions and starts one process of each, so that
-// what is wrong with one shows now and not at its first request.
-func (s *server) startFunctions(ctx context.Context, opts options, root, region string, functions []function, extra map[string]string) error {
-	var err error
-	if s.dir, err = os.MkdirTemp("", "chat-service-local-"); err != nil {
+func (s *server) read(context.Context) (err error) {
+	if s.template, err = cfn.Find(s.options.dir); err != nil {
 		return err
 	}
-	var names []string
-	for _, f := range functions {
-		names = append(names, f.name)
-	}
-	opts.log.printf("local: building %s (the first time takes a while)", strings.Join(names, ", "))
-	binaries, err := opts.build(ctx, root, s.dir, names)
-	if err != nil {
-		return err
-	}
-	type starting struct {
-		pool *pool
-		proc *process
-	}
-	var first []starting
-	for _, f := range functions {
-		env := environment(f, root, region, opts.getenv, extra)
-		p := &pool{
-			fn:    f,
-			arn:   "arn:aws:lambda:" + region + ":" + accountID + ":function:" + f.Name,
-			log:   opts.log,
-			alive: map[*process]bool{},
-			start: func(p *pool) (*process, error) { return startProcess(p, binaries[p.fn.name], env) },
+	if s.options.streamURL != "" {
+		if s.overrides["StreamBaseUrl"] != "" {
+			return errors.New("want -stream-url or StreamBaseUrl in -parameter-overrides, got both")
 		}
-		s.pools[f.name] = p
-		p.mu.Lock()
-		proc, err := p.add()
-		p.mu.Unlock()
-		if err != nil {
-			return fmt.Errorf("function %s: %w", f.name, err)
+		if u, err := url.Parse(s.options.streamURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return fmt.Errorf("-stream-url: want http://... or https://..., got %q", s.options.streamURL)
 		}
-		first = append(first, starting{p, proc})
 	}
-	for _, f := range first {
-		select {
-		case <-f.proc.ready:
-		case <-f.proc.done:
-			return fmt.Errorf("function %s did not start: %s, its last words stand above", f.pool.fn.name, f.proc.state())
-		case <-ctx.Done():
-			return ctx.Err()
+	if s.parameters != "" {
+		if _, err := parameterstore.File(s.parameters)(); err != nil {
+			return fmt.Errorf("-parameters: %w", err)
 		}
 	}
 	return nil
 }
 
-// withIssuer puts the issuer's paths in front of the Client API.
-func (s *server) withIssuer(next http.Handler) http.Handler {
-	if s.issuer == nil {
-		return next
+func (s *server) listen(context.Context) error {
+	s.extra = map[string]string{}
+	for _, name := range []string{
+		"SSL_CERT_FILE", "SSL_CERT_DIR",
+		"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL_EVENTBRIDGE", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3",
+	} {
+		if v := s.getenv(name); v != "" {
+			s.extra[name] = v
+		}
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == bearerPath || strings.HasPrefix(r.URL.Path, issuerPath+"/") {
+	s.ssmURL = s.extra["AWS_ENDPOINT_URL_SSM"]
+	missing := missingBusEndpoints(s.getenv)
+	_, streamed := s.template.Section("Parameters")["StreamBaseUrl"]
+	for _, l := range []struct {
+		what, addr string
+		needed     bool
+		listener   *net.Listener
+	}{
+		{"-client-addr", s.clientAddr, true, &s.client},
+		{"-service-addr", s.serviceAddr, true, &s.service},
+		{"stand-in for Stream", "127.0.0.1:0", streamed && s.options.streamURL == "" && s.overrides["StreamBaseUrl"] == "", &s.stream},
+		{"stand-in for SSM", "127.0.0.1:0", s.ssmURL == "", &s.ssm},
+		{"stand-in for EventBridge", "127.0.0.1:0", len(missing) > 0, &s.bus},
+	} {
+		if !l.needed {
+			continue
+		}
+		var err error
+		if *l.listener, err = net.Listen("tcp", l.addr); err != nil {
+			return fmt.Errorf("%s: want a free address: %w", l.what, err)
+		}
+		s.listeners = append(s.listeners, *l.listener)
+	}
+	s.clientURL, s.serviceURL = loopbackURL(s.client), loopbackURL(s.service)
+	if s.ssm != nil {
+		s.ssmURL = loopbackURL(s.ssm)
+		s.extra["AWS_ENDPOINT_URL_SSM"] = s.ssmURL
+	}
+	for _, name := range missing {
+		s.extra[name] = loopbackURL(s.bus)
+	}
+	return nil
+}
+
+// missingBusEndpoints are the variables that say where the bus and its helpers
+// are, as far as the developer has not set them: nothing may go to AWS itself
+// because one was forgotten.
+func missingBusEndpoints(getenv func(string) string) []string {
+	names := []string{"AWS_ENDPOINT_URL_EVENTBRIDGE", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3"}
+	return slices.DeleteFunc(names, func(name string) bool { return getenv("AWS_ENDPOINT_URL")+getenv(name) != "" })
+}
+
+// deploy gives the template the parameters that are given, the address of the
+// stand-in for Stream, and an issuer of the server's own where none is
+// configured. An override with an empty OidcIssuer asks for none at all, so that
+// nobody is known on the Client API.
+func (s *server) deploy(context.Context) (err error) {
+	parameters := maps.Clone(s.overrides)
+	if s.options.streamURL != "" {
+		parameters["StreamBaseUrl"] = s.options.streamURL
+	}
+	if s.stream != nil {
+		parameters["StreamBaseUrl"] = loopbackURL(s.stream)
+	}
+	declared, _ := s.template.Section("Parameters")["OidcIssuer"].(map[string]any)
+	if _, overridden := parameters["OidcIssuer"]; !overridden && declared["Default"] == "" {
+		s.issuer = &issuer.Issuer{URL: s.clientURL + issuerPath, Audience: cmp.Or(parameters["OidcAudience"], "local")}
+		parameters["OidcIssuer"], parameters["OidcAudience"] = s.issuer.URL, s.issuer.Audience
+	}
+	s.stack, err = s.template.Stack(cfn.Options{
+		Region: s.region, Account: apigateway.AccountID, StackName: "chat-service-local", Parameters: parameters,
+	})
+	if err != nil {
+		return fmt.Errorf("template.yaml: %w", err)
+	}
+	s.streamURL = s.stack.Parameter("StreamBaseUrl")
+	return nil
+}
+
+// play serves the stand-ins. They have the values that the functions have,
+// wherever those come from.
+func (s *server) play(context.Context) error {
+	values := builtInValues(s.stack.Parameter("ParameterPrefix"))
+	if s.parameters != "" {
+		values = parameterstore.File(s.parameters)
+	}
+	if s.ssm != nil {
+		s.serve(s.ssm, &parameterstore.Store{Values: values, Log: s.log.printf})
+	} else {
+		if s.parameters != "" {
+			s.log.printf("local: AWS_ENDPOINT_URL_SSM is set, so -parameters is not used")
+		}
+		values = s.endpointValues
+	}
+	if s.stream != nil {
+		s.serve(s.stream, streamapi.New(credentialsOf(values, s.stack.Parameter("ParameterPrefix"))))
+	}
+	if s.bus != nil {
+		s.serve(s.bus, &eventbus.Bus{Log: s.log.printf})
+	}
+	return nil
+}
+
+// startEach builds the functions and starts one process of each, so that what is
+// wrong with one shows now and not at its first request.
+func (s *server) startEach(ctx context.Context) (err error) {
+	if s.dir, err = os.MkdirTemp("", "chat-service-local-"); err != nil {
+		return err
+	}
+	names := slices.Sorted(maps.Keys(s.pools))
+	s.log.printf("local: building %s (the first time takes a while)", strings.Join(names, ", "))
+	binaries, err := s.build(ctx, s.template.Dir, s.dir, names)
+	if err != nil {
+		return err
+	}
+	functions, err := s.stack.Functions()
+	if err != nil {
+		return err
+	}
+	first := map[string]*runtimeapi.Process{}
+	for _, f := range functions {
+		name := folder(f)
+		p := s.pools[name]
+		if p == nil {
+			continue
+		}
+		env := credentials(s.getenv)
+		maps.Copy(env, f.Environment)
+		maps.Copy(env, s.extra)
+		p.start = func() (*runtimeapi.Process, error) {
+			return runtimeapi.Start(runtimeapi.Config{
+				Binary: binaries[name], Name: f.Name, Account: apigateway.AccountID, Region: s.region,
+				Memory: f.MemorySize, Timeout: f.Timeout, LogLevel: f.LogLevel,
+				Env: env, Output: s.log.prefixed(name),
+			})
+		}
+		p.mu.Lock()
+		first[name], err = p.add()
+		p.mu.Unlock()
+		if err != nil {
+			return fmt.Errorf("function %s: %w", name, err)
+		}
+	}
+	for _, name := range names {
+		if err := first[name].Idle(ctx); errors.Is(err, runtimeapi.ErrEnded) {
+			return fmt.Errorf("function %s did not start: %s (see its output above)", name, first[name].State())
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// buildFunctions builds ./functions/<name> below root as it is deployed, but for
+// this machine.
+func buildFunctions(ctx context.Context, root, out string, names []string) (map[string]string, error) {
+	binaries := map[string]string{}
+	packages := make([]string, len(names))
+	for i, name := range names {
+		packages[i] = "./functions/" + name
+	}
+	built, err := build.Commands(ctx, root, out, build.Host, packages...)
+	for i, name := range names {
+		binaries[name] = built[packages[i]]
+	}
+	return binaries, err
+}
+
+func (s *server) openGateways(context.Context) error {
+	s.serve(s.service, s.restAPI)
+	s.serve(s.client, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.issuer != nil && (r.URL.Path == issuer.BearerPath || strings.HasPrefix(r.URL.Path, issuerPath+"/")) {
 			s.issuer.ServeHTTP(w, r)
 			return
 		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func (s *server) listen(addr string) (net.Listener, error) {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("want a free address: %w", err)
-	}
-	return l, nil
-}
-
-func closeOnError(l net.Listener, err *error) {
-	if *err != nil {
-		l.Close()
-	}
+		s.clientAPI.ServeHTTP(w, r)
+	}))
+	return nil
 }
 
 func (s *server) serve(l net.Listener, h http.Handler) {
@@ -298,6 +300,9 @@ func (s *server) close() {
 		for _, srv := range s.servers {
 			srv.Close()
 		}
+		for _, l := range s.listeners {
+			l.Close()
+		}
 		for _, p := range s.pools {
 			p.close()
 		}
@@ -312,41 +317,30 @@ const warning = "For development only: no secret is kept here, and every caller 
 
 // greet prints where everything is and what to try. No parameter's value is shown.
 func (s *server) greet(w io.Writer) {
-	role := func(standIn bool, url string) string {
-		if standIn {
+	role := func(standIn net.Listener, url string) string {
+		if standIn != nil {
 			return url + " (stand-in, in memory)"
 		}
 		return url
 	}
-	fmt.Fprintln(w)
-	fmt.Fprintf(w, "Client API   %s\n", s.clientURL)
-	fmt.Fprintf(w, "Service API  %s\n", s.serviceURL)
+	fmt.Fprintf(w, "\nClient API   %s\nService API  %s\n", s.clientURL, s.serviceURL)
 	if s.issuer != nil {
-		fmt.Fprintf(w, "issuer       %s (stand-in; %s%s?user=NAME gives a bearer token)\n", s.issuer.url, s.clientURL, bearerPath)
+		fmt.Fprintf(w, "issuer       %s (stand-in; %s%s?user=NAME gives a bearer token)\n", s.issuer.URL, s.clientURL, issuer.BearerPath)
 	} else {
-		fmt.Fprintln(w, "issuer       what template.yaml or -parameter-overrides say")
+		fmt.Fprintln(w, "issuer       as template.yaml or -parameter-overrides say")
 	}
-	fmt.Fprintf(w, "SSM          %s\n", role(s.standIns.ssm, s.ssmURL))
-	fmt.Fprintf(w, "Stream       %s\n", role(s.standIns.stream, s.streamURL))
-	if s.standIns.bus {
+	fmt.Fprintf(w, "SSM          %s\nStream       %s\n", role(s.ssm, s.ssmURL), role(s.stream, s.streamURL))
+	if s.bus != nil {
 		fmt.Fprintln(w, "events       shown here as they pass (stand-in for EventBridge)")
 	}
-	fmt.Fprintln(w)
+	tokenURL, bearer := s.serviceURL, ""
 	if s.issuer != nil {
-		if token, err := s.issuer.bearer("alice", nil); err == nil {
-			fmt.Fprintf(w, "A bearer token for alice, good for %d hours:\n%s\n\n", bearerLife/time.Hour, token)
+		if token, err := s.issuer.Bearer("alice", nil); err == nil {
+			fmt.Fprintf(w, "\nA bearer token for alice, good for %d hours:\n%s\n", issuer.Life/time.Hour, token)
 		}
+		tokenURL, bearer = s.clientURL, fmt.Sprintf(` -H "Authorization: Bearer $(curl -s '%s%s?user=alice')"`, s.clientURL, issuer.BearerPath)
 	}
-	fmt.Fprintln(w, "Try:")
-	if s.issuer != nil {
-		bearer := fmt.Sprintf(`-H "Authorization: Bearer $(curl -s '%s%s?user=alice')"`, s.clientURL, bearerPath)
-		fmt.Fprintf(w, "  curl -s %s %s/token/alice\n", bearer, s.clientURL)
-		fmt.Fprintf(w, "  curl -s %s '%s/config?clientType=web'\n", bearer, s.clientURL)
-	} else {
-		fmt.Fprintf(w, "  curl -s %s/token/alice\n", s.serviceURL)
-		fmt.Fprintf(w, "  curl -s '%s/config?clientType=web'\n", s.clientURL)
-	}
-	fmt.Fprintf(w, "  curl -s -H 'Content-Type: application/json' -d '{\"users\":{\"alice\":{\"id\":\"alice\",\"name\":\"Alice\"}}}' %s/proxy/users\n", s.serviceURL)
-	fmt.Fprintln(w)
-	fmt.Fprintln(w, "ready")
+	fmt.Fprintf(w, "\nTry:\n  curl -s%s %s/token/alice\n", bearer, tokenURL)
+	fmt.Fprintf(w, "  curl -s%s '%s/config?clientType=web'\n", bearer, s.clientURL)
+	fmt.Fprintf(w, "  curl -s -H 'Content-Type: application/json' -d '{\"users\":{\"alice\":{\"id\":\"alice\",\"name\":\"Alice\"}}}' %s/proxy/users\n\nready\n", s.serviceURL)
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"net"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -16,6 +15,9 @@ import (
 	"testing"
 
 	"github.com/golang-jwt/jwt/v4"
+
+	"chat-service-backend/internal/awstest"
+	"chat-service-backend/internal/cfn"
 )
 
 func TestFlagErrorsAreOneLine(t *testing.T) {
@@ -84,10 +86,10 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 		"no URL":            {func(o *options) { o.streamURL = "chat.test" }, "-stream-url: want http"},
 		"http to elsewhere": {func(o *options) { o.streamURL = "http://chat.test" }, "parameter StreamBaseUrl"},
 		"broken switch":     {func(o *options) { o.overrides["Mode"] = "broken" }, "function echo did not start: exit status 3"},
-		"compile error":     {func(o *options) { o.dir, o.build = filepath.Join(dir, "module"), goBuild }, "go build: functions/odd/main.go:2:15: undefined: nonsense"},
+		"compile error":     {func(o *options) { o.dir, o.build = filepath.Join(dir, "module"), buildFunctions }, "go build: functions/odd/main.go:2:15: undefined: nonsense"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			log := &syncBuffer{}
+			log := &awstest.Output{}
 			opts := testOptions(t, log)
 			c.change(&opts)
 			s, err := start(t.Context(), opts)
@@ -107,7 +109,7 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 
 func TestMissingGoIsSaidPlainly(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	if _, err := goBuild(t.Context(), ".", t.TempDir(), []string{"x"}); err == nil || !strings.Contains(err.Error(), "want Go's toolchain") {
+	if _, err := buildFunctions(t.Context(), ".", t.TempDir(), []string{"x"}); err == nil || !strings.Contains(err.Error(), "want Go's toolchain") {
 		t.Errorf("want an error about Go, got %v", err)
 	}
 }
@@ -133,7 +135,7 @@ func TestFailedStartLeavesNoListener(t *testing.T) {
 
 func TestRunServesUntilItsContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	log := &syncBuffer{}
+	log := &awstest.Output{}
 	opts := testOptions(t, log)
 	reader, writer := io.Pipe()
 	status := make(chan int)
@@ -196,8 +198,8 @@ func TestInterruptDuringTheBuildIsACleanStop(t *testing.T) {
 func TestIssuerURLIsLoopbackWhateverTheServerBinds(t *testing.T) {
 	for _, addr := range []string{":0", "0.0.0.0:0"} {
 		s, _ := startTest(t, func(o *options) { o.clientAddr = addr })
-		if !regexp.MustCompile(`^http://127\.0\.0\.1:\d+/\.local/issuer$`).MatchString(s.issuer.url) {
-			t.Errorf("%s: want an issuer on 127.0.0.1, got %s", addr, s.issuer.url)
+		if !regexp.MustCompile(`^http://127\.0\.0\.1:\d+/\.local/issuer$`).MatchString(s.issuer.URL) {
+			t.Errorf("%s: want an issuer on 127.0.0.1, got %s", addr, s.issuer.URL)
 		}
 	}
 }
@@ -214,8 +216,8 @@ func TestStreamIsTheStandInUnlessNamed(t *testing.T) {
 		{"override", func(o *options) { o.overrides["StreamBaseUrl"] = "https://other.test" }, "https://other.test"},
 	} {
 		s, _ := startTest(t, c.change)
-		if s.standIns.stream != (c.want == "") || c.want != "" && s.streamURL != c.want || !strings.HasPrefix(s.streamURL, "http") {
-			t.Errorf("%s: want %q, got %s (stand-in %t)", c.name, c.want, s.streamURL, s.standIns.stream)
+		if (s.stream != nil) != (c.want == "") || c.want != "" && s.streamURL != c.want || !strings.HasPrefix(s.streamURL, "http") {
+			t.Errorf("%s: want %q, got %s (stand-in %t)", c.name, c.want, s.streamURL, s.stream != nil)
 		}
 		if env := call(t, "GET", s.clientURL+"/echo/env", "").body; !strings.Contains(env+"\n", "STREAM_BASE_URL="+s.streamURL+"\n") {
 			t.Errorf("%s: want %s at the functions", c.name, s.streamURL)
@@ -235,7 +237,7 @@ func TestGivenSSMEndpointReplacesTheStandIn(t *testing.T) {
 			t.Errorf("want %s at the functions", want)
 		}
 	}
-	if strings.Contains(env, "AWS_SESSION_TOKEN=") || s.standIns.ssm {
+	if strings.Contains(env, "AWS_SESSION_TOKEN=") || s.ssm != nil {
 		t.Error("want no session token of ours beside the developer's keys, and no stand-in")
 	}
 }
@@ -243,10 +245,7 @@ func TestGivenSSMEndpointReplacesTheStandIn(t *testing.T) {
 // The stand-in for Stream knows the credentials that the functions have,
 // wherever those come from.
 func TestStreamStandInAsksTheGivenSSM(t *testing.T) {
-	other := httptest.NewServer(testSSM(func() (map[string]string, error) {
-		return map[string]string{"/chat-service/stream/api-key": "their-key", "/chat-service/stream/api-secret": "their-secret"}, nil
-	}))
-	defer other.Close()
+	other := awstest.NewParameterStore(t, awstest.App("their-key", "their-secret"))
 	s, _ := startTest(t, func(o *options) {
 		o.getenv = func(name string) string { return map[string]string{"AWS_ENDPOINT_URL_SSM": other.URL}[name] }
 	})
@@ -263,26 +262,24 @@ func TestStreamStandInAsksTheGivenSSM(t *testing.T) {
 }
 
 func TestPanicInAHandlerStaysWithItsRequest(t *testing.T) {
-	log := &syncBuffer{}
-	g := &gateway{name: "client", log: &lineLog{w: log}}
-	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		g.serve(w, r, func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/defect" {
-				panic("a defect")
-			}
-			say(w, 200, "fine")
-		})
-	}))
+	log := &awstest.Output{}
+	rt, err := newRoute("absent", cfn.Route{Method: "GET", Path: "/defect"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A defect: the route's function has no processes.
+	g := &gateway{name: "client", log: &lineLog{w: log}, routes: []route{rt}, refusals: clientRefusals}
+	srv := httptest.NewUnstartedServer(g)
 	srv.Config.ErrorLog = discardLog
 	srv.Start()
 	defer srv.Close()
 	if got, err := tryCall(t.Context(), "GET", srv.URL+"/defect", ""); err == nil {
 		t.Errorf("want a broken answer, got %+v", got)
 	}
-	if got := call(t, "GET", srv.URL+"/", ""); got.status != 200 {
+	if got := call(t, "GET", srv.URL+"/", ""); got.status != 404 {
 		t.Errorf("want the server to live on, got %+v", got)
 	}
-	if !strings.Contains(log.String(), "client: panic: a defect") {
+	if !strings.Contains(log.String(), "client: panic: ") {
 		t.Errorf("want the panic in the log, got %s", log)
 	}
 }

@@ -10,7 +10,9 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"testing/iotest"
+
+	"chat-service-backend/internal/apigateway"
+	"chat-service-backend/internal/runtimeapi"
 )
 
 type testRESTEvent struct {
@@ -50,11 +52,11 @@ func TestRESTEvent(t *testing.T) {
 		t.Errorf("headers: got %v and %v", e.Headers, e.MultiValueHeaders)
 	}
 	c := e.RequestContext
-	if c.Path != "/v1/echo/a%20b%2Fc" || c.Stage != "v1" || c.ResourcePath != e.Resource || c.AccountID != accountID || c.Authorizer != nil ||
+	if c.Path != "/v1/echo/a%20b%2Fc" || c.Stage != "v1" || c.ResourcePath != e.Resource || c.AccountID != apigateway.AccountID || c.Authorizer != nil ||
 		c.RequestID != g.header.Get("X-Amzn-RequestId") || c.ExtendedRequestID == "" || c.RequestTimeEpoch == 0 || c.HTTPMethod != "GET" {
 		t.Errorf("requestContext: got %+v", c)
 	}
-	if c.Identity["userArn"] != "arn:aws:iam::000000000000:user/local" || c.Identity["accountId"] != accountID || c.Identity["sourceIp"] != "127.0.0.1" {
+	if c.Identity["userArn"] != "arn:aws:iam::000000000000:user/local" || c.Identity["accountId"] != apigateway.AccountID || c.Identity["sourceIp"] != "127.0.0.1" {
 		t.Errorf("want a signed caller, got %v", c.Identity)
 	}
 }
@@ -285,7 +287,7 @@ func TestCallerWhoLeavesEndsTheStream(t *testing.T) {
 	proc := onlyProcess(t, s.pools["proxy"])
 	cancel()
 	resp.Body.Close()
-	<-proc.done
+	<-proc.Ended()
 	if after := call(t, "GET", s.serviceURL+"/proxy/x", "", "Do", "pid"); after.status != 200 || after.body == before {
 		t.Errorf("want another process than %s, got %+v", before, after)
 	}
@@ -306,7 +308,7 @@ func TestCallerWhoLeavesEndsASilentStream(t *testing.T) {
 	proc := onlyProcess(t, s.pools["proxy"])
 	cancel()
 	resp.Body.Close()
-	<-proc.done
+	<-proc.Ended()
 	close(gate.open)
 }
 
@@ -328,11 +330,11 @@ func TestCallerWhoLeavesBeforeTheAnswerEndsTheWorkOnIt(t *testing.T) {
 	if err := <-gone; err == nil {
 		t.Fatal("want no answer")
 	}
-	<-proc.done
+	<-proc.Ended()
 	close(gate.open)
 }
 
-func onlyProcess(t *testing.T, p *pool) *process {
+func onlyProcess(t *testing.T, p *pool) *runtimeapi.Process {
 	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -343,82 +345,4 @@ func onlyProcess(t *testing.T, p *pool) *process {
 		return proc
 	}
 	return nil
-}
-
-func TestMemoryStaysFlatWhile150MBPass(t *testing.T) {
-	s, _ := startTest(t, func(o *options) { o.overrides["TimeoutSeconds"] = "900" })
-	call(t, "GET", s.serviceURL+"/proxy/x", "", "Do", "pid")
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	req, _ := http.NewRequestWithContext(t.Context(), "GET", s.serviceURL+"/proxy/x", nil)
-	req.Header.Set("Do", "much")
-	resp, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := io.Copy(io.Discard, resp.Body)
-	if err != nil || n != 150<<20 {
-		t.Fatalf("want 150 MB, got %d, %v", n, err)
-	}
-	runtime.ReadMemStats(&after)
-	if grown := int64(after.TotalAlloc - before.TotalAlloc); grown > 8<<20 {
-		t.Errorf("want under 8 MB allocated on the way, got %d MB", grown>>20)
-	}
-}
-
-func TestReadPrelude(t *testing.T) {
-	zeros := string(preludeEnd)
-	for _, chunk := range []func(io.Reader) io.Reader{func(r io.Reader) io.Reader { return r }, iotest.OneByteReader, iotest.DataErrReader} {
-		got, status, body, err := readPrelude(chunk(strings.NewReader(`{"statusCode":201,"headers":{"A":"b"}}` + zeros + "\x00body")))
-		if err != nil || status != 201 || got.Headers["A"] != "b" {
-			t.Fatalf("want 201 with a header, got %d %+v, %v", status, got, err)
-		}
-		if b, err := io.ReadAll(body); err != nil || string(b) != "\x00body" {
-			t.Fatalf("want the body from its first byte, got %q, %v", b, err)
-		}
-	}
-	for _, text := range []string{"", "{}", "{}" + zeros, `{"statusCode":200}`, `{"statusCode":99}` + zeros, `{"statusCode":"x"}` + zeros, "nonsense" + zeros,
-		strings.Repeat("x", maxPrelude+1) + zeros} {
-		if got, _, _, err := readPrelude(strings.NewReader(text)); err == nil {
-			t.Errorf("%.40q: want an error, got %+v", text, got)
-		}
-	}
-}
-
-func FuzzReadPrelude(f *testing.F) {
-	f.Add([]byte(`{"statusCode":200,"headers":{"A":1},"cookies":["x"]}`), []byte("body"), 3)
-	f.Add([]byte{0, 0, 0}, []byte{0, 0}, 1)
-	f.Fuzz(func(t *testing.T, prelude, body []byte, size int) {
-		all := string(prelude) + string(preludeEnd) + string(body)
-		if size < 1 || size > 1<<16 {
-			size = 1
-		}
-		_, status, rest, err := readPrelude(&chunks{text: all, size: size})
-		if err != nil {
-			return
-		}
-		if status < 200 || status > 599 {
-			t.Fatalf("want a status from 200 to 599, got %d", status)
-		}
-		got, err := io.ReadAll(rest)
-		if err != nil || !strings.HasSuffix(all, string(got)) || len(got) < len(body) {
-			t.Fatalf("want at least %q behind the prelude, got %q, %v", body, got, err)
-		}
-	})
-}
-
-// chunks reads size bytes at a time.
-type chunks struct {
-	text string
-	size int
-}
-
-func (c *chunks) Read(b []byte) (int, error) {
-	if c.text == "" {
-		return 0, io.EOF
-	}
-	n := copy(b[:min(len(b), c.size)], c.text)
-	c.text = c.text[n:]
-	return n, nil
 }

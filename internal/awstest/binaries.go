@@ -3,7 +3,6 @@ package awstest
 import (
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -64,7 +63,7 @@ func Binaries(t testing.TB, packages ...string) map[string]string {
 	}
 	if len(missing) > 0 {
 		out := filepath.Join(built.folder, strings.Trim(filepath.Dir(missing[0]), "./"))
-		made, err := build.Commands(t.Context(), root, out, runtime.GOOS, runtime.GOARCH, missing...)
+		made, err := build.Commands(t.Context(), root, out, build.Host, missing...)
 		if err != nil {
 			t.Fatal(err)
 		}

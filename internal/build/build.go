@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -24,9 +25,15 @@ import (
 //go:embed command
 var command string
 
+// A System is what a binary runs on.
+type System struct{ OS, Arch string }
+
+// Host is this machine.
+var Host = System{runtime.GOOS, runtime.GOARCH}
+
 // Commands builds packages ("./functions/token") of the module at root for a
-// system, in one go, and returns the binary of each in the folder out.
-func Commands(ctx context.Context, root, out, goos, goarch string, packages ...string) (map[string]string, error) {
+// system, all at once, and returns the binary of each in the folder out.
+func Commands(ctx context.Context, root, out string, system System, packages ...string) (map[string]string, error) {
 	goTool, err := exec.LookPath("go")
 	if err != nil {
 		return nil, errors.New("want Go's toolchain, found no `go` in PATH (https://go.dev/dl)")
@@ -35,14 +42,14 @@ func Commands(ctx context.Context, root, out, goos, goarch string, packages ...s
 	arguments := append(strings.Split(args, "\n"), "-o", out+string(filepath.Separator))
 	cmd := exec.CommandContext(ctx, goTool, append(arguments, packages...)...)
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), append(strings.Split(environment, "\n"), "GOOS="+goos, "GOARCH="+goarch)...)
+	cmd.Env = append(os.Environ(), append(strings.Split(environment, "\n"), "GOOS="+system.OS, "GOARCH="+system.Arch)...)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("go build: %s", firstComplaint(string(text), err))
 	}
 	binaries := make(map[string]string, len(packages))
 	for _, path := range packages {
 		binaries[path] = filepath.Join(out, filepath.Base(path))
-		if goos == "windows" {
+		if system.OS == "windows" {
 			binaries[path] += ".exe"
 		}
 	}

@@ -26,7 +26,6 @@ type Config struct {
 	Region   string        // and region
 	Memory   int           // in MB
 	Timeout  time.Duration // for one event
-	LogGroup string
 	LogLevel string
 	Env      map[string]string // of its own, over what Lambda sets
 	Output   io.Writer         // of stdout and stderr, in order; closed at the end, if it can be
@@ -112,7 +111,7 @@ func (c *Config) environment(api string) []string {
 		"AWS_LAMBDA_FUNCTION_NAME":        c.Name,
 		"AWS_LAMBDA_FUNCTION_VERSION":     "$LATEST",
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(cmp.Or(c.Memory, 128)),
-		"AWS_LAMBDA_LOG_GROUP_NAME":       cmp.Or(c.LogGroup, "/aws/lambda/"+c.Name),
+		"AWS_LAMBDA_LOG_GROUP_NAME":       "/aws/lambda/" + c.Name,
 		"AWS_LAMBDA_LOG_STREAM_NAME":      time.Now().UTC().Format("2006/01/02") + "/[$LATEST]" + strings.ReplaceAll(standin.UUID(), "-", ""),
 		"AWS_LAMBDA_LOG_FORMAT":           "JSON",
 		"AWS_LAMBDA_LOG_LEVEL":            cmp.Or(c.LogLevel, "INFO"),

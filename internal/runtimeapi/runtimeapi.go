@@ -249,7 +249,7 @@ func (p *Process) serveStream(w http.ResponseWriter, r *http.Request, inv *invoc
 	control := http.NewResponseController(w)
 	read := make(chan bool, 1) // whether the body was read to its end
 	var once sync.Once
-	body := &stream{r, func(whole bool) {
+	body := &stream{r: r, finish: func(whole bool) {
 		once.Do(func() {
 			if !whole {
 				_ = control.SetReadDeadline(time.Unix(1, 0)) // for whoever reads meanwhile
@@ -270,15 +270,19 @@ func (p *Process) serveStream(w http.ResponseWriter, r *http.Request, inv *invoc
 type stream struct {
 	r      *http.Request
 	finish func(whole bool)
+	end    error // what Read returned last of all
 }
 
-func (s *stream) Read(b []byte) (int, error) {
-	n, err := s.r.Body.Read(b)
-	if err == io.EOF {
-		s.finish(true)
-		if failed := trailerError(s.r.Trailer); failed != nil {
-			err = failed
+func (s *stream) Read(b []byte) (n int, err error) {
+	if s.end != nil {
+		return 0, s.end
+	}
+	if n, err = s.r.Body.Read(b); err == io.EOF {
+		if s.end = trailerError(s.r.Trailer); s.end == nil {
+			s.end = io.EOF
 		}
+		s.finish(true)
+		err = s.end
 	}
 	return n, err
 }

@@ -1,0 +1,60 @@
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse.BodyHandlers;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.ZoneOffset;
+import java.time.format.DateTimeFormatter;
+import java.util.HexFormat;
+import javax.crypto.Mac;
+import javax.crypto.spec.SecretKeySpec;
+
+/**
+ * Calls the Service API with nothing but the JDK: java Service.java. Credentials come from the environment, as on Lambda. With the AWS SDK, take them from
+ * DefaultCredentialsProvider and let AwsV4HttpSigner (http-auth-aws) do what signed does here.
+ */
+public class Service {
+    static final String SERVICE = System.getenv("SERVICE_URL"); // the output ServiceApiUrl
+    static final String REGION = System.getenv("AWS_REGION");
+
+    /** A signed request. The path must not need escapes, and the query not be there: neither is sorted or escaped here. */
+    static HttpRequest signed(String method, String path, String body) throws Exception {
+        URI uri = URI.create(SERVICE + path);
+        String time = DateTimeFormatter.ofPattern("yyyyMMdd'T'HHmmss'Z'").withZone(ZoneOffset.UTC).format(Instant.now());
+        String scope = time.substring(0, 8) + "/" + REGION + "/execute-api/aws4_request";
+        String session = System.getenv("AWS_SESSION_TOKEN");
+        String headers = "host:" + uri.getAuthority() + "\nx-amz-date:" + time + "\n" + (session == null ? "" : "x-amz-security-token:" + session + "\n");
+        String names = "host;x-amz-date" + (session == null ? "" : ";x-amz-security-token");
+        String canonical = String.join("\n", method, uri.getRawPath(), "", headers, names, sha256(body));
+        byte[] key = ("AWS4" + System.getenv("AWS_SECRET_ACCESS_KEY")).getBytes(StandardCharsets.UTF_8);
+        for (String part : scope.split("/")) key = hmac(key, part);
+        String signature = HexFormat.of().formatHex(hmac(key, String.join("\n", "AWS4-HMAC-SHA256", time, scope, sha256(canonical))));
+        var request = HttpRequest.newBuilder(uri).timeout(Duration.ofSeconds(30))
+            .method(method, HttpRequest.BodyPublishers.ofString(body))
+            .header("Content-Type", "application/json")
+            .header("X-Amz-Date", time)
+            .header("Authorization", "AWS4-HMAC-SHA256 Credential=" + System.getenv("AWS_ACCESS_KEY_ID") + "/" + scope
+                + ", SignedHeaders=" + names + ", Signature=" + signature);
+        if (session != null) request.header("X-Amz-Security-Token", session);
+        return request.build();
+    }
+
+    static byte[] hmac(byte[] key, String text) throws Exception {
+        Mac mac = Mac.getInstance("HmacSHA256");
+        mac.init(new SecretKeySpec(key, "HmacSHA256"));
+        return mac.doFinal(text.getBytes(StandardCharsets.UTF_8));
+    }
+
+    static String sha256(String text) throws Exception {
+        return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(text.getBytes(StandardCharsets.UTF_8)));
+    }
+
+    public static void main(String[] args) throws Exception {
+        HttpClient client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
+        System.out.println(client.send(signed("GET", "/token/alice", ""), BodyHandlers.ofString()).body());
+        System.out.println(client.send(signed("POST", "/proxy/users", "{\"users\":{\"bob\":{\"id\":\"bob\",\"name\":\"Bob\"}}}"), BodyHandlers.ofString()).body());
+    }
+}

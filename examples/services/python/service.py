@@ -1,0 +1,44 @@
+"""Calls the Service API: a user token, and Stream's REST API through the proxy. Needs requests and botocore (part of boto3).
+
+Copy SigV4. On Lambda, in ECS and on a developer's machine botocore finds credentials. Stream's own SDK takes it, too:
+
+    chat = StreamChat(api_key="unused", api_secret="unused", base_url=SERVICE + "/proxy")  # the proxy puts both in
+    chat.session.auth = SigV4()
+"""
+import os
+
+import requests
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.session import Session
+
+SERVICE = os.environ["SERVICE_URL"]  # the output ServiceApiUrl
+
+
+class SigV4(requests.auth.AuthBase):
+    """Signs a request with AWS credentials, over any Authorization that it has."""
+
+    session = Session()
+
+    def __call__(self, request):
+        copy = AWSRequest(request.method, request.url, data=request.body, headers={"Content-Type": request.headers.get("Content-Type", "application/json")})
+        SigV4Auth(self.session.get_credentials(), "execute-api", os.environ["AWS_REGION"]).add_auth(copy)
+        request.headers.update(dict(copy.headers))
+        return request
+
+
+def call(method, path, body=None):
+    answer = requests.request(method, SERVICE + path, json=body, auth=SigV4(), timeout=30)
+    answer.raise_for_status()
+    return answer.json()
+
+
+def handler(event=None, context=None):
+    """What a Lambda function would do; botocore is there, requests goes into its package."""
+    token = call("GET", "/token/alice")
+    users = call("POST", "/proxy/users", {"users": {"bob": {"id": "bob", "name": "Bob"}}})
+    return {"token": token["token"], "upserted": list(users["users"])}
+
+
+if __name__ == "__main__":
+    print(handler())

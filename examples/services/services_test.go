@@ -1,0 +1,161 @@
+// Package services_test runs the examples against the development server, behind
+// a gate that checks their signatures as API Gateway does.
+package services_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+)
+
+const region = "eu-central-1"
+
+var credentials = aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "not a secret", SessionToken: "a/session+token=="}
+
+var service string // the gate's URL
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		ctx, cancel := context.WithCancel(context.Background())
+		dir, err := os.MkdirTemp("", "")
+		if err != nil {
+			panic(err)
+		}
+		defer os.RemoveAll(dir)
+		binary := filepath.Join(dir, "local")
+		if out, err := exec.Command("go", "build", "-o", binary, "../../local").CombinedOutput(); err != nil {
+			panic(fmt.Sprintf("%v: %s", err, out))
+		}
+		local := exec.CommandContext(ctx, binary, "-client-addr", "127.0.0.1:0", "-service-addr", "127.0.0.1:0")
+		local.Cancel = func() error { return local.Process.Signal(syscall.SIGTERM) }
+		out, err := local.StdoutPipe()
+		if err == nil {
+			err = local.Start()
+		}
+		if err != nil {
+			panic(err)
+		}
+		defer func() { cancel(); local.Wait() }()
+		var target *url.URL
+		lines := bufio.NewScanner(out)
+		for lines.Scan() && lines.Text() != "ready" {
+			if u, found := strings.CutPrefix(lines.Text(), "Service API"); found {
+				target, _ = url.Parse(strings.TrimSpace(u))
+			}
+		}
+		if target == nil {
+			panic("local did not start")
+		}
+		go io.Copy(io.Discard, out)
+		server := httptest.NewServer(gate(httputil.NewSingleHostReverseProxy(target)))
+		defer server.Close()
+		service = server.URL + "/v1" // as on AWS, where the stage is part of what is signed
+		return m.Run()
+	}())
+}
+
+// gate answers 403 to a request whose signature is not that of the credentials.
+func gate(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if err := verify(r, body); err != nil {
+			http.Error(w, err.Error(), http.StatusForbidden)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		http.StripPrefix("/v1", next).ServeHTTP(w, r)
+	})
+}
+
+// verify signs what the caller says it has signed, and wants the same.
+func verify(r *http.Request, body []byte) error {
+	got := r.Header.Get("Authorization")
+	_, rest, _ := strings.Cut(got, "SignedHeaders=")
+	names, _, _ := strings.Cut(rest, ",")
+	signed := strings.Split(names, ";")
+	at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
+	if err != nil || time.Since(at).Abs() > 5*time.Minute {
+		return fmt.Errorf("want a signature of now, got %q", r.Header.Get("X-Amz-Date"))
+	}
+	again, err := http.NewRequest(r.Method, "http://"+r.Host+r.URL.RequestURI(), nil)
+	if err != nil {
+		return err
+	}
+	for _, name := range signed {
+		switch name {
+		case "host":
+		case "content-length":
+			again.ContentLength = r.ContentLength
+		default:
+			again.Header[http.CanonicalHeaderKey(name)] = r.Header.Values(name)
+		}
+	}
+	hash := sha256.Sum256(body)
+	if err := v4.NewSigner().SignHTTP(r.Context(), credentials, again, hex.EncodeToString(hash[:]), "execute-api", region, at); err != nil {
+		return err
+	}
+	// The session token is signed by the signer here in any case.
+	if want := again.Header.Get("Authorization"); got != want {
+		return fmt.Errorf("want %s, got %s", want, got)
+	}
+	return nil
+}
+
+func TestAnUnsignedCallIsRefused(t *testing.T) {
+	answer, err := http.Get(service + "/token/alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusForbidden {
+		t.Errorf("want 403, got %d", answer.StatusCode)
+	}
+}
+
+func TestExamplesCallTheServiceAPI(t *testing.T) {
+	for _, example := range []struct {
+		dir            string
+		probe, command []string
+	}{
+		{"go", []string{"go", "version"}, []string{"go", "run", "."}},
+		{"node", []string{"npm", "ls", "--offline"}, []string{"node", "service.mjs"}}, // npm install, first
+		{"python", []string{"python3", "-c", "import botocore, requests"}, []string{"python3", "service.py"}},
+		{"java", []string{"java", "--version"}, []string{"java", "Service.java"}},
+	} {
+		t.Run(example.dir, func(t *testing.T) {
+			t.Parallel()
+			run := func(words []string) ([]byte, error) {
+				c := exec.CommandContext(t.Context(), words[0], words[1:]...)
+				c.Dir = example.dir
+				c.Env = append(os.Environ(), "SERVICE_URL="+service, "AWS_REGION="+region, "AWS_ACCESS_KEY_ID="+credentials.AccessKeyID,
+					"AWS_SECRET_ACCESS_KEY="+credentials.SecretAccessKey, "AWS_SESSION_TOKEN="+credentials.SessionToken)
+				return c.CombinedOutput()
+			}
+			if out, err := run(example.probe); err != nil {
+				t.Skipf("%q: %v %s", example.probe, err, out)
+			}
+			out, err := run(example.command)
+			if err != nil || !strings.Contains(string(out), "eyJ") || !strings.Contains(string(out), "bob") {
+				t.Errorf("want alice's token and bob, got %v\n%s", err, out)
+			}
+		})
+	}
+}
