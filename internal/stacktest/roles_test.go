@@ -210,47 +210,6 @@ func checkTrust(t *testing.T, id string, role object, service string) {
 	}
 }
 
-func TestOnlyFunctionsThatSignCanReadTheSecret(t *testing.T) {
-	t.Parallel()
-	roles := translate(t, "KmsKeyArn="+kmsARN).resources("AWS::IAM::Role")
-	delete(roles, "CodeDeployServiceRole")
-	for id, role := range roles {
-		all := roleGrants(t, id, role)
-		for parameter, readers := range map[string][]string{
-			"/chat-service/stream/api-key":             {"TokenRole", "ApiKeyRole", "ConfigRole", "WebhookRole", "ProxyRole"},
-			"/chat-service/stream/api-secret":          {"TokenRole", "ConfigRole", "WebhookRole", "ProxyRole"},
-			"/chat-service/stream/api-secret-previous": {"WebhookRole"},
-			"/chat-service/client-config/web":          {"ConfigRole"},
-			"/chat-service":                            nil,
-			"/chat-service/stream":                     nil,
-			"/chat-service/stream/":                    nil,
-			"/chat-service-2/stream/api-secret":        nil,
-			"/chat-service/stream/api-secret2":         nil,
-			"/chat-service/client-config-2/web":        nil,
-			"/other":                                   nil,
-		} {
-			want := slices.Contains(readers, id)
-			got := false
-			for _, action := range []string{"ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath", "ssm:GetParameterHistory"} {
-				got = got || allowed(all, action, ssmARN+parameter)
-			}
-			if got != want {
-				t.Errorf("%s: want to read %s: %t, got %t", id, parameter, want, got)
-			}
-		}
-		for _, action := range []string{"ssm:PutParameter", "ssm:DeleteParameter", "ssm:LabelParameterVersion"} {
-			if allowed(all, action, ssmARN+"/chat-service/stream/api-secret") {
-				t.Errorf("%s: want no %s", id, action)
-			}
-		}
-		if got, want := allowed(all, "kms:Decrypt", kmsARN), id != "ApiKeyRole"; got != want {
-			t.Errorf("%s: want to decrypt with the key: %t, got %t", id, want, got)
-		}
-	}
-}
-
-// ---- sample policies for callers ----
-
 func TestSamplePoliciesGrantWhatTheirNamesSay(t *testing.T) {
 	t.Parallel()
 	// As in the output ServiceApiArn.
