@@ -9,9 +9,8 @@ ENV    ?= dev
 
 FUNCTIONS := $(notdir $(wildcard functions/*))
 
-# A function that takes part in no RPC, without debug data, and the same bytes from the same source wherever it is built.
-# sam build works in a copy of the tree, so there is no version control to ask.
-GOBUILD = CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -tags lambda.norpc -ldflags "-s -w -buildid="
+# The words of the command, which internal/build explains. sam build works in a copy of the tree, which has them, too.
+GOBUILD = env $(shell sed "s/.*/'&'/" internal/build/command)
 
 .PHONY: help build run test bench lint params deploy redrive clean FORCE
 
@@ -37,7 +36,7 @@ lint: ## gofmt, go vet, staticcheck, and cfn-lint where it is installed
 build: $(FUNCTIONS:%=build/%/bootstrap) ## the functions, as build/<function>/bootstrap
 
 build/%/bootstrap: FORCE
-	GOARCH=$(GOARCH) $(GOBUILD) -o $@ ./functions/$*
+	GOOS=linux GOARCH=$(GOARCH) $(GOBUILD) -o $@ ./functions/$*
 
 params: ## asks for the values in SSM Parameter Store and writes them; ENV=dev, prod or any name (needs the AWS CLI)
 	@ENV=$(ENV) ./scripts/params
@@ -55,4 +54,4 @@ clean: ## removes what was built
 # What sam build calls, in a copy of the tree, with the folder for the binary in ARTIFACTS_DIR: build-ApiKeyFunction makes
 # functions/apikey. Always arm64, as template.yaml says, whatever machine and environment this runs in.
 build-%Function:
-	GOARCH=arm64 $(GOBUILD) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/$(shell echo $* | tr A-Z a-z)
+	GOOS=linux GOARCH=arm64 $(GOBUILD) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/$(shell echo $* | tr A-Z a-z)

@@ -35,7 +35,7 @@ func BenchmarkColdStart(b *testing.B) {
 				f := start(b, "floor/token")
 				answer, _ := f.invoke(b, token)
 				floor = append(floor, time.Since(f.started))
-				floorCPU = append(floorCPU, cpu(b, f.cmd.Process.Pid))
+				floorCPU = append(floorCPU, cpu(b, f.OS.Pid))
 				f.end()
 				wantStatus(b, answer, 201)
 
@@ -43,7 +43,7 @@ func BenchmarkColdStart(b *testing.B) {
 				f = start(b, name, append(upstream.env(), ssm.env())...)
 				answer, _ = f.invoke(b, payload)
 				took := time.Since(f.started)
-				oursCPU = append(oursCPU, cpu(b, f.cmd.Process.Pid))
+				oursCPU = append(oursCPU, cpu(b, f.OS.Pid))
 				f.end()
 				ours = append(ours, took-(ssm.took()-spent))
 				if name != "proxy" {

@@ -3,12 +3,15 @@ package bench
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"chat-service-backend/internal/awstest"
 )
 
 // BenchmarkInit lists what each package of a function costs before main begins,
@@ -16,7 +19,7 @@ import (
 //
 // https://pkg.go.dev/runtime#hdr-Environment_Variables
 func BenchmarkInit(b *testing.B) {
-	for _, name := range append(functions(), "floor/token", "floor/empty") {
+	for _, name := range append(slices.Sorted(maps.Keys(awstest.Functions(b))), "floor/token", "floor/empty") {
 		b.Run(strings.ReplaceAll(name, "/", "-"), func(b *testing.B) {
 			ssm := newParameterStore(b, 0)
 			upstream := newStreamChat(b, "h2")
@@ -26,7 +29,7 @@ func BenchmarkInit(b *testing.B) {
 			var total []time.Duration
 			for b.Loop() {
 				f := start(b, name, append(upstream.env(), ssm.env(), "GODEBUG=inittrace=1")...)
-				if err := f.idle(b.Context()); err != nil {
+				if err := f.Idle(b.Context()); err != nil {
 					b.Fatal(err)
 				}
 				f.end()

@@ -9,11 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"chat-service-backend/internal/awstest"
 )
 
 const callers = 100
@@ -65,15 +66,11 @@ func BenchmarkLoad(b *testing.B) {
 // of its APIs and its process id.
 func startLocal(tb testing.TB) (client, service string, pid int) {
 	tb.Helper()
-	folder, err := goBuild(runtime.GOARCH, "local", "./local")
-	if err != nil {
-		tb.Fatal(err)
-	}
 	log, err := os.Create(filepath.Join(tb.TempDir(), "log"))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	cmd := exec.Command(filepath.Join(folder, "local"), "-client-addr", "127.0.0.1:0", "-service-addr", "127.0.0.1:0")
+	cmd := exec.Command(awstest.Binaries(tb, "./local")["./local"], "-client-addr", "127.0.0.1:0", "-service-addr", "127.0.0.1:0")
 	cmd.Dir = ".."
 	cmd.Stderr = log
 	stdout, err := cmd.StdoutPipe()

@@ -105,12 +105,11 @@ func BenchmarkProxyPass(b *testing.B) {
 			for b.Loop() {
 				ours, floor, _ := startProxies(b, protocol)
 				measure := func(f *function) (memoryMB, cpuMS, tookMS float64) {
-					pid := f.cmd.Process.Pid
+					pid := f.OS.Pid
 					f.invoke(b, small)
-					if err := f.idle(b.Context()); err != nil {
+					if err := f.Idle(b.Context()); err != nil {
 						b.Fatal(err)
 					}
-					f.polled <- struct{}{} // it still waits
 					forgetPeak(b, pid)
 					idle, _ := memory(b, pid)
 					used := cpu(b, pid)

@@ -2,12 +2,14 @@ package bench
 
 import (
 	"archive/zip"
+	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
+
+	"chat-service-backend/internal/awstest"
+	"chat-service-backend/internal/build"
 )
 
 // What Lambda loads at a cold start, in bytes.
@@ -16,36 +18,48 @@ const (
 	maxZip    = 3_300_000
 )
 
-func TestFunctionsAreSmall(t *testing.T) {
-	folder, err := goBuild("arm64", "arm64", under("functions", functions()...)...)
+// BenchmarkSize states what is deployed of each function, and fails where that
+// is too much.
+func BenchmarkSize(b *testing.B) {
+	root, err := build.Root()
 	if err != nil {
-		t.Fatal(err)
+		b.Fatal(err)
 	}
-	for _, name := range functions() {
-		t.Run(name, func(t *testing.T) {
-			binary, err := os.ReadFile(filepath.Join(folder, name))
-			if err != nil {
-				t.Fatal(err)
+	names := slices.Sorted(maps.Keys(awstest.Functions(b)))
+	packages := make([]string, len(names))
+	for i, name := range names {
+		packages[i] = "./functions/" + name
+	}
+	binaries, err := build.Commands(b.Context(), root, b.TempDir(), build.System{OS: "linux", Arch: "arm64"}, packages...)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for path, binary := range binaries {
+		b.Run(filepath.Base(path), func(b *testing.B) {
+			for b.Loop() {
+				text, err := os.ReadFile(binary)
+				if err != nil {
+					b.Fatal(err)
+				}
+				var size count
+				archive := zip.NewWriter(&size)
+				w, err := archive.Create("bootstrap")
+				if err == nil {
+					_, err = w.Write(text)
+				}
+				if err == nil {
+					err = archive.Close()
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+				if len(text) > maxBinary || size > maxZip {
+					b.Errorf("want at most %d bytes, %d as a zip, got %d and %d", maxBinary, maxZip, len(text), size)
+				}
+				b.ReportMetric(0, "ns/op")
+				b.ReportMetric(float64(len(text)), "bytes")
+				b.ReportMetric(float64(size), "zip-bytes")
 			}
-			if len(binary) > maxBinary {
-				t.Errorf("want a binary of at most %d bytes, got %d", maxBinary, len(binary))
-			}
-			var size count
-			archive := zip.NewWriter(&size)
-			w, err := archive.Create("bootstrap")
-			if err == nil {
-				_, err = w.Write(binary)
-			}
-			if err == nil {
-				err = archive.Close()
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if size > maxZip {
-				t.Errorf("want a zip of at most %d bytes, got %d", maxZip, size)
-			}
-			t.Logf("%d bytes, %d as a zip", len(binary), size)
 		})
 	}
 }
@@ -56,42 +70,4 @@ type count int
 func (c *count) Write(p []byte) (int, error) {
 	*c += count(len(p))
 	return len(p), nil
-}
-
-// net/rpc, which only Lambda's retired go1.x runtime spoke, keeps 2 MB of
-// otherwise dead code alive.
-func TestFunctionsLinkNoRPC(t *testing.T) {
-	cmd := exec.Command("go", append([]string{"list", "-deps", "-tags", "lambda.norpc"}, under("functions", functions()...)...)...)
-	cmd.Dir = ".."
-	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	packages := strings.Fields(string(out))
-	if !slices.Contains(packages, "github.com/aws/aws-lambda-go/lambda") {
-		t.Fatal("want the packages of the functions, got others")
-	}
-	for _, gone := range []string{"net/rpc", "html/template", "text/template"} {
-		if slices.Contains(packages, gone) {
-			t.Errorf("want %s not linked, but it is", gone)
-		}
-	}
-}
-
-// What is measured here must be what is deployed.
-func TestMakefileBuildsWithTheseFlags(t *testing.T) {
-	makefile, err := os.ReadFile("../Makefile")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, line, ok := strings.Cut(string(makefile), "GOBUILD = ")
-	if !ok {
-		t.Fatal("want GOBUILD in the Makefile, found none")
-	}
-	line, _, _ = strings.Cut(line, "\n")
-	line = strings.ReplaceAll(line, `"`, "")
-	if want := "CGO_ENABLED=0 GOOS=linux go build " + strings.Join(buildFlags, " "); line != want {
-		t.Errorf("want GOBUILD = %s, got %s", want, line)
-	}
 }

@@ -1,14 +1,15 @@
 package bench
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"chat-service-backend/internal/awstest"
+	"chat-service-backend/internal/parameterstore"
 )
 
 // The credentials of the app, with which the sample events are signed.
@@ -17,15 +18,13 @@ const (
 	secret = "local-secret-for-development-only"
 )
 
-// A parameterStore stands in for SSM Parameter Store. It counts its calls, and
-// how long it took over them, which is what a caller waits for and not what the
-// caller costs.
+// A parameterStore counts its calls, and how long it took over them, which is
+// what a caller waits for and not what the caller costs.
 type parameterStore struct {
 	*httptest.Server
-	conns   *connections
-	latency time.Duration // of each call
-	empty   atomic.Bool   // no parameter exists
-	calls   atomic.Int64
+	*parameterstore.Memory
+	conns *connections
+	calls atomic.Int64
 
 	mu    sync.Mutex
 	busy  int           // calls that are being answered
@@ -33,9 +32,20 @@ type parameterStore struct {
 	spent time.Duration // with at least one call
 }
 
+// newParameterStore starts a store that takes latency over each call.
 func newParameterStore(tb testing.TB, latency time.Duration) *parameterStore {
-	s := &parameterStore{latency: latency}
-	s.Server = httptest.NewUnstartedServer(s)
+	values := awstest.App(key, secret)
+	values["/chat-service/client-config/web"] = `{"theme":{"name":"light","accent":"#005fff"},"features":{"reactions":true,"threads":true},"maxMessageLength":5000}`
+	values["/chat-service/client-config/mobile"] = `{"theme":{"name":"system"},"pushProvider":"firebase"}`
+	s := &parameterStore{Memory: parameterstore.NewMemory(values)}
+	store := &parameterstore.Store{Values: s.Values}
+	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.calls.Add(1)
+		s.begin()
+		defer s.end()
+		time.Sleep(latency)
+		store.ServeHTTP(w, r)
+	}))
 	s.conns = watch(s.Config)
 	s.Start()
 	tb.Cleanup(s.Close)
@@ -67,60 +77,4 @@ func (s *parameterStore) took() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.spent
-}
-
-type parameter struct{ Name, Type, Value string }
-
-var parameters = []parameter{
-	{"/chat-service/stream/api-key", "String", key},
-	{"/chat-service/stream/api-secret", "SecureString", secret},
-	{"/chat-service/client-config/web", "String", `{"theme":{"name":"light","accent":"#005fff"},"features":{"reactions":true,"threads":true},"maxMessageLength":5000}`},
-	{"/chat-service/client-config/mobile", "String", `{"theme":{"name":"system"},"pushProvider":"firebase"}`},
-}
-
-func (s *parameterStore) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.calls.Add(1)
-	s.begin()
-	defer s.end()
-	var in struct {
-		Names []string
-		Path  string
-	}
-	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	out := struct {
-		Parameters        []parameter
-		InvalidParameters []string
-	}{Parameters: []parameter{}, InvalidParameters: []string{}}
-	known := parameters
-	if s.empty.Load() {
-		known = nil
-	}
-	for _, p := range known {
-		if in.Path != "" && strings.HasPrefix(p.Name, in.Path+"/") {
-			out.Parameters = append(out.Parameters, p)
-		}
-	}
-names:
-	for _, name := range in.Names {
-		for _, p := range known {
-			if p.Name == name {
-				out.Parameters = append(out.Parameters, p)
-				continue names
-			}
-		}
-		out.InvalidParameters = append(out.InvalidParameters, name)
-	}
-	body, err := json.Marshal(out)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	if s.latency > 0 {
-		time.Sleep(s.latency)
-	}
-	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	w.Write(body)
 }

@@ -42,7 +42,7 @@ func measureBoth(b *testing.B, ours, floor *function, payload []byte) {
 		ours.invoke(b, payload)
 		floor.invoke(b, payload)
 	}
-	oursCPU, floorCPU := cpu(b, ours.cmd.Process.Pid), cpu(b, floor.cmd.Process.Pid)
+	oursCPU, floorCPU := cpu(b, ours.OS.Pid), cpu(b, floor.OS.Pid)
 	var oursTook, floorTook []time.Duration
 	for b.Loop() {
 		_, took := ours.invoke(b, payload)
@@ -50,11 +50,11 @@ func measureBoth(b *testing.B, ours, floor *function, payload []byte) {
 		_, took = floor.invoke(b, payload)
 		floorTook = append(floorTook, took)
 	}
-	oursCPU, floorCPU = cpu(b, ours.cmd.Process.Pid)-oursCPU, cpu(b, floor.cmd.Process.Pid)-floorCPU
+	oursCPU, floorCPU = cpu(b, ours.OS.Pid)-oursCPU, cpu(b, floor.OS.Pid)-floorCPU
 	n := float64(len(oursTook))
 	report(b, "µs/req", us(median(oursTook)), us(median(floorTook)))
 	report(b, "µs-cpu/req", us(oursCPU)/n, us(floorCPU)/n)
-	oursMemory, _ := memory(b, ours.cmd.Process.Pid)
-	floorMemory, _ := memory(b, floor.cmd.Process.Pid)
+	oursMemory, _ := memory(b, ours.OS.Pid)
+	floorMemory, _ := memory(b, floor.OS.Pid)
 	report(b, "MB-rss", float64(oursMemory)/(1<<20), float64(floorMemory)/(1<<20))
 }

@@ -107,13 +107,6 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestMissingGoIsSaidPlainly(t *testing.T) {
-	t.Setenv("PATH", t.TempDir())
-	if _, err := buildFunctions(t.Context(), ".", t.TempDir(), []string{"x"}); err == nil || !strings.Contains(err.Error(), "want Go's toolchain") {
-		t.Errorf("want an error about Go, got %v", err)
-	}
-}
-
 func TestFailedStartLeavesNoListener(t *testing.T) {
 	opts := testOptions(t, io.Discard)
 	free, err := net.Listen("tcp", "127.0.0.1:0")
