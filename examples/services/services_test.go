@@ -3,9 +3,7 @@
 package services_test
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -16,61 +14,21 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"chat-service-backend/internal/awstest"
 )
 
 const region = "eu-central-1"
 
 var credentials = aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "not a secret", SessionToken: "a/session+token=="}
 
-var service string // the gate's URL
-
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		ctx, cancel := context.WithCancel(context.Background())
-		dir, err := os.MkdirTemp("", "")
-		if err != nil {
-			panic(err)
-		}
-		defer os.RemoveAll(dir)
-		binary := filepath.Join(dir, "local")
-		if out, err := exec.Command("go", "build", "-o", binary, "../../local").CombinedOutput(); err != nil {
-			panic(fmt.Sprintf("%v: %s", err, out))
-		}
-		local := exec.CommandContext(ctx, binary, "-client-addr", "127.0.0.1:0", "-service-addr", "127.0.0.1:0")
-		local.Cancel = func() error { return local.Process.Signal(syscall.SIGTERM) }
-		out, err := local.StdoutPipe()
-		if err == nil {
-			err = local.Start()
-		}
-		if err != nil {
-			panic(err)
-		}
-		defer func() { cancel(); local.Wait() }()
-		var target *url.URL
-		lines := bufio.NewScanner(out)
-		for lines.Scan() && lines.Text() != "ready" {
-			if u, found := strings.CutPrefix(lines.Text(), "Service API"); found {
-				target, _ = url.Parse(strings.TrimSpace(u))
-			}
-		}
-		if target == nil {
-			panic("local did not start")
-		}
-		go io.Copy(io.Discard, out)
-		server := httptest.NewServer(gate(httputil.NewSingleHostReverseProxy(target)))
-		defer server.Close()
-		service = server.URL + "/v1" // as on AWS, where the stage is part of what is signed
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { awstest.Main(m, nil) }
 
 // gate answers 403 to a request whose signature is not that of the credentials.
 func gate(next http.Handler) http.Handler {
@@ -119,18 +77,23 @@ func verify(r *http.Request, body []byte) error {
 	return nil
 }
 
-func TestAnUnsignedCallIsRefused(t *testing.T) {
+func TestExamplesCallTheServiceAPI(t *testing.T) {
+	_, local := awstest.Service(t)
+	target, err := url.Parse(local)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(gate(httputil.NewSingleHostReverseProxy(target)))
+	t.Cleanup(server.Close)
+	service := server.URL + "/v1" // as on AWS, where the stage is part of what is signed
 	answer, err := http.Get(service + "/token/alice")
 	if err != nil {
 		t.Fatal(err)
 	}
 	answer.Body.Close()
 	if answer.StatusCode != http.StatusForbidden {
-		t.Errorf("want 403, got %d", answer.StatusCode)
+		t.Errorf("want a call without signature refused, got %d", answer.StatusCode)
 	}
-}
-
-func TestExamplesCallTheServiceAPI(t *testing.T) {
 	for _, example := range []struct {
 		dir            string
 		probe, command []string

@@ -1,0 +1,93 @@
+package contract
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"chat-service-backend/internal/awstest"
+	"chat-service-backend/internal/build"
+)
+
+func TestMain(m *testing.M) { awstest.Main(m, nil) }
+
+// Blocks of the documents: console shows commands with their answers, in which …
+// is anything; bash has commands that must succeed; sh has those that need AWS,
+// and are only read.
+var block = regexp.MustCompile("(?ms)^ *```(console|bash|sh)\n(.*?)^ *```$")
+
+// bash runs commands, one after the other in one shell, against the addresses
+// that the documents have, and returns what each wrote.
+func bash(t *testing.T, client, service, prelude string, commands []string) []string {
+	t.Helper()
+	script := prelude + "\n"
+	for _, command := range commands {
+		script += command + "\necho ' --- '\n"
+	}
+	script = strings.NewReplacer("http://127.0.0.1:3000", client, "http://127.0.0.1:3001", service).Replace(script)
+	shell := exec.CommandContext(t.Context(), "bash", "-c", script)
+	out, err := shell.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	return strings.Split(string(out), " --- \n")
+}
+
+func TestDocumentsShowWhatIsAnswered(t *testing.T) {
+	t.Parallel()
+	for _, tool := range []string{"bash", "curl", "openssl", "gzip"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("%s is not installed", tool)
+		}
+	}
+	root, err := build.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, service := awstest.Service(t)
+	documents, _ := filepath.Glob(filepath.Join(root, "docs/*.md"))
+	ran := 0
+	for _, document := range append(documents, filepath.Join(root, "README.md")) {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var commands, answers []string
+		for _, match := range block.FindAllStringSubmatch(string(text), -1) {
+			switch kind, body := match[1], match[2]; {
+			case kind == "sh":
+				if out, err := exec.Command("bash", "-n", "-c", body).CombinedOutput(); err != nil {
+					t.Errorf("%s: want commands, got %s in\n%s", filepath.Base(document), out, body)
+				}
+			case kind == "bash" && body != "make run\n":
+				bash(t, client, service, "set -eo pipefail; curl() { command curl -fsS \"$@\"; }", []string{body})
+				ran++
+			case kind == "console":
+				for part := range strings.SplitSeq("\n"+body, "\n$ ") {
+					if part = strings.TrimSuffix(part, "\n"); part == "" {
+						continue
+					}
+					command, answer, _ := strings.Cut(part, "\n")
+					commands, answers = append(commands, command), append(answers, answer)
+				}
+			}
+		}
+		if commands == nil {
+			continue
+		}
+		prelude := "bearer=$(curl -s 'http://127.0.0.1:3000/.local/bearer?user=alice')"
+		for i, got := range bash(t, client, service, prelude, commands)[:len(commands)] {
+			want := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(answers[i]), "…", ".+?") + "$")
+			if got = strings.Join(strings.Fields(got), " "); !want.MatchString(got) {
+				t.Errorf("%s: $ %s\nwant %s\ngot  %s", filepath.Base(document), commands[i], answers[i], got)
+			}
+			ran++
+		}
+	}
+	if ran < 15 {
+		t.Errorf("want commands in the documents, got %d", ran)
+	}
+}
