@@ -28,10 +28,10 @@ const (
 	maxEntry = 256 << 10
 )
 
-// An event is one that Stream sent, verified, on its way to the bus.
+// An event is one that Stream sent, on its way to the bus.
 type event struct {
 	metadata metadata
-	body     []byte // as Stream signed it
+	body     []byte // as Stream wrote it
 }
 
 // metadata is what is known of an event besides its body. It comes to the bus
@@ -41,12 +41,23 @@ type metadata struct {
 	// consumer drops duplicates by.
 	WebhookID string `json:"webhookId,omitempty"`
 	// Attempt counts deliveries from 1; 0 where it was not said.
-	Attempt    int       `json:"attempt,omitempty"`
-	APIKey     string    `json:"apiKey"`
+	Attempt int `json:"attempt,omitempty"`
+	// Via is how the event came.
+	Via via `json:"via"`
+	// APIKey is the app's, where a signature has proved that the event is.
+	APIKey     string    `json:"apiKey,omitempty"`
 	ReceivedAt time.Time `json:"receivedAt"`
 	// Object is where the body is kept if the bus did not take it.
 	Object *object `json:"object,omitempty"`
 }
+
+// A via is a way by which events come.
+type via string
+
+const (
+	viaWebhook via = "webhook" // signed with the app's secret
+	viaQueue   via = "queue"   // written by whom the queue's policy lets in
+)
 
 // An object is the whole body of an event, kept in S3.
 type object struct {
@@ -56,8 +67,9 @@ type object struct {
 	Reason string `json:"reason"`
 }
 
-// newEvent returns the event that a verified webhook brings.
-func newEvent(header http.Header, apiKey string, body []byte) event {
+// newEvent returns an event with what its header fields tell. apiKey is the
+// app's, or empty if no signature proves that the event is.
+func newEvent(header http.Header, via via, apiKey string, body []byte) event {
 	// A field that is no number says nothing.
 	attempt, _ := strconv.Atoi(header.Get("X-Webhook-Attempt"))
 	return event{
@@ -65,6 +77,7 @@ func newEvent(header http.Header, apiKey string, body []byte) event {
 		metadata: metadata{
 			WebhookID:  header.Get("X-Webhook-Id"),
 			Attempt:    attempt,
+			Via:        via,
 			APIKey:     apiKey,
 			ReceivedAt: time.Now().UTC().Truncate(time.Millisecond),
 		},

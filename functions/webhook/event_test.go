@@ -96,10 +96,10 @@ func TestMetadataSaysWhatIsKnown(t *testing.T) {
 		header map[string]string
 		want   string
 	}{
-		"all":               {map[string]string{"X-Webhook-Id": "id-1", "X-Webhook-Attempt": "3"}, `{"webhookId":"id-1","attempt":3,"apiKey":"key","receivedAt":"2000-01-01T00:00:00.123Z"}`},
-		"nothing":           {nil, `{"apiKey":"key","receivedAt":"2000-01-01T00:00:00.123Z"}`},
-		"attempt is no sum": {map[string]string{"X-Webhook-Attempt": "first"}, `{"apiKey":"key","receivedAt":"2000-01-01T00:00:00.123Z"}`},
-		"id is not JSON":    {map[string]string{"X-Webhook-Id": "\"}\\\x00\xff"}, `{"webhookId":"\"}\\\u0000` + `\ufffd","apiKey":"key","receivedAt":"2000-01-01T00:00:00.123Z"}`},
+		"all":               {map[string]string{"X-Webhook-Id": "id-1", "X-Webhook-Attempt": "3"}, `{"webhookId":"id-1","attempt":3,"via":"webhook","apiKey":"key","receivedAt":"2000-01-01T00:00:00.123Z"}`},
+		"nothing":           {nil, `{"via":"webhook","apiKey":"key","receivedAt":"2000-01-01T00:00:00.123Z"}`},
+		"attempt is no sum": {map[string]string{"X-Webhook-Attempt": "first"}, `{"via":"webhook","apiKey":"key","receivedAt":"2000-01-01T00:00:00.123Z"}`},
+		"id is not JSON":    {map[string]string{"X-Webhook-Id": "\"}\\\x00\xff"}, `{"webhookId":"\"}\\\u0000` + `\ufffd","via":"webhook","apiKey":"key","receivedAt":"2000-01-01T00:00:00.123Z"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestMetadataSaysWhatIsKnown(t *testing.T) {
 				for field, value := range c.header {
 					header.Set(field, value)
 				}
-				packed, err := b.pack(t.Context(), newEvent(header, key, []byte("1")), "")
+				packed, err := b.pack(t.Context(), newEvent(header, viaWebhook, key, []byte("1")), "")
 				if want := `{"metadata":` + c.want + `,"event":1}`; err != nil || packed.Detail != want {
 					t.Errorf("want %s, got %s, %v", want, packed.Detail, err)
 				}
@@ -118,7 +118,7 @@ func TestMetadataSaysWhatIsKnown(t *testing.T) {
 }
 
 func TestKeyIsTheSameForTheSameBody(t *testing.T) {
-	first, second := newEvent(http.Header{}, key, []byte(message)), newEvent(http.Header{}, key, []byte(message+" "))
+	first, second := newEvent(http.Header{}, viaWebhook, key, []byte(message)), newEvent(http.Header{}, viaWebhook, key, []byte(message+" "))
 	first.metadata.ReceivedAt = time.Date(2026, 11, 22, 20, 8, 0, 0, time.UTC)
 	second.metadata.ReceivedAt = first.metadata.ReceivedAt
 	if !strings.HasPrefix(first.key(), "2026/11/22/") || len(first.key()) != len("2026/11/22/")+64 {
@@ -140,7 +140,7 @@ func FuzzDetailHoldsTheBodyToTheByte(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte, id string) {
 		header := make(http.Header)
 		header.Set("X-Webhook-Id", id)
-		e := newEvent(header, key, body)
+		e := newEvent(header, viaWebhook, key, body)
 		detail, err := e.detail()
 		if err != nil {
 			t.Fatal(err)

@@ -83,7 +83,7 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request) error {
 	lambdahttp.SetCaller(r.Context(), "stream")
 	lambdahttp.Count(r.Context(), "WebhooksAccepted")
 	if h.bus != nil {
-		if err := h.bus.publish(ctx, newEvent(r.Header, credentials.Key(), plain)); err != nil {
+		if err := h.bus.publish(ctx, newEvent(r.Header, viaWebhook, credentials.Key(), plain)); err != nil {
 			return &httpjson.Error{
 				Status:  http.StatusServiceUnavailable,
 				Message: "The event cannot be taken right now; send it again.",

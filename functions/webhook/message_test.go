@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -61,16 +62,16 @@ func TestMessagesOfAQueueArePublished(t *testing.T) {
 		t.Fatalf("want 3 events, got %v", events)
 	}
 	for i, want := range []map[string]any{
-		{"webhookId": "m-1", "attempt": 1.0, "apiKey": key},
-		{"webhookId": "m-2", "attempt": 3.0, "apiKey": key},
-		{"webhookId": "m-3", "apiKey": key},
+		{"webhookId": "m-1", "attempt": 1.0, "via": "queue"},
+		{"webhookId": "m-2", "attempt": 3.0, "via": "queue"},
+		{"webhookId": "m-3", "via": "queue"},
 	} {
 		if e := events[i]; e.Source != "stream.chat" || e.DetailType != "message.new" {
 			t.Errorf("want stream.chat and message.new, got %s and %s", e.Source, e.DetailType)
 		}
 		got := wantBody(t, events[i], message)
 		delete(got, "receivedAt")
-		if len(got) != len(want) || got["webhookId"] != want["webhookId"] || got["attempt"] != want["attempt"] || got["apiKey"] != key {
+		if !maps.Equal(got, want) {
 			t.Errorf("want metadata %v, got %v", want, got)
 		}
 	}
@@ -99,17 +100,48 @@ func TestMessagesOfAQueueComeAgainWhereThereIsNoBusOrNoKey(t *testing.T) {
 		t.Errorf("want an error that names EVENT_BUS_NAME, got %v", err)
 	}
 	ssm.Down(true)
-	wantFailures(t, awstest.StartFunction(t, ssm.Env(awstest.NewEventBus(t).Env(nil))), batch(record("m-1", message, "1")), "m-1")
+	f := awstest.StartFunction(t, ssm.Env(awstest.NewEventBus(t).Env(nil)))
+	wantFailures(t, f, batch(record("names an app", ours, "1"), record("names none", message, "1")), "names an app")
 }
 
-func TestMessageThatIsNotJSONIsKept(t *testing.T) {
+// ours is an event that names the app.
+const ours = `{"type":"message.new","api_key":"` + key + `"}`
+
+// Whoever can write into the queue could otherwise have anything published as if
+// it were an event of this app.
+func TestMessageThatCannotBeThisAppsGoesToTheDeadLetterQueue(t *testing.T) {
+	gzip := func(body string) string { return base64.StdEncoding.EncodeToString(compress(body)) }
+	messages := map[string]string{
+		"another app":             `{"type":"user.banned","app_pk":666,"api_key":"attackers-app"}`,
+		"another app, compressed": gzip(`{"type":"user.banned","api_key":"attackers-app"}`),
+		"another app as well":     `{"api_key":"` + key + `","type":"user.banned","api_key":"attackers-app"}`,
+		"ours behind another":     `{"api_key":"attackers-app","type":"user.banned","api_key":"` + key + `"}`,
+		"in another case":         `{"API_Key":"attackers-app"}`,
+		"escaped":                 `{"api\u005fkey":"attackers-app"}`,
+		"no app":                  `{"api_key":""}`,
+		"a number":                `{"api_key":1}`,
+		"a list":                  `{"api_key":["` + key + `"]}`,
+		"no JSON":                 "no json",
+		"white space":             " ",
+		"nothing, compressed":     gzip(""),
+		"null":                    "null",
+		"a JSON text":             `"{}"`,
+		"a JSON list":             `[{"type":"message.new"}]`,
+		"two objects":             `{}{}`,
+		"no UTF-8":                gzip("{\"type\":\"\xff\"}"),
+	}
 	aws := awstest.NewEventBus(t)
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
-	wantFailures(t, awstest.StartFunction(t, ssm.Env(aws.Env(nil))), batch(record("m-1", "no json", "1")))
-	if len(aws.Events()) != 1 {
-		t.Fatalf("want an announcement, got %v", aws.Events())
+	f := awstest.StartFunction(t, ssm.Env(aws.Env(nil)))
+	for name, body := range messages {
+		t.Run(name, func(t *testing.T) { wantFailures(t, f, batch(record("m-1", body, "1")), "m-1") })
 	}
-	wantAnnounced(t, aws, aws.Events()[0], "no json", "NotJSON")
+	if events := aws.Events(); len(events) != 0 {
+		t.Errorf("want nothing published, got %v", events)
+	}
+	for _, body := range []string{ours, "\n " + message, "{}", `{"api_key":null}`, `{"message":{"api_key":"a user's own field"}}`} {
+		wantFailures(t, f, batch(record("m-1", body, "1")))
+	}
 }
 
 func FuzzMessageBody(f *testing.F) {
