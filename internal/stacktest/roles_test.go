@@ -178,6 +178,11 @@ func TestEachRoleMayDoWhatItsFunctionDoesAndNoMore(t *testing.T) {
 func TestApiGatewaysRoleWritesLogsOnly(t *testing.T) {
 	t.Parallel()
 	roles := translate(t, "ManageApiGatewayAccount=true").resources("AWS::IAM::Role")
+	// All accounts share the service's name: without this, an API of another account could write logs here.
+	trust, _ := json.Marshal(dig(roles["ApiGatewayAccountRole"], "AssumeRolePolicyDocument", "Statement"))
+	if want := `"Condition":{"StringEquals":{"aws:SourceAccount":"123456789012"}}`; !strings.Contains(string(trust), want) {
+		t.Errorf("want %s, got %s", want, trust)
+	}
 	checkServiceRole(t, roles, "ApiGatewayAccountRole", "apigateway.amazonaws.com", "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs")
 }
 
