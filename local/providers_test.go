@@ -1,0 +1,194 @@
+package main
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// A provider is one of testdata/providers: what its documentation, at Source,
+// shows of its metadata, its keys and the tokens of a user, and the settings that
+// docs/sign-in.md has for it.
+type provider struct {
+	Source    string
+	Settings  map[string]string
+	Discovery map[string]any
+	Keys      []map[string]any // without the keys themselves
+	User      string           // the id at Stream
+	Tokens    map[string]struct {
+		Header   struct{ Alg, Kid, Typ string }
+		Claims   map[string]any // times are those of the test
+		OtherApp map[string]any // of the same tenant: what is different in its tokens
+	}
+}
+
+// providerKeys are ours, of the kinds that providers have.
+var providerKeys = sync.OnceValue(func() map[string]crypto.Signer {
+	r, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	e, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return map[string]crypto.Signer{"RSA": r, "EC": e}
+})
+
+var host = regexp.MustCompile(`https://([a-z0-9.-]+)`)
+
+// newProvider plays the provider of a file on loopback: each of its hosts is a
+// folder there.
+func newProvider(t *testing.T, file string) *provider {
+	p := &provider{}
+	server := httptest.NewServer(p)
+	t.Cleanup(server.Close)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(host.ReplaceAll(text, []byte(server.URL+"/$1")), p); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range p.Keys {
+		text, err := jose.JSONWebKey{Key: providerKeys()[key["kty"].(string)].Public()}.MarshalJSON()
+		if err == nil {
+			err = json.Unmarshal(text, &key)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return p
+}
+
+func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	base := p.Settings["OidcDiscoveryUrl"]
+	if base == "" {
+		base = p.Settings["OidcIssuer"]
+	}
+	switch asked := "http://" + r.Host + r.URL.Path; asked {
+	case strings.TrimSuffix(base, "/") + "/.well-known/openid-configuration":
+		_ = json.NewEncoder(w).Encode(p.Discovery)
+	case p.Discovery["jwks_uri"]:
+		_ = json.NewEncoder(w).Encode(map[string]any{"keys": p.Keys})
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+// bearer is one of the provider's tokens, with changes.
+func (p *provider) bearer(t *testing.T, token string, changes map[string]any) string {
+	t.Helper()
+	of := p.Tokens[token]
+	claims := maps.Clone(of.Claims)
+	now := time.Now().Unix()
+	for name, at := range map[string]int64{"iat": now, "nbf": now, "auth_time": now, "exp": now + 300} {
+		if claims[name] != nil {
+			claims[name] = at
+		}
+	}
+	maps.Copy(claims, changes)
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := (&jose.SignerOptions{}).WithHeader("kid", of.Header.Kid)
+	if of.Header.Typ != "" {
+		options.WithType(jose.ContentType(of.Header.Typ))
+	}
+	kind := map[byte]string{'R': "RSA", 'E': "EC"}[of.Header.Alg[0]]
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(of.Header.Alg), Key: providerKeys()[kind]}, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jws, err := signer.Sign(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := jws.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "Bearer " + text
+}
+
+func TestUsersOfEachProviderSignIn(t *testing.T) {
+	files, err := filepath.Glob("testdata/providers/*.json")
+	if err != nil || len(files) < 14 {
+		t.Fatalf("want the providers, got %d, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			p := newProvider(t, file)
+			var overrides []string
+			for name, value := range p.Settings {
+				overrides = append(overrides, name+"="+value)
+			}
+			c, err := startConversation(t, []string{"-parameter-overrides", strings.Join(overrides, " ")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(c.server.close)
+			ask := func(path, bearer string) (status int, body map[string]any) {
+				t.Helper()
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.server.clientURL+path, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Header.Set("Authorization", bearer)
+				response, err := http.DefaultClient.Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer response.Body.Close()
+				text, err := io.ReadAll(response.Body)
+				if err == nil {
+					err = json.Unmarshal(text, &body)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				return response.StatusCode, body
+			}
+			refused := func(name, bearer string) {
+				t.Helper()
+				if status, body := ask("/token/me", bearer); status != http.StatusUnauthorized {
+					t.Errorf("%s: want 401 on /token, got %d %v", name, status, body)
+				}
+				if status, body := ask("/config?clientType=web", bearer); status != http.StatusOK || body["authentication"] != nil {
+					t.Errorf("%s: want nobody known on /config, got %d %v", name, status, body)
+				}
+			}
+			for name, token := range p.Tokens {
+				good := p.bearer(t, name, nil)
+				if status, body := ask("/token/me", good); status != http.StatusCreated || body["userId"] != p.User {
+					t.Errorf("%s: want the token of %s, got %d %v", name, p.User, status, body)
+				}
+				_, body := ask("/config?clientType=web", good)
+				if known, _ := body["authentication"].(map[string]any); known["userId"] != p.User {
+					t.Errorf("%s: want %s known on /config, got %v", name, p.User, body)
+				}
+				refused(name+" of another app", p.bearer(t, name, token.OtherApp))
+				refused(name+" for another audience", p.bearer(t, name, map[string]any{"aud": "another", "client_id": "another", "azp": "another"}))
+				refused(name+" of another issuer", p.bearer(t, name, map[string]any{"iss": "https://issuer.example.com"}))
+			}
+		})
+	}
+}
