@@ -134,44 +134,64 @@ func TestRulesRefuseWhatCannotWork(t *testing.T) {
 	}
 }
 
+// An integration is one operation of an API's definition.
+type integration struct {
+	route    string // "GET /config → config"
+	function string // logical id
+	streamed bool
+	uri      string
+	object   object // what x-amazon-apigateway-integration says
+	security any    // of the operation
+}
+
+// integrations lists the operations of an API, all of which call the alias live.
+func (s stack) integrations(kind, id string) (all []integration) {
+	s.t.Helper()
+	for path, methods := range dig(s.resource(kind, id), "Body", "paths").(object) {
+		for method, operation := range methods.(object) {
+			i := integration{security: dig(operation, "security")}
+			i.object, _ = dig(operation, "x-amazon-apigateway-integration").(object)
+			i.uri, _ = i.object["uri"].(string)
+			i.streamed = i.object["responseTransferMode"] == "STREAM"
+			match := regexp.MustCompile(`functions/(\w+)FunctionAliaslive/`).FindStringSubmatch(i.uri)
+			if match == nil {
+				s.t.Fatalf("%s %s: want the alias live called, got %s", method, path, i.uri)
+			}
+			i.route = strings.ToUpper(method) + " " + path + " → " + functions[match[1]]
+			i.function = match[1] + "Function"
+			all = append(all, i)
+		}
+	}
+	return all
+}
+
 func TestServiceApiHasItsRoutesSignedAndStreamedWhereTheProxyIs(t *testing.T) {
 	t.Parallel()
 	s := translate(t)
 	api := s.resource("AWS::ApiGateway::RestApi", "ServiceApi")
 	var routes []string
-	for path, methods := range dig(api, "Body", "paths").(object) {
-		for method, v := range methods.(object) {
-			operation := v.(object)
-			route := strings.ToUpper(method) + " " + path
-			integration := operation["x-amazon-apigateway-integration"].(object)
-			uri := integration["uri"].(string)
-			function := regexp.MustCompile(`functions/(\w+)FunctionAliaslive/`).FindStringSubmatch(uri)
-			if function == nil {
-				t.Errorf("%s: want the alias live called, got %s", route, uri)
-				continue
+	for _, i := range s.integrations("AWS::ApiGateway::RestApi", "ServiceApi") {
+		routes = append(routes, i.route)
+		if security, _ := json.Marshal(i.security); string(security) != `[{"AWS_IAM":[]}]` {
+			t.Errorf("%s: want AWS_IAM and nothing else, got %s", i.route, security)
+		}
+		if credentials, ok := i.object["credentials"]; ok {
+			t.Errorf("%s: want the function called by its resource policy, got credentials %v", i.route, credentials)
+		}
+		if i.object["type"] != "aws_proxy" {
+			t.Errorf("%s: want aws_proxy, got %v", i.route, i.object["type"])
+		}
+		version, verb := "2015-03-31", "/invocations"
+		if strings.HasSuffix(i.route, " → proxy") {
+			version, verb = "2021-11-15", "/response-streaming-invocations"
+			if !i.streamed {
+				t.Errorf("%s: want responseTransferMode STREAM, got %v", i.route, i.object["responseTransferMode"])
 			}
-			routes = append(routes, route+" → "+functions[function[1]])
-
-			if security, _ := json.Marshal(operation["security"]); string(security) != `[{"AWS_IAM":[]}]` {
-				t.Errorf("%s: want AWS_IAM and nothing else, got %s", route, security)
-			}
-			if credentials, ok := integration["credentials"]; ok {
-				t.Errorf("%s: want the function called by its resource policy, got credentials %v", route, credentials)
-			}
-			if integration["type"] != "aws_proxy" {
-				t.Errorf("%s: want aws_proxy, got %v", route, integration["type"])
-			}
-			streamed := strings.HasPrefix(path, "/proxy/")
-			if got := integration["responseTransferMode"] == "STREAM"; got != streamed {
-				t.Errorf("%s: want responseTransferMode STREAM: %t, got %v", route, streamed, integration["responseTransferMode"])
-			}
-			version, verb := "2015-03-31", "/invocations"
-			if streamed {
-				version, verb = "2021-11-15", "/response-streaming-invocations"
-			}
-			if !strings.Contains(uri, version) || !strings.HasSuffix(uri, verb) {
-				t.Errorf("%s: want a URI of %s that ends in %s, got %s", route, version, verb, uri)
-			}
+		} else if i.streamed {
+			t.Errorf("%s: want a buffered route", i.route)
+		}
+		if !strings.Contains(i.uri, version) || !strings.HasSuffix(i.uri, verb) {
+			t.Errorf("%s: want a URI of %s that ends in %s, got %s", i.route, version, verb, i.uri)
 		}
 	}
 	same(t, "routes", routes, []string{
@@ -192,31 +212,20 @@ func TestServiceApiHasItsRoutesSignedAndStreamedWhereTheProxyIs(t *testing.T) {
 func TestClientApiIsPublicWithCORS(t *testing.T) {
 	t.Parallel()
 	s := translate(t, "AllowedOrigins=https://a.example.com,https://b.example.com")
-	body := s.resource("AWS::ApiGatewayV2::Api", "ClientApi")["Body"].(object)
 	var routes []string
-	for path, methods := range body["paths"].(object) {
-		for method, v := range methods.(object) {
-			operation := v.(object)
-			route := strings.ToUpper(method) + " " + path
-			integration := operation["x-amazon-apigateway-integration"].(object)
-			function := regexp.MustCompile(`functions/(\w+)FunctionAliaslive/`).FindStringSubmatch(integration["uri"].(string))
-			if function == nil {
-				t.Errorf("%s: want the alias live called, got %s", route, integration["uri"])
-				continue
-			}
-			routes = append(routes, route+" → "+functions[function[1]])
-			if operation["security"] != nil {
-				t.Errorf("%s: want a public route, got %v", route, operation["security"])
-			}
-			if integration["payloadFormatVersion"] != "2.0" {
-				t.Errorf("%s: want payload 2.0, got %v", route, integration["payloadFormatVersion"])
-			}
+	for _, i := range s.integrations("AWS::ApiGatewayV2::Api", "ClientApi") {
+		routes = append(routes, i.route)
+		if i.security != nil {
+			t.Errorf("%s: want a public route, got %v", i.route, i.security)
+		}
+		if i.object["payloadFormatVersion"] != "2.0" {
+			t.Errorf("%s: want payload 2.0, got %v", i.route, i.object["payloadFormatVersion"])
 		}
 	}
 	same(t, "routes", routes, []string{
 		"GET /token/{userId} → token", "GET /api-key → apikey", "GET /config → config", "POST /webhook → webhook",
 	})
-	cors := body["x-amazon-apigateway-cors"].(object)
+	cors := dig(s.resource("AWS::ApiGatewayV2::Api", "ClientApi"), "Body", "x-amazon-apigateway-cors").(object)
 	same(t, "origins", texts(cors["allowOrigins"]), []string{"https://a.example.com", "https://b.example.com"})
 	if headers := texts(cors["allowHeaders"]); !slices.Contains(headers, "authorization") {
 		t.Errorf("want the header authorization allowed, got %q", headers)
@@ -236,28 +245,23 @@ func TestTimeoutsFitIntoEachOther(t *testing.T) {
 	const firstByte = 25_000 // ms that the proxy waits for Stream
 	s := translate(t)
 	lambdas := s.resources("AWS::Lambda::Function")
-	check := func(paths any, limit int) {
-		for path, methods := range paths.(object) {
-			for method, v := range methods.(object) {
-				integration := dig(v, "x-amazon-apigateway-integration").(object)
-				id := regexp.MustCompile(`functions/(\w+)Aliaslive/`).FindStringSubmatch(integration["uri"].(string))[1]
-				function := 1000 * number(t, lambdas[id]["Timeout"])
-				got := number(t, integration["timeoutInMillis"])
-				limit := limit
-				if integration["responseTransferMode"] == "STREAM" {
-					limit = 900_000
-					if got <= firstByte {
-						t.Errorf("%s %s: want more than %d ms, got %d", method, path, firstByte, got)
-					}
+	for limit, all := range map[int][]integration{
+		29_000: s.integrations("AWS::ApiGateway::RestApi", "ServiceApi"),
+		30_000: s.integrations("AWS::ApiGatewayV2::Api", "ClientApi"),
+	} {
+		for _, i := range all {
+			limit, function, got := limit, 1000*number(t, lambdas[i.function]["Timeout"]), number(t, i.object["timeoutInMillis"])
+			if i.streamed {
+				limit = 900_000
+				if got <= firstByte {
+					t.Errorf("%s: want more than %d ms, got %d", i.route, firstByte, got)
 				}
-				if got >= function || got > limit {
-					t.Errorf("%s %s: want less than the function's %d ms and at most %d ms, got %d", method, path, function, limit, got)
-				}
+			}
+			if got >= function || got > limit {
+				t.Errorf("%s: want less than the function's %d ms and at most %d ms, got %d", i.route, function, limit, got)
 			}
 		}
 	}
-	check(dig(s.resource("AWS::ApiGateway::RestApi", "ServiceApi"), "Body", "paths"), 29_000)
-	check(dig(s.resource("AWS::ApiGatewayV2::Api", "ClientApi"), "Body", "paths"), 30_000)
 }
 
 func TestBothApisThrottle(t *testing.T) {
@@ -378,7 +382,7 @@ func TestSamBuildsEachFunctionFromItsFolder(t *testing.T) {
 		cmd := exec.CommandContext(t.Context(), "make", "-n", "build-"+id+"Function", "ARTIFACTS_DIR=/artifacts", "GOARCH=amd64")
 		cmd.Env = environ()
 		out, err := cmd.CombinedOutput()
-		for _, want := range []string{"GOARCH=arm64", "GOOS=linux", "CGO_ENABLED=0", "-tags lambda.norpc", `-o "/artifacts/bootstrap" ./functions/` + folder + "\n"} {
+		for _, want := range []string{"GOARCH=arm64", "GOOS=linux", `-o "/artifacts/bootstrap" ./functions/` + folder + "\n"} {
 			if err != nil || !strings.Contains(string(out), want) {
 				t.Errorf("%s: want a command with %q, got %v\n%s", id, want, err, out)
 			}
