@@ -129,14 +129,13 @@ type entry struct {
 // carry its body, given or found, the body goes to the bucket and the entry says
 // where it is.
 func (b *bus) pack(ctx context.Context, e event, reason string) (entry, error) {
-	detailType := e.detailType()
 	if reason == "" {
 		detail, err := e.detail()
 		if err != nil {
 			return entry{}, err
 		}
-		if reason = e.misfit(detailType, detail); reason == "" {
-			return entry{b.name, source, detailType, detail}, nil
+		if reason = e.misfit(detail); reason == "" {
+			return entry{b.name, source, e.detailType, detail}, nil
 		}
 	}
 	kept, err := b.keep(ctx, e, reason)
@@ -145,7 +144,7 @@ func (b *bus) pack(ctx context.Context, e event, reason string) (entry, error) {
 	}
 	e.metadata.Object = kept
 	detail, err := e.detail()
-	return entry{b.name, source, detailType, detail}, err
+	return entry{b.name, source, e.detailType, detail}, err
 }
 
 // A refusedError is an entry that the bus will never take.

@@ -30,8 +30,10 @@ const (
 
 // An event is one that Stream sent, on its way to the bus.
 type event struct {
-	metadata metadata
-	body     []byte // as Stream wrote it
+	metadata   metadata
+	body       []byte // as Stream wrote it
+	detailType string // Stream's type of the event, such as message.new
+	hook       string // the kind of hook, or "": see hookKind
 }
 
 // metadata is what is known of an event besides its body. It comes to the bus
@@ -72,8 +74,14 @@ type object struct {
 func newEvent(header http.Header, via via, apiKey string, body []byte) event {
 	// A field that is no number says nothing.
 	attempt, _ := strconv.Atoi(header.Get("X-Webhook-Attempt"))
+	// A map, because a struct's field would match keys of any case. For a body that
+	// is no JSON object it stays empty.
+	var members map[string]json.RawMessage
+	_ = json.Unmarshal(body, &members)
 	return event{
-		body: body,
+		body:       body,
+		detailType: detailType(members),
+		hook:       hookKind(members),
 		metadata: metadata{
 			WebhookID:  header.Get("X-Webhook-Id"),
 			Attempt:    attempt,
@@ -84,15 +92,9 @@ func newEvent(header http.Header, via via, apiKey string, body []byte) event {
 	}
 }
 
-// detailType is Stream's type of the event, such as message.new.
-func (e event) detailType() string {
-	// A map, because a struct's field would match keys of any case.
-	var members map[string]json.RawMessage
+func detailType(members map[string]json.RawMessage) string {
 	var name string
-	if json.Unmarshal(e.body, &members) != nil || json.Unmarshal(members["type"], &name) != nil {
-		return untyped
-	}
-	if name == "" || len(name) > maxDetailType {
+	if json.Unmarshal(members["type"], &name) != nil || name == "" || len(name) > maxDetailType {
 		return untyped
 	}
 	return name
@@ -101,11 +103,11 @@ func (e event) detailType() string {
 // misfit returns why EventBridge cannot carry the event, or "" if it can. The body
 // must be JSON, valid UTF-8 (its bytes travel inside a JSON text), and not too
 // large with what goes around it.
-func (e event) misfit(detailType, detail string) string {
+func (e event) misfit(detail string) string {
 	switch {
 	case !json.Valid(e.body) || !utf8.Valid(e.body):
 		return "NotJSON"
-	case len(source)+len(detailType)+len(detail) > maxEntry:
+	case len(source)+len(e.detailType)+len(detail) > maxEntry:
 		return "TooLarge"
 	}
 	return ""

@@ -145,11 +145,11 @@ func FuzzDetailHoldsTheBodyToTheByte(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		detailType := e.detailType()
+		detailType := e.detailType
 		if detailType == "" || len(detailType) > maxDetailType || !utf8.ValidString(detailType) {
 			t.Errorf("want a detail type of 1 to %d bytes, got %q", maxDetailType, detailType)
 		}
-		if misfit := e.misfit(detailType, detail); (misfit == "NotJSON") == (json.Valid(body) && utf8.Valid(body)) {
+		if misfit := e.misfit(detail); (misfit == "NotJSON") == (json.Valid(body) && utf8.Valid(body)) {
 			t.Fatalf("%q: want NotJSON for what is not JSON alone, got %q", body, misfit)
 		} else if misfit != "" {
 			return

@@ -27,8 +27,9 @@ const receiveTimeout = 5500 * time.Millisecond
 // services that receive Stream's webhooks themselves. Stream's events may also
 // come through a queue: see ServeMessage.
 type handler struct {
-	app *streamchat.App
-	bus *bus // nil: events are verified and go nowhere
+	app   *streamchat.App
+	bus   *bus      // nil: events are verified and go nowhere
+	hooks *answerer // nil: hooks are answered {}
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -54,6 +55,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
 // receive takes a webhook from Stream. Of its answers, Stream repeats the call
 // after 408, 429 and 5xx only: what is our failure must be one of those.
 func (h *handler) receive(w http.ResponseWriter, r *http.Request) error {
+	start := time.Now()
 	ctx, cancel := context.WithTimeout(r.Context(), receiveTimeout)
 	defer cancel()
 	body, err := io.ReadAll(r.Body)
@@ -64,7 +66,7 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request) error {
 	if !streamchat.WellFormedSignature(signature) {
 		return refused(r, "the webhook has no X-Signature of 64 hex digits")
 	}
-	credentials, err := h.app.Credentials(ctx)
+	credentials, err := h.credentials(ctx, body)
 	if err != nil {
 		return err
 	}
@@ -82,8 +84,12 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request) error {
 	}
 	lambdahttp.SetCaller(r.Context(), "stream")
 	lambdahttp.Count(r.Context(), "WebhooksAccepted")
+	e := newEvent(r.Header, viaWebhook, credentials.Key(), plain)
+	if e.hook != "" {
+		return httpjson.Write(w, http.StatusOK, h.answerHook(ctx, e, start))
+	}
 	if h.bus != nil {
-		if err := h.bus.publish(ctx, newEvent(r.Header, viaWebhook, credentials.Key(), plain)); err != nil {
+		if err := h.bus.publish(ctx, e); err != nil {
 			return &httpjson.Error{
 				Status:  http.StatusServiceUnavailable,
 				Message: "The event cannot be taken right now; send it again.",
@@ -91,9 +97,50 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 	}
-	// Nothing but an empty object: some hooks read the answer, and a key
-	// named message in it would change what the chat's users see.
-	return httpjson.Write(w, http.StatusOK, struct{}{})
+	return httpjson.Write(w, http.StatusOK, reply{})
+}
+
+// credentials returns the app's credentials. For a hook it does not wait until
+// Parameter Store has answered or failed to, unless there are none yet: while a
+// fetch is in flight, the old ones are served at once.
+func (h *handler) credentials(ctx context.Context, body []byte) (*streamchat.Credentials, error) {
+	type result struct {
+		credentials *streamchat.Credentials
+		err         error
+	}
+	fetched := make(chan result, 1)
+	go func() {
+		credentials, err := h.app.Credentials(ctx)
+		fetched <- result{credentials, err}
+	}()
+	select {
+	case r := <-fetched:
+		return r.credentials, r.err
+	case <-time.After(ownTime / 2):
+	}
+	if plain, err := streamchat.PlainBody(body); err == nil && newEvent(nil, viaWebhook, "", plain).hook != "" {
+		return h.app.Credentials(ctx)
+	}
+	r := <-fetched
+	return r.credentials, r.err
+}
+
+// answerHook returns the answer to a hook that came in at start. The hook is an
+// event, too, and is published in what little time there is: nobody would send it
+// again.
+func (h *handler) answerHook(ctx context.Context, e event, start time.Time) reply {
+	lambdahttp.Annotate(ctx, slog.String("hook", e.hook))
+	answer := make(chan reply, 1)
+	go func() { answer <- h.hooks.answer(ctx, e, start) }()
+	if h.bus != nil {
+		ctx, cancel := context.WithDeadline(ctx, start.Add(ownTime))
+		defer cancel()
+		if err := h.bus.publish(ctx, e); err != nil {
+			lambdahttp.Count(ctx, "HooksNotPublished")
+			lambdahttp.Annotate(ctx, slog.String("notPublished", err.Error()))
+		}
+	}
+	return <-answer
 }
 
 func refused(r *http.Request, cause string) error {

@@ -18,6 +18,10 @@ func build(ctx context.Context, getenv func(string) string) (http.Handler, error
 	if err != nil {
 		return nil, err
 	}
+	hooks, err := newAnswerer(getenv)
+	if err != nil {
+		return nil, err
+	}
 	store, err := api.OpenStore(getenv)
 	if err != nil {
 		return nil, err
@@ -27,5 +31,5 @@ func build(ctx context.Context, getenv func(string) string) (http.Handler, error
 		return nil, err
 	}
 	app.Load(ctx)
-	return &handler{app, bus}, nil
+	return &handler{app, bus, hooks}, nil
 }

@@ -21,6 +21,7 @@ func TestBuildReadsItsVariables(t *testing.T) {
 		"PARAMETER_PREFIX": "chat-service", "PARAMETER_TTL": "0",
 		// Of no use here, and checked all the same: as for the other functions.
 		"EXPIRATION_TOKEN_DURATION": "1h",
+		"HOOK_TIMEOUT_MS":           "1.2s", "HOOK_FAIL_CLOSED": "yes", "HOOK_FUNCTION_ARN": "moderation",
 		// Each is wrong only without the others.
 		"EVENT_BUS_NAME": "", "FALLBACK_QUEUE_URL": "", "LARGE_EVENTS_BUCKET": "",
 	})

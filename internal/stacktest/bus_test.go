@@ -41,7 +41,7 @@ func TestEventBusCanBeSwitchedOff(t *testing.T) {
 		}
 	}
 	for name, value := range dig(s.resource("AWS::Lambda::Function", "WebhookFunction"), "Environment", "Variables").(object) {
-		if !strings.HasPrefix(name, "PARAMETER_") && value != "" {
+		if !strings.HasPrefix(name, "PARAMETER_") && !strings.HasPrefix(name, "HOOK_") && value != "" {
 			t.Errorf("%s: want nothing, got %v", name, value)
 		}
 	}
@@ -50,6 +50,24 @@ func TestEventBusCanBeSwitchedOff(t *testing.T) {
 			t.Errorf("want no right to what is not there, got %s", g)
 		}
 	}
+}
+
+func TestHookFunctionAloneMayBeInvokedAndIsWatched(t *testing.T) {
+	t.Parallel()
+	s := translate(t, "HookFunctionArn="+hookARN)
+	var invoked []string
+	for id, role := range s.resources("AWS::IAM::Role") {
+		if id == "CodeDeployServiceRole" {
+			continue
+		}
+		for _, g := range roleGrants(t, id, role) {
+			if strings.HasPrefix(g.action, "lambda:") {
+				invoked = append(invoked, id+" "+g.String())
+			}
+		}
+	}
+	same(t, "rights", invoked, []string{"WebhookRole lambda:InvokeFunction " + hookARN})
+	same(t, "alarm", watches(t, "HookAlarm", s.resources("AWS::CloudWatch::Alarm")["HookAlarm"]), []string{"Sum ChatServiceBackend HooksFailed FunctionName=WebhookFunction"})
 }
 
 // denials are the Deny statements of a policy, as "action condition key value".

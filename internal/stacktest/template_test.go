@@ -15,6 +15,8 @@ import (
 // cfn-lint also finds resources that wait for each other in a circle. With an
 // alarm on an API among those that roll back, they would: the API calls the
 // alias, which the deployment group moves, which looks at the alarm.
+const hookARN = "arn:aws:lambda:eu-central-1:123456789012:function:moderation"
+
 func TestTemplatePassesCfnLint(t *testing.T) {
 	t.Parallel()
 	need(t, "cfn-lint")
@@ -90,6 +92,8 @@ func TestParameterPatternsTakeWhatIsRightOnly(t *testing.T) {
 			good: []string{"", "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab", "arn:aws-cn:kms:cn-north-1:123456789012:key/mrk-1234abcd"},
 			bad:  []string{"alias/chat", "arn:aws:kms:eu-central-1:123456789012:alias/chat", "1234abcd-12ab-34cd-56ef-1234567890ab", "*"},
 		},
+		"HookFunctionArn":          {good: []string{"", hookARN, hookARN + ":live", hookARN + ":$LATEST"}, bad: []string{"moderation", "arn:aws:sns:eu-central-1:123456789012:moderation", hookARN + ":", "*"}},
+		"HookTimeoutMs":            {good: []string{"1", "5000"}, bad: []string{"", "0", "5001", "1s"}},
 		"ReservedConcurrency":      {good: []string{"", "1", "100"}, bad: []string{"0", "-1", "1.5", "many"}},
 		"ServiceApiVpcEndpointIds": {good: []string{"", "vpce-0abc", "vpce-0abc,vpce-1def"}, bad: []string{"vpc-0abc", "vpce-0abc,", "vpce-0abc, vpce-1def"}},
 		"ServiceApiAccountIds":     {good: []string{"", "111122223333", "111122223333,444455556666"}, bad: []string{"1", "*", "111122223333,", "111122223333 444455556666"}},
@@ -116,11 +120,12 @@ func TestParameterPatternsTakeWhatIsRightOnly(t *testing.T) {
 func TestRulesRefuseWhatCannotWork(t *testing.T) {
 	t.Parallel()
 	for rule, overrides := range map[string][]string{
-		"OidcIssuerNeedsAudience":        {"OidcIssuer=https://issuer.example.com"},
-		"OneAlarmTarget":                 {"AlarmEmail=ops@example.com", "AlarmTopicArn=arn:aws:sns:eu-central-1:123456789012:alarms"},
-		"ErrorObjKeyIsNotAuthentication": {"ErrorObjKey=authentication"},
-		"StreamQueueNeedsEventBus":       {"StreamQueue=true", "EventBus=false"},
-		"ProdNeedsAlarmTarget":           {"Environment=prod"},
+		"OidcIssuerNeedsAudience":         {"OidcIssuer=https://issuer.example.com"},
+		"OneAlarmTarget":                  {"AlarmEmail=ops@example.com", "AlarmTopicArn=arn:aws:sns:eu-central-1:123456789012:alarms"},
+		"ErrorObjKeyIsNotAuthentication":  {"ErrorObjKey=authentication"},
+		"StreamQueueNeedsEventBus":        {"StreamQueue=true", "EventBus=false"},
+		"HookFailClosedNeedsHookFunction": {"HookFailClosed=true"},
+		"ProdNeedsAlarmTarget":            {"Environment=prod"},
 	} {
 		if _, err := deploy(t, overrides...); err == nil || !strings.HasPrefix(err.Error(), "rule "+rule+":") {
 			t.Errorf("%q: want rule %s broken, got %v", overrides, rule, err)
@@ -326,14 +331,16 @@ func TestFunctionsGetTheSettingsTheyReadAndNoCredential(t *testing.T) {
 	prefix, ttl := "PARAMETER_PREFIX=/p", "PARAMETER_TTL=7"
 	caller := []string{"OIDC_ISSUER=https://i", "OIDC_AUDIENCE=a", "OIDC_DISCOVERY_URL=https://d", "USER_ID_CLAIM=c", "USER_ID_MAPPING=none", "EXPIRATION_TOKEN_DURATION=9"}
 	want := map[string][]string{
-		"Token":   append([]string{prefix, ttl}, caller...),
-		"ApiKey":  {prefix, ttl},
-		"Config":  append([]string{prefix, ttl, "USERID_HEADER_KEY=h", "ERROR_OBJ_KEY=e"}, caller...),
-		"Webhook": {prefix, ttl, "EVENT_BUS_NAME=ChatEventBus", "FALLBACK_QUEUE_URL=FallbackQueue", "LARGE_EVENTS_BUCKET=LargeEventsBucket"},
-		"Proxy":   {prefix, ttl, "STREAM_BASE_URL=https://s"},
+		"Token":  append([]string{prefix, ttl}, caller...),
+		"ApiKey": {prefix, ttl},
+		"Config": append([]string{prefix, ttl, "USERID_HEADER_KEY=h", "ERROR_OBJ_KEY=e"}, caller...),
+		"Webhook": {prefix, ttl, "EVENT_BUS_NAME=ChatEventBus", "FALLBACK_QUEUE_URL=FallbackQueue", "LARGE_EVENTS_BUCKET=LargeEventsBucket",
+			"HOOK_FUNCTION_ARN=" + hookARN, "HOOK_TIMEOUT_MS=900", "HOOK_FAIL_CLOSED=true"},
+		"Proxy": {prefix, ttl, "STREAM_BASE_URL=https://s"},
 	}
 	s := translate(t, "ParameterPrefix=/p", "ParameterTtl=7", "OidcIssuer=https://i", "OidcAudience=a", "OidcDiscoveryUrl=https://d", "UserIdClaim=c", "UserIdMapping=none",
-		"ExpirationTokenDuration=9", "UserIdHeaderKey=h", "ErrorObjKey=e", "StreamBaseUrl=https://s", "ReservedConcurrency=5")
+		"ExpirationTokenDuration=9", "UserIdHeaderKey=h", "ErrorObjKey=e", "StreamBaseUrl=https://s", "ReservedConcurrency=5",
+		"HookFunctionArn="+hookARN, "HookTimeoutMs=900", "HookFailClosed=true")
 	all := s.resources("AWS::Lambda::Function")
 	if len(all) != len(functions) {
 		t.Errorf("want %d functions, got %q", len(functions), sortedKeys(all))
@@ -514,7 +521,7 @@ func TestEveryParameterOfAFunctionsConfigurationMakesANewVersion(t *testing.T) {
 	}
 	before := text(translate(t))
 	after := text(translate(t, "ParameterTtl=60", "OidcIssuer=https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Ab1Cd2Ef3",
-		"OidcAudience=7h57kcl2s9b1nq0jq4p8v5xa1b", "UserIdHeaderKey=miauserproperties._id"))
+		"OidcAudience=7h57kcl2s9b1nq0jq4p8v5xa1b", "UserIdHeaderKey=miauserproperties._id", "HookFunctionArn="+hookARN))
 	if len(before) != len(functions) {
 		t.Errorf("want a version of each function, got %q", sortedKeys(before))
 	}

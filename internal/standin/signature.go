@@ -36,8 +36,12 @@ func (c Credentials) Signed(r *http.Request, body []byte, service string) bool {
 		return false
 	}
 	signs := make(map[string]bool)
+	path := r.URL.EscapedPath()
+	if service != "s3" {
+		path = strings.ReplaceAll(path, "%", "%25") // S3 alone takes it escaped once
+	}
 	var canonical strings.Builder
-	canonical.WriteString(r.Method + "\n" + r.URL.EscapedPath() + "\n" + r.URL.RawQuery + "\n")
+	canonical.WriteString(r.Method + "\n" + path + "\n" + r.URL.RawQuery + "\n")
 	for name := range strings.SplitSeq(fields["SignedHeaders"], ";") {
 		signs[name] = true
 		value := r.Header.Get(name)

@@ -1,0 +1,286 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"chat-service-backend/shared/lambdahttp"
+	"chat-service-backend/shared/settings"
+)
+
+// The kinds of hooks for which Stream holds a user's message until it has an
+// answer. It asks once, and a message whose hook fails or is late goes through.
+//
+// https://getstream.io/chat/docs/go-golang/before_message_send_webhook/
+// https://getstream.io/chat/docs/go-golang/custom_commands_webhook/
+const (
+	beforeMessageSend = "before_message_send"
+	customCommand     = "custom_command"
+)
+
+const (
+	// ownTime is how much of the time that Stream waits we may use ourselves.
+	ownTime = 200 * time.Millisecond
+
+	defaultHookTimeout = 1200 * time.Millisecond
+	// maxHookTimeout is the longest that Stream can be told to wait.
+	maxHookTimeout = 5 * time.Second
+
+	// maxHookAnswer is more than a whole hook with its channel and user, which a
+	// function may send back, and more than any message that Stream stores.
+	maxHookAnswer = 64 << 10
+
+	// idleTime is how long a kept connection to Lambda is trusted. There is no
+	// time for a second attempt.
+	idleTime = 5 * time.Second
+)
+
+// hookKind returns the kind of hook whose body has these members, or "" if it is
+// no hook but an event. Only hooks have no type. The two kinds are told apart by
+// what Stream documents: a custom command has form_data, or a message with a
+// command; a message that is about to be sent has a channel.
+func hookKind(members map[string]json.RawMessage) string {
+	if members == nil || !empty(members["type"]) {
+		return ""
+	}
+	var message map[string]json.RawMessage
+	_ = json.Unmarshal(members["message"], &message)
+	switch {
+	case !empty(members["form_data"]), members["channel"] == nil && !empty(message["command"]):
+		return customCommand
+	default:
+		return beforeMessageSend
+	}
+}
+
+// empty reports whether a member is absent, null or "".
+func empty(member json.RawMessage) bool {
+	text := string(member)
+	return text == "" || text == "null" || text == `""`
+}
+
+// An answerer has a Lambda function of the team's own answer hooks. Like a
+// [bucket], it makes do with the SDK's signer.
+type answerer struct {
+	arn         string
+	url         string
+	region      string
+	timeout     time.Duration // from when the hook came in
+	failClosed  bool
+	credentials aws.CredentialsProvider
+	client      *http.Client
+	signer      *v4.Signer
+	used        atomic.Int64 // when a connection was last used, in Unix nanoseconds
+}
+
+// newAnswerer returns the answerer that the environment describes in
+// HOOK_FUNCTION_ARN, HOOK_TIMEOUT_MS and HOOK_FAIL_CLOSED, or nil if it names no
+// function: then every hook is answered {}.
+func newAnswerer(getenv func(string) string) (*answerer, error) {
+	timeout := defaultHookTimeout
+	if text := getenv("HOOK_TIMEOUT_MS"); text != "" {
+		ms, err := strconv.ParseUint(text, 10, 16)
+		timeout = time.Duration(ms) * time.Millisecond
+		if err != nil || ms == 0 || timeout > maxHookTimeout {
+			return nil, fmt.Errorf("HOOK_TIMEOUT_MS: want milliseconds from 1 to %d, got %q", maxHookTimeout.Milliseconds(), text)
+		}
+	}
+	var failClosed bool
+	switch text := getenv("HOOK_FAIL_CLOSED"); text {
+	case "", "false":
+	case "true":
+		failClosed = true
+	default:
+		return nil, fmt.Errorf("HOOK_FAIL_CLOSED: want true or false, got %q", text)
+	}
+	arn := getenv("HOOK_FUNCTION_ARN")
+	if arn == "" {
+		if failClosed {
+			return nil, errors.New("HOOK_FUNCTION_ARN: want the function that HOOK_FAIL_CLOSED is about, got nothing")
+		}
+		return nil, nil
+	}
+	// arn:partition:lambda:region:account:function:name, perhaps with a version or alias.
+	fields := strings.Split(arn, ":")
+	if (len(fields) != 7 && len(fields) != 8) || fields[0] != "arn" || fields[2] != "lambda" || fields[3] == "" || fields[5] != "function" {
+		return nil, fmt.Errorf("HOOK_FUNCTION_ARN: want the ARN of a Lambda function, got %q", arn)
+	}
+	base := "https://lambda." + fields[3] + ".amazonaws.com"
+	if fields[1] == "aws-cn" {
+		base += ".cn"
+	}
+	if endpoint := settings.Endpoint(getenv, "LAMBDA"); endpoint != nil {
+		base = strings.TrimRight(*endpoint, "/")
+	}
+	return &answerer{
+		arn:         arn,
+		url:         base + "/2015-03-31/functions/" + strings.ReplaceAll(url.PathEscape(arn), ":", "%3A") + "/invocations",
+		region:      fields[3],
+		timeout:     timeout,
+		failClosed:  failClosed,
+		credentials: settings.Credentials(getenv),
+		client:      &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 10}},
+		signer:      v4.NewSigner(),
+	}, nil
+}
+
+// A reply is what Stream gets for a hook: {} lets the message pass as it is.
+type reply struct {
+	// Message is null, and not absent, where a command is taken back.
+	Message any `json:"message,omitempty"`
+}
+
+// refusal is a reply with which Stream does not send the message, and shows the
+// text to its sender.
+var refusal = reply{map[string]string{"type": "error", "text": "This message cannot be checked right now. Try again in a moment."}}
+
+// answer returns what Stream is to be told about a hook that came in at start.
+// If the function gives no usable answer in time, that is counted and logged,
+// and the message passes or, with failClosed, is refused.
+func (a *answerer) answer(ctx context.Context, e event, start time.Time) reply {
+	if a == nil {
+		return reply{}
+	}
+	ctx, cancel := context.WithDeadline(ctx, start.Add(a.timeout))
+	defer cancel()
+	body, err := a.invoke(ctx, e)
+	var r reply
+	if err == nil {
+		r, err = read(e.hook, body)
+	}
+	if err == nil {
+		return r
+	}
+	reason := "NotInvoked"
+	if failed, ok := errors.AsType[*hookError](err); ok {
+		reason = failed.reason
+	}
+	if ctx.Err() != nil {
+		reason = "Late"
+	}
+	lambdahttp.CountBy(ctx, "HooksFailed", "Reason", reason)
+	lambdahttp.Annotate(ctx, slog.String("hookFailed", err.Error()))
+	if a.failClosed {
+		return refusal
+	}
+	return reply{}
+}
+
+// A hookError is an answer that Stream cannot be given. Its text holds nothing
+// of the answer, which may quote the message.
+type hookError struct{ reason, text string }
+
+func (e *hookError) Error() string { return e.text }
+
+// invoke asks the function about a hook and returns its answer.
+//
+// https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+func (a *answerer) invoke(ctx context.Context, e event) ([]byte, error) {
+	detail, err := e.detail()
+	if err != nil {
+		return nil, err
+	}
+	// {"kind": …, "metadata": …, "event": …}: what the bus gets, and the kind.
+	payload := []byte(`{"kind":"` + e.hook + `",` + detail[1:])
+	credentials, err := a.credentials.Retrieve(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url, bytes.NewReader(payload))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	sum := sha256.Sum256(payload)
+	if err := a.signer.SignHTTP(ctx, credentials, r, hex.EncodeToString(sum[:]), "lambda", a.region, time.Now()); err != nil {
+		return nil, err
+	}
+	// By the wall clock, which goes on while Lambda has the process stopped.
+	now := time.Now().UnixNano()
+	if time.Duration(now-a.used.Swap(now)) > idleTime {
+		a.client.CloseIdleConnections()
+	}
+	response, err := a.client.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("invoke %s: %w", a.arn, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxHookAnswer+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("invoke %s: %w", a.arn, err)
+	case response.StatusCode == http.StatusTooManyRequests:
+		return nil, &hookError{"Throttled", "the hook function is throttled"}
+	case response.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("invoke %s: want status 200, got %d", a.arn, response.StatusCode)
+	case response.Header.Get("X-Amz-Function-Error") != "":
+		return nil, &hookError{"Broken", "the hook function ended with an error"}
+	case len(body) > maxHookAnswer:
+		return nil, &hookError{"TooLarge", fmt.Sprintf("the hook function's answer is over %d bytes", maxHookAnswer)}
+	}
+	return body, nil
+}
+
+// read returns the reply that a function's answer to a hook is. The answer must
+// be one that Stream takes: nothing, or an object with a message. Whatever else
+// is in it does not reach Stream.
+func read(kind string, body []byte) (reply, error) {
+	broken := func(want string) (reply, error) {
+		return reply{}, &hookError{"Broken", "the hook function's answer: want " + want + ", got something else"}
+	}
+	if empty(bytes.TrimSpace(body)) {
+		return reply{}, nil
+	}
+	var answer map[string]json.RawMessage
+	if json.Unmarshal(body, &answer) != nil {
+		return broken("a JSON object")
+	}
+	if len(answer) == 0 {
+		return reply{}, nil
+	}
+	raw, ok := answer["message"]
+	if kind == customCommand && string(raw) == "null" {
+		return reply{raw}, nil
+	}
+	var fields map[string]json.RawMessage
+	if !ok || json.Unmarshal(raw, &fields) != nil || fields == nil {
+		return broken("an object as its message")
+	}
+	if err := json.Unmarshal(raw, new(rewritable)); err != nil {
+		return broken("a message with fields as Stream has them")
+	}
+	if len(fields) == 0 {
+		return reply{}, nil // changes nothing
+	}
+	return reply{fields}, nil
+}
+
+// A rewritable has the fields of a message that Stream lets a hook change. Besides
+// these there may be custom ones; whatever else is there, Stream ignores.
+//
+// https://getstream.io/chat/docs/go-golang/before_message_send_webhook/#rewritable-message-fields
+type rewritable struct {
+	Text          string                       `json:"text"`
+	Type          string                       `json:"type"`
+	MML           string                       `json:"mml"`
+	I18n          map[string]string            `json:"i18n"`
+	ShowInChannel bool                         `json:"show_in_channel"`
+	Silent        bool                         `json:"silent"`
+	Attachments   []map[string]json.RawMessage `json:"attachments"`
+}
