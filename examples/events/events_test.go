@@ -1,0 +1,45 @@
+// Package events_test gives the example functions an event as the bus delivers
+// it, and has the template checked.
+package events_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const onBus = `{"source": "stream.chat", "detail-type": "message.new", "detail": {"metadata": {"webhookId": "5bf2"}, "event": {"cid": "messaging:general"}}}`
+const inBucket = `{"source": "stream.chat", "detail-type": "message.new", "detail": {"metadata": {"webhookId": "5bf2", "object": {"bucket": "large", "key": "2026/a"}}, "event": null}}`
+
+func TestFunctionsTakeWhatIsOnTheBus(t *testing.T) {
+	t.Parallel()
+	for _, command := range [][]string{
+		{"node", "--input-type=module", "-e", "import { handler } from './node/index.mjs'; await handler(JSON.parse(process.argv[1]))"},
+		{"python3", "-c", "import json, sys; sys.path.insert(0, 'python'); import index; index.handler(json.loads(sys.argv[1]), None)"},
+	} {
+		if _, err := exec.LookPath(command[0]); err != nil {
+			t.Logf("%s is not installed", command[0])
+			continue
+		}
+		for event, want := range map[string]string{
+			onBus:    "message.new in messaging:general (5bf2)\n",
+			inBucket: "message.new is too large for the bus: s3://large/2026/a\n",
+		} {
+			out, err := exec.CommandContext(t.Context(), command[0], append(command[1:], event)...).CombinedOutput()
+			if err != nil || string(out) != want {
+				t.Errorf("%s: want %q, got %v %s", command[0], want, err, out)
+			}
+		}
+	}
+}
+
+func TestTemplatesPassCfnLint(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("cfn-lint"); err != nil {
+		t.Skip("cfn-lint is not installed")
+	}
+	out, err := exec.CommandContext(t.Context(), "cfn-lint", "template.yaml", "../consumer/template.yaml", "../../deploy/ci.yaml").CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, strings.TrimSpace(string(out)))
+	}
+}
