@@ -69,6 +69,7 @@ type options struct {
 	parameters  string            // file of SSM values; "" means the built-in ones
 	streamURL   string            // "" means the stand-in
 	overrides   map[string]string // template parameters
+	moderation  bool              // examples/moderation answers Stream's hooks
 
 	dir    string // where the search for template.yaml begins
 	build  func(ctx context.Context, root, out string, names []string) (binaries map[string]string, err error)
@@ -88,6 +89,8 @@ Usage: go run ./local [flags]
   -stream-url URL         where Stream is (default: a stand-in that keeps everything in memory)
   -parameter-overrides S  template parameters: "Name=Value Name2='a b'"
                           or "ParameterKey=Name,ParameterValue=Value"
+  -moderation             has examples/moderation answer the hooks that come to /webhook; its words
+                          are the parameters /chat-moderation/refuse and /chat-moderation/mask
   -h                      this text
 
 With AWS_ENDPOINT_URL_SSM set, the functions use that endpoint and your AWS_* credentials
@@ -111,6 +114,7 @@ func parseFlags(args []string, stdout io.Writer) (options, error) {
 	flags.StringVar(&opts.serviceAddr, "service-addr", "127.0.0.1:3001", "")
 	flags.StringVar(&opts.parameters, "parameters", "", "")
 	flags.StringVar(&opts.streamURL, "stream-url", "", "")
+	flags.BoolVar(&opts.moderation, "moderation", false, "")
 	flags.StringVar(&overrides, "parameter-overrides", "", "")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {

@@ -40,6 +40,7 @@ type server struct {
 	ssmURL             string
 	streamURL          string
 	ssm, stream, bus   net.Listener   // of the stand-ins; nil where something else is given
+	lambda             net.Listener   // of what invokes examples/moderation; nil without -moderation
 	issuer             *issuer.Issuer // nil when the template names one
 	clientAPI, restAPI *gateway
 
@@ -62,12 +63,13 @@ func start(ctx context.Context, opts options) (*server, error) {
 		pools:   map[string]*pool{},
 	}
 	for _, step := range []func(context.Context) error{
-		s.read,         // the template and the flags
-		s.listen,       // so that all addresses are known
-		s.deploy,       // the template, with those addresses
-		s.route,        // its events to its functions
-		s.play,         // what stands in for AWS and Stream
-		s.startEach,    // function
+		s.read,      // the template and the flags
+		s.listen,    // so that all addresses are known
+		s.deploy,    // the template, with those addresses
+		s.route,     // its events to its functions
+		s.play,      // what stands in for AWS and Stream
+		s.startEach, // function
+		s.startModeration,
 		s.openGateways, // to callers
 	} {
 		if err := step(ctx); err != nil {
@@ -90,6 +92,9 @@ func (s *server) read(context.Context) (err error) {
 			return fmt.Errorf("-stream-url: want http://... or https://..., got %q", s.options.streamURL)
 		}
 	}
+	if s.moderation && s.overrides["HookFunctionArn"] != "" {
+		return errors.New("want -moderation or HookFunctionArn in -parameter-overrides, got both")
+	}
 	if s.parameters != "" {
 		if _, err := parameterstore.File(s.parameters)(); err != nil {
 			return fmt.Errorf("-parameters: %w", err)
@@ -102,7 +107,7 @@ func (s *server) listen(context.Context) error {
 	s.extra = map[string]string{}
 	for _, name := range []string{
 		"SSL_CERT_FILE", "SSL_CERT_DIR",
-		"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL_EVENTBRIDGE", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3",
+		"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL_EVENTBRIDGE", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_LAMBDA",
 	} {
 		if v := s.getenv(name); v != "" {
 			s.extra[name] = v
@@ -121,6 +126,7 @@ func (s *server) listen(context.Context) error {
 		{"stand-in for Stream", "127.0.0.1:0", streamed && s.options.streamURL == "" && s.overrides["StreamBaseUrl"] == "", &s.stream},
 		{"stand-in for SSM", "127.0.0.1:0", s.ssmURL == "", &s.ssm},
 		{"stand-in for EventBridge", "127.0.0.1:0", len(missing) > 0, &s.bus},
+		{"stand-in for Lambda", "127.0.0.1:0", s.moderation, &s.lambda},
 	} {
 		if !l.needed {
 			continue
@@ -139,6 +145,9 @@ func (s *server) listen(context.Context) error {
 	for _, name := range missing {
 		s.extra[name] = loopbackURL(s.bus)
 	}
+	if s.lambda != nil {
+		s.extra["AWS_ENDPOINT_URL_LAMBDA"] = loopbackURL(s.lambda)
+	}
 	return nil
 }
 
@@ -146,7 +155,7 @@ func (s *server) listen(context.Context) error {
 // are, as far as the developer has not set them: nothing may go to AWS itself
 // because one was forgotten.
 func missingBusEndpoints(getenv func(string) string) []string {
-	names := []string{"AWS_ENDPOINT_URL_EVENTBRIDGE", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3"}
+	names := []string{"AWS_ENDPOINT_URL_EVENTBRIDGE", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_LAMBDA"}
 	return slices.DeleteFunc(names, func(name string) bool { return getenv("AWS_ENDPOINT_URL")+getenv(name) != "" })
 }
 
@@ -166,6 +175,9 @@ func (s *server) deploy(context.Context) (err error) {
 	if _, overridden := parameters["OidcIssuer"]; !overridden && declared["Default"] == "" {
 		s.issuer = &issuer.Issuer{URL: s.clientURL + issuerPath, Audience: cmp.Or(parameters["OidcAudience"], "local")}
 		parameters["OidcIssuer"], parameters["OidcAudience"] = s.issuer.URL, s.issuer.Audience
+	}
+	if s.moderation {
+		parameters["HookFunctionArn"] = s.moderationARN()
 	}
 	s.stack, err = s.template.Stack(cfn.Options{
 		Region: s.region, Account: apigateway.AccountID, StackName: "chat-service-local", Parameters: parameters,

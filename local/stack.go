@@ -83,6 +83,8 @@ func builtInValues(prefix string) parameterstore.Values {
 			`"features":{"reactions":true,"threads":true,"fileUpload":true},"maxMessageLength":5000}`,
 		prefix + "/client-config/mobile": `{"theme":{"name":"system","accent":"#005fff"},` +
 			`"features":{"reactions":true,"threads":false,"fileUpload":true},"pushProvider":"firebase","maxMessageLength":2000}`,
+		moderationPrefix + "/refuse": "scam",
+		moderationPrefix + "/mask":   "darn",
 	}).Values
 }
 

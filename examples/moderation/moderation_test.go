@@ -1,0 +1,83 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"testing"
+
+	"chat-service-backend/internal/awstest"
+	"chat-service-backend/shared/settings"
+)
+
+func open(t *testing.T, parameters map[string]string) (*settings.Store, *awstest.ParameterStore) {
+	t.Helper()
+	ssm := awstest.NewParameterStore(t, parameters)
+	store, err := settings.Open(ssm.Getenv(map[string]string{"PARAMETER_PREFIX": "/chat-moderation"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store, ssm
+}
+
+func TestMessagesAreRefusedMaskedOrPassed(t *testing.T) {
+	store, _ := open(t, map[string]string{"/chat-moderation/refuse": "scam, Größenwahn,", "/chat-moderation/mask": "darn,чёрт"})
+	m := &moderator{func(ctx context.Context) (lists, error) { return fetchLists(ctx, store) }}
+	const refusal = `{"message":{"type":"error","text":"This message has words that are not welcome here."}}`
+	for text, want := range map[string]string{
+		"hello":                  `{}`,
+		"":                       `{}`,
+		"scampi, darned":         `{}`,
+		"It is a SCAM!":          refusal,
+		"darn, a scam":           refusal,
+		"größenwahn":             refusal,
+		"Darn it":                `{"message":{"text":"**** it"}}`,
+		"darn/DARN <b>&":         `{"message":{"text":"****/**** <b>&"}}`,
+		"Чёрт":                   `{"message":{"text":"****"}}`,
+		"a_darn_b":               `{"message":{"text":"a_****_b"}}`,
+		"no words: 🙂 \u2028 ...": `{}`,
+	} {
+		for _, kind := range []string{"before_message_send", "custom_command"} {
+			payload, _ := json.Marshal(map[string]any{"kind": kind, "metadata": map[string]any{}, "event": map[string]any{"message": map[string]any{"text": text}, "user": map[string]any{}}})
+			var h hook
+			if err := json.Unmarshal(payload, &h); err != nil {
+				t.Fatal(err)
+			}
+			a, err := m.answer(t.Context(), h)
+			var got bytes.Buffer
+			encoder := json.NewEncoder(&got)
+			encoder.SetEscapeHTML(false)
+			_ = encoder.Encode(a)
+			if err != nil || got.String() != want+"\n" {
+				t.Errorf("%q: want %s, got %s, %v", text, want, &got, err)
+			}
+		}
+	}
+}
+
+func TestWithoutListsItFails(t *testing.T) {
+	store, ssm := open(t, nil)
+	m := &moderator{func(ctx context.Context) (lists, error) { return fetchLists(ctx, store) }}
+	if _, err := m.answer(t.Context(), hook{}); !errors.Is(err, settings.ErrMissing) {
+		t.Errorf("want missing lists to be an error, got %v", err)
+	}
+	ssm.Down(true)
+	if _, err := m.answer(t.Context(), hook{}); err == nil || errors.Is(err, settings.ErrMissing) {
+		t.Errorf("want an error of Parameter Store, got %v", err)
+	}
+}
+
+func TestTemplatePassesCfnLint(t *testing.T) {
+	if _, err := exec.LookPath("cfn-lint"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("want cfn-lint, found none")
+		}
+		t.Skip("cfn-lint is not installed")
+	}
+	if out, err := exec.CommandContext(t.Context(), "cfn-lint", "template.yaml").CombinedOutput(); err != nil {
+		t.Errorf("cfn-lint: %v\n%s", err, out)
+	}
+}
