@@ -33,6 +33,7 @@ import (
 	"github.com/golang-jwt/jwt/v4"
 
 	"chat-service-backend/internal/awstest"
+	"chat-service-backend/internal/parameterstore"
 	"chat-service-backend/internal/runtimeapi"
 	"chat-service-backend/internal/standin"
 )
@@ -771,7 +772,10 @@ func parameterStore(t *testing.T) string {
 	if _, err := exec.LookPath("moto_server"); err == nil || os.Getenv("CI") == "true" {
 		return awstest.Moto(t)
 	}
-	return awstest.NewParameterStore(t, map[string]string{}).URL
+	memory := parameterstore.NewMemory(map[string]string{})
+	server := httptest.NewServer(&parameterstore.Store{Values: memory.Values, Memory: memory})
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 // client is the operator's own way to Parameter Store, past the front.

@@ -239,9 +239,7 @@ func TestGivenSSMEndpointReplacesTheStandIn(t *testing.T) {
 // wherever those come from.
 func TestStreamStandInAsksTheGivenSSM(t *testing.T) {
 	other := awstest.NewParameterStore(t, awstest.App("their-key", "their-secret"))
-	s, _ := startTest(t, func(o *options) {
-		o.getenv = func(name string) string { return map[string]string{"AWS_ENDPOINT_URL_SSM": other.URL}[name] }
-	})
+	s, _ := startTest(t, func(o *options) { o.getenv = other.Getenv(nil) })
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"server": true}).SignedString([]byte("their-secret"))
 	if err != nil {
 		t.Fatal(err)
@@ -320,4 +318,17 @@ func serveForTest() {
 		panic(err)
 	}
 	tryCall(context.Background(), "GET", s.clientURL+"/echo/wait?gate="+os.Getenv("LOCAL_TEST_GATE"), "")
+}
+
+func TestNoEventGoesToAWSBecauseAnEndpointWasForgotten(t *testing.T) {
+	for set, want := range map[string]string{
+		"AWS_ENDPOINT_URL_EVENTBRIDGE": "AWS_ENDPOINT_URL_SQS AWS_ENDPOINT_URL_S3",
+		"AWS_ENDPOINT_URL":             "",
+		"":                             "AWS_ENDPOINT_URL_EVENTBRIDGE AWS_ENDPOINT_URL_SQS AWS_ENDPOINT_URL_S3",
+	} {
+		missing := missingBusEndpoints(func(name string) string { return map[string]string{set: "http://127.0.0.1:1"}[name] })
+		if got := strings.Join(missing, " "); got != want {
+			t.Errorf("with %s: want the stand-in for %q, got %q", set, want, got)
+		}
+	}
 }

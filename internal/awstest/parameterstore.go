@@ -12,7 +12,8 @@ import (
 	"chat-service-backend/internal/standin"
 )
 
-// A ParameterStore remembers what it was asked for. Its methods may be called by
+// A ParameterStore takes calls that are signed as [ParameterStore.Env] says, and
+// remembers what it was asked for. Its methods may be called by
 // many goroutines at once.
 type ParameterStore struct {
 	*parameterstore.Memory
@@ -27,7 +28,7 @@ type ParameterStore struct {
 // names, until t ends.
 func NewParameterStore(t testing.TB, values map[string]string) *ParameterStore {
 	s := &ParameterStore{Memory: parameterstore.NewMemory(values)}
-	store := &parameterstore.Store{Values: s.Values, Memory: s.Memory, Asked: func(names ...string) {
+	store := &parameterstore.Store{Values: s.Values, Memory: s.Memory, Credentials: &credentials, Asked: func(names ...string) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.asked = append(s.asked, names...)

@@ -39,7 +39,7 @@ type Entry struct{ EventBusName, Source, DetailType, Detail string }
 type Bus struct {
 	// What callers must name; where one is empty, anything will do.
 	Name, QueueURL, Bucket string
-	Credentials            *standin.Credentials             // with which objects must be signed; nil: any
+	Credentials            *standin.Credentials             // with which calls must be signed; nil: any
 	Log                    func(format string, args ...any) // gets a line for each event, without its body; may be nil
 	Fault                  [3]standin.Switch                // one for each service
 
@@ -134,12 +134,12 @@ func (b *Bus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	target := r.Header.Get("X-Amz-Target")
-	service := S3
+	service, scope := S3, "s3"
 	switch {
 	case strings.HasPrefix(target, "AWSEvents."):
-		service = EventBridge
+		service, scope = EventBridge, "events"
 	case strings.HasPrefix(target, "AmazonSQS."):
-		service = SQS
+		service, scope = SQS, "sqs"
 	}
 	b.mu.Lock()
 	b.asked[service]++
@@ -149,6 +149,8 @@ func (b *Bus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		switch {
+		case b.Credentials != nil && !b.Credentials.Signed(r, body, scope):
+			standin.Error(w, http.StatusForbidden, "InvalidSignatureException", "want the call signed with the credentials of this run")
 		case target == "AWSEvents.PutEvents":
 			b.putEvents(w, body)
 		case service == SQS:
@@ -263,8 +265,6 @@ func (b *Bus) putObject(w http.ResponseWriter, r *http.Request, body []byte) {
 	switch {
 	case key == "" || b.Bucket != "" && bucket != b.Bucket:
 		w.WriteHeader(http.StatusNotFound)
-	case b.Credentials != nil && !b.Credentials.Signed(r, body, "s3"):
-		w.WriteHeader(http.StatusForbidden)
 	default:
 		if b.objects == nil {
 			b.objects = make(map[string][]byte)

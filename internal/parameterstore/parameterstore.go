@@ -70,11 +70,12 @@ func (m *Memory) Delete(name string) {
 // A Store answers GetParameter, GetParameters and GetParametersByPath, and where
 // it has a Memory, PutParameter and DeleteParameter.
 type Store struct {
-	Values Values
-	Memory *Memory                          // may be nil
-	Asked  func(names ...string)            // gets the names, or the path, of each call that reads; may be nil
-	Log    func(format string, args ...any) // may be nil
-	Fault  standin.Switch
+	Values      Values
+	Memory      *Memory                          // may be nil
+	Credentials *standin.Credentials             // with which calls must be signed; nil: any
+	Asked       func(names ...string)            // gets the names, or the path, of each call that reads; may be nil
+	Log         func(format string, args ...any) // may be nil
+	Fault       standin.Switch
 }
 
 type request struct {
@@ -101,6 +102,10 @@ func (s *Store) serve(w http.ResponseWriter, r *http.Request) {
 	var q request
 	if err != nil || json.Unmarshal(body, &q) != nil {
 		refuse(w, "SerializationException", "want a JSON object")
+		return
+	}
+	if s.Credentials != nil && !s.Credentials.Signed(r, body, "ssm") {
+		refuse(w, "InvalidSignatureException", "want the call signed with the credentials of this run")
 		return
 	}
 	all, err := s.Values()

@@ -1,6 +1,7 @@
 package standin
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -47,7 +48,7 @@ func (c Credentials) Signed(r *http.Request, body []byte, service string) bool {
 		value := r.Header.Get(name)
 		switch name {
 		case "host":
-			value = r.Host
+			value = cmp.Or(r.Host, r.URL.Host) // for a request that has not left its client
 		case "content-length":
 			value = strconv.FormatInt(r.ContentLength, 10)
 		}

@@ -1,0 +1,66 @@
+package eventbus
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"chat-service-backend/internal/standin"
+)
+
+func call(b *Bus, method, path, target, body string) string {
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	if target != "" {
+		r.Header.Set("X-Amz-Target", target)
+	}
+	w := httptest.NewRecorder()
+	b.ServeHTTP(w, r)
+	return fmt.Sprint(w.Code, " ", w.Body)
+}
+
+func entries(detail string) string {
+	return fmt.Sprintf(`{"Entries":[{"Source":"s","DetailType":"message.new","Detail":%q}]}`, detail)
+}
+
+func TestEventsAreLoggedWithoutTheirBody(t *testing.T) {
+	var log strings.Builder
+	b := &Bus{Log: func(format string, args ...any) { fmt.Fprintf(&log, format+"\n", args...) }}
+	got := call(b, "POST", "/", "AWSEvents.PutEvents", entries(`{"metadata":{"webhookId":"w1","attempt":2},"event":{"text":"private"}}`))
+	if !strings.HasPrefix(got, `200 `) || !strings.Contains(got, `"FailedEntryCount":0`) || len(b.Events()) != 1 {
+		t.Errorf("want the event taken, got %s", got)
+	}
+	call(b, "POST", "/", "AmazonSQS.SendMessage", `{"MessageBody":"private"}`)
+	call(b, "PUT", "/bucket/key", "", "private")
+	if text := log.String(); !strings.Contains(text, `event "message.new", 70 bytes, webhook "w1", attempt 2`) || strings.Count(text, "\n") != 3 || strings.Contains(text, "private") {
+		t.Errorf("want three lines without a body, got %s", text)
+	}
+}
+
+func TestWhatAWSRefusesIsRefused(t *testing.T) {
+	b := &Bus{Name: "bus", QueueURL: "http://queue", Bucket: "bucket"}
+	named := strings.Replace(entries("{"), `"Source"`, `"EventBusName":"bus","Source"`, 1)
+	for _, c := range []struct{ method, path, target, body, want string }{
+		{"POST", "/", "AWSEvents.PutEvents", named, "MalformedDetail"},
+		{"POST", "/", "AWSEvents.PutEvents", entries("{}"), "ResourceNotFoundException"},
+		{"POST", "/", "AWSEvents.PutEvents", `{"Entries":[]}`, "ValidationException"},
+		{"POST", "/", "AWSEvents.PutEvents", entries(strings.Repeat("x", maxEntry)), "ValidationException"},
+		{"POST", "/", "AWSEvents.DeleteRule", `{}`, "UnknownOperationException"},
+		{"POST", "/", "AmazonSQS.SendMessage", `{"QueueUrl":"http://other","MessageBody":"x"}`, "QueueDoesNotExist"},
+		{"POST", "/", "AmazonSQS.SendMessage", `{"QueueUrl":"http://queue","MessageBody":"\u0001"}`, "InvalidMessageContents"},
+		{"PUT", "/other/key", "", "x", "404 "},
+	} {
+		if got := call(b, c.method, c.path, c.target, c.body); !strings.Contains(got, c.want) {
+			t.Errorf("%s %.60s: want %s, got %s", c.target, c.body, c.want, got)
+		}
+	}
+	b.Credentials = &standin.Credentials{}
+	for target, path := range map[string]string{"": "/bucket/key", "AWSEvents.PutEvents": "/", "AmazonSQS.SendMessage": "/"} {
+		if got := call(b, "PUT", path, target, "unsigned"); !strings.Contains(got, "InvalidSignatureException") {
+			t.Errorf("%s: want a call without a signature refused, got %s", target, got)
+		}
+	}
+	if len(b.Events())+len(b.Messages()) > 0 {
+		t.Error("want nothing kept")
+	}
+}
