@@ -12,7 +12,7 @@ import (
 // nobody is who PostgreSQL runs as where the tests are root's: it refuses root.
 const nobody = 65534
 
-func TestPagesSQLAgrees(t *testing.T) {
+func TestExampleInSQLAgrees(t *testing.T) {
 	need(t, "initdb")
 	dir, err := os.MkdirTemp("", "") // the test's own lies in one that root alone may enter
 	if err != nil {
@@ -48,7 +48,7 @@ func TestPagesSQLAgrees(t *testing.T) {
 	}
 	run("", "initdb", "--no-sync", "--encoding=UTF8", "--locale=C", "--auth=trust", "--username=postgres", filepath.Join(dir, "data"))
 	// One statement for each ";" and empty line, without a server.
-	run(page(t, "sql")+`
+	run(example(t, "user_id.sql")+`
 CREATE TABLE users (n serial, prefix text, claim text);
 
 COPY users (prefix, claim) FROM '`+dir+`/users';

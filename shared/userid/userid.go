@@ -1,5 +1,5 @@
 // Package userid makes Stream user ids of the ids that identity providers give
-// their users. docs/user-ids.md has the rule in other languages.
+// their users. examples/user-ids has the rule in other languages.
 package userid
 
 import (

@@ -27,7 +27,7 @@ type user struct {
 // vectors are the ones that docs/user-ids.md points to.
 func vectors(t testing.TB) map[user]string {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/user-ids.json")
+	text, err := os.ReadFile("../../examples/user-ids/vectors.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,29 +53,14 @@ func TestIDsAreThoseOfTheTestVectors(t *testing.T) {
 	}
 }
 
-// page returns the block of code in a language that docs/user-ids.md has.
-func page(t *testing.T, language string) string {
+// example returns the code in a file of examples/user-ids.
+func example(t *testing.T, file string) string {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/user-ids.md")
+	code, err := os.ReadFile("../../examples/user-ids/" + file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, code, found := strings.Cut(string(text), "\n```"+language+"\n")
-	code, _, closed := strings.Cut(code, "```\n")
-	if !found || !closed {
-		t.Fatalf("want a block of %s on the page", language)
-	}
-	return code
-}
-
-func TestPageHasTheCodeThatRuns(t *testing.T) {
-	source, err := os.ReadFile("userid.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(source), page(t, "go")) {
-		t.Error("want the page's Go to be that of userid.go")
-	}
+	return string(code)
 }
 
 // Programs read a JSON list of users and write one of ids.
@@ -83,12 +68,12 @@ var programs = map[string]struct {
 	command []string
 	around  func(code string) string
 }{
-	"js": {[]string{"node", "--input-type=module", "-e"}, func(code string) string {
+	"user_id.mjs": {[]string{"node", "--input-type=module", "-e"}, func(code string) string {
 		return code + `
 import { readFileSync } from 'node:fs';
 console.log(JSON.stringify(JSON.parse(readFileSync(0)).map((u) => streamUserId(u.claim, u.prefix))));`
 	}},
-	"python": {[]string{"python3", "-c"}, func(code string) string {
+	"user_id.py": {[]string{"python3", "-c"}, func(code string) string {
 		return "import json, sys\n" + code + `
 print(json.dumps([stream_user_id(u["claim"], u.get("prefix", "")) for u in json.load(sys.stdin)]))`
 	}},
@@ -103,16 +88,16 @@ func manyUsers(t *testing.T) []user {
 	return users
 }
 
-func TestPagesProgramsAgree(t *testing.T) {
+func TestExamplesAgree(t *testing.T) {
 	users := manyUsers(t)
 	in, err := json.Marshal(users)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for language, program := range programs {
-		t.Run(language, func(t *testing.T) {
+	for file, program := range programs {
+		t.Run(file, func(t *testing.T) {
 			need(t, program.command[0])
-			cmd := exec.CommandContext(t.Context(), program.command[0], append(program.command[1:], program.around(page(t, language)))...)
+			cmd := exec.CommandContext(t.Context(), program.command[0], append(program.command[1:], program.around(example(t, file)))...)
 			cmd.Stdin, cmd.Stderr = bytes.NewReader(in), t.Output()
 			out, err := cmd.Output()
 			if err != nil {
