@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"strings"
 
 	"chat-service-backend/shared/api"
 	"chat-service-backend/shared/httpjson"
@@ -47,28 +48,36 @@ func parseClientConfig(text string) (clientConfig, error) {
 	return c, nil
 }
 
-// configs are the configurations by client type. One that is broken is a nil
-// map, and broken for its own client type only.
-type configs map[string]clientConfig
+// values are what the function reads from SSM, all of it in one call.
+type values struct {
+	// configs are the configurations by client type. One that is broken is a
+	// nil map, and broken for its own client type only.
+	configs     map[string]clientConfig
+	credentials *streamchat.Credentials
+	err         error // why there are no credentials; configurations there are all the same
+}
 
-// keepConfigs returns the configurations in store, kept fresh. While SSM does not
-// answer, they are served for as long as it takes: they are no secret.
-func keepConfigs(store *settings.Store) *settings.Value[configs] {
-	return settings.Keep(store, settings.Forever, func(ctx context.Context) (configs, error) {
-		values, err := store.Folder(ctx, "client-config")
+// keepValues returns the values in store, kept fresh.
+func keepValues(store *settings.Store, credentials func(map[string]string) (*streamchat.Credentials, error)) *settings.Value[*values] {
+	return settings.Keep(store, streamchat.StaleFor, func(ctx context.Context) (*values, error) {
+		all, err := store.All(ctx)
 		if err != nil {
 			return nil, err
 		}
-		all := make(configs, len(values))
-		for clientType, text := range values {
+		v := &values{configs: make(map[string]clientConfig)}
+		v.credentials, v.err = credentials(all)
+		for name, text := range all {
+			clientType, ok := strings.CutPrefix(name, "client-config/")
+			if !ok || strings.Contains(clientType, "/") {
+				continue
+			}
 			c, err := parseClientConfig(text)
 			if err != nil {
-				slog.ErrorContext(ctx, "a client configuration cannot be used",
-					"parameter", store.Name("client-config/"+clientType), "cause", err.Error())
+				slog.ErrorContext(ctx, "a client configuration cannot be used", "parameter", store.Name(name), "cause", err.Error())
 			}
-			all[clientType] = c
+			v.configs[clientType] = c
 		}
-		return all, nil
+		return v, nil
 	})
 }
 
@@ -76,12 +85,11 @@ func keepConfigs(store *settings.Store) *settings.Value[configs] {
 type handler struct {
 	options options
 	callers *identity.Callers
-	app     *streamchat.App
-	configs *settings.Value[configs]
+	values  *settings.Value[*values]
 }
 
-func newHandler(o options, callers *identity.Callers, app *streamchat.App, configs *settings.Value[configs]) http.Handler {
-	h := &handler{o, callers, app, configs}
+func newHandler(o options, callers *identity.Callers, values *settings.Value[*values]) http.Handler {
+	h := &handler{o, callers, values}
 	return api.HandlerFunc(h.serve)
 }
 
@@ -123,7 +131,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
 // config returns a copy of the configuration of a client type, empty if there is
 // none.
 func (h *handler) config(ctx context.Context, clientType string) (clientConfig, error) {
-	all, err := h.configs.Get(ctx)
+	v, err := h.values.Get(ctx)
 	if err != nil {
 		return nil, &httpjson.Error{
 			Status:  http.StatusServiceUnavailable,
@@ -131,7 +139,7 @@ func (h *handler) config(ctx context.Context, clientType string) (clientConfig, 
 			Cause:   err,
 		}
 	}
-	c, ok := all[clientType]
+	c, ok := v.configs[clientType]
 	if ok && c == nil {
 		return nil, &httpjson.Error{
 			Status:  http.StatusInternalServerError,
@@ -172,14 +180,21 @@ func (h *handler) userID(r *http.Request) (string, error) {
 }
 
 func (h *handler) authentication(ctx context.Context, userID string) (json.RawMessage, error) {
-	credentials, err := h.app.Credentials(ctx)
+	v, err := h.values.Get(ctx)
+	if err == nil && v.err != nil {
+		// Whoever puts the parameter there need not wait for the next refresh.
+		v, err = h.values.Renew(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
-	token, err := credentials.UserToken(userID)
+	if v.err != nil {
+		return nil, fmt.Errorf("%w: %w", settings.ErrUnavailable, v.err)
+	}
+	token, err := v.credentials.UserToken(userID)
 	if err != nil {
 		return nil, err
 	}
 	lambdahttp.Count(ctx, "TokensMinted")
-	return json.Marshal(authentication{credentials.Key(), userID, token})
+	return json.Marshal(authentication{v.credentials.Key(), userID, token})
 }

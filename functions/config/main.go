@@ -27,11 +27,11 @@ func build(ctx context.Context, getenv func(string) string) (http.Handler, error
 	if err != nil {
 		return nil, err
 	}
-	app, err := streamchat.Open(store, getenv)
+	credentials, err := streamchat.Maker(store, getenv)
 	if err != nil {
 		return nil, err
 	}
-	configs := keepConfigs(store)
-	lambdahttp.AtOnce(ctx, app.Load, configs.Load)
-	return newHandler(options, callers, app, configs), nil
+	values := keepValues(store, credentials)
+	values.Load(ctx)
+	return newHandler(options, callers, values), nil
 }

@@ -131,20 +131,21 @@ func TestEachRoleMayDoWhatItsFunctionDoesAndNoMore(t *testing.T) {
 	}
 	for _, prefix := range []string{"/chat-service", "/acme/prod/chat"} {
 		byPath := []string{
-			"ssm:GetParametersByPath " + ssmARN + prefix + "/client-config",
-			"ssm:GetParametersByPath " + ssmARN + prefix + "/client-config/*",
+			"ssm:GetParametersByPath " + ssmARN + prefix,
+			"ssm:GetParametersByPath " + ssmARN + prefix + "/*",
 		}
 		plain := map[string][]string{
 			"TokenRole":  slices.Concat(log("Token"), get(prefix, "api-key", "api-secret")),
 			"ApiKeyRole": slices.Concat(log("ApiKey"), get(prefix, "api-key")),
-			"ConfigRole": slices.Concat(log("Config"), get(prefix, "api-key", "api-secret"), byPath),
+			"ConfigRole": slices.Concat(log("Config"), byPath),
 			"WebhookRole": slices.Concat(log("Webhook"), get(prefix, "api-key", "api-secret", "api-secret-previous"),
 				[]string{"events:PutEvents ChatEventBus.Arn", "sqs:SendMessage FallbackQueue.Arn", "s3:PutObject LargeEventsBucket.Arn/*"}),
 			"ProxyRole": slices.Concat(log("Proxy"), get(prefix, "api-key", "api-secret")),
 		}
 		withKey := map[string][]string{
-			"TokenRole":   decrypt(prefix, "api-secret"),
-			"ConfigRole":  decrypt(prefix, "api-secret"),
+			"TokenRole": decrypt(prefix, "api-secret"),
+			"ConfigRole": {"kms:Decrypt " + kmsARN + ` {"StringEquals":{"kms:ViaService":"ssm.eu-central-1.amazonaws.com"},` +
+				`"StringLike":{"kms:EncryptionContext:PARAMETER_ARN":"` + ssmARN + prefix + `/*"}}`},
 			"WebhookRole": decrypt(prefix, "api-secret", "api-secret-previous"),
 			"ProxyRole":   decrypt(prefix, "api-secret"),
 		}

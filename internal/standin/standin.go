@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A Fault answers in place of a stand-in, or passes the request on to it.
@@ -73,4 +75,33 @@ func UUID() string {
 	rand.Read(b[:])
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// Limit lets through a number of calls a second, saved up to burst, and refuses
+// the others as AWS does.
+func Limit(perSecond, burst float64) Fault {
+	var mu sync.Mutex
+	var last time.Time
+	saved := burst
+	take := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		now := time.Now()
+		if !last.IsZero() {
+			saved = min(burst, saved+perSecond*now.Sub(last).Seconds())
+		}
+		last = now
+		if saved < 1 {
+			return false
+		}
+		saved--
+		return true
+	}
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if !take() {
+			Error(w, http.StatusBadRequest, "ThrottlingException", "Rate exceeded")
+			return
+		}
+		next.ServeHTTP(w, r)
+	}
 }

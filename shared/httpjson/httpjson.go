@@ -69,8 +69,13 @@ func Write(w http.ResponseWriter, status int, v any) error {
 	return nil
 }
 
+// retryAfter is after how many seconds a caller may try again: about as long as
+// a request waits for Parameter Store before it is refused.
+const retryAfter = "5"
+
 // WriteError answers {"errorMsg": …} with err's status and message, or with a
-// plain 500 if err is not an [Error]. The answer may not be cached.
+// plain 500 if err is not an [Error]. The answer may not be cached. A 503 says
+// when to try again.
 //
 // If w has a method Failed(error), as the response writers of package lambdahttp
 // do, it gets the cause, for the request's own log line; else the cause is
@@ -89,6 +94,9 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 		slog.ErrorContext(r.Context(), "request failed", "status", e.Status, "cause", err.Error())
 	}
 	w.Header().Set("Cache-Control", "no-store")
+	if e.Status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", retryAfter)
+	}
 	// A map of two strings always encodes.
 	_ = Write(w, e.Status, map[string]string{"errorMsg": e.Message})
 }

@@ -53,6 +53,9 @@ func TestErrorsAreErrorMsgWithStatusAndNotCached(t *testing.T) {
 			if got := w.Header(); got.Get("Content-Type") != "application/json" || got.Get("Cache-Control") != "no-store" {
 				t.Errorf("want application/json and no-store, got %v", got)
 			}
+			if got := w.Header().Get("Retry-After"); (got == "5") != (test.status == 503) {
+				t.Errorf("want to hear when to try again after a 503 alone, got %q", got)
+			}
 			if strings.Contains(w.Body.String()+fmt.Sprint(w.Header()), "hunter2") {
 				t.Errorf("want no cause in the answer, got %v %s", w.Header(), w.Body)
 			}

@@ -29,8 +29,8 @@ import (
 type Build func(ctx context.Context, getenv func(string) string) (http.Handler, error)
 
 // initTimeout is how long a function may prepare itself, out of the 10 s that
-// Lambda allows for the init phase.
-const initTimeout = 8 * time.Second
+// Lambda allows for the init phase. Past those, Lambda would start it again.
+const initTimeout = 9 * time.Second
 
 // AtOnce calls every function of fs at the same time and returns when all have
 // returned: what a Build does ahead of the first request costs as much as the

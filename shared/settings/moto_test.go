@@ -39,22 +39,23 @@ func TestMotoSSM(t *testing.T) {
 		}
 	})
 
-	t.Run("a folder of more than ten is whole", func(t *testing.T) {
-		s := openAt(t, url, map[string]string{"PARAMETER_PREFIX": "/folder"})
+	t.Run("all of more than ten, and nothing beside", func(t *testing.T) {
+		s := openAt(t, url, map[string]string{"PARAMETER_PREFIX": "/all"})
 		want := map[string]string{}
 		for i := range 23 {
-			name := fmt.Sprintf("client%02d", i)
+			name := fmt.Sprintf("client-config/client%02d", i)
 			want[name] = fmt.Sprintf(`{"n":%d}`, i)
-			put(t, s, "client-config/"+name, want[name], types.ParameterTypeString)
+			put(t, s, name, want[name], types.ParameterTypeString)
 		}
-		put(t, s, "client-config/below/other", "x", types.ParameterTypeString)
-		put(t, s, "client-config-other", "x", types.ParameterTypeString)
-		got, err := s.Folder(t.Context(), "client-config")
+		want["stream/api-secret"] = "s"
+		put(t, s, "stream/api-secret", "s", types.ParameterTypeSecureString)
+		put(t, openAt(t, url, map[string]string{"PARAMETER_PREFIX": "/all-other"}), "x", "x", types.ParameterTypeString)
+		got, err := s.All(t.Context())
 		if err != nil || !maps.Equal(got, want) {
 			t.Errorf("want %d parameters, got %v, %v", len(want), got, err)
 		}
-		if got, err := s.Folder(t.Context(), "none"); err != nil || len(got) != 0 {
-			t.Errorf("want nothing in a folder that does not exist, got %v, %v", got, err)
+		if got, err := openAt(t, url, map[string]string{"PARAMETER_PREFIX": "/none"}).All(t.Context()); err != nil || len(got) != 0 {
+			t.Errorf("want nothing below a prefix that does not exist, got %v, %v", got, err)
 		}
 	})
 

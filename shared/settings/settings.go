@@ -3,15 +3,16 @@
 // A value is fetched again on the first access after its time to live, by one
 // request at a time. When SSM does not answer, the last good value goes on
 // being served: stale rather than absent. When SSM answers that a parameter is
-// missing, that is believed. Nothing runs in the background, since Lambda stops
-// the process between two requests.
+// missing, that is believed. When SSM answers that it has too many calls, and
+// there is no value to serve, the fetch waits its turn. Nothing runs in the
+// background, since Lambda stops the process between two requests.
 package settings
 
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
-	"path"
 	"strings"
 	"time"
 
@@ -24,8 +25,19 @@ const (
 	defaultPrefix = "/chat-service"
 	defaultTTL    = 300 * time.Second
 
-	// fetchTimeout bounds one fetch, its retries included.
-	fetchTimeout = 2 * time.Second
+	// callTimeout is how long SSM may take to answer a call at all, retries
+	// included.
+	callTimeout = 2 * time.Second
+
+	// How long a throttled call waits before it is made again is random (full
+	// jitter): up to firstWait, and each time up to twice as much as before,
+	// until it is up to maxWait. With a thousand processes waiting, maxWait lets
+	// a thousand calls a second through to SSM, and the last process notices
+	// within maxWait that SSM is free again.
+	//
+	// https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+	firstWait = 500 * time.Millisecond
+	maxWait   = 2 * time.Second
 
 	// maxNames is the number of names that GetParameters takes.
 	//
@@ -36,6 +48,7 @@ const (
 // A Store is the part of SSM Parameter Store below one prefix.
 type Store struct {
 	client *ssm.Client
+	http   *http.Client // the client's
 	prefix string
 	ttl    time.Duration
 
@@ -60,7 +73,8 @@ func Open(getenv func(string) string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{client: newClient(getenv), prefix: prefix, ttl: ttl}, nil
+	client := &http.Client{Transport: new(http.Transport)}
+	return &Store{client: newClient(getenv, client), http: client, prefix: prefix, ttl: ttl}, nil
 }
 
 // validPrefix reports whether a parameter's name may begin with prefix and a slash.
@@ -88,19 +102,70 @@ func validPrefix(prefix string) bool {
 // newClient makes the client by hand. config.LoadDefaultConfig looks in places
 // that Lambda does not have (files, a metadata service, single sign-on) and
 // costs each cold start 2 MB and several milliseconds.
-func newClient(getenv func(string) string) *ssm.Client {
+func newClient(getenv func(string) string, client *http.Client) *ssm.Client {
 	return ssm.New(ssm.Options{
 		Region:       getenv("AWS_REGION"),
 		Credentials:  Credentials(getenv),
 		BaseEndpoint: Endpoint(getenv, "SSM"),
-		// Minutes pass between two calls, and Lambda stops the process
-		// meanwhile: a kept connection would be dead.
-		HTTPClient: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
+		HTTPClient:   client,
 		Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
 			o.MaxAttempts = 3
-			o.MaxBackoff = fetchTimeout / 4
+			o.MaxBackoff = callTimeout / 4
+			// These are ask's: the SDK would give up after three.
+			throttlesAreNot := retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
+				if throttled(err) {
+					return aws.FalseTernary
+				}
+				return aws.UnknownTernary
+			})
+			o.Retryables = append([]retry.IsErrorRetryable{throttlesAreNot}, o.Retryables...)
 		}),
 	})
+}
+
+// throttled reports whether SSM's answer is that it has had too many calls.
+func throttled(err error) bool {
+	return retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}.IsErrorThrottle(err).Bool()
+}
+
+var errSilent = fmt.Errorf("SSM did not answer within %v", callTimeout)
+
+// refreshing is the key of a context in which a throttled call does not wait:
+// there is a value to serve.
+type refreshing struct{}
+
+// ask calls f until SSM takes the call, for as long as ctx lasts.
+func ask[T any](ctx context.Context, s *Store, f func(context.Context) (T, error)) (T, error) {
+	// Minutes pass before the next fetch, and Lambda stops the process
+	// meanwhile: a connection kept for longer than this fetch would be dead.
+	defer s.http.CloseIdleConnections()
+	// One context for all attempts: net/http may give up the connection of a
+	// context that ends right after an answer.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(callTimeout, func() { cancel(errSilent) })
+	defer silence.Stop()
+	for longest := firstWait; ; longest = min(2*longest, maxWait) {
+		silence.Reset(callTimeout)
+		out, err := f(ctx)
+		silence.Stop()
+		if cause := context.Cause(ctx); err != nil && cause != nil {
+			return out, fmt.Errorf("%w: %w", cause, err)
+		}
+		if !throttled(err) {
+			return out, err
+		}
+		wait := rand.N(longest)
+		deadline, ok := ctx.Deadline()
+		if ok && time.Until(deadline) < wait || ctx.Value(refreshing{}) != nil {
+			return out, fmt.Errorf("%w: %w", ErrThrottled, err)
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return out, fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+	}
 }
 
 // Parameters returns the values of at most 10 parameters, named relative to the
@@ -113,9 +178,8 @@ func (s *Store) Parameters(ctx context.Context, names ...string) (map[string]str
 	for i, name := range names {
 		full[i] = s.Name(name)
 	}
-	out, err := s.client.GetParameters(ctx, &ssm.GetParametersInput{
-		Names:          full,
-		WithDecryption: aws.Bool(true),
+	out, err := ask(ctx, s, func(ctx context.Context) (*ssm.GetParametersOutput, error) {
+		return s.client.GetParameters(ctx, &ssm.GetParametersInput{Names: full, WithDecryption: aws.Bool(true)})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ask for parameters below %s: %w", s.prefix, err)
@@ -127,21 +191,22 @@ func (s *Store) Parameters(ctx context.Context, names ...string) (map[string]str
 	return values, nil
 }
 
-// Folder returns the values of all parameters directly below a path relative to
-// the store's prefix, by their last name.
-func (s *Store) Folder(ctx context.Context, name string) (map[string]string, error) {
+// All returns the values of all parameters below the store's prefix, by their
+// names relative to it, in one call for each ten of them.
+func (s *Store) All(ctx context.Context) (map[string]string, error) {
 	values := make(map[string]string)
 	pages := ssm.NewGetParametersByPathPaginator(s.client, &ssm.GetParametersByPathInput{
-		Path:           aws.String(s.Name(name)),
+		Path:           aws.String(s.prefix),
+		Recursive:      aws.Bool(true),
 		WithDecryption: aws.Bool(true),
 	})
 	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+		page, err := ask(ctx, s, func(ctx context.Context) (*ssm.GetParametersByPathOutput, error) { return pages.NextPage(ctx) })
 		if err != nil {
-			return nil, fmt.Errorf("ask for the parameters in %s: %w", s.Name(name), err)
+			return nil, fmt.Errorf("ask for the parameters below %s: %w", s.prefix, err)
 		}
 		for _, p := range page.Parameters {
-			values[path.Base(aws.ToString(p.Name))] = aws.ToString(p.Value)
+			values[strings.TrimPrefix(aws.ToString(p.Name), s.prefix+"/")] = aws.ToString(p.Value)
 		}
 	}
 	return values, nil

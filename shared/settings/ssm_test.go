@@ -1,14 +1,12 @@
 package settings
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"chat-service-backend/internal/awstest"
 	"chat-service-backend/internal/standin"
@@ -76,56 +74,41 @@ func TestMoreThanTenNamesAreRefused(t *testing.T) {
 	}
 }
 
-// folder fills more than two pages, and what is deeper than the folder.
-func folder() (values, want map[string]string) {
-	values, want = map[string]string{"/chat-service/client-config/deep/x": "no"}, map[string]string{}
+func below() (values, want map[string]string) {
+	values, want = map[string]string{"/chat-service-2/x": "no"}, map[string]string{}
 	for i := range 25 {
-		name := fmt.Sprintf("a%d", i)
-		values["/chat-service/client-config/"+name], want[name] = "value", "value"
+		name := fmt.Sprintf("client-config/a%d", i)
+		values["/chat-service/"+name], want[name] = "value", "value"
 	}
 	return values, want
 }
 
-func TestFolderHasTheParametersOfAllPages(t *testing.T) {
-	values, want := folder()
+func TestAllHasTheParametersOfAllPages(t *testing.T) {
+	values, want := below()
 	ssm := awstest.NewParameterStore(t, values)
 	calls := failing(ssm, "", never)
-	got, err := openWith(t, ssm.Getenv(nil)).Folder(t.Context(), "client-config")
+	got, err := openWith(t, ssm.Getenv(nil)).All(t.Context())
 	if err != nil || !maps.Equal(got, want) || *calls != 3 {
 		t.Errorf("want %v in three calls, got %v in %d, %v", want, got, *calls, err)
 	}
 }
 
-func TestFolderThatBreaksOffIsAnError(t *testing.T) {
-	values, _ := folder()
+func TestAllThatBreaksOffIsAnError(t *testing.T) {
+	values, _ := below()
 	ssm := awstest.NewParameterStore(t, values)
 	failing(ssm, "AccessDeniedException", func(call int) bool { return call == 2 })
-	if got, err := openWith(t, ssm.Getenv(nil)).Folder(t.Context(), "client-config"); err == nil || got != nil || !strings.Contains(err.Error(), "/chat-service/client-config") {
-		t.Errorf("want an error that names the folder and no half of it, got %v, %v", got, err)
+	if got, err := openWith(t, ssm.Getenv(nil)).All(t.Context()); err == nil || got != nil || !strings.Contains(err.Error(), "/chat-service") {
+		t.Errorf("want an error that names the prefix and no half of it, got %v, %v", got, err)
 	}
 }
 
-func TestThrottledCallIsTriedAgain(t *testing.T) {
-	ssm := awstest.NewParameterStore(t, map[string]string{"/chat-service/k": "v"})
-	calls := failing(ssm, "ThrottlingException", func(call int) bool { return call == 1 })
-	store := openWith(t, ssm.Getenv(nil))
-	v := Keep(store, Forever, func(ctx context.Context) (map[string]string, error) { return store.Parameters(ctx, "k") })
-	if got, err := v.Get(t.Context()); err != nil || got["k"] != "v" || *calls != 2 {
-		t.Errorf("want the value at the second try, got %v after %d, %v", got, *calls, err)
-	}
-}
-
-func TestThrottlingWithoutEndIsAnErrorWithinTheBound(t *testing.T) {
-	ssm := awstest.NewParameterStore(t, nil)
-	calls := failing(ssm, "ThrottlingException", func(int) bool { return true })
-	environment := ssm.Env(nil)
-	store := openWith(t, ssm.Getenv(nil))
-	start := time.Now()
-	_, err := Keep(store, Forever, func(ctx context.Context) (map[string]string, error) { return store.Parameters(ctx, "k") }).Get(t.Context())
-	if err == nil || *calls != 3 || time.Since(start) > fetchTimeout+time.Second {
-		t.Errorf("want an error after three tries and 2 s at most, got %v after %d and %v", err, *calls, time.Since(start))
-	}
-	if err != nil && (strings.Contains(err.Error(), environment["AWS_SECRET_ACCESS_KEY"]) || !strings.Contains(err.Error(), "/chat-service")) {
-		t.Errorf("want the prefix and no credentials in the error, got %v", err)
+// A page that is throttled is asked for again, and not the whole.
+func TestThrottledPageIsAskedForAgain(t *testing.T) {
+	values, want := below()
+	ssm := awstest.NewParameterStore(t, values)
+	calls := failing(ssm, "ThrottlingException", func(call int) bool { return call == 2 })
+	got, err := openWith(t, ssm.Getenv(nil)).All(t.Context())
+	if err != nil || !maps.Equal(got, want) || *calls != 4 {
+		t.Errorf("want %v in four calls, got %v in %d, %v", want, got, *calls, err)
 	}
 }

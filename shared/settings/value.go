@@ -18,6 +18,10 @@ const (
 
 	// renewAfter is how old a value must be to be fetched before it is due.
 	renewAfter = 10 * time.Second
+
+	// patience is how long a request without a value waits for one while SSM
+	// answers that it has too many calls.
+	patience = 5 * time.Second
 )
 
 // Forever lets a value be served stale for as long as SSM does not answer.
@@ -32,6 +36,10 @@ var (
 	// answered is no value: the parameter does not exist, or is empty. The
 	// last good value is then not served any more.
 	ErrMissing = errors.New("parameter is missing or empty")
+
+	// ErrThrottled is SSM answering, for longer than there was time, that it
+	// has had too many calls.
+	ErrThrottled = errors.New("SSM has too many calls")
 )
 
 // unavailable marks an error as ErrUnavailable. Its text is the cause's.
@@ -64,17 +72,24 @@ func Keep[T any](s *Store, staleFor time.Duration, fetch func(context.Context) (
 	return &Value[T]{store: s, staleFor: staleFor, fetch: fetch}
 }
 
-// Load fetches the value ahead of its first use, in Lambda's init phase. A
-// failure is logged and not final: the value is fetched again when needed.
+// Load fetches the value ahead of its first use, in Lambda's init phase. While
+// SSM has too many calls, Load waits its turn until ctx ends. A failure is
+// logged and not final: the value is fetched again when needed.
 func (v *Value[T]) Load(ctx context.Context) {
-	if _, err := v.Get(ctx); err != nil {
+	patience := patience
+	if deadline, ok := ctx.Deadline(); ok {
+		patience = time.Until(deadline)
+	}
+	if _, err := v.get(ctx, patience); err != nil {
 		slog.WarnContext(ctx, "settings not available at start, will ask again", "cause", err.Error())
 	}
 }
 
-// Get returns the value, fetching it first if it is due, which takes at most
-// 2 s. Every error matches [ErrUnavailable].
-func (v *Value[T]) Get(ctx context.Context) (T, error) {
+// Get returns the value, fetching it first if it is due. That takes 2 s at most,
+// or 5 s while SSM has too many calls and there is no value to serve. Every error matches [ErrUnavailable].
+func (v *Value[T]) Get(ctx context.Context) (T, error) { return v.get(ctx, patience) }
+
+func (v *Value[T]) get(ctx context.Context, patience time.Duration) (T, error) {
 	v.mu.Lock()
 	switch {
 	case v.known && (v.pending != nil || now().Before(v.due)):
@@ -86,9 +101,12 @@ func (v *Value[T]) Get(ctx context.Context) (T, error) {
 		return v.wait(ctx, pending)
 	}
 	v.pending = make(chan struct{})
+	if v.known {
+		ctx, patience = context.WithValue(ctx, refreshing{}, true), callTimeout
+	}
 	v.mu.Unlock()
 
-	value, err := v.call(ctx)
+	value, err := v.call(ctx, patience)
 
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -115,9 +133,9 @@ func (v *Value[T]) Get(ctx context.Context) (T, error) {
 
 // call runs one fetch. A panic in it is its error: whoever waits for the fetch
 // must learn that it ended.
-func (v *Value[T]) call(ctx context.Context) (value T, err error) {
+func (v *Value[T]) call(ctx context.Context, patience time.Duration) (value T, err error) {
 	// Other requests wait for this fetch, too: it must not end with this one.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {

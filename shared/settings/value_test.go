@@ -374,15 +374,26 @@ func TestFetchDoesNotEndWithTheRequestThatBeganIt(t *testing.T) {
 	}
 }
 
-func TestFetchMayTakeTwoSeconds(t *testing.T) {
+func TestFetchMayTake5SecondsAnd2WhereThereIsSomethingToServe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		hangs := true
 		v := Keep(&Store{ttl: ttl}, Forever, func(ctx context.Context) (string, error) {
-			<-ctx.Done()
-			return "", ctx.Err()
+			if hangs {
+				<-ctx.Done()
+			}
+			return "x", ctx.Err()
 		})
 		start := time.Now()
-		if _, err := v.Get(t.Context()); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 2*time.Second {
-			t.Errorf("want an error after 2 s, got %v after %v", err, time.Since(start))
+		if _, err := v.Get(t.Context()); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 5*time.Second {
+			t.Errorf("want an error after 5 s, got %v after %v", err, time.Since(start))
+		}
+		hangs = false
+		wantGet(t, v, "x")
+		hangs = true
+		time.Sleep(ttl)
+		start = time.Now()
+		if wantGet(t, v, "x"); time.Since(start) != 2*time.Second {
+			t.Errorf("want the old value after 2 s, got it after %v", time.Since(start))
 		}
 	})
 }

@@ -35,10 +35,10 @@ type App struct {
 	credentials *settings.Value[*Credentials]
 }
 
-// staleFor is how long credentials are used while SSM does not answer. An outage
+// StaleFor is how long credentials are used while SSM does not answer. An outage
 // of Parameter Store must not end the chat; but an operator who has removed or
 // rotated a secret can count on its end within a day, whatever happens to SSM.
-const staleFor = 24 * time.Hour
+const StaleFor = 24 * time.Hour
 
 // Open returns the app whose credentials lie in store. EXPIRATION_TOKEN_DURATION
 // is how many seconds a user token is good for; if it is unset or empty, tokens
@@ -55,21 +55,34 @@ func OpenForWebhooks(store *settings.Store, getenv func(string) string) (*App, e
 }
 
 func open(store *settings.Store, getenv func(string) string, names ...string) (*App, error) {
-	ttl, err := settings.Seconds(getenv, "EXPIRATION_TOKEN_DURATION", 0)
+	credentials, err := Maker(store, getenv)
 	if err != nil {
 		return nil, err
 	}
-	return &App{settings.Keep(store, staleFor, func(ctx context.Context) (*Credentials, error) {
+	return &App{settings.Keep(store, StaleFor, func(ctx context.Context) (*Credentials, error) {
 		values, err := store.Parameters(ctx, names...)
 		if err != nil {
 			return nil, err
 		}
+		return credentials(values)
+	})}, nil
+}
+
+// Maker returns what makes credentials of the parameters in store, by their names
+// there, for a function that reads more than these in one call. The environment
+// is that of [Open].
+func Maker(store *settings.Store, getenv func(string) string) (func(values map[string]string) (*Credentials, error), error) {
+	ttl, err := settings.Seconds(getenv, "EXPIRATION_TOKEN_DURATION", 0)
+	if err != nil {
+		return nil, err
+	}
+	return func(values map[string]string) (*Credentials, error) {
 		c, err := NewCredentials(values[paramKey], values[paramSecret], values[paramPreviousSecret], ttl)
 		if err != nil {
 			return nil, fmt.Errorf("parameters below %s: %w", store.Name("stream"), err)
 		}
 		return c, nil
-	})}, nil
+	}, nil
 }
 
 // Load fetches the credentials ahead of their first use; see
@@ -107,7 +120,7 @@ func (a *App) ValidSignature(ctx context.Context, body []byte, signature string)
 // OpenKey returns the app's API key, kept fresh, for a function that may read
 // the key and no secret.
 func OpenKey(store *settings.Store) *settings.Value[string] {
-	return settings.Keep(store, staleFor, func(ctx context.Context) (string, error) {
+	return settings.Keep(store, StaleFor, func(ctx context.Context) (string, error) {
 		values, err := store.Parameters(ctx, paramKey)
 		if err != nil {
 			return "", err

@@ -305,7 +305,7 @@ func TestMissingCredentialsAreAnErrorUntilTheyAreThere(t *testing.T) {
 func TestRemovedSecretChecksNoSignature(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		secret := "old"
-		app := &App{settings.Keep(openStore(t, func(string) string { return "" }), staleFor, func(context.Context) (*Credentials, error) {
+		app := &App{settings.Keep(openStore(t, func(string) string { return "" }), StaleFor, func(context.Context) (*Credentials, error) {
 			return NewCredentials("key", secret, "", 0)
 		})}
 		want := func(want bool, wantErr error) {
@@ -366,7 +366,7 @@ func BenchmarkValidSignature(b *testing.B) {
 func TestSignatureOfARotatedSecretCountsBeforeTheTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		secret, calls := "old", 0
-		app := &App{settings.Keep(openStore(t, func(string) string { return "" }), staleFor, func(context.Context) (*Credentials, error) {
+		app := &App{settings.Keep(openStore(t, func(string) string { return "" }), StaleFor, func(context.Context) (*Credentials, error) {
 			calls++
 			return NewCredentials("key", secret, "", 0)
 		})}
