@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"chat-service-backend/internal/awstest"
 	"chat-service-backend/internal/cfn"
 )
 
@@ -46,7 +47,7 @@ func TestMain(m *testing.M) {
 	if err := os.Chdir("../.."); err != nil {
 		panic(err)
 	}
-	os.Exit(m.Run())
+	awstest.Main(m, nil)
 }
 
 // need skips the test when a tool that it calls is missing, or fails it where

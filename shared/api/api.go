@@ -31,6 +31,41 @@ var answers = []struct {
 	{settings.ErrUnavailable, http.StatusServiceUnavailable, "The chat credentials cannot be read right now; try again in a moment."},
 }
 
+// limits are whose limit a failure is due to, which no deployment of ours has
+// caused and none can mend.
+var limits = []struct {
+	err   error
+	whose string
+}{
+	{settings.ErrThrottled, "ParameterStore"},
+	{identity.ErrThrottled, "Issuer"},
+}
+
+// unavailable tells the log and the metrics what a caller's request failed for
+// the want of. The log's field limit keeps such a failure from rolling a
+// deployment back.
+func unavailable(ctx context.Context, err error) {
+	var lacking string
+	switch {
+	case errors.Is(err, settings.ErrUnavailable):
+		lacking = "Settings"
+	case errors.Is(err, identity.ErrUnavailable):
+		lacking = "Issuer"
+	default:
+		if e := (*httpjson.Error)(nil); !errors.As(err, &e) || e.Status != http.StatusServiceUnavailable {
+			return
+		}
+		lacking = "Other"
+	}
+	for _, l := range limits {
+		if errors.Is(err, l.err) {
+			lacking = l.whose + "Limit"
+			lambdahttp.Annotate(ctx, slog.String("limit", l.whose))
+		}
+	}
+	lambdahttp.CountBy(ctx, "Unavailable", "Lacking", lacking)
+}
+
 // Error returns what err means to a caller, as a [httpjson.Error]: the answers
 // of the shared packages' errors. Any other error it returns as it is.
 func Error(err error) error {
@@ -59,6 +94,7 @@ func (f HandlerFunc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// RFC 6750 section 3.
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
+	unavailable(r.Context(), err)
 	httpjson.WriteError(w, r, Error(err))
 }
 

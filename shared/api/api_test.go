@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,9 @@ func TestMain(m *testing.M) {
 		lambdahttp.Main(func(_ context.Context, getenv func(string) string) (http.Handler, error) {
 			callers, err := identity.FromEnv(getenv)
 			return HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+				if failure, ok := failures[strings.TrimPrefix(r.URL.Path, "/fail/")]; ok {
+					return failure.err
+				}
 				who := Caller
 				if r.URL.Path == "/known" {
 					who = KnownCaller
@@ -130,5 +134,54 @@ func TestRefusalsAreCountedByReason(t *testing.T) {
 		if got := f.Output(); strings.Count(got, `"Reason":"`+reason+`"`) != 1 {
 			t.Errorf("want %s counted once, got %s", reason, got)
 		}
+	}
+}
+
+// failures are what the function answers below /fail, and what the log and the
+// metrics say of it.
+var failures = map[string]struct {
+	err            error
+	lacking, limit string
+}{
+	"ssm-limit":      {fmt.Errorf("%w: %w", settings.ErrUnavailable, settings.ErrThrottled), "ParameterStoreLimit", "ParameterStore"},
+	"in-other-words": {&httpjson.Error{Status: 503, Cause: fmt.Errorf("%w: %w", settings.ErrUnavailable, settings.ErrThrottled)}, "ParameterStoreLimit", "ParameterStore"},
+	"on-verify":      {&httpjson.Error{Status: 500, Cause: fmt.Errorf("%w: %w", settings.ErrUnavailable, settings.ErrThrottled)}, "ParameterStoreLimit", "ParameterStore"},
+	"issuer-limit":   {fmt.Errorf("%w: %w", identity.ErrUnavailable, identity.ErrThrottled), "IssuerLimit", "Issuer"},
+	"ssm":            {settings.ErrUnavailable, "Settings", ""},
+	"issuer":         {identity.ErrUnavailable, "Issuer", ""},
+	"anything-else":  {httpjson.Errorf(503, "Not now."), "Other", ""},
+	"a-defect":       {errors.New("defect"), "", ""},
+	"another-answer": {httpjson.Errorf(502, "Not from Stream."), "", ""},
+	"not-signed-in":  {errNotSignedIn, "", ""},
+	"bad-token":      {identity.ErrBadToken, "", ""},
+}
+
+// A limit is nobody's mistake. The log says whose it is, so that the answers it
+// causes roll no deployment back.
+func TestLimitsAreToldApartFromOtherReasonsToBeUnavailable(t *testing.T) {
+	f := awstest.StartFunction(t, nil)
+	for name := range failures {
+		if _, err := io.Copy(io.Discard, f.Invoke(awstest.ClientEvent(t, request(t, "/fail/"+name, ""), "/fail/"+name)).Body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.Stop()
+	type line struct{ RequestID, Route, Limit, Lacking string }
+	byRequest := make(map[string]line) // that of the log and that of the metrics in one
+	for text := range strings.Lines(f.Output()) {
+		var l line
+		if err := json.Unmarshal([]byte(text), &l); err != nil {
+			t.Fatal(err)
+		}
+		both := byRequest[l.RequestID]
+		byRequest[l.RequestID] = line{l.RequestID, both.Route + l.Route, both.Limit + l.Limit, both.Lacking + l.Lacking}
+	}
+	for _, got := range byRequest {
+		if want := failures[strings.TrimPrefix(got.Route, "/fail/")]; got.Lacking != want.lacking || got.Limit != want.limit {
+			t.Errorf("%s: want %q lacking and limit %q, got %q and %q", got.Route, want.lacking, want.limit, got.Lacking, got.Limit)
+		}
+	}
+	if len(byRequest) != len(failures) {
+		t.Errorf("want %d requests, got %d", len(failures), len(byRequest))
 	}
 }

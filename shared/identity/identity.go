@@ -42,6 +42,9 @@ var (
 	// ErrUnavailable is a bearer token that cannot be checked now, because the
 	// issuer's keys cannot be fetched.
 	ErrUnavailable = errors.New("the issuer's keys are unavailable")
+	// ErrThrottled is an ErrUnavailable for which the issuer answered that it
+	// has had too many requests.
+	ErrThrottled = errors.New("the issuer has too many requests")
 )
 
 // failed is an error of one of the kinds above. Its text is the cause's.

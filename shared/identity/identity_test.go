@@ -508,6 +508,16 @@ func TestIssuerThatIsDownIsA503(t *testing.T) {
 	wantRefused(t, c, ErrBadToken, "Bearer garbage")
 }
 
+func TestIssuerThatHasTooManyRequestsSaysSo(t *testing.T) {
+	for status, limit := range map[int]bool{http.StatusTooManyRequests: true, http.StatusServiceUnavailable: false} {
+		i := newIssuer(t)
+		i.set(func() { i.status = status })
+		if err := wantRefused(t, i.callers(t, nil), ErrUnavailable, "Bearer "+i.good(t, nil)); errors.Is(err, ErrThrottled) != limit {
+			t.Errorf("%d: want it to be a limit: %t, got %v", status, limit, err)
+		}
+	}
+}
+
 func TestIssuerThatIsDownIsAskedEverMoreRarely(t *testing.T) {
 	i := newIssuer(t)
 	i.status = http.StatusInternalServerError

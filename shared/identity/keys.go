@@ -167,6 +167,9 @@ func (s *keySet) document(ctx context.Context, u *url.URL, v any) error {
 		return err
 	}
 	defer response.Body.Close()
+	if response.StatusCode == http.StatusTooManyRequests {
+		return fmt.Errorf("GET %s: %w", u, ErrThrottled)
+	}
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("GET %s: want status 200, got %d", u, response.StatusCode)
 	}
