@@ -1,5 +1,5 @@
-// Package streamapi stands in for Stream's REST API: users, channels and
-// messages in memory, enough for a tour and for tests.
+// Package streamapi stands in for Stream's REST API: users, channels, messages
+// and the app's configuration in memory, enough for a tour and for tests.
 // https://getstream.io/chat/docs/rest/
 package streamapi
 
@@ -32,13 +32,15 @@ type Credentials func() (key string, secrets []string, err error)
 type API struct {
 	credentials Credentials
 
-	mu       sync.Mutex
-	users    map[string]document
-	channels map[string]document // by cid, "messaging:general"
-	messages map[string]document
-	perCID   map[string][]string // ids of a channel's messages, oldest first
-	budget   int                 // calls left in the minute that ends at reset
-	reset    time.Time
+	mu          sync.Mutex
+	app         document
+	collections collections
+	users       map[string]document
+	channels    map[string]document // by cid, "messaging:general"
+	messages    map[string]document
+	perCID      map[string][]string // ids of a channel's messages, oldest first
+	budget      int                 // calls left in the minute that ends at reset
+	reset       time.Time
 }
 
 // document is a user, a channel or a message: JSON with fields of anyone's own.
@@ -55,6 +57,8 @@ const rateLimit = 10000
 func New(c Credentials) *API {
 	return &API{
 		credentials: c,
+		app:         freshApp(),
+		collections: freshCollections(),
 		users:       map[string]document{},
 		channels:    map[string]document{},
 		messages:    map[string]document{},
@@ -177,6 +181,12 @@ func (s *API) answer(r *http.Request) (int, document, error) {
 	defer s.mu.Unlock()
 	n := len(parts)
 	switch {
+	case n == 1 && parts[0] == "app" && r.Method == http.MethodGet:
+		return http.StatusOK, document{"app": s.app}, nil
+	case n == 1 && parts[0] == "app" && r.Method == http.MethodPatch:
+		return s.patchApp(body)
+	case n <= 2 && s.collections[parts[0]] != nil:
+		return s.configure(r.Method, parts[0], strings.Join(parts[1:], ""), body)
 	case n == 1 && parts[0] == "users":
 		switch r.Method {
 		case http.MethodPost:
@@ -190,6 +200,8 @@ func (s *API) answer(r *http.Request) (int, document, error) {
 		return s.deleteUser(parts[1])
 	case n == 1 && parts[0] == "channels" && r.Method == http.MethodPost:
 		return s.queryChannels(body)
+	case n == 3 && parts[0] == "channels" && r.Method == http.MethodDelete:
+		return s.deleteChannel(parts[1] + ":" + parts[2])
 	case n == 4 && parts[0] == "channels" && parts[3] == "query" && r.Method == http.MethodPost:
 		return s.channel(parts[1], parts[2], body)
 	case n == 4 && parts[0] == "channels" && parts[3] == "message" && r.Method == http.MethodPost:
@@ -481,6 +493,19 @@ func (s *API) state(cid string) document {
 	return document{"channel": channel, "members": members, "messages": messages}
 }
 
+func (s *API) deleteChannel(cid string) (int, document, error) {
+	channel, ok := s.channels[cid]
+	if !ok {
+		return 0, nil, notFound("DeleteChannel failed with error: channel %s does not exist", cid)
+	}
+	for _, id := range s.perCID[cid] {
+		delete(s.messages, id)
+	}
+	delete(s.perCID, cid)
+	delete(s.channels, cid)
+	return http.StatusOK, document{"channel": channel}, nil
+}
+
 func (s *API) queryChannels(body document) (int, document, error) {
 	found, err := pick(s.channels, body, 10)
 	if err != nil {
@@ -522,6 +547,11 @@ func (s *API) sendMessage(cid string, body document) (int, document, error) {
 	message["created_at"], message["updated_at"] = now(), now()
 	s.messages[id] = message
 	s.perCID[cid] = append(s.perCID[cid], id)
+	kind, channelID, _ := strings.Cut(cid, ":")
+	s.notify(document{
+		"type": "message.new", "cid": cid, "channel_type": kind, "channel_id": channelID,
+		"message": s.message(message), "user": s.known(author), "created_at": now(),
+	})
 	return http.StatusCreated, document{"message": s.message(message)}, nil
 }
 

@@ -102,6 +102,100 @@ func TestStreamsOwnClientIsUnderstood(t *testing.T) {
 	}
 }
 
+func TestStreamsOwnClientConfiguresTheApp(t *testing.T) {
+	base, _ := start(t)
+	c, err := stream.NewClient("key", "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.BaseURL = base
+	ctx := t.Context()
+	do := func(_ any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	do(c.UpdateAppSettings(ctx, stream.NewAppSettings().SetMultiTenant(true).SetGrants(map[string][]string{"guest": {"read-channel"}})))
+	app, err := c.GetAppSettings(ctx)
+	if err != nil || *app.App.MultiTenantEnabled != true || app.App.Grants["guest"][0] != "read-channel" || len(app.App.Grants["user"]) == 0 || *app.App.DisableAuth {
+		t.Errorf("want what was set changed and nothing else, got %+v, %v", app.App, err)
+	}
+	do(c.Permissions().CreateRole(ctx, "support"))
+	do(c.Permissions().CreatePermission(ctx, &stream.Permission{ID: "own", Name: "Own", Action: "ReadChannel", Owner: true}))
+	do(c.CreateBlocklist(ctx, &stream.BlocklistCreateRequest{BlocklistBase: stream.BlocklistBase{Name: "rude", Words: []string{"darn"}}}))
+	do(c.UpdateBlocklist(ctx, "rude", []string{"darn", "heck"}))
+	do(c.CreateCommand(ctx, &stream.Command{Name: "ticket", Description: "opens a ticket"}))
+	kind := stream.NewChannelType("ticketing")
+	kind.Commands = []*stream.Command{{Name: "ticket"}}
+	kind.Grants = map[string][]string{"support": {"own"}}
+	do(c.CreateChannelType(ctx, kind))
+	do(c.UpdateChannelType(ctx, "ticketing", map[string]any{"blocklist": "rude", "typing_events": true}))
+	got, err := c.GetChannelType(ctx, "ticketing")
+	if err != nil || got.BlockList != "rude" || !got.TypingEvents || len(got.Commands) != 1 || got.Commands[0].Description == "" || got.Grants["support"][0] != "own" || len(got.Grants["user"]) == 0 {
+		t.Errorf("want the channel type as it was made and changed, got %+v, %v", got.ChannelType, err)
+	}
+	for _, wrong := range []map[string]any{{"commands": []string{"dance"}}, {"blocklist": "none"}, {"grants": map[string]any{"nobody": []string{}}}} {
+		if _, err := c.UpdateChannelType(ctx, "ticketing", wrong); err == nil {
+			t.Errorf("want %v refused", wrong)
+		}
+	}
+	types, err := c.ListChannelTypes(ctx)
+	if err != nil || len(types.ChannelTypes) != 6 {
+		t.Errorf("want five types and ours, got %v, %v", types, err)
+	}
+	if list, err := c.GetBlocklist(ctx, "rude"); err != nil || len(list.Blocklist.Words) != 2 {
+		t.Errorf("want two words, got %+v, %v", list, err)
+	}
+	do(c.DeleteChannelType(ctx, "ticketing"))
+	do(c.DeleteBlocklist(ctx, "rude"))
+	do(c.DeleteCommand(ctx, "ticket"))
+	do(c.Permissions().DeletePermission(ctx, "own"))
+	do(c.Permissions().DeleteRole(ctx, "support"))
+	if _, err := c.Permissions().DeleteRole(ctx, "admin"); err == nil {
+		t.Error("want a built-in role kept")
+	}
+	if roles, err := c.Permissions().ListRoles(ctx); err != nil || len(roles.Roles) != 7 {
+		t.Errorf("want the built-in roles alone, got %v, %v", roles, err)
+	}
+}
+
+// A hook without an id is a new one, and one that is not named is gone.
+func TestEventHooksAreReplacedAsAWhole(t *testing.T) {
+	base, _ := start(t)
+	patch := func(body string) (status int, app document) {
+		t.Helper()
+		for _, r := range []struct{ method, body string }{{"PATCH", body}, {"GET", ""}} {
+			req, err := http.NewRequestWithContext(t.Context(), r.method, base+"/app?api_key=key", strings.NewReader(r.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header = http.Header{"Authorization": {serverToken(t, "secret", jwt.MapClaims{"server": true})}, "Stream-Auth-Type": {"jwt"}}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			var answer struct{ App document }
+			if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+				t.Fatal(err)
+			}
+			status, app = max(status, resp.StatusCode), answer.App
+		}
+		return status, app
+	}
+	_, app := patch(`{"event_hooks":[{"hook_type":"webhook","webhook_url":"https://a"},{"hook_type":"webhook","webhook_url":"https://b"}]}`)
+	first := app["event_hooks"].([]any)[0].(document)["id"]
+	_, app = patch(`{"event_hooks":[{"hook_type":"webhook","webhook_url":"https://a"}]}`)
+	hooks := app["event_hooks"].([]any)
+	if len(hooks) != 1 || hooks[0].(document)["id"] == first || first == nil {
+		t.Errorf("want one hook under a new id, got %v", hooks)
+	}
+	if status, _ := patch(`{"event_hooks":[{"hook_type":"webhook","created_at":1759312800123456789}]}`); status != http.StatusBadRequest {
+		t.Errorf("want a time that is a number refused, got %d", status)
+	}
+}
+
 func TestErrorsHaveStreamsShape(t *testing.T) {
 	base, secrets := start(t)
 	good := serverToken(t, "secret", jwt.MapClaims{"server": true})
@@ -134,7 +228,7 @@ func TestErrorsHaveStreamsShape(t *testing.T) {
 		{"Bearer in front", "GET", "/users?", "key", "jwt", "Bearer " + good, "", 401, 43},
 		{"another secret", "GET", "/users?", "key", "jwt", serverToken(t, "other", jwt.MapClaims{"server": true}), "", 401, 43},
 		{"a user's token", "GET", "/users?", "key", "jwt", serverToken(t, "secret", jwt.MapClaims{"user_id": "alice"}), "", 401, 5},
-		{"no such thing", "GET", "/app?", "key", "jwt", good, "", 404, 16},
+		{"no such thing", "GET", "/campaigns?", "key", "jwt", good, "", 404, 16},
 		{"no such message", "GET", "/messages/x?", "key", "jwt", good, "", 404, 16},
 		{"no such channel", "POST", "/channels/a/b/message?", "key", "jwt", good, `{"message":{"text":"x"}}`, 404, 16},
 		{"no users", "POST", "/users?", "key", "jwt", good, `{}`, 400, 4},
