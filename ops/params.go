@@ -1,0 +1,148 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"regexp"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"chat-service-backend/internal/cfn"
+)
+
+// Names below the stack's prefix in Parameter Store.
+const (
+	apiKey         = "/stream/api-key"
+	apiSecret      = "/stream/api-secret"
+	previousSecret = "/stream/api-secret-previous"
+	clientConfig   = "/client-config"
+)
+
+func setUpParams(o *ops, f *flag.FlagSet) func(context.Context) error {
+	prefix := f.String("prefix", o.getenv("PREFIX"), "`PATH` of the values; default: $PREFIX, else the stack's, else asked for")
+	key := f.String("kms-key-id", o.getenv("KMS_KEY_ID"), "customer-managed `KEY` that encrypts the secret; default: $KMS_KEY_ID, else the stack's, else the AWS-managed key aws/ssm")
+	return func(ctx context.Context) error {
+		cfg, who, err := o.aws(ctx)
+		if err != nil {
+			return err
+		}
+		template, err := cfn.Find(".")
+		if err != nil {
+			return err
+		}
+		_, choices := o.choices(template)
+		standard := cmp.Or(choices["ParameterPrefix"], "/chat-service/"+o.environment) // what a new stack gets
+		isPrefix := func(s string) error {                                             // by the template's own pattern
+			_, err := template.Stack(cfn.Options{Parameters: map[string]string{"ParameterPrefix": s}})
+			return err
+		}
+		if s, err := o.describe(ctx, cfg); err == nil { // otherwise this is for a first deployment
+			*prefix, *key = cmp.Or(*prefix, s.prefix()), cmp.Or(*key, s.parameters["KmsKeyArn"])
+		}
+		o.progress("Account %s, region %s", aws.ToString(who.Account), cfg.Region)
+		if *prefix == "" {
+			*prefix, err = o.ask(ctx, fmt.Sprintf("Path of the values [%s]: ", standard), false, func(s string) error { return isPrefix(cmp.Or(s, standard)) })
+			*prefix = cmp.Or(*prefix, standard)
+		} else if err = isPrefix(*prefix); err != nil {
+			err = usageError{err}
+		}
+		if err != nil {
+			return err
+		}
+		o.progress("Values go below %s", *prefix)
+		return o.params(ctx, ssm.NewFromConfig(cfg), *prefix, *key)
+	}
+}
+
+var clientType = regexp.MustCompile(`^[A-Za-z0-9_.-]*$`)
+
+// params asks for all values, and then writes them.
+func (o *ops) params(ctx context.Context, client *ssm.Client, prefix, kmsKey string) error {
+	key, err := o.ask(ctx, "API key: ", false, notEmpty("the API key"))
+	if err != nil {
+		return err
+	}
+	secret, err := o.ask(ctx, "API secret (not shown): ", true, notEmpty("the API secret"))
+	if err != nil {
+		return err
+	}
+	all := []*ssm.PutParameterInput{
+		value(prefix+apiKey, key, types.ParameterTypeString, ""),
+		value(prefix+apiSecret, secret, types.ParameterTypeSecureString, kmsKey),
+	}
+	for {
+		name, err := o.ask(ctx, "Client type to configure, empty for no more: ", false, func(s string) error {
+			if !clientType.MatchString(s) {
+				return fmt.Errorf("a client type may have letters, digits, _ . and -, got %s", s)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if name == "" {
+			break
+		}
+		object, err := o.ask(ctx, "Configuration of "+name+", a JSON object on one line: ", false, isObject)
+		if err != nil {
+			return err
+		}
+		all = append(all, value(prefix+clientConfig+"/"+name, object, types.ParameterTypeString, ""))
+	}
+	for i, in := range all {
+		if _, err := client.PutParameter(ctx, in); err != nil {
+			return fmt.Errorf("could not write %s (%d of %d were written): %w", *in.Name, i, len(all), reason(err))
+		}
+		o.say("wrote %s", *in.Name)
+	}
+	return nil
+}
+
+func value(name, text string, kind types.ParameterType, kmsKey string) *ssm.PutParameterInput {
+	in := &ssm.PutParameterInput{Name: &name, Value: &text, Type: kind, Overwrite: new(true)}
+	if kmsKey != "" {
+		in.KeyId = &kmsKey
+	}
+	return in
+}
+
+func notEmpty(what string) func(string) error {
+	return func(s string) error {
+		if s == "" {
+			return fmt.Errorf("%s must not be empty", what)
+		}
+		return nil
+	}
+}
+
+// isObject reports what keeps a text from being a JSON object.
+func isObject(s string) error {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(s), &object); err != nil || object == nil {
+		return errors.New(`want a JSON object such as {"theme":"dark"}`)
+	}
+	if len(s) > 4096 {
+		return fmt.Errorf("want at most 4096 bytes, got %d", len(s))
+	}
+	return nil
+}
+
+// stored returns parameters by name, those that are there. A secret is
+// decrypted only if decrypt says so.
+func stored(ctx context.Context, client *ssm.Client, decrypt bool, names ...string) (map[string]types.Parameter, error) {
+	out, err := client.GetParameters(ctx, &ssm.GetParametersInput{Names: names, WithDecryption: &decrypt})
+	if err != nil {
+		return nil, reason(err)
+	}
+	found := map[string]types.Parameter{}
+	for _, p := range out.Parameters {
+		found[aws.ToString(p.Name)] = p
+	}
+	return found, nil
+}

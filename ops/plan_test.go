@@ -1,0 +1,435 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"reflect"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+const whole = `
+app:
+  user_search_disallowed_roles: [guest]
+  before_message_send_hook_url: https://example.com/before
+hooks:
+  - hook_type: webhook
+    webhook_url: ${WebhookUrl}
+    event_types: [message.new, message.deleted]
+roles: [support]
+permissions:
+  read-own: {name: Read own, action: ReadChannel, owner: true}
+grants:
+  support: [search-user]
+channel_types:
+  messaging:
+    typing_events: false
+    commands: [giphy, ticket]
+    blocklist: rude
+    grants:
+      support: [read-channel, read-own]
+      user: ["!create-channel", update-channel]
+  ticketing:
+    max_message_length: 200
+blocklists:
+  rude: [darn, "a$$"]
+commands:
+  ticket: {description: opens a ticket}
+`
+
+// planned is what plan and apply print with -json.
+type planned struct {
+	Steps []struct {
+		Method, Path string
+		Body         map[string]any
+		Changes      []struct{ Action, What, Risk string }
+	}
+	Done  int
+	Error string
+}
+
+func decodePlan(t *testing.T, r result) (p planned) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(r.stdout), &p); err != nil {
+		t.Fatalf("want JSON, got %v\n%s%s", err, r.stdout, r.stderr)
+	}
+	return p
+}
+
+func TestApplyMakesTheRequestsOfThePlanAndASecondPlanIsEmpty(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.file("stream.yaml", whole)
+	p := decodePlan(t, a.run("plan", "-json"))
+	if made := a.requests(); len(made) != 0 {
+		t.Fatalf("want plan to change nothing, got %v", made)
+	}
+	a.run("apply", "-yes", "-allow-lockout").want(t, 0, "done: create role support", "done: create webhook hook "+hookURL)
+	made := a.requests()
+	if len(p.Steps) != 8 || len(made) != len(p.Steps) {
+		t.Fatalf("want 8 requests, got %d planned, %d made", len(p.Steps), len(made))
+	}
+	for i, s := range p.Steps {
+		if got := made[i]; got.Method != s.Method || got.Path != s.Path || !reflect.DeepEqual(got.Body, s.Body) {
+			t.Errorf("want %+v as planned, got %+v", s, got)
+		}
+	}
+	a.run("plan").want(t, 0, "nothing to change")
+	a.run("apply").want(t, 0, "nothing to change")
+	if made := a.requests(); len(made) != 0 {
+		t.Errorf("want nothing done twice, got %v", made)
+	}
+	messaging := a.call("GET", "/channeltypes/messaging", nil)
+	grants := messaging["grants"].(map[string]any)
+	if want := []any{"read-channel", "update-channel"}; !reflect.DeepEqual(grants["user"], want) {
+		t.Errorf("want what user had, less one and plus one, %v, got %v", want, grants["user"])
+	}
+	if want := []any{"read-channel", "create-message", "create-reaction"}; !reflect.DeepEqual(grants["channel_member"], want) {
+		t.Errorf("want a role that the file does not name left alone, got %v", grants["channel_member"])
+	}
+	if messaging["read_events"] != true || messaging["typing_events"] != false {
+		t.Errorf("want the switch that is named changed and no other, got %v", messaging)
+	}
+}
+
+func TestPlanIsReadAsTerraformsIs(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.file("stream.yaml", whole)
+	a.run("plan").want(t, 0, "  + role support\n", "  ~ channel type messaging", "      typing_events: true -> false\n",
+		"      grants.user: - create-channel, + update-channel\n", "Plan: 6 to add, 2 to change, 0 to delete.\n")
+}
+
+func TestApplyAsksAndOnlyYesCounts(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.file("stream.yaml", "roles: [support]")
+	for stdin, want := range map[string]string{"y\n": "nothing was changed", "": "want an answer or -yes", "no\n": "nothing was changed"} {
+		cmd := a.command(nil, stdin, "apply")
+		finish(t, cmd, cmd.Run()).want(t, 1, want, "+ role support")
+	}
+	if made := a.requests(); len(made) != 0 {
+		t.Fatalf("want nothing changed, got %v", made)
+	}
+	cmd := a.command(nil, "yes\n", "apply")
+	finish(t, cmd, cmd.Run()).want(t, 0, "done: create role support")
+}
+
+// foreign are hooks of somebody else, with fields that this program does not know.
+var foreign = []any{
+	map[string]any{"id": "one", "hook_type": "sqs", "enabled": true, "sqs_queue_url": "https://sqs.example.com/q", "sqs_auth_type": "keys",
+		"sqs_key": "AKIA", "sqs_secret": "queue-secret", "event_types": []any{"user.updated"}, "new_field": map[string]any{"x": nil}},
+	map[string]any{"id": "two", "hook_type": "webhook", "enabled": false, "webhook_url": "https://other.example.com", "event_types": nil},
+}
+
+func TestForeignHooksStayAsTheyAre(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.call("PATCH", "/app", map[string]any{"event_hooks": foreign})
+	before := a.hooks()
+	a.file("stream.yaml", "hooks: [{hook_type: webhook, webhook_url: '${WebhookUrl}'}]")
+	r := a.run("plan", "-json")
+	if strings.Contains(r.stdout, "queue-secret") || strings.Contains(r.stdout, "AKIA") {
+		t.Errorf("want no secret in a plan, got %s", r.stdout)
+	}
+	a.run("apply", "-yes").want(t, 0, "done: create webhook hook")
+	after := a.hooks()
+	if len(after) != 3 {
+		t.Fatalf("want ours beside two, got %v", after)
+	}
+	for i := range before {
+		old, now := before[i].(map[string]any), after[i].(map[string]any)
+		delete(old, "updated_at") // Stream's own to set
+		delete(now, "updated_at")
+		if !reflect.DeepEqual(old, now) {
+			t.Errorf("want %v, got %v", old, now)
+		}
+	}
+	a.run("plan").want(t, 0, "nothing to change")
+
+	a.file("stream.yaml", "hooks: [{hook_type: webhook, webhook_url: '${WebhookUrl}', enabled: false}]\nabsent: {hooks: ['https://other.example.com']}")
+	a.run("apply", "-yes").want(t, 1, "want -allow-delete", "nothing was changed")
+	a.run("apply", "-yes", "-allow-delete").want(t, 0, "delete webhook hook https://other.example.com", "update webhook hook "+hookURL)
+	if left := a.hooks(); len(left) != 2 || left[1].(map[string]any)["id"] != after[2].(map[string]any)["id"] {
+		t.Errorf("want the queue and ours under its id, got %v", left)
+	}
+}
+
+func TestAppThatChangesBetweenPlanAndApplyIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		file string
+		when func(r *http.Request, reads, n int) bool
+	}{
+		"before the first step": {"roles: [support]\nhooks: [{hook_type: webhook, webhook_url: '${WebhookUrl}'}]",
+			func(r *http.Request, reads, n int) bool { return reads == 2 }}, // the second look, after the answer
+		"before the hooks are written": {"roles: [support]\nhooks: [{hook_type: webhook, webhook_url: '${WebhookUrl}'}]",
+			func(r *http.Request, reads, n int) bool { return n == 1 }}, // while the role is created
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newApp(t)
+			a.file("stream.yaml", c.file)
+			reads, changed := 0, false
+			a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
+				if r.Method == http.MethodGet && r.URL.Path == "/proxy/app" {
+					reads++
+				}
+				if !changed && c.when(r, reads, n) {
+					changed = true
+					go a.intercept(nil)
+					a.call("PATCH", "/app", map[string]any{"event_hooks": foreign})
+				}
+				return false
+			})
+			a.run("apply", "-yes").want(t, 1, "changed by somebody else meanwhile: plan again")
+			if hooks := a.hooks(); len(hooks) != 2 {
+				t.Errorf("want the other's hooks, got %v", hooks)
+			}
+			a.run("apply", "-yes").want(t, 0, "done: create webhook hook")
+			if hooks := a.hooks(); len(hooks) != 3 {
+				t.Errorf("want the other's hooks and ours, got %v", hooks)
+			}
+		})
+	}
+}
+
+func TestTooManyCallsAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.file("stream.yaml", "roles: [support, sales]")
+	refused := false
+	a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
+		if n != 2 || refused {
+			return false
+		}
+		refused = true
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusTooManyRequests)
+		fmt.Fprint(w, `{"code":9,"message":"Too many requests","StatusCode":429}`)
+		return true
+	})
+	a.run("apply", "-yes").want(t, 0, "waiting 1s", "done: create role sales", "done: create role support")
+	a.run("plan").want(t, 0, "nothing to change")
+}
+
+func TestHalfAppliedIsReportedAndCanBeAppliedAgain(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.file("stream.yaml", whole)
+	a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
+		if n != 3 {
+			return false
+		}
+		w.WriteHeader(http.StatusInternalServerError)
+		fmt.Fprint(w, `{"code":-1,"message":"internal error","StatusCode":500}`)
+		return true
+	})
+	a.run("apply", "-yes", "-allow-lockout").want(t, 1, "done: create role support", "create blocklist rude: Stream or the proxy answered 500: internal error",
+		"2 of 8 steps were applied", "still to do: create blocklist rude, create command ticket")
+	if made := a.requests(); len(made) != 3 {
+		t.Errorf("want a write that failed not repeated, got %v", made)
+	}
+	a.intercept(nil)
+	a.run("apply", "-yes", "-allow-lockout").want(t, 0)
+	if made := a.requests(); len(made) != 6 || made[0].Path != "/blocklists" {
+		t.Errorf("want the six that were left, got %v", made)
+	}
+	a.run("plan").want(t, 0, "nothing to change")
+}
+
+func TestReadThatFailsIsRepeated(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.file("stream.yaml", "roles: [support]")
+	failures := 2
+	a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
+		failures--
+		if failures >= 0 {
+			w.WriteHeader(http.StatusBadGateway)
+		}
+		return failures >= 0
+	})
+	a.run("plan").want(t, 0, "+ role support")
+}
+
+func TestCtrlCEndsAfterTheStepUnderWay(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.file("stream.yaml", whole)
+	cmd := a.command(nil, "", "apply", "-yes", "-allow-lockout")
+	a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
+		if n == 2 {
+			_ = cmd.Process.Signal(syscall.SIGINT)
+			await(cmd, "Interrupted")
+		}
+		return false
+	})
+	r := finish(t, cmd, cmd.Run())
+	r.want(t, 1, "done: create role support", "done: create permission read-own", "2 of 8 steps were applied")
+	if made := a.requests(); len(made) != 2 {
+		t.Errorf("want the step under way finished and no other begun, got %v", made)
+	}
+	a.intercept(nil)
+	a.run("apply", "-yes", "-allow-lockout").want(t, 0)
+	a.run("plan").want(t, 0, "nothing to change")
+}
+
+func TestWhatLocksOutOrDeletesNeedsItsFlag(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ file, flag string }{
+		"a grant taken away":     {"channel_types: {messaging: {grants: {user: [read-channel]}}}", "-allow-lockout"},
+		"all grants taken away":  {"grants: {user: []}", "-allow-lockout"},
+		"tenancy":                {"app: {multi_tenant_enabled: true}", "-allow-lockout"},
+		"no more guests":         {"app: {guest_user_creation_disabled: true}", "-allow-lockout"},
+		"a role removed":         {"absent: {roles: [old]}", "-allow-delete"},
+		"a channel type removed": {"absent: {channel_types: [gaming]}", "-allow-delete"},
+		"a command removed":      {"absent: {commands: [giphy]}", "-allow-delete"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newApp(t)
+			a.call("POST", "/roles", map[string]any{"name": "old"})
+			a.requests()
+			a.file("stream.yaml", c.file)
+			other := map[string]string{"-allow-lockout": "-allow-delete", "-allow-delete": "-allow-lockout"}[c.flag]
+			a.run("apply", "-yes", other).want(t, 1, "want "+c.flag, "nothing was changed")
+			if made := a.requests(); len(made) != 0 {
+				t.Fatalf("want nothing changed, got %v", made)
+			}
+			a.run("apply", "-yes", c.flag).want(t, 0, "done: ")
+			a.run("plan").want(t, 0, "nothing to change")
+		})
+	}
+}
+
+func TestFileThatCannotBeRightIsRefused(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.file("v1.json", `{"messaging":[{"name":"x","priority":1,"action":"maybe"}]}`)
+	for text, want := range map[string]string{
+		"channel_types: {messaging: {typing_event: true}}":                              "typing_event",
+		"hooks: [{hook_type: webhook}]":                                                 "webhook_url",
+		"hooks: [{hook_type: webhook, webhook_url: '${Nothing}'}]":                      "no output Nothing; it has WebhookUrl",
+		"hooks: [{hook_type: sqs, sqs_queue_url: 'https://q', sqs_secret: x}]":          "sqs_secret",
+		"hooks: [{hook_type: sqs, sqs_queue_url: 'https://q', sqs_auth_type: keys}]":    "STREAM_SQS_KEY",
+		"roles: {support: true}":                                                        "/roles",
+		"roles: [":                                                                      "yaml",
+		"roles: [x]\nabsent: {roles: [x]}":                                              "want it absent or not, got both",
+		"channel_types: {messaging: {permissions: [{name: x, priority: 1}]}}":           "the app has permissions v2",
+		"permissions_config: nothing.json":                                              "no such file",
+		"permissions_config: v1.json\npermissions_version: 1":                           "v1.json",
+		"permissions_config: v2.json\nchannel_types: {messaging: {grants: {user: []}}}": "no such file",
+	} {
+		a.file("stream.yaml", text)
+		r := a.run("plan")
+		r.want(t, 1, want)
+		if strings.Count(r.stderr, "\n") > 3 {
+			t.Errorf("%s: want a short answer, got %s", text, r.stderr)
+		}
+	}
+	cmd := a.command(nil, "", "plan", "-file", "none.yaml")
+	finish(t, cmd, cmd.Run()).want(t, 1, "none.yaml: no such file")
+}
+
+func TestKeysOfAQueueComeFromTheEnvironmentAndAreNotShown(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.file("stream.yaml", "hooks: [{hook_type: sqs, sqs_queue_url: 'https://sqs.example.com/q', sqs_region: eu-central-1, sqs_auth_type: keys}]")
+	env := []string{"STREAM_SQS_KEY=AKIA-MINE", "STREAM_SQS_SECRET=my-queue-secret"}
+	for _, args := range [][]string{{"plan"}, {"plan", "-json"}, {"apply", "-yes"}} {
+		cmd := a.command(env, "", args[0], args[1:]...)
+		r := finish(t, cmd, cmd.Run())
+		r.want(t, 0, "(hidden)")
+		if strings.Contains(r.stdout+r.stderr, "MINE") || strings.Contains(r.stdout+r.stderr, "my-queue") {
+			t.Errorf("want no key shown, got %s%s", r.stdout, r.stderr)
+		}
+	}
+	if hook := a.hooks()[0].(map[string]any); hook["sqs_key"] != "AKIA-MINE" || hook["sqs_secret"] != "my-queue-secret" || hook["enabled"] != true {
+		t.Errorf("want the keys at Stream, got %v", hook)
+	}
+	a.run("plan").want(t, 0, "nothing to change") // without the keys: those that are there stay
+}
+
+func TestPluginsPermissionFilesAreReadAsTheyAre(t *testing.T) {
+	t.Parallel()
+	t.Run("version 2", func(t *testing.T) {
+		t.Parallel()
+		a := newApp(t)
+		a.file("permissions.json", `{"app":{"doctor":["search-user"],"user":["create-channel","search-user"]},
+			"messaging":{"doctor":["read-channel","create-message"],"user":["!create-channel"]},"visits":{"doctor":["read-channel"]}}`)
+		a.file("stream.yaml", "permissions_config: permissions.json")
+		a.run("apply", "-yes", "-allow-lockout").want(t, 0, "+ role doctor", "+ channel type visits", "grants.user: - create-channel")
+		a.run("plan").want(t, 0, "nothing to change")
+		grants := a.call("GET", "/channeltypes/messaging", nil)["grants"].(map[string]any)
+		if !reflect.DeepEqual(grants["user"], []any{"read-channel"}) || !reflect.DeepEqual(grants["doctor"], []any{"read-channel", "create-message"}) {
+			t.Errorf("want the file's grants, got %v", grants)
+		}
+	})
+	t.Run("version 1", func(t *testing.T) {
+		t.Parallel()
+		a := newApp(t)
+		a.call("PATCH", "/app", map[string]any{"permission_version": "v1"})
+		a.file("permissions.json", `{"messaging":[{"name":"Nobody else","action":"deny","priority":1},
+			{"name":"Own messages","resources":["UpdateMessage"],"roles":["user"],"owner":true,"priority":500}],"visits":[{"name":"All","priority":2}]}`)
+		a.file("stream.yaml", "permissions_config: permissions.json\npermissions_version: 1")
+		a.run("apply", "-yes", "-allow-lockout").want(t, 0, "+ channel type visits", "~ channel type messaging")
+		a.run("plan").want(t, 0, "nothing to change")
+		want := []any{
+			map[string]any{"name": "Nobody else", "resources": []any{"*"}, "roles": []any{"*"}, "owner": false, "action": "Deny", "priority": 1.0},
+			map[string]any{"name": "Own messages", "resources": []any{"UpdateMessage"}, "roles": []any{"user"}, "owner": true, "action": "Allow", "priority": 500.0},
+		}
+		if got := a.call("GET", "/channeltypes/messaging", nil)["permissions"]; !reflect.DeepEqual(got, want) {
+			t.Errorf("want the file's policies with Stream's defaults, %v, got %v", want, got)
+		}
+	})
+}
+
+func TestPullWritesAFileWhosePlanIsEmpty(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"v2", "v1"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			a := newApp(t)
+			a.file("stream.yaml", whole)
+			a.run("apply", "-yes", "-allow-lockout").want(t, 0)
+			a.call("PATCH", "/app", map[string]any{"permission_version": version, "event_hooks": append(a.hooks()[:0], foreign...)})
+			a.run("pull").want(t, 1, "want an answer or -yes")
+			a.run("pull", "-yes").want(t, 0, "wrote stream.yaml")
+			text, err := os.ReadFile(a.dir + "/stream.yaml")
+			if err != nil || strings.Contains(string(text), "queue-secret") || strings.Contains(string(text), "AKIA") {
+				t.Errorf("want no secret in the file, got %v\n%s", err, text)
+			}
+			a.run("plan").want(t, 0, "nothing to change")
+		})
+	}
+	a := newApp(t)
+	a.file("stream.yaml", "hooks: [{hook_type: webhook, webhook_url: '${WebhookUrl}'}]")
+	a.run("apply", "-yes").want(t, 0)
+	a.run("pull", "-file", "-").want(t, 0, "webhook_url: ${WebhookUrl}", "$schema=")
+}
+
+func TestServicesOwnErrorsAreShownAsTheyAre(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.file("stream.yaml", "roles: [support]")
+	for body, want := range map[string]string{
+		`{"errorMsg":"The app's credentials are not available right now."}`:           "credentials are not available",
+		`{"Message":"User: x is not authorized to perform: execute-api:Invoke on y"}`: "not authorized to perform",
+		`<html>secret</html>`: "403: Forbidden",
+	} {
+		a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprint(w, body)
+			return true
+		})
+		r := a.run("plan")
+		r.want(t, 1, want)
+		if strings.Contains(r.stderr, "<html>") {
+			t.Errorf("want no foreign body, got %s", r.stderr)
+		}
+	}
+}

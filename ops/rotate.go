@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+)
+
+// A rotation replaces the API secret. The one before goes on being accepted for
+// webhooks, until it is removed.
+type rotation struct {
+	*ops
+	ssm     *ssm.Client
+	service *service
+	stack   *stack
+}
+
+func setUpRotate(o *ops, f *flag.FlagSet) func(context.Context) error {
+	again := f.Bool("again", false, "begin a rotation although the one before has not ended; the secret before it is forgotten")
+	return func(ctx context.Context) error {
+		cfg, s, err := o.stack(ctx)
+		if err != nil {
+			return err
+		}
+		base := o.serviceURL
+		if base == "" {
+			base = s.outputs["ServiceApiUrl"]
+		}
+		return (&rotation{o, ssm.NewFromConfig(cfg), o.serviceAt(base, &cfg), s}).run(ctx, *again)
+	}
+}
+
+func (r *rotation) run(ctx context.Context, again bool) error {
+	prefix := r.stack.prefix()
+	have, err := stored(ctx, r.ssm, true, prefix+apiKey, prefix+apiSecret, prefix+previousSecret)
+	if err != nil {
+		return fmt.Errorf("read the secret in use: %w", err)
+	}
+	current, previous := aws.ToString(have[prefix+apiSecret].Value), aws.ToString(have[prefix+previousSecret].Value)
+	if current == "" {
+		return fmt.Errorf("%s is missing or empty: there is nothing to rotate, make params writes it", prefix+apiSecret)
+	}
+	if previous != "" && !again {
+		r.say("A rotation is under way: %s exists. Going on with it.", prefix+previousSecret)
+		return r.finish(ctx, current, previous)
+	}
+	if err := r.check(ctx, current); err != nil {
+		return fmt.Errorf("before anything is changed: %w", err)
+	}
+	r.say("Tokens and webhooks work with the secret in use.")
+	next, err := r.ask(ctx, "The new API secret, which Stream takes already (not shown): ", true, func(s string) error {
+		if s == current {
+			return errors.New("that is the secret in use")
+		}
+		return notEmpty("the API secret")(s)
+	})
+	if err != nil {
+		return err
+	}
+	// The old one first: a webhook that fits neither would be lost.
+	if err := r.put(ctx, previousSecret, current); err != nil {
+		return err
+	}
+	if err := r.put(ctx, apiSecret, next); err != nil {
+		return fmt.Errorf("%w; nothing has changed for anybody: rotate -again begins anew", err)
+	}
+	return r.finish(ctx, next, current)
+}
+
+// finish waits until every function has the new secret, checks it, and removes
+// the previous one if it is told to. A secret that does not work is taken back.
+func (r *rotation) finish(ctx context.Context, current, previous string) error {
+	ttl, err := strconv.Atoi(r.stack.parameters["ParameterTtl"])
+	if err != nil {
+		return fmt.Errorf("the stack's ParameterTtl: want seconds, got %q", r.stack.parameters["ParameterTtl"])
+	}
+	for left := ttl + 1; left > 0; left -= 15 {
+		r.progress("Waiting %d s more for the functions to ask for the secret again", left)
+		if err := wait(ctx, time.Duration(min(left, 15))*time.Second); err != nil {
+			return fmt.Errorf("interrupted; both secrets are in place, and rotate goes on from here")
+		}
+	}
+	if err := r.check(ctx, current, previous); err != nil {
+		r.progress("The new secret does not work: %v", err)
+		back, _ := r.confirm(ctx, "Put the one before back?")
+		if !back {
+			return errors.New("both secrets are still in place; rotate checks again")
+		}
+		if err := r.put(ctx, apiSecret, previous); err != nil {
+			return err
+		}
+		return errors.Join(r.remove(ctx), errors.New("the secret before is in use again, within ParameterTtl"))
+	}
+	r.say("Tokens work with the new secret, webhooks with both.")
+	if yes, err := r.confirm(ctx, "Remove the previous secret? Stream may repeat for 15 s what it has signed with it."); err != nil || !yes {
+		r.say("Both secrets are in place. rotate goes on from here, and asks again.")
+		return nil
+	}
+	return r.remove(ctx)
+}
+
+// check reports what does not work: a call to Stream, which the proxy signs
+// with the secret in use, or a webhook that is signed with one of these.
+func (r *rotation) check(ctx context.Context, secrets ...string) error {
+	if _, err := r.service.stream(ctx, http.MethodGet, "/app", nil, nil); err != nil {
+		return fmt.Errorf("a call to Stream through the proxy: %w", err)
+	}
+	for _, secret := range secrets {
+		body := `{"type":"health.check"}`
+		a, err := r.service.send(ctx, http.MethodPost, "/webhook/verify", map[string]string{"rawBody": body, "signature": signature(secret, body)})
+		if err == nil {
+			err = a.refusal()
+		}
+		if err != nil {
+			return fmt.Errorf("a webhook's signature: %w", err)
+		}
+		var verified struct{ IsValid bool }
+		if json.Unmarshal(a.body, &verified) != nil || !verified.IsValid {
+			return errors.New("a webhook's signature: the functions do not accept one that is good")
+		}
+	}
+	return nil
+}
+
+// signature is what Stream sends with a webhook.
+func signature(secret, body string) string {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(body))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+func (r *rotation) put(ctx context.Context, name, secret string) error {
+	name = r.stack.prefix() + name
+	if _, err := r.ssm.PutParameter(ctx, value(name, secret, types.ParameterTypeSecureString, r.stack.parameters["KmsKeyArn"])); err != nil {
+		return fmt.Errorf("could not write %s: %w", name, reason(err))
+	}
+	r.say("wrote %s", name)
+	return nil
+}
+
+func (r *rotation) remove(ctx context.Context) error {
+	name := r.stack.prefix() + previousSecret
+	if _, err := r.ssm.DeleteParameter(ctx, &ssm.DeleteParameterInput{Name: &name}); err != nil {
+		return fmt.Errorf("could not remove %s: %w", name, reason(err))
+	}
+	r.say("removed %s; it is refused within ParameterTtl", name)
+	return nil
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"unsafe"
+)
+
+// terminal opens a pseudo terminal: what is written to the first file is typed,
+// what is read from it is on the screen, and the second is for the program.
+func terminal(t *testing.T) (keyboard, program *os.File) {
+	t.Helper()
+	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("there is no pseudo terminal: %v", err)
+	}
+	t.Cleanup(func() { _ = keyboard.Close() })
+	var number, unlock int32
+	ioctl(t, keyboard, syscall.TIOCGPTN, unsafe.Pointer(&number))
+	ioctl(t, keyboard, syscall.TIOCSPTLCK, unsafe.Pointer(&unlock))
+	program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("there is no pseudo terminal: %v", err)
+	}
+	t.Cleanup(func() { _ = program.Close() })
+	return keyboard, program
+}
+
+func ioctl(t *testing.T, file *os.File, request uintptr, argument unsafe.Pointer) {
+	t.Helper()
+	connection, err := file.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed syscall.Errno
+	if err := connection.Control(func(fd uintptr) {
+		_, _, failed = syscall.Syscall(syscall.SYS_IOCTL, fd, request, uintptr(argument))
+	}); err != nil || failed != 0 {
+		t.Fatalf("ioctl: %v, %v", err, failed)
+	}
+}
+
+// echoes reports whether the terminal shows what is typed.
+func echoes(t *testing.T, program *os.File) bool {
+	t.Helper()
+	var settings syscall.Termios
+	ioctl(t, program, syscall.TCGETS, unsafe.Pointer(&settings))
+	return settings.Lflag&syscall.ECHO != 0
+}
+
+// A typist types an answer after each question, and notes what the screen says.
+type typist struct {
+	t        *testing.T
+	keyboard *os.File
+	screen   bytes.Buffer
+	read     int // bytes of the screen before the question that is awaited
+}
+
+func (y *typist) answer(question, keys string) {
+	y.t.Helper()
+	chunk := make([]byte, 1024)
+	for !strings.Contains(y.screen.String()[y.read:], question) {
+		n, err := y.keyboard.Read(chunk)
+		if err != nil {
+			y.t.Fatalf("want %q on the screen, got %v\n%s", question, err, y.screen.Bytes())
+		}
+		y.screen.Write(chunk[:n])
+	}
+	y.read = y.screen.Len()
+	if _, err := y.keyboard.WriteString(keys); err != nil {
+		y.t.Fatal(err)
+	}
+}
+
+// typeParams runs params in a session of its own, as a shell in a window would.
+func typeParams(t *testing.T, w *world) (*typist, *os.File, *exec.Cmd) {
+	t.Helper()
+	d := w.deploy(t, func(d *deployment) { d.parameters["ParameterPrefix"] = "/typed" })
+	keyboard, program := terminal(t)
+	cmd := d.command("", "params")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = program, program, program
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return &typist{t: t, keyboard: keyboard}, program, cmd
+}
+
+func testTerminal(t *testing.T, w *world) {
+	t.Run("does not show the secret that is typed", func(t *testing.T) {
+		t.Parallel()
+		y, program, cmd := typeParams(t, w)
+		y.answer("API key: ", "the-key\n")
+		y.answer("API secret (not shown): ", "the-secret\n")
+		y.answer("Client type", "\n")
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("want success, got %v\n%s", err, y.screen.Bytes())
+		}
+		if screen := y.screen.String(); strings.Contains(screen, "the-secret") || !strings.Contains(screen, "the-key") {
+			t.Errorf("want the key on the screen and not the secret, got\n%s", screen)
+		}
+		if !echoes(t, program) {
+			t.Error("want a terminal that shows again what is typed")
+		}
+	})
+	t.Run("gives the terminal back on Ctrl-C", func(t *testing.T) {
+		t.Parallel()
+		y, program, cmd := typeParams(t, w)
+		y.answer("API key: ", "the-key\n")
+		y.answer("API secret (not shown): ", "half-a-secr\x03")
+		if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != 1 {
+			t.Errorf("want status 1, got %v\n%s", err, y.screen.Bytes())
+		}
+		if !echoes(t, program) {
+			t.Error("want a terminal that shows again what is typed")
+		}
+	})
+}

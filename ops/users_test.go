@@ -1,0 +1,147 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func lines(from, to int) string {
+	var b strings.Builder
+	for i := from; i <= to; i++ {
+		fmt.Fprintf(&b, "{\"id\":\"user-%03d\",\"name\":\"User %d\",\"big\":9007199254740993}\n", i, i)
+	}
+	return b.String()
+}
+
+func (a *app) users(ids string) []any {
+	a.t.Helper()
+	return a.call("GET", "/users?payload="+ids, nil)["users"].([]any)
+}
+
+const everybody = "%7B%22limit%22%3A100%7D"
+
+func TestUsersAreImportedInBatches(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.file("users.jsonl", lines(1, 230))
+	a.run("users import", "users.jsonl").want(t, 0, "line 100: 100 created", "230 created, 0 updated, 0 refused")
+	made := a.requests()
+	if len(made) != 3 || len(made[0].Body["users"].(map[string]any)) != 100 || len(made[2].Body["users"].(map[string]any)) != 30 {
+		t.Errorf("want batches of 100, 100 and 30, got %d", len(made))
+	}
+	if user := a.users(everybody)[0].(map[string]any); user["id"] != "user-001" || user["name"] != "User 1" {
+		t.Errorf("want the line's fields, got %v", user)
+	}
+}
+
+func TestImportKeepsWhatOthersHaveSetOfAUserWhoExists(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.call("POST", "/users", map[string]any{"users": map[string]any{
+		"alice": map[string]any{"id": "alice", "name": "A.", "color": "red"}, "bob": map[string]any{"id": "bob", "name": "B."}}})
+	a.file("users.jsonl", `{"id":"alice","name":"Alice"}`+"\n\n"+`{"id":"bob"}`+"\n"+`{"id":"carol"}`)
+	a.run("users import", "-json", "users.jsonl").want(t, 0, `"created": 1`, `"updated": 1`)
+	alice, bob := a.users(everybody)[0].(map[string]any), a.users(everybody)[1].(map[string]any)
+	if alice["name"] != "Alice" || alice["color"] != "red" || bob["name"] != "B." {
+		t.Errorf("want only what the file has changed, got %v and %v", alice, bob)
+	}
+}
+
+func TestImportMakesIDsOfClaims(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.file("users.jsonl", `{"claim":"auth0|507f","name":"Alice"}`)
+	a.run("users import", "users.jsonl").want(t, 0)
+	a.run("users import", "-issuer-prefix", "staff", "users.jsonl").want(t, 0, "1 created")
+	users := a.users(everybody)
+	if len(users) != 2 || users[0].(map[string]any)["id"] != "auth0@-7C507f" || users[1].(map[string]any)["claim"] != nil {
+		t.Errorf("want ids as /token makes them, got %v", users)
+	}
+}
+
+func TestImportNamesTheUsersWhomStreamRefuses(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.file("users.jsonl", lines(1, 8))
+	a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
+		if n == 0 || !a.lastNames("user-003") {
+			return false
+		}
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprint(w, `{"code":16,"message":"user was deleted"}`)
+		return true
+	})
+	a.run("users import", "users.jsonl").want(t, 1, "line 3: user-003: 400: user was deleted", "7 created, 0 updated, 1 refused")
+}
+
+// lastNames reports whether the request that has just come names a user.
+func (a *app) lastNames(id string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	users, _ := a.made[len(a.made)-1].Body["users"].(map[string]any)
+	return users[id] != nil
+}
+
+func TestImportCanBeResumed(t *testing.T) {
+	t.Parallel()
+	for name, interrupt := range map[string]func(a *app, cmd int, w http.ResponseWriter) bool{
+		"after a failure": func(_ *app, _ int, w http.ResponseWriter) bool {
+			w.WriteHeader(http.StatusInternalServerError)
+			return true
+		},
+		"after Ctrl-C": func(_ *app, pid int, _ http.ResponseWriter) bool {
+			_ = syscall.Kill(pid, syscall.SIGINT)
+			return false
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newApp(t)
+			a.file("users.jsonl", lines(1, 250))
+			cmd := a.command(nil, "", "users import", "users.jsonl")
+			a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
+				if n != 2 {
+					return false
+				}
+				answered := interrupt(a, cmd.Process.Pid, w)
+				if !answered {
+					await(cmd, "Interrupted")
+				}
+				return answered
+			})
+			r := finish(t, cmd, cmd.Run())
+			from := map[string]string{"after a failure": "101", "after Ctrl-C": "201"}[name]
+			r.want(t, 1, "-from "+from)
+			a.intercept(nil)
+			a.requests()
+			a.run("users import", "-from", from, "users.jsonl").want(t, 0, " created, 0 updated, 0 refused")
+			if made := a.requests(); len(made) != map[string]int{"101": 2, "201": 1}[from] {
+				t.Errorf("want the rest alone, got %d requests", len(made))
+			}
+		})
+	}
+}
+
+func TestFileOfUsersThatCannotBeRightIsRefusedWhole(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	for text, want := range map[string]string{
+		`[{"id":"a"}]`:                   "line 1: want a JSON object",
+		"{\"id\":\"a\"}\nnonsense":       "line 2: want a JSON object",
+		"{\"id\":\"a\"}\n{\"id\":\"a\"}": "line 2: a is on line 1, too",
+		`{"id":"a b"}`:                   "line 1: want a claim or an id",
+		`{"id":1}`:                       "line 1: want a claim or an id",
+		`{"id":"a"} {"id":"b"}`:          "line 1: want one JSON object",
+		`{"name":"nobody"}`:              "line 1: want a claim or an id",
+	} {
+		a.file("users.jsonl", text)
+		a.run("users import", "users.jsonl").want(t, 1, want)
+	}
+	if made := a.requests(); len(made) != 0 {
+		t.Errorf("want nobody created, got %v", made)
+	}
+	a.run("users import", "none.jsonl").want(t, 1, "none.jsonl: no such file")
+}
