@@ -12,7 +12,7 @@ FUNCTIONS := $(notdir $(wildcard functions/*))
 # The words of the command, which internal/build explains. sam build works in a copy of the tree, which has them, too.
 GOBUILD = env $(shell sed "s/.*/'&'/" internal/build/command)
 
-.PHONY: help build run test bench lint params deploy redrive clean FORCE
+.PHONY: help build run test bench lint params deploy connect doctor plan apply pull rotate redrive clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -38,15 +38,37 @@ build: $(FUNCTIONS:%=build/%/bootstrap) ## the functions, as build/<function>/bo
 build/%/bootstrap: FORCE
 	GOOS=linux GOARCH=$(GOARCH) $(GOBUILD) -o $@ ./functions/$*
 
-params: ## asks for the values in SSM Parameter Store and writes them; ENV=dev, prod or any name (needs the AWS CLI)
-	@ENV=$(ENV) ./scripts/params
+# The operator's tool on one environment; ARGS="-yes ..." is passed on, and go run ./ops -h explains it.
+OPS = @go run ./ops $(1) -env $(ENV) $(ARGS)
+
+params: ## asks for the values in SSM Parameter Store and writes them; ENV=dev, prod or any name
+	$(call OPS,params)
 
 deploy: ## builds and deploys; ENV=dev, prod or any name, with the choices in deploy/<env>.env (needs the SAM and AWS CLIs)
 	@ENV=$(ENV) ./deploy/deploy.sh
 
-redrive: ## brings events from the fallback queue to the bus; ENV=dev or ENV=prod (needs the AWS CLI)
-	@queue=$$(aws cloudformation describe-stacks --stack-name chat-service-$(ENV) --query "Stacks[0].Outputs[?OutputKey=='FallbackQueueUrl'].OutputValue" --output text) && \
-	go run ./functions/webhook/redrive -queue-url "$$queue"
+connect: ## examines the stack, applies stream.yaml at Stream, and waits for an event from there
+	@go run ./ops doctor -env $(ENV) -before-connect
+	$(call OPS,apply)
+	@go run ./ops doctor -env $(ENV)
+
+doctor: ## examines the stack and Stream's side from outside, and says what to do
+	$(call OPS,doctor)
+
+plan: ## what make apply would change at Stream
+	$(call OPS,plan)
+
+apply: ## changes Stream's side to what stream.yaml says
+	$(call OPS,apply)
+
+pull: ## writes stream.yaml from what Stream has
+	$(call OPS,pull)
+
+rotate: ## leads through a rotation of Stream's API secret
+	$(call OPS,rotate)
+
+redrive: ## brings events from the fallback queue to the bus
+	$(call OPS,redrive)
 
 clean: ## removes what was built
 	rm -rf build .aws-sam

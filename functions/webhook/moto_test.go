@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -166,41 +164,4 @@ func equal(a, b any) bool {
 	x, errX := json.Marshal(a)
 	y, errY := json.Marshal(b)
 	return errX == nil && errY == nil && string(x) == string(y)
-}
-
-func TestQueuedEventsComeToTheBusThroughMotoWithRedrive(t *testing.T) {
-	s := newStack(t)
-	// A bus that is not there takes nothing.
-	down := make(map[string]string)
-	for name, value := range s.env {
-		down[name] = value
-	}
-	unreachable := awstest.NewEventBus(t)
-	unreachable.Fail(awstest.EventBridge, http.StatusBadRequest, "AccessDeniedException")
-	down["AWS_ENDPOINT_URL_EVENTBRIDGE"] = unreachable.URL
-	f := awstest.StartFunction(t, down)
-	for range 3 {
-		wantAcknowledged(t, f.Invoke(awstest.ClientEvent(t, webhook(message), "/webhook")))
-	}
-	if got := s.delivered(); len(got) != 0 {
-		t.Fatalf("want nothing delivered yet, got %+v", got)
-	}
-
-	cmd := exec.CommandContext(t.Context(), "go", "run", "./redrive", "-queue-url", s.env["FALLBACK_QUEUE_URL"])
-	cmd.Env = append(os.Environ(), "AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull)
-	for name, value := range s.env {
-		cmd.Env = append(cmd.Env, name+"="+value)
-	}
-	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "3 events published, 0 left in the queue\n" {
-		t.Fatalf("redrive: %v\n%s", err, out)
-	}
-	got := s.delivered()
-	if len(got) != 3 {
-		t.Fatalf("want 3 events, got %+v", got)
-	}
-	for _, d := range got {
-		if d.Source != "stream.chat" || d.DetailType != "message.new" || d.Detail.Metadata.WebhookID != "webhook-1" {
-			t.Errorf("want the event as it was queued, got %+v", d)
-		}
-	}
 }

@@ -34,8 +34,8 @@ const (
 // An Entry is an event that was published, or waits in the queue.
 type Entry struct{ EventBusName, Source, DetailType, Detail string }
 
-// A Bus answers PutEvents, four calls of SQS, and PutObject, as strict as AWS is
-// about what they take. Its methods may be called by many goroutines at once.
+// A Bus answers PutEvents, SendMessage and PutObject, as strict as AWS is about
+// what they take. Its methods may be called by many goroutines at once.
 type Bus struct {
 	// What callers must name; where one is empty, anything will do.
 	Name, QueueURL, Bucket string
@@ -46,13 +46,8 @@ type Bus struct {
 	mu       sync.Mutex
 	asked    [3]int
 	events   []Entry
-	messages []*message
+	messages []string
 	objects  map[string][]byte
-}
-
-type message struct {
-	MessageId, ReceiptHandle, Body, MD5OfBody string // as SQS spells it
-	hidden                                    bool
 }
 
 // The limits of AWS, in bytes, and of events that are kept here.
@@ -77,40 +72,11 @@ func (b *Bus) Events() []Entry {
 	return slices.Clone(b.events)
 }
 
-// Messages returns the bodies of the messages that are in the queue, hidden or
-// not.
+// Messages returns the bodies of the messages that are in the queue.
 func (b *Bus) Messages() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	bodies := make([]string, 0, len(b.messages))
-	for _, m := range b.messages {
-		bodies = append(bodies, m.Body)
-	}
-	return bodies
-}
-
-// Reveal lets the next call receive again what earlier ones have.
-func (b *Bus) Reveal() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, m := range b.messages {
-		m.hidden = false
-	}
-}
-
-// Enqueue puts a message into the queue.
-func (b *Bus) Enqueue(body string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.enqueue(body)
-}
-
-func (b *Bus) enqueue(body string) *message {
-	sum := md5.Sum([]byte(body))
-	m := &message{MessageId: standin.UUID(), Body: body, MD5OfBody: hex.EncodeToString(sum[:])}
-	m.ReceiptHandle = "receipt-" + m.MessageId
-	b.messages = append(b.messages, m)
-	return m
+	return slices.Clone(b.messages)
 }
 
 // Object returns an object in the bucket.
@@ -214,44 +180,23 @@ func (b *Bus) putEvents(w http.ResponseWriter, body []byte) {
 }
 
 func (b *Bus) queue(w http.ResponseWriter, action string, body []byte) {
-	var in struct {
-		QueueUrl, MessageBody, ReceiptHandle string // as SQS spells it
-		MaxNumberOfMessages                  int
-		VisibilityTimeout                    *int
-	}
+	var in struct{ QueueUrl, MessageBody string } // as SQS spells it
 	if err := json.Unmarshal(body, &in); err != nil || b.QueueURL != "" && in.QueueUrl != b.QueueURL {
 		refuse(w, "QueueDoesNotExist")
 		return
 	}
-	i := slices.IndexFunc(b.messages, func(m *message) bool { return m.ReceiptHandle == in.ReceiptHandle })
 	switch {
-	case action == "SendMessage" && (len(in.MessageBody) > maxMessage || len(in.MessageBody) == 0):
-		refuse(w, "InvalidParameterValue")
-	case action == "SendMessage" && strings.ContainsFunc(in.MessageBody, forbidden):
-		refuse(w, "InvalidMessageContents")
-	case action == "SendMessage":
-		m := b.enqueue(in.MessageBody)
-		b.log("events: one went into the fallback queue, %d bytes", len(in.MessageBody))
-		standin.Answer(w, map[string]string{"MessageId": m.MessageId, "MD5OfMessageBody": m.MD5OfBody})
-	case action == "ReceiveMessage":
-		received := []*message{}
-		for _, m := range b.messages {
-			if !m.hidden && len(received) < max(in.MaxNumberOfMessages, 1) {
-				m.hidden = true
-				received = append(received, m)
-			}
-		}
-		standin.Answer(w, map[string]any{"Messages": received})
-	case i < 0:
-		refuse(w, "ReceiptHandleIsInvalid")
-	case action == "DeleteMessage":
-		b.messages = slices.Delete(b.messages, i, i+1)
-		standin.Answer(w, struct{}{})
-	case action == "ChangeMessageVisibility" && in.VisibilityTimeout != nil && *in.VisibilityTimeout == 0:
-		b.messages[i].hidden = false
-		standin.Answer(w, struct{}{})
-	default:
+	case action != "SendMessage":
 		refuse(w, "UnknownOperationException")
+	case len(in.MessageBody) > maxMessage || len(in.MessageBody) == 0:
+		refuse(w, "InvalidParameterValue")
+	case strings.ContainsFunc(in.MessageBody, forbidden):
+		refuse(w, "InvalidMessageContents")
+	default:
+		b.messages = append(b.messages, in.MessageBody)
+		b.log("events: one went into the fallback queue, %d bytes", len(in.MessageBody))
+		sum := md5.Sum([]byte(in.MessageBody))
+		standin.Answer(w, map[string]string{"MessageId": standin.UUID(), "MD5OfMessageBody": hex.EncodeToString(sum[:])})
 	}
 }
 
