@@ -155,16 +155,25 @@ func (e *refusedError) Error() string { return "the event bus refuses the event:
 // refusals are the error codes of entries that would be refused again.
 var refusals = []string{"MalformedDetail", "InvalidArgument", "ValidationException", "ValidationError"}
 
+// maxTraceHeader is the longest trace header that EventBridge takes, in bytes.
+//
+// https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsRequestEntry.html
+const maxTraceHeader = 500
+
 // send puts one entry on the bus.
 func (b *bus) send(ctx context.Context, e entry) error {
 	ctx, cancel := context.WithTimeout(ctx, busTimeout)
 	defer cancel()
-	out, err := b.events.PutEvents(ctx, &eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{{
+	in := types.PutEventsRequestEntry{
 		EventBusName: &e.EventBusName,
 		Source:       &e.Source,
 		DetailType:   &e.DetailType,
 		Detail:       &e.Detail,
-	}}})
+	}
+	if trace := lambdahttp.TraceHeader(ctx); trace != "" && len(trace) <= maxTraceHeader {
+		in.TraceHeader = &trace
+	}
+	out, err := b.events.PutEvents(ctx, &eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{in}})
 	err = withoutText(err)
 	code := ""
 	switch failed, isAPI := errors.AsType[*codeError](err); {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -446,6 +447,36 @@ func TestNoBodyOrSignatureInTheLog(t *testing.T) {
 		if strings.Contains(f.Output(), hidden) {
 			t.Errorf("want no %s in the log, got\n%s", name, f.Output())
 		}
+	}
+}
+
+func TestTraceGoesToTheBusAndIntoEveryLogLine(t *testing.T) {
+	aws := awstest.NewEventBus(t)
+	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
+	f := awstest.StartFunction(t, ssm.Env(aws.Env(nil)))
+	_, _ = io.ReadAll(f.Invoke(awstest.ClientEvent(t, webhook(message), "/webhook")).Body)
+	const trace = "Root=1-2-3" // as awstest sends it
+	if events := aws.Events(); len(events) != 1 || events[0].TraceHeader != trace {
+		t.Errorf("want one event with %s, got %+v", trace, events)
+	}
+	for line := range strings.Lines(f.Output()) {
+		if !strings.Contains(line, `"traceId":"`+trace+`"`) {
+			t.Errorf("want the trace in every line, got %s", line)
+		}
+	}
+}
+
+// EventBridge refuses a longer one, and the event with it.
+func TestLongTraceStaysHere(t *testing.T) {
+	h, aws := publisher(t)
+	for _, length := range []int{maxTraceHeader, maxTraceHeader + 1} {
+		r := webhook(message)
+		trace := "Root=" + strings.Repeat("1", length-len("Root="))
+		//lint:ignore SA1029 aws-lambda-go keeps the trace id under this key
+		awstest.Do(h, r.WithContext(context.WithValue(r.Context(), "x-amzn-trace-id", trace)))
+	}
+	if events := aws.Events(); len(events) != 2 || len(events[0].TraceHeader) != maxTraceHeader || events[1].TraceHeader != "" {
+		t.Errorf("want a trace of %d bytes and none, got %+v", maxTraceHeader, events)
 	}
 }
 

@@ -207,6 +207,9 @@ func (a *answerer) invoke(ctx context.Context, e event) ([]byte, error) {
 		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/json")
+	if trace := lambdahttp.TraceHeader(ctx); trace != "" {
+		r.Header.Set("X-Amzn-Trace-Id", trace)
+	}
 	sum := sha256.Sum256(payload)
 	if err := a.signer.SignHTTP(ctx, credentials, r, hex.EncodeToString(sum[:]), "lambda", a.region, time.Now()); err != nil {
 		return nil, err

@@ -32,7 +32,10 @@ const (
 )
 
 // An Entry is an event that was published, or waits in the queue.
-type Entry struct{ EventBusName, Source, DetailType, Detail string }
+type Entry struct {
+	EventBusName, Source, DetailType, Detail string
+	TraceHeader                              string `json:",omitempty"`
+}
 
 // A Bus answers PutEvents, SendMessage and PutObject, as strict as AWS is about
 // what they take. Its methods may be called by many goroutines at once.

@@ -296,6 +296,34 @@ func TestBothApisThrottle(t *testing.T) {
 	}
 }
 
+func TestTracingIsOffUnlessAskedFor(t *testing.T) {
+	t.Parallel()
+	for tracing, want := range map[string]struct{ mode, rest, rights string }{
+		"false": {"PassThrough", "false", "[]"},
+		"true":  {"Active", "true", "[xray:PutTelemetryRecords * xray:PutTraceSegments *]"},
+	} {
+		s := translate(t, "Tracing="+tracing)
+		for id := range functions {
+			if mode := dig(s.resource("AWS::Lambda::Function", id+"Function"), "TracingConfig", "Mode"); mode != want.mode {
+				t.Errorf("%s, Tracing=%s: want %s, got %v", id, tracing, want.mode, mode)
+			}
+			var rights []string
+			for _, g := range roleGrants(t, id, s.resource("AWS::IAM::Role", id+"Role")) {
+				if strings.HasPrefix(g.action, "xray:") {
+					rights = append(rights, g.String())
+				}
+			}
+			slices.Sort(rights)
+			if got := fmt.Sprint(rights); got != want.rights {
+				t.Errorf("%s, Tracing=%s: want %s, got %s", id, tracing, want.rights, got)
+			}
+		}
+		if got := s.resource("AWS::ApiGateway::Stage", "ServiceApiv1Stage")["TracingEnabled"]; got != want.rest {
+			t.Errorf("Service API, Tracing=%s: want %s, got %v", tracing, want.rest, got)
+		}
+	}
+}
+
 func TestServiceApiPolicyOnlyEverNarrowsWithinTheAccount(t *testing.T) {
 	t.Parallel()
 	statements := func(s stack) (lines []string) {
@@ -502,7 +530,7 @@ func TestEveryParameterOfAFunctionsConfigurationMakesANewVersion(t *testing.T) {
 	for id := range functions {
 		properties := dig(template, "Resources", id+"Function", "Properties").(object)
 		used := map[string]bool{}
-		for _, property := range []string{"Environment", "Timeout", "MemorySize", "LoggingConfig"} {
+		for _, property := range []string{"Environment", "Timeout", "MemorySize", "LoggingConfig", "Tracing"} {
 			references(template, list{properties[property], dig(shared, property)}, used)
 		}
 		described := map[string]bool{}

@@ -14,8 +14,8 @@ import (
 )
 
 // newLogHandler returns a handler that writes JSON lines as CloudWatch and
-// Lambda's log levels expect them: timestamp, level, message, and requestId at
-// top level. level is the value of AWS_LAMBDA_LOG_LEVEL.
+// Lambda's log levels expect them: timestamp, level, message, requestId and
+// traceId at top level. level is the value of AWS_LAMBDA_LOG_LEVEL.
 //
 // The one in lambdacontext puts the request id inside the innermost group and
 // does not know Lambda's levels TRACE and FATAL.
@@ -45,7 +45,7 @@ func logLevel(name string) slog.Level {
 	}
 }
 
-// A logHandler adds the request id. It keeps groups and attributes back until
+// A logHandler adds the request id and the trace id. It keeps groups and attributes back until
 // then, because an attribute can be added at top level only before any group.
 type logHandler struct {
 	top  slog.Handler
@@ -58,8 +58,15 @@ func (h logHandler) Enabled(ctx context.Context, level slog.Level) bool {
 
 func (h logHandler) Handle(ctx context.Context, record slog.Record) error {
 	out := h.top
+	attrs := make([]slog.Attr, 0, 2)
 	if lc, ok := lambdacontext.FromContext(ctx); ok {
-		out = out.WithAttrs([]slog.Attr{slog.String("requestId", lc.AwsRequestID)})
+		attrs = append(attrs, slog.String("requestId", lc.AwsRequestID))
+	}
+	if trace := TraceHeader(ctx); trace != "" {
+		attrs = append(attrs, slog.String("traceId", trace))
+	}
+	if len(attrs) > 0 {
+		out = out.WithAttrs(attrs)
 	}
 	for _, with := range h.with {
 		out = with(out)
@@ -120,6 +127,15 @@ func CallerARN(ctx context.Context) (arn string) {
 	return arn
 }
 
+// TraceHeader returns X-Ray's trace header of the invocation that ctx belongs to,
+// such as Root=1-…;Parent=…;Sampled=1, or "". Lambda sends one even with tracing
+// off.
+func TraceHeader(ctx context.Context) string {
+	// aws-lambda-go keeps it under this untyped key.
+	trace, _ := ctx.Value("x-amzn-trace-id").(string)
+	return trace
+}
+
 // SetCaller sets the kind of caller in the log line of the request that ctx
 // belongs to. Callers are anonymous until then, or a service if they have an IAM
 // identity.
@@ -155,10 +171,6 @@ func (l *logLine) end(message string, failed bool, cause error, first ...slog.At
 		return
 	}
 	attrs := make([]slog.Attr, 0, 10)
-	// aws-lambda-go keeps the trace id under this untyped key.
-	if trace, _ := l.ctx.Value("x-amzn-trace-id").(string); trace != "" {
-		attrs = append(attrs, slog.String("traceId", trace))
-	}
 	attrs = append(attrs, first...)
 	attrs = append(attrs, slog.Float64("durationMs", milliseconds(time.Since(l.start))), slog.String("caller", l.caller))
 	attrs = append(attrs, l.attrs...)

@@ -76,6 +76,9 @@ func (l *logLine) emit() {
 	if lc, ok := lambdacontext.FromContext(l.ctx); ok {
 		line["requestId"] = lc.AwsRequestID
 	}
+	if trace := TraceHeader(l.ctx); trace != "" {
+		line["traceId"] = trace
+	}
 	for _, m := range l.metrics {
 		dimensions := [][]string{{"FunctionName"}}
 		if m.dimension != "" {
