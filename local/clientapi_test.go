@@ -34,6 +34,7 @@ type testHTTPEvent struct {
 }
 
 func TestHTTPAPIEvent(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t)
 	e := event[testHTTPEvent](t, call(t, "GET", s.clientURL+"/echo/a%20b%C3%A9%25?x=1&x=a%2Bb+c&empty=&bare&bad=%zz", "",
 		"Cookie", "a=1; b=2", "Cookie", "c=3", "X-Two", "one", "X-Two", "two, three", "User-Agent", "tester",
@@ -95,6 +96,7 @@ func jsonEqual(a, b any) bool {
 }
 
 func TestHTTPAPIBodyIsTextOrBase64(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t)
 	for _, c := range []struct {
 		kind, body string
@@ -134,6 +136,7 @@ func TestHTTPAPIBodyIsTextOrBase64(t *testing.T) {
 }
 
 func TestHTTPAPIAnswers(t *testing.T) {
+	t.Parallel()
 	s, log := startTest(t)
 	g := call(t, "GET", s.clientURL+"/echo/plain", "")
 	if g.status != 200 || g.body != `{"hello":"world"}` || g.header.Get("Content-Type") != "application/json" {
@@ -171,6 +174,7 @@ func TestHTTPAPIAnswers(t *testing.T) {
 }
 
 func TestCORS(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t)
 	for _, c := range []struct {
 		name   string
@@ -216,6 +220,7 @@ func TestCORS(t *testing.T) {
 }
 
 func TestCORSOrigins(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		cors   cfn.CORS
 		origin string
@@ -236,6 +241,7 @@ func TestCORSOrigins(t *testing.T) {
 }
 
 func TestRequestsOverTheSizeLimitsNeverReachAFunction(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t)
 	for _, c := range []struct {
 		url, kind string
@@ -262,6 +268,7 @@ func TestRequestsOverTheSizeLimitsNeverReachAFunction(t *testing.T) {
 }
 
 func TestHTTPAPITimeLimit(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t, func(o *options) { o.limits.http, o.limits.rest = 50*time.Millisecond, 50*time.Millisecond })
 	gate := newGate(t)
 	defer close(gate.open)

@@ -68,6 +68,7 @@ import (
 //
 // $CLIENT and $SERVICE are the URLs of the two APIs.
 func TestConversations(t *testing.T) {
+	t.Parallel()
 	shared, err := startConversation(t, nil)
 	if err != nil {
 		t.Fatal(err)

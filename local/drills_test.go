@@ -55,6 +55,7 @@ const (
 // server. The values lie in moto's SSM where that is installed (it must be with
 // CI=true), else in the server's own stand-in.
 func TestDrills(t *testing.T) {
+	t.Parallel()
 	awstest.Functions(t) // before any clock runs
 	store := parameterStore(t)
 	var number atomic.Int64

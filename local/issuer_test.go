@@ -12,6 +12,7 @@ import (
 
 // An OpenID client of others' making trusts the issuer's tokens.
 func TestIssuersTokensVerify(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t)
 	provider, err := oidc.NewProvider(t.Context(), s.clientURL+issuerPath)
 	if err != nil {
@@ -37,6 +38,7 @@ func TestIssuersTokensVerify(t *testing.T) {
 }
 
 func TestIssuerStandsBackWhereOneIsConfigured(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t, func(o *options) {
 		o.overrides["OidcIssuer"], o.overrides["OidcAudience"] = "https://issuer.example.com", "app"
 	})
@@ -57,6 +59,7 @@ func TestIssuerStandsBackWhereOneIsConfigured(t *testing.T) {
 }
 
 func TestEmptyOverrideMeansNoIssuerAtAll(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t, func(o *options) { o.overrides["OidcIssuer"] = "" })
 	if g := call(t, "GET", s.clientURL+issuer.BearerPath, ""); g.status != 404 {
 		t.Errorf("want no bearer token, got %+v", g)

@@ -7,6 +7,7 @@ import (
 )
 
 func TestParseOverrides(t *testing.T) {
+	t.Parallel()
 	for in, want := range map[string]map[string]string{
 		"":                           {},
 		"A=1":                        {"A": "1"},
@@ -35,6 +36,7 @@ func TestParseOverrides(t *testing.T) {
 
 // A mistyped override may be a secret.
 func TestParseOverridesErrorDoesNotRepeatTheWord(t *testing.T) {
+	t.Parallel()
 	_, err := parseOverrides("this-is-" + strings.Repeat("x", 100) + "SECRET")
 	if err == nil || strings.Contains(err.Error(), "SECRET") {
 		t.Fatalf("want an error without the whole word, got %v", err)

@@ -19,6 +19,7 @@ import (
 )
 
 func TestProcessesAreAtMostTenAndRequestsWaitInOrder(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t)
 	gate := newGate(t)
 	type result struct {
@@ -73,6 +74,7 @@ func idles(p *pool, n int) bool {
 }
 
 func TestCallerWhoGivesUpWaitingIsForgotten(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t, func(o *options) { o.overrides["TimeoutSeconds"] = "900" })
 	gate := newGate(t)
 	for range maxProcesses {
@@ -107,6 +109,7 @@ func TestCallerWhoGivesUpWaitingIsForgotten(t *testing.T) {
 }
 
 func TestDeadProcessIsReplaced(t *testing.T) {
+	t.Parallel()
 	s, log := startTest(t)
 	before := call(t, "GET", s.clientURL+"/echo/pid", "").body
 	if g := call(t, "GET", s.clientURL+"/echo/die", ""); g.status != 502 || g.body != `{"message":"Internal server error"}` {
@@ -121,6 +124,7 @@ func TestDeadProcessIsReplaced(t *testing.T) {
 }
 
 func TestProcessKilledWhileIdleCostsNoRequest(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t)
 	for range 5 {
 		pid, err := strconv.Atoi(call(t, "GET", s.clientURL+"/echo/pid", "").body)
@@ -137,6 +141,7 @@ func TestProcessKilledWhileIdleCostsNoRequest(t *testing.T) {
 }
 
 func TestRequestFailsWhenNoProcessCanBeStarted(t *testing.T) {
+	t.Parallel()
 	p := newPool()
 	p.start = func() (*runtimeapi.Process, error) { return nil, errors.New("out of processes") }
 	if _, err := p.invoke(t.Context(), runtimeapi.Event{}); err == nil || !strings.Contains(err.Error(), "out of processes") {
@@ -145,6 +150,7 @@ func TestRequestFailsWhenNoProcessCanBeStarted(t *testing.T) {
 }
 
 func TestFunctionTimeoutEndsTheProcess(t *testing.T) {
+	t.Parallel()
 	s, log := startTest(t, func(o *options) { o.overrides["TimeoutSeconds"] = "1" })
 	pid := call(t, "GET", s.serviceURL+"/echo/pid", "").body
 	if g := call(t, "GET", s.serviceURL+"/echo/hang", ""); g.status != 502 || g.body != `{"message":"Internal server error"}` {
@@ -209,6 +215,7 @@ func TestFunctionSeesLambdasEnvironmentOnly(t *testing.T) {
 }
 
 func TestInvocationHasItsContext(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t)
 	got := event[struct {
 		ID, Arn, Trace string
@@ -222,6 +229,7 @@ func TestInvocationHasItsContext(t *testing.T) {
 
 // Every caller gets the answer to its own request, however many there are.
 func TestManyCallersGetTheirOwnAnswers(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t)
 	const callers, requests = 100, 10
 	var all sync.WaitGroup
@@ -290,6 +298,7 @@ func TestCloseLeavesNoProcessAndNoFile(t *testing.T) {
 }
 
 func TestLogLinesAreWholeAndNamed(t *testing.T) {
+	t.Parallel()
 	var log awstest.Output
 	l := &lineLog{w: &log}
 	w := l.prefixed("token")

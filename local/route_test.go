@@ -23,6 +23,7 @@ func testRoutes(t testing.TB, keys ...string) []route {
 }
 
 func TestFindRoute(t *testing.T) {
+	t.Parallel()
 	routes := testRoutes(t,
 		"ANY /{any+}", "GET /token/{userId}", "GET /token/me", "ANY /token/{userId}", "get /a/{x}/c", "POST /proxy/{path+}", "GET /api-key")
 	for _, c := range []struct {
@@ -56,6 +57,7 @@ func TestFindRoute(t *testing.T) {
 }
 
 func TestNewRouteRefusesWhatNoGatewayHas(t *testing.T) {
+	t.Parallel()
 	for _, path := range []string{"x", "/{}", "/{+}", "/{a+}/b"} {
 		if rt, err := newRoute("f", cfn.Route{Method: "GET", Path: path}); err == nil {
 			t.Errorf("%s: want an error, got %+v", path, rt)

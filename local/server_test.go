@@ -21,6 +21,7 @@ import (
 )
 
 func TestFlagErrorsAreOneLine(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{{"-nonsense"}, {"extra"}, {"-client-addr"}, {"-parameter-overrides", "nonsense"}} {
 		var out, log strings.Builder
 		if status := mainImpl(t.Context(), args, noEnv, &out, &log); status != 2 || strings.Count(log.String(), "\n") != 1 || out.Len() != 0 {
@@ -32,6 +33,7 @@ func TestFlagErrorsAreOneLine(t *testing.T) {
 func noEnv(string) string { return "" }
 
 func TestHelpExplainsEveryFlag(t *testing.T) {
+	t.Parallel()
 	var out, log strings.Builder
 	if status := mainImpl(t.Context(), []string{"-h"}, noEnv, &out, &log); status != 0 || log.Len() != 0 {
 		t.Fatalf("want status 0, got %d %q", status, log.String())
@@ -47,6 +49,7 @@ func TestHelpExplainsEveryFlag(t *testing.T) {
 }
 
 func TestStartErrorsSayWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -108,6 +111,7 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 }
 
 func TestFailedStartLeavesNoListener(t *testing.T) {
+	t.Parallel()
 	opts := testOptions(t, io.Discard)
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -127,6 +131,7 @@ func TestFailedStartLeavesNoListener(t *testing.T) {
 }
 
 func TestRunServesUntilItsContextEnds(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	log := &awstest.Output{}
 	opts := testOptions(t, log)
@@ -177,6 +182,7 @@ func TestRunServesUntilItsContextEnds(t *testing.T) {
 }
 
 func TestInterruptDuringTheBuildIsACleanStop(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	opts := testOptions(t, io.Discard)
 	opts.build = func(ctx context.Context, _, _ string, _ []string) (map[string]string, error) {
@@ -189,6 +195,7 @@ func TestInterruptDuringTheBuildIsACleanStop(t *testing.T) {
 }
 
 func TestIssuerURLIsLoopbackWhateverTheServerBinds(t *testing.T) {
+	t.Parallel()
 	for _, addr := range []string{":0", "0.0.0.0:0"} {
 		s, _ := startTest(t, func(o *options) { o.clientAddr = addr })
 		if !regexp.MustCompile(`^http://127\.0\.0\.1:\d+/\.local/issuer$`).MatchString(s.issuer.URL) {
@@ -198,6 +205,7 @@ func TestIssuerURLIsLoopbackWhateverTheServerBinds(t *testing.T) {
 }
 
 func TestStreamIsTheStandInUnlessNamed(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		change func(*options)
@@ -219,6 +227,7 @@ func TestStreamIsTheStandInUnlessNamed(t *testing.T) {
 }
 
 func TestGivenSSMEndpointReplacesTheStandIn(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t, func(o *options) {
 		o.getenv = func(name string) string {
 			return map[string]string{"AWS_ENDPOINT_URL_SSM": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "also mine"}[name]
@@ -238,6 +247,7 @@ func TestGivenSSMEndpointReplacesTheStandIn(t *testing.T) {
 // The stand-in for Stream knows the credentials that the functions have,
 // wherever those come from.
 func TestStreamStandInAsksTheGivenSSM(t *testing.T) {
+	t.Parallel()
 	other := awstest.NewParameterStore(t, awstest.App("their-key", "their-secret"))
 	s, _ := startTest(t, func(o *options) { o.getenv = other.Getenv(nil) })
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"server": true}).SignedString([]byte("their-secret"))
@@ -253,6 +263,7 @@ func TestStreamStandInAsksTheGivenSSM(t *testing.T) {
 }
 
 func TestPanicInAHandlerStaysWithItsRequest(t *testing.T) {
+	t.Parallel()
 	log := &awstest.Output{}
 	rt, err := newRoute("absent", cfn.Route{Method: "GET", Path: "/defect"})
 	if err != nil {
@@ -277,6 +288,7 @@ func TestPanicInAHandlerStaysWithItsRequest(t *testing.T) {
 
 // The log has a line for each request, without its query.
 func TestRequestLog(t *testing.T) {
+	t.Parallel()
 	s, log := startTest(t)
 	call(t, "GET", s.clientURL+"/echo/pid?token=SECRET", "", "Authorization", "Bearer SECRET")
 	call(t, "GET", s.serviceURL+"/nothing", "")
@@ -290,6 +302,7 @@ func TestRequestLog(t *testing.T) {
 // A server that is killed outright still leaves no process behind, where the
 // kernel offers that.
 func TestKilledServerLeavesNoProcess(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("the kernel ends children with their parent on Linux only")
 	}
@@ -321,10 +334,11 @@ func serveForTest() {
 }
 
 func TestNoEventGoesToAWSBecauseAnEndpointWasForgotten(t *testing.T) {
+	t.Parallel()
 	for set, want := range map[string]string{
-		"AWS_ENDPOINT_URL_EVENTBRIDGE": "AWS_ENDPOINT_URL_SQS AWS_ENDPOINT_URL_S3",
+		"AWS_ENDPOINT_URL_EVENTBRIDGE": "AWS_ENDPOINT_URL_SQS AWS_ENDPOINT_URL_S3 AWS_ENDPOINT_URL_LAMBDA",
 		"AWS_ENDPOINT_URL":             "",
-		"":                             "AWS_ENDPOINT_URL_EVENTBRIDGE AWS_ENDPOINT_URL_SQS AWS_ENDPOINT_URL_S3",
+		"":                             "AWS_ENDPOINT_URL_EVENTBRIDGE AWS_ENDPOINT_URL_SQS AWS_ENDPOINT_URL_S3 AWS_ENDPOINT_URL_LAMBDA",
 	} {
 		missing := missingBusEndpoints(func(name string) string { return map[string]string{set: "http://127.0.0.1:1"}[name] })
 		if got := strings.Join(missing, " "); got != want {

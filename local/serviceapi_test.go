@@ -35,6 +35,7 @@ type testRESTEvent struct {
 }
 
 func TestRESTEvent(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t)
 	g := call(t, "GET", s.serviceURL+"/echo/a%20b%2Fc?x=1&x=a%2Bb+c&empty=", "",
 		"X-Two", "one", "x-two", "two", "Cookie", "a=1; b=2", "Connection", "X-Two", "X-Forwarded-For", "10.0.0.1, 10.0.0.2")
@@ -62,6 +63,7 @@ func TestRESTEvent(t *testing.T) {
 }
 
 func TestRESTEventHasNullsWhereThereIsNothing(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t)
 	e := event[map[string]any](t, call(t, "GET", s.serviceURL+"/open", ""))
 	for _, name := range []string{"queryStringParameters", "multiValueQueryStringParameters", "pathParameters", "stageVariables", "body"} {
@@ -84,6 +86,7 @@ func TestRESTEventHasNullsWhereThereIsNothing(t *testing.T) {
 }
 
 func TestRESTBodyIsBinaryOnlyForBinaryMediaTypes(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t)
 	for _, c := range []struct {
 		kind, body, want string
@@ -109,6 +112,7 @@ func TestRESTBodyIsBinaryOnlyForBinaryMediaTypes(t *testing.T) {
 }
 
 func TestRESTAnswers(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t)
 	if g := call(t, "GET", s.serviceURL+"/echo/multi", ""); !jsonEqual(g.header.Values("X-Multi"), []string{"one", "two"}) {
 		t.Errorf("want multiValueHeaders to win, got %+v", g)
@@ -146,6 +150,7 @@ func raw(t *testing.T, url, request string) *http.Response {
 }
 
 func TestProxyPathReachesTheFunctionAsSent(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t)
 	for _, path := range []string{"/proxy/a/../../b", "/proxy//a//", "/proxy/", "/proxy/a%2Fb%2f%5c", "/proxy/%E2%82%AC/é'()*!$&,;=:@", "/proxy/./a", "/proxy/a%"} {
 		resp := raw(t, s.serviceURL, "GET "+path+"?q=/../")
@@ -168,6 +173,7 @@ func TestProxyPathReachesTheFunctionAsSent(t *testing.T) {
 }
 
 func TestStreamedAnswerArrivesInPieces(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t)
 	gate := newGate(t)
 	req, _ := http.NewRequestWithContext(t.Context(), "GET", s.serviceURL+"/proxy/x?gate="+gate.url, nil)
@@ -190,6 +196,7 @@ func TestStreamedAnswerArrivesInPieces(t *testing.T) {
 }
 
 func TestStreamedAnswerHasStatusAndHeaders(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t)
 	if g := call(t, "POST", s.serviceURL+"/proxy/x", "{}", "Do", "created"); g.status != 201 || !jsonEqual(g.header.Values("X-Multi"), []string{"one", "two"}) {
 		t.Errorf("want 201 and both values, got %+v", g)
@@ -200,6 +207,7 @@ func TestStreamedAnswerHasStatusAndHeaders(t *testing.T) {
 }
 
 func TestHalfAnAnswerNeverLooksWhole(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t)
 	for _, do := range []string{"fail-midway", "die-midway"} {
 		gate := newGate(t)
@@ -225,6 +233,7 @@ func TestHalfAnAnswerNeverLooksWhole(t *testing.T) {
 }
 
 func TestMismatchOfRouteAndAnswerIsExplained(t *testing.T) {
+	t.Parallel()
 	s, log := startTest(t)
 	for _, c := range []struct{ path, do, why string }{
 		{"/proxy/x", "buffered", "the route streams, but the function answered with application/"},
@@ -241,6 +250,7 @@ func TestMismatchOfRouteAndAnswerIsExplained(t *testing.T) {
 // A caller that hangs up with all of the answer in its hands, as curl does where
 // there is a Content-Length, did not go away.
 func TestCallerWhoHasTheWholeAnswerMayHangUp(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t)
 	before := call(t, "GET", s.serviceURL+"/proxy/x", "", "Do", "pid").body
 	gate := newGate(t)
@@ -274,6 +284,7 @@ func TestCallerWhoHasTheWholeAnswerMayHangUp(t *testing.T) {
 // The process ends when the Runtime API breaks its connection, which shows that
 // it noticed.
 func TestCallerWhoLeavesEndsTheStream(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t)
 	before := call(t, "GET", s.serviceURL+"/proxy/x", "", "Do", "pid").body
 	ctx, cancel := context.WithCancel(t.Context())
@@ -295,6 +306,7 @@ func TestCallerWhoLeavesEndsTheStream(t *testing.T) {
 
 // The same with a function that waits for its own source.
 func TestCallerWhoLeavesEndsASilentStream(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t)
 	gate := newGate(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -314,6 +326,7 @@ func TestCallerWhoLeavesEndsASilentStream(t *testing.T) {
 
 // The same before anything of the answer is there.
 func TestCallerWhoLeavesBeforeTheAnswerEndsTheWorkOnIt(t *testing.T) {
+	t.Parallel()
 	s, _ := startTest(t)
 	gate := newGate(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -21,6 +21,7 @@ func routed(t *testing.T, tmpl *cfn.Template) (*server, error) {
 }
 
 func TestStackHasTheFunctionsAndRoutesOfTheTemplate(t *testing.T) {
+	t.Parallel()
 	tmpl, err := cfn.Find("testdata/stack")
 	if err != nil {
 		t.Fatal(err)
@@ -48,6 +49,7 @@ func TestStackHasTheFunctionsAndRoutesOfTheTemplate(t *testing.T) {
 }
 
 func TestStackErrorsNameTheirPlace(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("testdata/stack/template.yaml")
 	if err != nil {
 		t.Fatal(err)

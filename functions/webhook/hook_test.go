@@ -169,6 +169,7 @@ func TestEventWithATypeStillTakesItsTime(t *testing.T) {
 }
 
 func TestParameterStoreThatHangsDoesNotHoldAHook(t *testing.T) {
+	t.Parallel()
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	h := awstest.Handler(t, build, ssm.Getenv(map[string]string{"PARAMETER_TTL": "1"}))
 	asked, gaveUp := make(chan struct{}), make(chan struct{})

@@ -138,6 +138,7 @@ func (s *stack) reach(f *awstest.Function, r func() *http.Request) []delivery {
 }
 
 func TestEventComesToAConsumerThroughMoto(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	f := awstest.StartFunction(t, s.env)
 	got := s.reach(f, func() *http.Request { return compressedWebhook(message) })
