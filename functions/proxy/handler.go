@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -12,6 +14,7 @@ import (
 
 	"chat-service-backend/shared/api"
 	"chat-service-backend/shared/httpjson"
+	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/streamchat"
 )
 
@@ -22,13 +25,17 @@ var methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.Met
 const client = "chat-service-backend"
 
 // newHandler forwards /proxy/{path} to path below base, as the app's server.
-func newHandler(app *streamchat.App, base *url.URL, transport http.RoundTripper) http.Handler {
+// logPaths puts the path into the request's log line.
+func newHandler(app *streamchat.App, base *url.URL, transport http.RoundTripper, logPaths bool) http.Handler {
 	return api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		path, ok := strings.CutPrefix(r.URL.EscapedPath(), "/proxy/")
 		if !ok {
 			if path = ""; r.URL.Path != "/proxy" {
 				return httpjson.NotFound()
 			}
+		}
+		if logPaths {
+			lambdahttp.Annotate(r.Context(), slog.String("path", "/"+path))
 		}
 		if !slices.Contains(methods, r.Method) {
 			return httpjson.MethodNotAllowed(w, methods...)
@@ -55,7 +62,7 @@ func checkPath(path string) error {
 		wrong = "a percent sign without two hexadecimal digits"
 	case path == "":
 		wrong = "no segment"
-	case strings.Contains("/"+path, "//"):
+	case strings.Contains("/"+path+"/", "//"):
 		wrong = "an empty segment"
 	case strings.Count(decoded, "/") != strings.Count(path, "/"), strings.Contains(decoded, `\`):
 		wrong = `an encoded slash or a backslash`
@@ -85,10 +92,14 @@ func forward(w http.ResponseWriter, r *http.Request, to target, transport http.R
 		BufferPool: buffers,
 		Rewrite: func(p *httputil.ProxyRequest) {
 			to.setURL(p)
-			dropCallersFields(p.Out.Header)
+			keep(p.Out.Header, toStream)
 			p.Out.Header.Set("Authorization", to.credentials.ServerToken())
 			p.Out.Header.Set("Stream-Auth-Type", "jwt")
 			p.Out.Header.Set("X-Stream-Client", client)
+		},
+		ModifyResponse: func(answer *http.Response) error {
+			keep(answer.Header, fromStream)
+			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			httpjson.WriteError(w, r, upstreamError(err))
@@ -129,33 +140,31 @@ func withKey(query, key string) string {
 	return kept.String() + "api_key=" + url.QueryEscape(key)
 }
 
-// callersFields are the header fields that tell who the caller is, or how the
-// request came here: none of Stream's business.
-var callersFields = []string{
-	"Authorization", "Stream-Auth-Type", "X-Stream-Client", "Api_key", "Api-Key", "X-Api-Key",
-	"Cookie", "Forwarded", "Via", "Expect",
-	// ReverseProxy keeps these two, of all hop-by-hop fields, for a WebSocket;
-	// and Te for trailers.
-	"Connection", "Upgrade", "Te",
-	// net/http repeats any request with one of these whose connection dies,
-	// sent or not. Stream does not know them, and would do it twice.
-	"Idempotency-Key", "X-Idempotency-Key",
+// toStream are the caller's header fields that reach Stream: what is sent, what
+// is accepted, and by which id to find the request in a log. Any other could
+// mean something to a server on the way, and tells who the caller is. Userid is
+// not for Stream but for a stack like this one in its place, as in the tests.
+var toStream = []string{
+	"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Content-Encoding", "Content-Language", "Content-Type", "User-Agent",
+	"Traceparent", "Tracestate", "Userid", "X-Client-Request-Id", "X-Request-Id",
 }
 
-// callersPrefixes are the beginnings of such fields' names.
-var callersPrefixes = []string{"X-Amz", "X-Forwarded-"}
+// fromStream are the header fields of Stream's that reach the caller. A cookie or
+// a CORS field would be Stream's word on our host's name.
+var fromStream = []string{
+	"Allow", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Length", "Content-Type", "Date", "Etag",
+	"Expires", "Last-Modified", "Retry-After", "Www-Authenticate", "X-Budget-*", "X-Ratelimit-*", "X-Request-Id",
+}
 
-func dropCallersFields(header http.Header) {
-	for _, name := range callersFields {
-		header.Del(name)
-	}
-	for name := range header {
-		for _, prefix := range callersPrefixes {
-			if strings.HasPrefix(name, prefix) {
-				delete(header, name)
-			}
-		}
-	}
+// keep deletes the header fields that are not in the list, where a name may end
+// in an asterisk.
+func keep(header http.Header, list []string) {
+	maps.DeleteFunc(header, func(name string, _ []string) bool {
+		return !slices.ContainsFunc(list, func(kept string) bool {
+			prefix, any := strings.CutSuffix(kept, "*")
+			return name == kept || any && strings.HasPrefix(name, prefix)
+		})
+	})
 }
 
 // upstreamError is the answer when Stream's did not come.

@@ -21,6 +21,10 @@ func build(ctx context.Context, getenv func(string) string) (http.Handler, error
 	if err != nil {
 		return nil, err
 	}
+	logPaths, err := settings.Bool(getenv, "LOG_STREAM_PATHS", true)
+	if err != nil {
+		return nil, err
+	}
 	store, err := api.OpenStore(getenv)
 	if err != nil {
 		return nil, err
@@ -31,5 +35,5 @@ func build(ctx context.Context, getenv func(string) string) (http.Handler, error
 	}
 	upstream := newUpstream(base)
 	lambdahttp.AtOnce(ctx, app.Load, upstream.warm)
-	return newHandler(app, base, upstream), nil
+	return newHandler(app, base, upstream, logPaths), nil
 }

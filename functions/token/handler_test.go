@@ -285,6 +285,20 @@ func TestNoTokenInTheLog(t *testing.T) {
 	}
 }
 
+func TestLogNamesTheServiceThatGotAToken(t *testing.T) {
+	f := awstest.StartFunction(t, awstest.NewParameterStore(t, awstest.App("key", secret)).Env(nil))
+	event := awstest.ServiceEvent(t, httptest.NewRequest(http.MethodGet, "/token/alice", nil), "/token/{userId}")
+	arn := event["requestContext"].(map[string]any)["identity"].(map[string]any)["userArn"].(string)
+	f.Invoke(event)
+	if err := f.Idle(t.Context()); err != nil { // it has logged by then
+		t.Fatal(err)
+	}
+	f.Stop()
+	if want := `"callerArn":"` + arn + `"`; arn == "" || !strings.Contains(f.Output(), want) || strings.Contains(f.Output(), "alice") {
+		t.Errorf("want %s, and no user, in the log, got %s", want, f.Output())
+	}
+}
+
 func BenchmarkToken(b *testing.B) {
 	h, issuer := clientFunction(b)
 	bearer := issuer.Bearer("alice", nil)

@@ -364,10 +364,10 @@ func TestFunctionsGetTheSettingsTheyReadAndNoCredential(t *testing.T) {
 		"Config": append([]string{prefix, ttl, "USERID_HEADER_KEY=h", "ERROR_OBJ_KEY=e"}, caller...),
 		"Webhook": {prefix, ttl, "EVENT_BUS_NAME=ChatEventBus", "FALLBACK_QUEUE_URL=FallbackQueue", "LARGE_EVENTS_BUCKET=LargeEventsBucket",
 			"HOOK_FUNCTION_ARN=" + hookARN, "HOOK_TIMEOUT_MS=900", "HOOK_FAIL_CLOSED=true"},
-		"Proxy": {prefix, ttl, "STREAM_BASE_URL=https://s"},
+		"Proxy": {prefix, ttl, "STREAM_BASE_URL=https://s", "LOG_STREAM_PATHS=false"},
 	}
 	s := translate(t, "ParameterPrefix=/p", "ParameterTtl=7", "OidcIssuer=https://i", "OidcAudience=a", "OidcDiscoveryUrl=https://d", "UserIdClaim=c", "UserIdMapping=none",
-		"ExpirationTokenDuration=9", "UserIdHeaderKey=h", "ErrorObjKey=e", "StreamBaseUrl=https://s", "ReservedConcurrency=5",
+		"ExpirationTokenDuration=9", "UserIdHeaderKey=h", "ErrorObjKey=e", "StreamBaseUrl=https://s", "LogStreamPaths=false", "ReservedConcurrency=5",
 		"HookFunctionArn="+hookARN, "HookTimeoutMs=900", "HookFailClosed=true")
 	all := s.resources("AWS::Lambda::Function")
 	if len(all) != len(functions) {

@@ -12,11 +12,12 @@ import (
 
 // httpFields are those of an HTTP API's event alone (payload 2.0).
 type httpFields struct {
-	Version        string   `json:"version"`
-	RouteKey       string   `json:"routeKey"`
-	RawPath        string   `json:"rawPath"`
-	RawQueryString string   `json:"rawQueryString"`
-	Cookies        []string `json:"cookies"`
+	Version        string            `json:"version"`
+	RouteKey       string            `json:"routeKey"`
+	RawPath        string            `json:"rawPath"`
+	RawQueryString string            `json:"rawQueryString"`
+	PathParameters map[string]string `json:"pathParameters"`
+	Cookies        []string          `json:"cookies"`
 }
 
 type httpContext struct {
@@ -35,16 +36,29 @@ func (e *event) httpRequest() (request, error) {
 		route:    route,
 		sourceIP: e.RequestContext.HTTP.SourceIP,
 		header:   e.httpHeader(),
-		url: &url.URL{
-			Path:     withoutBasePath(e.RawPath, route, func(s string) (string, error) { return s, nil }),
-			RawQuery: e.RawQueryString,
-		},
+		url:      &url.URL{Path: e.httpPath(route), RawQuery: e.RawQueryString},
 	}
 	type authorizer = events.APIGatewayV2HTTPRequestContextAuthorizerDescription
 	if iam := optional[authorizer](e.RequestContext.Authorizer).IAM; iam != nil {
 		q.callerARN = iam.UserARN
 	}
 	return q, nil
+}
+
+// httpPath returns the path below the route. Since the path is decoded, what
+// the caller wrote as %2Ftoken%2F may look like the route's own beginning: a path
+// that cuts one of the parameters short comes back as it is.
+func (e *event) httpPath(route string) string {
+	path := withoutBasePath(e.RawPath, route, func(s string) (string, error) { return s, nil })
+	for _, value := range e.PathParameters {
+		if plain, err := url.PathUnescape(value); err == nil {
+			value = plain
+		}
+		if !strings.Contains(path+"/", "/"+value+"/") {
+			return e.RawPath
+		}
+	}
+	return path
 }
 
 // httpHeader returns the header fields as they arrived, but for repeated ones,

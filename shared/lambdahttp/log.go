@@ -144,7 +144,7 @@ func SetCaller(ctx context.Context, kind string) {
 }
 
 // Annotate adds attrs to the log line of the request that ctx belongs to. They
-// must hold no secret, token, body, nor the name of a person.
+// must hold no secret, token or body.
 func Annotate(ctx context.Context, attrs ...slog.Attr) {
 	change(ctx, func(l *logLine) { l.attrs = append(l.attrs, attrs...) })
 }
@@ -170,9 +170,12 @@ func (l *logLine) end(message string, failed bool, cause error, first ...slog.At
 	if !slog.Default().Enabled(l.ctx, level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 10)
+	attrs := make([]slog.Attr, 0, 12)
 	attrs = append(attrs, first...)
 	attrs = append(attrs, slog.Float64("durationMs", milliseconds(time.Since(l.start))), slog.String("caller", l.caller))
+	if l.callerARN != "" {
+		attrs = append(attrs, slog.String("callerArn", l.callerARN))
+	}
 	attrs = append(attrs, l.attrs...)
 	if cause != nil {
 		attrs = append(attrs, slog.String("cause", cause.Error()))

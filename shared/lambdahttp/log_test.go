@@ -63,13 +63,16 @@ func TestOneLogLinePerRequest(t *testing.T) {
 	}
 }
 
-func TestLogLineSaysWhoCallsByKind(t *testing.T) {
-	signed := changed(t, restEvent, map[string]any{"requestContext": map[string]any{"identity": map[string]any{"userArn": "arn:aws:iam::1:user/x"}}})
-	for text, want := range map[string]string{restEvent: "anonymous", httpEvent: "anonymous", signed: "service"} {
+func TestLogLineSaysWhoCalls(t *testing.T) {
+	const arn = "arn:aws:iam::1:user/x"
+	signed := changed(t, restEvent, map[string]any{"requestContext": map[string]any{"identity": map[string]any{"userArn": arn}}})
+	for text, want := range map[string]map[string]any{
+		restEvent: {"caller": "anonymous"}, httpEvent: {"caller": "anonymous"}, signed: {"caller": "service", "callerArn": arn},
+	} {
 		serveEvent(t, wrap(http.NotFoundHandler()), text)
 		log := logs.take()
-		if got := requestLines(t, log); len(got) != 1 || got[0]["caller"] != want || strings.Contains(log, "arn:aws") {
-			t.Errorf("want caller %s and no ARN, got %s", want, log)
+		if got := requestLines(t, log); len(got) != 1 || got[0]["caller"] != want["caller"] || got[0]["callerArn"] != want["callerArn"] {
+			t.Errorf("want %v, got %s", want, log)
 		}
 	}
 }

@@ -322,6 +322,25 @@ func TestRequestDropsBasePathOfCustomDomain(t *testing.T) {
 	}
 }
 
+// The caller wrote /token/x%2Ftoken%2Fvictim, which an HTTP API decodes.
+func TestSlashesOfTheCallersDoNotMoveTheRoute(t *testing.T) {
+	for _, test := range []struct{ path, id, want string }{
+		{"/token/x/token/victim", "x/token/victim", "/token/x/token/victim"},
+		{"/token/x/token/victim", "x%2Ftoken%2Fvictim", "/token/x/token/victim"},
+		{"/chat/token/x/token/victim", "x/token/victim", "/chat/token/x/token/victim"},
+		{"/chat/token/u1", "u1", "/token/u1"},
+		{"/chat/token/@u1", "%40u1", "/token/@u1"},
+		{"/token/100%", "100%", "/token/100%"},
+	} {
+		r := requestFor(t, changed(t, httpEvent, map[string]any{
+			"rawPath": test.path, "routeKey": "GET /token/{userId}", "pathParameters": map[string]any{"userId": test.id},
+		}))
+		if r.URL.Path != test.want {
+			t.Errorf("%s with userId %s: want %s, got %s", test.path, test.id, test.want, r.URL.Path)
+		}
+	}
+}
+
 func FuzzEvent(f *testing.F) {
 	for _, text := range shapes {
 		f.Add([]byte(text))

@@ -32,6 +32,19 @@ func Seconds(getenv func(string) string, name string, otherwise time.Duration) (
 	return time.Duration(n) * time.Second, nil
 }
 
+// Bool returns the switch in an environment variable, true or false, or otherwise
+// if it is unset or empty. Anything else is an error that names the variable.
+func Bool(getenv func(string) string, name string, otherwise bool) (bool, error) {
+	switch text := getenv(name); text {
+	case "":
+		return otherwise, nil
+	case "true", "false":
+		return text == "true", nil
+	default:
+		return false, fmt.Errorf("%s: want true or false, got %q", name, text)
+	}
+}
+
 // URL returns the base URL in an environment variable, without a trailing slash,
 // or otherwise if the variable is unset or empty. The URL must be https (http
 // only for loopback) and have no user, query or fragment. An error names the

@@ -39,6 +39,21 @@ func TestSeconds(t *testing.T) {
 	}
 }
 
+func TestBool(t *testing.T) {
+	for _, otherwise := range []bool{true, false} {
+		for text, want := range map[string]bool{"": otherwise, "true": true, "false": false} {
+			if got, err := Bool(env("N", text), "N", otherwise); got != want || err != nil {
+				t.Errorf("%q: want %t, got %t, %v", text, want, got, err)
+			}
+		}
+		for _, text := range []string{"yes", "no", "1", "0", "True", "FALSE", " true"} {
+			if got, err := Bool(env("N", text), "N", otherwise); err == nil || got || !strings.HasPrefix(err.Error(), "N: want true or false") {
+				t.Errorf("%q: want one line that names N, got %t, %v", text, got, err)
+			}
+		}
+	}
+}
+
 func FuzzSeconds(f *testing.F) {
 	digits := regexp.MustCompile(`^[0-9]+$`)
 	for _, text := range []string{"1", "0", "9223372036", "9223372037", "+1", "1h", "\x00"} {
