@@ -31,6 +31,13 @@ var needs = map[string]map[string]string{
 	"AWS::Events::EventBus": {
 		"arn:aws:events:" + here + "event-bus/chat-service-prod-events": "events:CreateEventBus DescribeEventBus UpdateEventBus DeleteEventBus ListTagsForResource TagResource UntagResource",
 	},
+	"AWS::Events::EventBusPolicy": {
+		"arn:aws:events:" + here + "event-bus/chat-service-prod-events": "events:PutPermission RemovePermission DescribeEventBus",
+	},
+	"AWS::IAM::User": {
+		"arn:aws:iam::123456789012:user/chat-service-prod-StreamQueueUser-1A": "iam:CreateUser GetUser DeleteUser PutUserPolicy GetUserPolicy DeleteUserPolicy ListUserPolicies " +
+			"ListAttachedUserPolicies ListGroupsForUser TagUser UntagUser ListUserTags",
+	},
 	"AWS::IAM::Role": {
 		"arn:aws:iam::123456789012:role/chat-service-prod-TokenRole-1A": "iam:CreateRole GetRole UpdateRole UpdateAssumeRolePolicy DeleteRole PutRolePolicy GetRolePolicy DeleteRolePolicy " +
 			"AttachRolePolicy DetachRolePolicy ListRolePolicies ListAttachedRolePolicies TagRole UntagRole PassRole",
@@ -98,6 +105,7 @@ var never = map[string]string{
 	"arn:aws:logs:" + here + "log-group:/aws/lambda/chat-service-prod/token": "logs:GetLogEvents FilterLogEvents",
 	"arn:aws:iam::123456789012:role/chat-service-prod-deployer":              "iam:PutRolePolicy AttachRolePolicy UpdateAssumeRolePolicy PassRole",
 	"arn:aws:iam::123456789012:role/admin":                                   "iam:PassRole PutRolePolicy",
+	"arn:aws:iam::123456789012:user/chat-service-prod-StreamQueueUser-1A":    "iam:CreateAccessKey AddUserToGroup CreateLoginProfile",
 	"arn:aws:iam::123456789012:user/alice":                                   "iam:CreateAccessKey",
 	"arn:aws:cloudformation:" + here + "stack/billing/1":                     "cloudformation:ExecuteChangeSet DescribeStacks",
 	"arn:aws:cloudformation:" + here + "stack/chat-service-prod/1":           "cloudformation:DeleteStack",

@@ -91,3 +91,52 @@ func TestDocumentsShowWhatIsAnswered(t *testing.T) {
 		t.Errorf("want commands in the documents, got %d", ran)
 	}
 }
+
+var (
+	link     = regexp.MustCompile(`\]\(([^)\s:]+)\)`)
+	heading  = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	noAnchor = regexp.MustCompile(`[^\w\- ]`)
+)
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	t.Parallel()
+	root, err := build.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(path string) string {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Error(err)
+		}
+		return block.ReplaceAllString(string(text), "")
+	}
+	var documents []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "examples/*/*.md"} {
+		found, _ := filepath.Glob(filepath.Join(root, pattern))
+		documents = append(documents, found...)
+	}
+	for _, document := range documents {
+		for _, match := range link.FindAllStringSubmatch(read(document), -1) {
+			path, anchor, _ := strings.Cut(match[1], "#")
+			target := document
+			if path != "" {
+				target = filepath.Join(filepath.Dir(document), path)
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s: %v", document, err)
+				continue
+			}
+			if anchor == "" {
+				continue
+			}
+			exists := false
+			for _, title := range heading.FindAllStringSubmatch(read(target), -1) {
+				exists = exists || strings.ReplaceAll(noAnchor.ReplaceAllString(strings.ToLower(title[1]), ""), " ", "-") == anchor
+			}
+			if !exists {
+				t.Errorf("%s: want a heading %s", document, match[1])
+			}
+		}
+	}
+}
