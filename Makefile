@@ -12,10 +12,10 @@ FUNCTIONS := $(notdir $(wildcard functions/*))
 # The words of the command, which internal/build explains. sam build works in a copy of the tree, which has them, too.
 GOBUILD = env $(shell sed "s/.*/'&'/" internal/build/command)
 
-.PHONY: help build run test bench lint params deploy connect doctor plan apply pull rotate redrive clean FORCE
+.PHONY: help build run test pictures bench lint params deploy connect doctor plan apply pull rotate redrive clean FORCE
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 run: ## both APIs on this machine; ARGS="-client-addr 127.0.0.1:8080 ..." is passed on
 	go run ./local $(ARGS)
@@ -23,6 +23,9 @@ run: ## both APIs on this machine; ARGS="-client-addr 127.0.0.1:8080 ..." is pas
 # -count=1: many tests build and run the functions, which go test's cache does not know of.
 test: ## every test; CI=true adds the race detector and requires the tools that some tests skip without
 	go test -count=1 $(if $(filter true,$(CI)),-race) ./...
+
+pictures: ## the README's pictures of the development server's page (needs Chromium)
+	PICTURES=$(CURDIR)/docs/images go test -count=1 -run TestPageInLightAndDark ./local
 
 bench: ## every benchmark
 	go test -run '^$$' -bench . -benchmem ./...

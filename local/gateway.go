@@ -33,6 +33,7 @@ type gateway struct {
 	routes []route
 	pools  map[string]*pool
 	log    *lineLog
+	feed   *feed
 	limit  time.Duration // in which a buffered answer must come
 
 	refusals map[error]refusal // what a caller hears
@@ -58,7 +59,7 @@ var (
 // the path without the query, and nothing that could be a secret.
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	sw := &statusWriter{ResponseWriter: w}
+	sw := &statusWriter{ResponseWriter: w, id: standin.UUID()}
 	defer func() {
 		broken := recover()
 		status := strconv.Itoa(sw.status)
@@ -72,7 +73,11 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if len(path) > 200 {
 			path = path[:200] + "..."
 		}
-		g.log.printf("%s %s %s %s %dms", g.name, r.Method, path, status, time.Since(began).Milliseconds())
+		took := time.Since(began).Milliseconds()
+		g.log.printf("%s %s %s %s %dms", g.name, r.Method, path, status, took)
+		g.feed.send("request", map[string]any{
+			"id": sw.id, "function": sw.function, "api": g.name, "method": r.Method, "path": path, "status": status, "ms": took,
+		})
 		if broken != nil {
 			panic(http.ErrAbortHandler)
 		}
@@ -80,10 +85,11 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.handle(sw, r)
 }
 
-// statusWriter remembers the status for the log.
+// statusWriter remembers what the log says of a request.
 type statusWriter struct {
 	http.ResponseWriter
-	status int
+	status       int
+	id, function string // of the invocation
 }
 
 func (w *statusWriter) WriteHeader(status int) {
@@ -96,7 +102,7 @@ func (w *statusWriter) WriteHeader(status int) {
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // handle finds the route, makes the event, and passes the function's answer on.
-func (g *gateway) handle(w http.ResponseWriter, r *http.Request) {
+func (g *gateway) handle(w *statusWriter, r *http.Request) {
 	request := &apigateway.Request{Request: r, Path: sentPath(r), Stage: g.api.Stage, Binary: g.api.BinaryMediaTypes}
 	if g.api.REST {
 		request.ID = standin.UUID()
@@ -139,7 +145,8 @@ func (g *gateway) handle(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, err)
 		return
 	}
-	answer, err := g.invoke(r, rt, payload, trace)
+	w.function = rt.function
+	answer, err := g.invoke(r, rt, runtimeapi.Event{ID: w.id, Payload: payload, Trace: trace, Stream: rt.Stream})
 	if err == nil {
 		switch {
 		case rt.Stream:
@@ -200,7 +207,7 @@ func encodeEvent(event any) ([]byte, error) {
 }
 
 // invoke sends an event through the function that answers rt.
-func (g *gateway) invoke(r *http.Request, rt *route, payload []byte, trace string) (*runtimeapi.Answer, error) {
+func (g *gateway) invoke(r *http.Request, rt *route, event runtimeapi.Event) (*runtimeapi.Answer, error) {
 	limit := g.limit
 	if rt.Timeout > 0 && (rt.Timeout < limit || rt.Stream) {
 		limit = rt.Timeout
@@ -211,11 +218,8 @@ func (g *gateway) invoke(r *http.Request, rt *route, payload []byte, trace strin
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, errIntegrationLimit)
 		defer cancel()
 	}
-	answer, err := g.pools[rt.function].invoke(ctx, runtimeapi.Event{
-		Payload: payload,
-		Trace:   trace + ";Parent=" + apigateway.RandomHex(8) + ";Sampled=0",
-		Stream:  rt.Stream,
-	})
+	event.Trace += ";Parent=" + apigateway.RandomHex(8) + ";Sampled=0"
+	answer, err := g.pools[rt.function].invoke(ctx, event)
 	if err != nil && r.Context().Err() != nil {
 		err = errCallerGone
 	}

@@ -29,8 +29,8 @@ func TestIssuersTokensVerify(t *testing.T) {
 			t.Errorf("want a token of %s for 12 h, got %+v, %v", want, token, err)
 		}
 	}
-	if g := call(t, "GET", s.clientURL+"/.local/other", ""); g.status != 404 || g.body != `{"message":"Not Found"}` {
-		t.Errorf("want other paths to be the gateway's, got %+v", g)
+	if g := call(t, "GET", s.clientURL+"/.local/other", ""); g.status != 404 {
+		t.Errorf("want nothing at other paths, got %+v", g)
 	}
 	if g := call(t, "POST", s.clientURL+issuer.BearerPath, ""); g.status != http.StatusMethodNotAllowed {
 		t.Errorf("want GET only, got %+v", g)
@@ -43,8 +43,8 @@ func TestIssuerStandsBackWhereOneIsConfigured(t *testing.T) {
 		o.overrides["OidcIssuer"], o.overrides["OidcAudience"] = "https://issuer.example.com", "app"
 	})
 	for _, path := range []string{issuer.BearerPath, issuerPath + "/jwks.json", issuerPath + "/.well-known/openid-configuration"} {
-		if g := call(t, "GET", s.clientURL+path, ""); g.status != 404 || g.body != `{"message":"Not Found"}` {
-			t.Errorf("%s: want an unknown route, got %+v", path, g)
+		if g := call(t, "GET", s.clientURL+path, ""); g.status != 404 {
+			t.Errorf("%s: want nothing there, got %+v", path, g)
 		}
 	}
 	if got := call(t, "GET", s.clientURL+"/echo/env", "").body; !strings.Contains(got, "OIDC_ISSUER=https://issuer.example.com\n") ||

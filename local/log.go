@@ -28,16 +28,24 @@ func (l *lineLog) printf(format string, args ...any) {
 // maxLogLine is where a line without an end is broken.
 const maxLogLine = 256 << 10
 
-// prefixed returns a writer whose every line gets the name in front. Close
-// writes a last line that has no end. It is for one goroutine.
-func (l *lineLog) prefixed(name string) io.WriteCloser {
-	return &prefixWriter{log: l, prefix: name + " | "}
+// prefixed returns a writer whose every line gets the name in front, and is told
+// to also. Close writes a last line that has no end. It is for one goroutine.
+func (l *lineLog) prefixed(name string, also func(name, line string)) io.WriteCloser {
+	return &prefixWriter{log: l, name: name, also: also}
 }
 
 type prefixWriter struct {
-	log    *lineLog
-	prefix string
-	part   []byte
+	log  *lineLog
+	name string
+	also func(name, line string)
+	part []byte
+}
+
+func (w *prefixWriter) line(line []byte) {
+	w.log.printf("%s | %s", w.name, line)
+	if w.also != nil {
+		w.also(w.name, string(line))
+	}
 }
 
 func (w *prefixWriter) Write(b []byte) (int, error) {
@@ -48,11 +56,11 @@ func (w *prefixWriter) Write(b []byte) (int, error) {
 		if !found {
 			break
 		}
-		w.log.printf("%s%s", w.prefix, line)
+		w.line(line)
 		rest = after
 	}
 	if len(rest) > maxLogLine {
-		w.log.printf("%s%s", w.prefix, rest)
+		w.line(rest)
 		rest = nil
 	}
 	w.part = append(w.part[:0], rest...)
@@ -61,7 +69,7 @@ func (w *prefixWriter) Write(b []byte) (int, error) {
 
 func (w *prefixWriter) Close() error {
 	if len(w.part) > 0 {
-		w.log.printf("%s%s", w.prefix, w.part)
+		w.line(w.part)
 		w.part = nil
 	}
 	return nil

@@ -37,7 +37,7 @@ func (s *server) startModeration(ctx context.Context) error {
 	s.pools["moderation"] = p
 	p.start = func() (*runtimeapi.Process, error) {
 		return runtimeapi.Start(runtimeapi.Config{
-			Binary: binaries[example], Name: "moderation", Account: apigateway.AccountID, Region: s.region, Env: env, Output: s.log.prefixed("moderation"),
+			Binary: binaries[example], Name: "moderation", Account: apigateway.AccountID, Region: s.region, Env: env, Output: s.log.prefixed("moderation", s.feed.sendLog),
 		})
 	}
 	p.mu.Lock()

@@ -301,7 +301,7 @@ func TestLogLinesAreWholeAndNamed(t *testing.T) {
 	t.Parallel()
 	var log awstest.Output
 	l := &lineLog{w: &log}
-	w := l.prefixed("token")
+	w := l.prefixed("token", nil)
 	for _, part := range []string{"one\ntw", "o", "\n\nla", "st"} {
 		w.Write([]byte(part))
 	}

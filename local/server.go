@@ -23,6 +23,7 @@ import (
 	"chat-service-backend/internal/issuer"
 	"chat-service-backend/internal/parameterstore"
 	"chat-service-backend/internal/runtimeapi"
+	"chat-service-backend/internal/standin"
 	"chat-service-backend/internal/streamapi"
 )
 
@@ -44,7 +45,14 @@ type server struct {
 	issuer             *issuer.Issuer // nil when the template names one
 	clientAPI, restAPI *gateway
 
+	values parameterstore.Values  // what the functions find in Parameter Store
+	memory *parameterstore.Memory // where they are the server's own; else nil
+	faults struct{ ssm, stream, issuer standin.Switch }
+	events *eventbus.Bus // nil where something else is given
+	feed   feed
+
 	pools     map[string]*pool
+	binaries  map[string]string // of the functions
 	listeners []net.Listener
 	servers   []*http.Server
 	dir       string // the binaries
@@ -131,7 +139,10 @@ func (s *server) listen(context.Context) error {
 		if !l.needed {
 			continue
 		}
-		var err error
+		err := checkLoopback(l.addr)
+		if err != nil {
+			return fmt.Errorf("%s: %w", l.what, err)
+		}
 		if *l.listener, err = net.Listen("tcp", l.addr); err != nil {
 			return fmt.Errorf("%s: want a free address: %w", l.what, err)
 		}
@@ -163,8 +174,11 @@ func missingBusEndpoints(getenv func(string) string) []string {
 // stand-in for Stream, and an issuer of the server's own where none is
 // configured. An override with an empty OidcIssuer asks for none at all, so that
 // nobody is known on the Client API.
-func (s *server) deploy(context.Context) (err error) {
+func (s *server) deploy(context.Context) error {
 	parameters := maps.Clone(s.overrides)
+	if _, declared := s.template.Section("Parameters")["ParameterTtl"]; declared && parameters["ParameterTtl"] == "" {
+		parameters["ParameterTtl"] = "5" // seconds: who changes a value here waits for it
+	}
 	if s.options.streamURL != "" {
 		parameters["StreamBaseUrl"] = s.options.streamURL
 	}
@@ -173,18 +187,21 @@ func (s *server) deploy(context.Context) (err error) {
 	}
 	declared, _ := s.template.Section("Parameters")["OidcIssuer"].(map[string]any)
 	if _, overridden := parameters["OidcIssuer"]; !overridden && declared["Default"] == "" {
-		s.issuer = &issuer.Issuer{URL: s.clientURL + issuerPath, Audience: cmp.Or(parameters["OidcAudience"], "local")}
+		if s.issuer == nil {
+			s.issuer = &issuer.Issuer{URL: s.clientURL + issuerPath, Audience: cmp.Or(parameters["OidcAudience"], "local")}
+		}
 		parameters["OidcIssuer"], parameters["OidcAudience"] = s.issuer.URL, s.issuer.Audience
 	}
 	if s.moderation {
 		parameters["HookFunctionArn"] = s.moderationARN()
 	}
-	s.stack, err = s.template.Stack(cfn.Options{
+	stack, err := s.template.Stack(cfn.Options{
 		Region: s.region, Account: apigateway.AccountID, StackName: "chat-service-local", Parameters: parameters,
 	})
 	if err != nil {
 		return fmt.Errorf("template.yaml: %w", err)
 	}
+	s.stack = stack
 	s.streamURL = s.stack.Parameter("StreamBaseUrl")
 	return nil
 }
@@ -192,23 +209,27 @@ func (s *server) deploy(context.Context) (err error) {
 // play serves the stand-ins. They have the values that the functions have,
 // wherever those come from.
 func (s *server) play(context.Context) error {
-	values := builtInValues(s.stack.Parameter("ParameterPrefix"))
-	if s.parameters != "" {
-		values = parameterstore.File(s.parameters)
-	}
-	if s.ssm != nil {
-		s.serve(s.ssm, &parameterstore.Store{Values: values, Log: s.log.printf})
-	} else {
+	switch {
+	case s.ssm == nil:
 		if s.parameters != "" {
 			s.log.printf("local: AWS_ENDPOINT_URL_SSM is set, so -parameters is not used")
 		}
-		values = s.endpointValues
+		s.values = s.endpointValues
+	case s.parameters != "":
+		s.values = parameterstore.File(s.parameters)
+	default:
+		s.memory = builtInValues(s.stack.Parameter("ParameterPrefix"))
+		s.values = s.memory.Values
+	}
+	if s.ssm != nil {
+		s.serve(s.ssm, s.faults.ssm.Handler(&parameterstore.Store{Values: s.values, Log: s.log.printf}))
 	}
 	if s.stream != nil {
-		s.serve(s.stream, streamapi.New(credentialsOf(values, s.stack.Parameter("ParameterPrefix"))))
+		s.serve(s.stream, s.faults.stream.Handler(streamapi.New(credentialsOf(s.values, s.stack.Parameter("ParameterPrefix")))))
 	}
 	if s.bus != nil {
-		s.serve(s.bus, &eventbus.Bus{Log: s.log.printf})
+		s.events = &eventbus.Bus{Log: s.log.printf, Took: s.feed.sendEvent}
+		s.serve(s.bus, s.events)
 	}
 	return nil
 }
@@ -221,10 +242,15 @@ func (s *server) startEach(ctx context.Context) (err error) {
 	}
 	names := slices.Sorted(maps.Keys(s.pools))
 	s.log.printf("local: building %s (the first time takes a while)", strings.Join(names, ", "))
-	binaries, err := s.build(ctx, s.template.Dir, s.dir, names)
-	if err != nil {
+	if s.binaries, err = s.build(ctx, s.template.Dir, s.dir, names); err != nil {
 		return err
 	}
+	return s.startFunctions(ctx)
+}
+
+// startFunctions gives each pool a process, with the environment that the stack
+// has now, in place of those that it has.
+func (s *server) startFunctions(ctx context.Context) error {
 	functions, err := s.stack.Functions()
 	if err != nil {
 		return err
@@ -239,21 +265,24 @@ func (s *server) startEach(ctx context.Context) (err error) {
 		env := credentials(s.getenv)
 		maps.Copy(env, f.Environment)
 		maps.Copy(env, s.extra)
+		p.mu.Lock()
 		p.start = func() (*runtimeapi.Process, error) {
 			return runtimeapi.Start(runtimeapi.Config{
-				Binary: binaries[name], Name: f.Name, Account: apigateway.AccountID, Region: s.region,
+				Binary: s.binaries[name], Name: f.Name, Account: apigateway.AccountID, Region: s.region,
 				Memory: f.MemorySize, Timeout: f.Timeout, LogLevel: f.LogLevel,
-				Env: env, Output: s.log.prefixed(name),
+				Env: env, Output: s.log.prefixed(name, s.feed.sendLog),
 			})
 		}
-		p.mu.Lock()
+		for old := range p.alive {
+			old.Kill()
+		}
 		first[name], err = p.add()
 		p.mu.Unlock()
 		if err != nil {
 			return fmt.Errorf("function %s: %w", name, err)
 		}
 	}
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(first)) {
 		if err := first[name].Idle(ctx); errors.Is(err, runtimeapi.ErrEnded) {
 			return fmt.Errorf("function %s did not start: %s (see its output above)", name, first[name].State())
 		} else if err != nil {
@@ -279,14 +308,19 @@ func buildFunctions(ctx context.Context, root, out string, names []string) (map[
 }
 
 func (s *server) openGateways(context.Context) error {
-	s.serve(s.service, s.restAPI)
-	s.serve(s.client, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.issuer != nil && (r.URL.Path == issuer.BearerPath || strings.HasPrefix(r.URL.Path, issuerPath+"/")) {
-			s.issuer.ServeHTTP(w, r)
-			return
+	s.serve(s.service, guard(s.restAPI, func(*http.Request) bool { return true }))
+	page := newPage(s).handler()
+	private := func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, pagePath) }
+	s.serve(s.client, guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case s.issuer != nil && (r.URL.Path == issuer.BearerPath || strings.HasPrefix(r.URL.Path, issuerPath+"/")):
+			s.faults.issuer.Handler(s.issuer).ServeHTTP(w, r)
+		case strings.HasPrefix(r.URL.Path, pagePath):
+			page.ServeHTTP(w, r)
+		default:
+			s.clientAPI.ServeHTTP(w, r)
 		}
-		s.clientAPI.ServeHTTP(w, r)
-	}))
+	}), private))
 	return nil
 }
 
@@ -296,15 +330,8 @@ func (s *server) serve(l net.Listener, h http.Handler) {
 	go srv.Serve(l)
 }
 
-// loopbackURL is where a client on this machine finds the listener, whatever
-// address it is bound to.
-func loopbackURL(l net.Listener) string {
-	host, port, _ := net.SplitHostPort(l.Addr().String())
-	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return "http://" + net.JoinHostPort(host, port)
-}
+// loopbackURL is where a client on this machine finds the listener.
+func loopbackURL(l net.Listener) string { return "http://" + l.Addr().String() }
 
 // close ends the server: no listener, no process and no file is left.
 func (s *server) close() {
@@ -335,7 +362,7 @@ func (s *server) greet(w io.Writer) {
 		}
 		return url
 	}
-	fmt.Fprintf(w, "\nClient API   %s\nService API  %s\n", s.clientURL, s.serviceURL)
+	fmt.Fprintf(w, "\nSee it       %s%s\n\nClient API   %s\nService API  %s\n", s.clientURL, pagePath, s.clientURL, s.serviceURL)
 	if s.issuer != nil {
 		fmt.Fprintf(w, "issuer       %s (stand-in; %s%s?user=NAME gives a bearer token)\n", s.issuer.URL, s.clientURL, issuer.BearerPath)
 	} else {

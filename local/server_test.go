@@ -76,6 +76,8 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 	}{
 		"taken client port":  {func(o *options) { o.clientAddr = taken.Addr().String() }, "-client-addr: want a free address"},
 		"taken service port": {func(o *options) { o.serviceAddr = taken.Addr().String() }, "-service-addr: want a free address"},
+		"any address":        {func(o *options) { o.clientAddr = "0.0.0.0:0" }, "-client-addr: want a loopback address"},
+		"any address, short": {func(o *options) { o.serviceAddr = ":0" }, "-service-addr: want a loopback address"},
 		"no address":         {func(o *options) { o.clientAddr = "nonsense" }, "-client-addr"},
 		"no template":        {func(o *options) { o.dir = dir }, "want template.yaml"},
 		"broken template":    {func(o *options) { o.dir = filepath.Join(dir, "broken") }, "template.yaml: yaml"},
@@ -194,16 +196,6 @@ func TestInterruptDuringTheBuildIsACleanStop(t *testing.T) {
 	}
 }
 
-func TestIssuerURLIsLoopbackWhateverTheServerBinds(t *testing.T) {
-	t.Parallel()
-	for _, addr := range []string{":0", "0.0.0.0:0"} {
-		s, _ := startTest(t, func(o *options) { o.clientAddr = addr })
-		if !regexp.MustCompile(`^http://127\.0\.0\.1:\d+/\.local/issuer$`).MatchString(s.issuer.URL) {
-			t.Errorf("%s: want an issuer on 127.0.0.1, got %s", addr, s.issuer.URL)
-		}
-	}
-}
-
 func TestStreamIsTheStandInUnlessNamed(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -270,7 +262,7 @@ func TestPanicInAHandlerStaysWithItsRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A defect: the route's function has no processes.
-	g := &gateway{name: "client", log: &lineLog{w: log}, routes: []route{rt}, refusals: clientRefusals}
+	g := &gateway{name: "client", log: &lineLog{w: log}, feed: &feed{}, routes: []route{rt}, refusals: clientRefusals}
 	srv := httptest.NewUnstartedServer(g)
 	srv.Config.ErrorLog = discardLog
 	srv.Start()

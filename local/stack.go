@@ -27,8 +27,8 @@ func (s *server) route(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("template.yaml: %w", err)
 	}
-	s.clientAPI = &gateway{name: "client", pools: s.pools, log: s.log, limit: s.limits.http, refusals: clientRefusals}
-	s.restAPI = &gateway{name: "service", pools: s.pools, log: s.log, limit: s.limits.rest, refusals: serviceRefusals}
+	s.clientAPI = &gateway{name: "client", pools: s.pools, log: s.log, feed: &s.feed, limit: s.limits.http, refusals: clientRefusals}
+	s.restAPI = &gateway{name: "service", pools: s.pools, log: s.log, feed: &s.feed, limit: s.limits.rest, refusals: serviceRefusals}
 	for _, api := range apis {
 		g := s.clientAPI
 		if api.REST {
@@ -75,7 +75,7 @@ func folder(f cfn.Function) string { return strings.ToLower(strings.TrimSuffix(f
 const developmentSecret = "local-secret-for-development-only"
 
 // builtInValues are the parameters of a server without -parameters.
-func builtInValues(prefix string) parameterstore.Values {
+func builtInValues(prefix string) *parameterstore.Memory {
 	return parameterstore.NewMemory(map[string]string{
 		prefix + "/stream/api-key":    "local-key",
 		prefix + "/stream/api-secret": developmentSecret,
@@ -85,7 +85,7 @@ func builtInValues(prefix string) parameterstore.Values {
 			`"features":{"reactions":true,"threads":false,"fileUpload":true},"pushProvider":"firebase","maxMessageLength":2000}`,
 		moderationPrefix + "/refuse": "scam",
 		moderationPrefix + "/mask":   "darn",
-	}).Values
+	})
 }
 
 // endpointValues asks the SSM endpoint that the functions use for the values

@@ -44,6 +44,7 @@ type Bus struct {
 	Name, QueueURL, Bucket string
 	Credentials            *standin.Credentials             // with which calls must be signed; nil: any
 	Log                    func(format string, args ...any) // gets a line for each event, without its body; may be nil
+	Took                   func(Entry)                      // gets each event that was published, and each message sent; may be nil
 	Fault                  [3]standin.Switch                // one for each service
 
 	mu       sync.Mutex
@@ -172,6 +173,9 @@ func (b *Bus) putEvents(w http.ResponseWriter, body []byte) {
 			b.events = b.events[1:]
 		}
 		b.events = append(b.events, e)
+		if b.Took != nil {
+			b.Took(e)
+		}
 		results = append(results, map[string]string{"EventId": standin.UUID()})
 		webhook := ""
 		if id := detail.Metadata.WebhookID; id != "" {
@@ -197,6 +201,9 @@ func (b *Bus) queue(w http.ResponseWriter, action string, body []byte) {
 		refuse(w, "InvalidMessageContents")
 	default:
 		b.messages = append(b.messages, in.MessageBody)
+		if b.Took != nil {
+			b.Took(Entry{DetailType: "in the fallback queue", Detail: in.MessageBody})
+		}
 		b.log("events: one went into the fallback queue, %d bytes", len(in.MessageBody))
 		sum := md5.Sum([]byte(in.MessageBody))
 		standin.Answer(w, map[string]string{"MessageId": standin.UUID(), "MD5OfMessageBody": hex.EncodeToString(sum[:])})

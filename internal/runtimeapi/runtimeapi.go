@@ -5,6 +5,7 @@ package runtimeapi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -50,6 +51,7 @@ func (e *FunctionError) Error() string { return "reported an error: " + e.Type }
 type Event struct {
 	Payload []byte
 	Trace   string // of X-Ray; may be empty
+	ID      string // the Lambda request id; one is made if it is empty
 	Stream  bool   // the answer is read as it arrives, and has no limit
 }
 
@@ -81,7 +83,7 @@ type result struct {
 // answer. When ctx ends first, its cause is the error; the process goes on with
 // its work, as at AWS, unless the answer was to be streamed.
 func (p *Process) Invoke(ctx context.Context, e Event) (*Answer, error) {
-	inv := &invocation{Event: e, id: standin.UUID(), answers: make(chan result, 1)}
+	inv := &invocation{Event: e, id: cmp.Or(e.ID, standin.UUID()), answers: make(chan result, 1)}
 	select {
 	case p.events <- inv:
 	case <-p.ended:

@@ -38,6 +38,11 @@ func (s *Switch) Serve(w http.ResponseWriter, r *http.Request, next http.Handler
 	next(w, r)
 }
 
+// Handler returns next behind the switch.
+func (s *Switch) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.Serve(w, r, next.ServeHTTP) })
+}
+
 // Refuse answers every call with an error.
 func Refuse(status int, code string) Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {

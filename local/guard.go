@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+)
+
+// guard keeps other people's web pages away: whoever runs this server has a
+// browser open, too, and it may have the credentials of a real Stream app.
+//
+// A page can reach this server under a name of its own that it lets point here
+// (DNS rebinding), so the host must be a loopback one. It can send requests
+// across origins, whose answers it cannot read, so where private reports that a
+// request acts without a bearer token it must not come from another origin's
+// page. Browsers say so in Origin and Sec-Fetch-Site, and no page can change
+// these.
+func guard(next http.Handler, private func(*http.Request) bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = strings.Trim(r.Host, "[]")
+		}
+		if !isLoopback(host) {
+			refuseAccess(w, http.StatusMisdirectedRequest, "This development server answers to loopback names only, such as 127.0.0.1 or localhost.")
+			return
+		}
+		site := r.Header.Get("Sec-Fetch-Site")
+		foreign := site == "cross-site" || site == "same-site" // another port is another origin of the same site
+		if origin, sent := r.Header["Origin"]; sent {
+			foreign = foreign || len(origin) != 1 || origin[0] != "http://"+r.Host
+		}
+		if foreign && private(r) {
+			refuseAccess(w, http.StatusForbidden, "This development server takes no request of another origin's web page here.")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func refuseAccess(w http.ResponseWriter, status int, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, `{"message":%q}`, message)
+}
+
+// isLoopback reports whether a host name or address is this machine's own.
+func isLoopback(host string) bool {
+	return strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback()
+}
+
+// checkLoopback refuses an address on which others could call the server.
+func checkLoopback(addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return err
+	}
+	if !isLoopback(host) {
+		return fmt.Errorf("want a loopback address such as 127.0.0.1:3000, got %q: whoever reaches this server acts as your Stream app", addr)
+	}
+	return nil
+}
