@@ -12,15 +12,21 @@ let state = { standIns: [], parameters: [], settings: [], functions: [] };
 
 const ask = async (method, path, body) => (await fetch(path, { method, body })).json();
 
+let changes = 0;
+
 const change = async (method, path, body) => {
+  changes += 1;
   const { ok, text } = await ask(method, path, body);
+  await refresh();
   $('told').textContent = text;
   $('told').className = ok ? 'good' : 'bad';
-  await refresh();
 };
 
 const refresh = async () => {
-  state = await ask('GET', 'state');
+  const before = changes;
+  const now = await ask('GET', 'state');
+  if (changes !== before) return; // it may be of before that change, whose own refresh comes
+  state = now;
   $('standins').replaceChildren(...state.standIns.map(({ name, on }) => {
     const box = element('input', { type: 'checkbox', checked: on, id: `standin-${name}` });
     box.addEventListener('change', () => change('PUT', `stand-ins/${name}`, box.checked ? 'on' : 'off'));
