@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -108,7 +110,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	userID, err := h.userID(r)
+	userID, anonymous, err := h.userID(r)
 	if err != nil {
 		return err
 	}
@@ -123,8 +125,36 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
+	if anonymous {
+		return writeForAll(w, r, config)
+	}
 	// The answer depends on who asks, and may hold a token.
 	w.Header().Set("Cache-Control", "no-store")
+	return httpjson.Write(w, http.StatusOK, config)
+}
+
+// maxAge is for how many seconds browsers and CDNs may keep an answer that is the
+// same for all: a changed configuration is not much later than without them.
+const maxAge = "60"
+
+// writeForAll answers a request without credentials, or says that the caller's
+// copy of the answer is still good. API Gateway adds CORS fields where the
+// request has an Origin, so a copy for one origin is none for another.
+func writeForAll(w http.ResponseWriter, r *http.Request, config clientConfig) error {
+	text, err := json.Marshal(config)
+	if err != nil {
+		return fmt.Errorf("encode the configuration: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	tag := `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+	w.Header().Set("Cache-Control", "public, max-age="+maxAge)
+	w.Header().Set("Vary", "Authorization, Origin")
+	w.Header().Set("ETag", tag)
+	// A tag of ours stands nowhere but in a list of tags, weak ones included.
+	if have := r.Header.Get("If-None-Match"); have == "*" || strings.Contains(have, tag) {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
 	return httpjson.Write(w, http.StatusOK, config)
 }
 
@@ -153,15 +183,16 @@ func (h *handler) config(ctx context.Context, clientType string) (clientConfig, 
 }
 
 // userID returns the Stream user that the caller is, or speaks for, or "" if
-// nobody is known. A client with a bad bearer token gets its configuration all
-// the same, and reads in the error object that it must sign in again.
-func (h *handler) userID(r *http.Request) (string, error) {
+// nobody is known, and whether the caller shows no credentials at all. A client
+// with a bad bearer token gets its configuration all the same, and reads in the
+// error object that it must sign in again.
+func (h *handler) userID(r *http.Request) (_ string, anonymous bool, _ error) {
 	caller, err := api.Caller(r, h.callers)
 	switch {
 	case errors.Is(err, identity.ErrBadToken):
-		return "", nil
+		return "", false, nil
 	case err != nil:
-		return "", err
+		return "", false, err
 	}
 	var id string
 	switch caller.Kind {
@@ -170,13 +201,13 @@ func (h *handler) userID(r *http.Request) (string, error) {
 	case identity.Service:
 		id = h.options.userIDHeader.value(r.Header)
 	default:
-		return "", nil
+		return "", len(r.Header.Values("Authorization")) == 0, nil
 	}
 	if !userid.Valid(id) {
 		lambdahttp.Annotate(r.Context(), slog.String("refused", "the caller names no user id that Stream takes"))
-		return "", nil
+		return "", false, nil
 	}
-	return id, nil
+	return id, false, nil
 }
 
 func (h *handler) authentication(ctx context.Context, userID string) (json.RawMessage, error) {

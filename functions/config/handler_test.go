@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -37,14 +38,17 @@ func object(t testing.TB, response *http.Response) map[string]json.RawMessage {
 	if err := json.Unmarshal(body, &answer); err != nil || response.StatusCode != http.StatusOK {
 		t.Fatalf("want 200 and a JSON object, got %d %s", response.StatusCode, body)
 	}
-	if got := response.Header.Get("Cache-Control"); got != "no-store" {
-		t.Errorf("Cache-Control: want no-store, got %q", got)
+	// A token is never cached, and neither is an answer to one that does not count.
+	if got := response.Header.Get("Cache-Control"); got != "no-store" && (answer[authenticationKey] != nil || got != forAll) {
+		t.Errorf("Cache-Control: want no-store, or %q without a token, got %q", forAll, got)
 	}
 	if got := response.Header.Get("Content-Type"); got != "application/json" {
 		t.Errorf("Content-Type: want application/json, got %q", got)
 	}
 	return answer
 }
+
+const forAll = "public, max-age=60"
 
 // wantJSON checks for a good answer with this JSON object.
 func wantJSON(t testing.TB, response *http.Response, want string) {
@@ -124,6 +128,57 @@ func TestConfiguredErrorObjectIsForUnknownCallers(t *testing.T) {
 	wantJSON(t, get(h, "/config?clientType=web", ""), `{"errors":{"title":"Hi","code":7}}`)
 	if rest := wantAuthentication(t, get(h, "/config?clientType=web", issuer.Bearer("alice", nil)), "alice"); len(rest) != 0 {
 		t.Errorf("want no error object for a known caller, got %s", rest)
+	}
+}
+
+func TestAnswerToNobodyMayBeCached(t *testing.T) {
+	h, issuer := clientFunction(t, map[string]string{"web": `{"theme":"dark"}`, "tv": `{}`}, nil)
+	ask := func(path string, header http.Header) *http.Response {
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r.Header = header
+		return awstest.Do(h, r)
+	}
+	first := ask("/config?clientType=web", nil)
+	tag := first.Header.Get("ETag")
+	if !regexp.MustCompile(`^"[\w-]{16}"$`).MatchString(tag) || first.Header.Get("Cache-Control") != forAll || first.Header.Get("Vary") != "Authorization, Origin" {
+		t.Errorf("want an answer to keep for a minute, for requests without credentials of one origin, got %v", first.Header)
+	}
+	if again := ask("/config?clientType=web", nil).Header.Get("ETag"); again != tag {
+		t.Errorf("want tag %s for the same answer, got %s", tag, again)
+	}
+	if other := ask("/config?clientType=tv", nil).Header.Get("ETag"); other == tag {
+		t.Errorf("want another tag for another answer, got %s", other)
+	}
+	for have, status := range map[string]int{
+		tag: 304, "W/" + tag: 304, `"x", ` + tag: 304, "*": 304, `"x"`: 200, "": 200, strings.Trim(tag, `"`): 200,
+	} {
+		got := ask("/config?clientType=web", http.Header{"If-None-Match": {have}})
+		body, _ := io.ReadAll(got.Body)
+		if got.StatusCode != status || (len(body) == 0) != (status == 304) || got.Header.Get("ETag") != tag || got.Header.Get("Cache-Control") != forAll || got.Header.Get("Vary") == "" {
+			t.Errorf("If-None-Match %s: want %d with the tag, got %d %v %s", have, status, got.StatusCode, got.Header, body)
+		}
+	}
+	for name, authorization := range map[string]string{
+		"a user":             issuer.Bearer("alice", nil),
+		"a bad bearer token": "Bearer nonsense",
+		"an expired one":     issuer.Bearer("alice", map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}),
+		"another scheme":     "Basic YTpi",
+		"an empty field":     "",
+	} {
+		got := ask("/config?clientType=web", http.Header{"Authorization": {authorization}, "If-None-Match": {tag, "*"}})
+		if got.StatusCode != 200 || got.Header.Get("Cache-Control") != "no-store" || got.Header.Get("ETag") != "" {
+			t.Errorf("%s: want a whole answer that nobody keeps, got %d %v", name, got.StatusCode, got.Header)
+		}
+	}
+	awstest.WantError(t, ask("/config", nil), http.StatusBadRequest)
+}
+
+func TestAnswerToAServiceIsNeverCached(t *testing.T) {
+	ask := serviceFunction(t, map[string]string{"web": `{}`}, nil)
+	for _, header := range []http.Header{{}, {"userid": {"alice"}}, {"userid": {"not an id"}}} {
+		if got := ask(header).Header; got.Get("Cache-Control") != "no-store" || got.Get("ETag") != "" {
+			t.Errorf("%v: want an answer that nobody keeps, got %v", header, got)
+		}
 	}
 }
 
