@@ -75,7 +75,11 @@ func TestAlarmsWatchEveryFunctionAndBothApis(t *testing.T) {
 		"ServerErrorsAlarm":      {"Sum ChatServiceBackend/chat ServerErrors"},
 		"ClientApi5xxAlarm":      {"Sum AWS/ApiGateway 5xx ApiId=ClientApi", "Sum AWS/ApiGateway Count ApiId=ClientApi", share},
 		"ServiceApi5xxAlarm":     {"Sum AWS/ApiGateway 5XXError ApiName=chat-service", "Sum AWS/ApiGateway Count ApiName=chat-service", share},
-		"FallbackQueueAlarm":     {"Maximum AWS/SQS ApproximateNumberOfMessagesVisible QueueName=FallbackQueue.QueueName"},
+		"RequestsAlarm":          {"Sum AWS/ApiGateway Count ApiId=ClientApi", "Sum AWS/ApiGateway Count ApiName=chat-service", "SUM(METRICS())"},
+		"CostAlarm": {"Sum AWS/ApiGateway Count ApiId=ClientApi", "Sum AWS/ApiGateway Count ApiName=chat-service",
+			"Sum AWS/Lambda Duration FunctionName=ProxyFunction", "Sum ChatServiceBackend EventsPublished FunctionName=WebhookFunction",
+			"0.00000176 * FILL(client, 0) + 0.0000041 * FILL(service, 0) + 0.0000000133334 * 256 / 1024 * FILL(proxy, 0) + 0.0000014 * FILL(events, 0)"},
+		"FallbackQueueAlarm": {"Maximum AWS/SQS ApproximateNumberOfMessagesVisible QueueName=FallbackQueue.QueueName"},
 	}
 	for _, id := range all {
 		// The version that a deployment sends the first requests to, and no other.

@@ -3,6 +3,7 @@ package stacktest
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -92,13 +93,14 @@ func TestParameterPatternsTakeWhatIsRightOnly(t *testing.T) {
 			good: []string{"", "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab", "arn:aws-cn:kms:cn-north-1:123456789012:key/mrk-1234abcd"},
 			bad:  []string{"alias/chat", "arn:aws:kms:eu-central-1:123456789012:alias/chat", "1234abcd-12ab-34cd-56ef-1234567890ab", "*"},
 		},
-		"HookFunctionArn":          {good: []string{"", hookARN, hookARN + ":live", hookARN + ":$LATEST"}, bad: []string{"moderation", "arn:aws:sns:eu-central-1:123456789012:moderation", hookARN + ":", "*"}},
-		"HookTimeoutMs":            {good: []string{"1", "5000"}, bad: []string{"", "0", "5001", "1s"}},
-		"ReservedConcurrency":      {good: []string{"", "1", "100"}, bad: []string{"0", "-1", "1.5", "many"}},
-		"ServiceApiVpcEndpointIds": {good: []string{"", "vpce-0abc", "vpce-0abc,vpce-1def"}, bad: []string{"vpc-0abc", "vpce-0abc,", "vpce-0abc, vpce-1def"}},
-		"ServiceApiAccountIds":     {good: []string{"", "111122223333", "111122223333,444455556666"}, bad: []string{"1", "*", "111122223333,", "111122223333 444455556666"}},
-		"AlarmEmail":               {good: []string{"", "ops@example.com"}, bad: []string{"ops", "ops@example", "a b@example.com"}},
-		"AlarmTopicArn":            {good: []string{"", "arn:aws:sns:eu-central-1:123456789012:alarms"}, bad: []string{"alarms", "arn:aws:sqs:eu-central-1:123456789012:alarms"}},
+		"HookFunctionArn":            {good: []string{"", hookARN, hookARN + ":live", hookARN + ":$LATEST"}, bad: []string{"moderation", "arn:aws:sns:eu-central-1:123456789012:moderation", hookARN + ":", "*"}},
+		"HookTimeoutMs":              {good: []string{"1", "5000"}, bad: []string{"", "0", "5001", "1s"}},
+		"WebhookReservedConcurrency": {good: []string{"", "1", "100"}, bad: []string{"0", "-1", "1.5", "many"}},
+		"ReservedConcurrency":        {good: []string{"", "1", "100"}, bad: []string{"0", "-1", "1.5", "many"}},
+		"ServiceApiVpcEndpointIds":   {good: []string{"", "vpce-0abc", "vpce-0abc,vpce-1def"}, bad: []string{"vpc-0abc", "vpce-0abc,", "vpce-0abc, vpce-1def"}},
+		"ServiceApiAccountIds":       {good: []string{"", "111122223333", "111122223333,444455556666"}, bad: []string{"1", "*", "111122223333,", "111122223333 444455556666"}},
+		"AlarmEmail":                 {good: []string{"", "ops@example.com"}, bad: []string{"ops", "ops@example", "a b@example.com"}},
+		"AlarmTopicArn":              {good: []string{"", "arn:aws:sns:eu-central-1:123456789012:alarms"}, bad: []string{"alarms", "arn:aws:sqs:eu-central-1:123456789012:alarms"}},
 	} {
 		refused := func(value string) bool {
 			_, err := deploy(t, id+"="+value)
@@ -269,24 +271,53 @@ func TestTimeoutsFitIntoEachOther(t *testing.T) {
 	}
 }
 
-func TestBothApisThrottle(t *testing.T) {
+// Strangers on one route must not use up what another is allowed.
+func TestEachRouteHasALimitOfItsOwn(t *testing.T) {
 	t.Parallel()
-	s := translate(t, "ClientApiThrottlingRateLimit=11", "ClientApiThrottlingBurstLimit=12", "ServiceApiThrottlingRateLimit=13", "ServiceApiThrottlingBurstLimit=14")
-	client := s.resource("AWS::ApiGatewayV2::Stage", "ClientApiApiGatewayDefaultStage")["DefaultRouteSettings"]
-	if dig(client, "ThrottlingRateLimit") != "11" || dig(client, "ThrottlingBurstLimit") != "12" {
-		t.Errorf("Client API: want 11 and 12, got %v", client)
+	s := translate(t, "ClientApiThrottlingRateLimit=11", "ClientApiThrottlingBurstLimit=12", "WebhookThrottlingRateLimit=13", "WebhookThrottlingBurstLimit=14",
+		"ServiceApiThrottlingRateLimit=15", "ServiceApiThrottlingBurstLimit=16", "ProxyThrottlingRateLimit=17", "ProxyThrottlingBurstLimit=18")
+	limits := func(settings any) string {
+		return fmt.Sprint(dig(settings, "ThrottlingRateLimit"), " ", dig(settings, "ThrottlingBurstLimit"))
 	}
+	stage := s.resource("AWS::ApiGatewayV2::Stage", "ClientApiApiGatewayDefaultStage")
 	stages := s.resources("AWS::ApiGateway::Stage")
 	if len(stages) != 1 {
 		t.Errorf("want one stage of the Service API, got %q", sortedKeys(stages))
 	}
-	settings := stages["ServiceApiv1Stage"]["MethodSettings"].(list)
-	if len(settings) != 1 || dig(settings[0], "HttpMethod") != "*" || dig(settings[0], "ResourcePath") != "/*" ||
-		dig(settings[0], "ThrottlingRateLimit") != "13" || dig(settings[0], "ThrottlingBurstLimit") != "14" {
-		t.Errorf("Service API: want 13 and 14 for all methods, got %v", settings)
+	got := map[string]string{"client": limits(stage["DefaultRouteSettings"])}
+	for route, settings := range stage["RouteSettings"].(object) {
+		got["client "+route] = limits(settings)
 	}
-	if dig(settings[0], "DataTraceEnabled") != "false" {
-		t.Error("want no data trace, which would log bodies and tokens")
+	for _, settings := range stages["ServiceApiv1Stage"]["MethodSettings"].(list) {
+		// https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-apigateway-stage-methodsetting.html
+		path := strings.ReplaceAll(strings.TrimPrefix(dig(settings, "ResourcePath").(string), "/"), "~1", "/")
+		got["service "+dig(settings, "HttpMethod").(string)+" "+path] = limits(settings)
+		if trace := dig(settings, "DataTraceEnabled"); trace != nil && trace != "false" {
+			t.Errorf("%s: want no data trace, which would log bodies and tokens", path)
+		}
+	}
+	want := map[string]string{"client": "11 12", "service * *": "15 16"}
+	add := func(api string, paths any) {
+		for path, methods := range paths.(object) {
+			for method := range methods.(object) {
+				route := strings.ToUpper(method) + " " + path
+				switch {
+				case path == "/webhook":
+					want[api+" "+route] = "13 14"
+				case api == "client":
+					want[api+" "+route] = "11 12"
+				case strings.HasPrefix(path, "/proxy/"):
+					want[api+" "+route] = "17 18"
+				default:
+					want[api+" "+route] = "15 16"
+				}
+			}
+		}
+	}
+	add("client", dig(s.resource("AWS::ApiGatewayV2::Api", "ClientApi"), "Body", "paths"))
+	add("service", dig(s.resource("AWS::ApiGateway::RestApi", "ServiceApi"), "Body", "paths"))
+	if !maps.Equal(got, want) {
+		t.Errorf("want %v, got %v", want, got)
 	}
 	// A deployment with StageName would make a second stage without limits.
 	for id, d := range s.resources("AWS::ApiGateway::Deployment") {
@@ -406,6 +437,24 @@ func TestFunctionsGetTheSettingsTheyReadAndNoCredential(t *testing.T) {
 	for id, f := range translate(t).resources("AWS::Lambda::Function") {
 		if limit, ok := f["ReservedConcurrentExecutions"]; ok {
 			t.Errorf("%s: want no reserved concurrency unless asked for, got %v", id, limit)
+		}
+	}
+}
+
+func TestWebhookCanHaveConcurrencyThatNoOtherFunctionTakes(t *testing.T) {
+	t.Parallel()
+	for id, f := range translate(t, "ReservedConcurrency=5", "WebhookReservedConcurrency=9").resources("AWS::Lambda::Function") {
+		want := "5"
+		if id == "WebhookFunction" {
+			want = "9"
+		}
+		if got := f["ReservedConcurrentExecutions"]; got != want {
+			t.Errorf("%s: want %s, got %v", id, want, got)
+		}
+	}
+	for id, f := range translate(t, "WebhookReservedConcurrency=9").resources("AWS::Lambda::Function") {
+		if _, reserved := f["ReservedConcurrentExecutions"]; reserved != (id == "WebhookFunction") {
+			t.Errorf("%s: want concurrency reserved for the webhook alone", id)
 		}
 	}
 }
