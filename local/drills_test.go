@@ -77,6 +77,12 @@ func TestDrills(t *testing.T) {
 	}
 	run("rotated secret is in use within the TTL and no request fails", drillRotation)
 	run("webhooks of the previous secret pass while it is configured", drillPreviousSecret)
+	run("a secret that is deleted signs nothing after the TTL", func(t *testing.T, d *drill) {
+		drillRemoval(t, d, func() { d.remove(t, "stream/api-secret") })
+	})
+	run("a secret that is emptied signs nothing after the TTL", func(t *testing.T, d *drill) {
+		drillRemoval(t, d, func() { d.put(t, "stream/api-secret", " ") })
+	})
 	for _, fault := range []fault{throttled, failing, hanging, gone} {
 		run("values are served stale while SSM is "+string(fault), func(t *testing.T, d *drill) { drillOutage(t, d, fault) })
 	}
@@ -265,6 +271,34 @@ func drillOutage(t *testing.T, d *drill, fault fault) {
 	d.sameProcesses(t, processes)
 }
 
+func drillRemoval(t *testing.T, d *drill, remove func()) {
+	const before, after = "secret-that-is-removed", "secret-after-that"
+	d.put(t, "stream/api-secret", before)
+	d.start(t)
+	d.everyRoute(t, before)
+	processes := d.processes()
+
+	remove()
+	removed := time.Now()
+	within(t, "every route refused", func() bool {
+		late := time.Since(removed) > followWithin
+		err := d.refused(t, before)
+		if late && err != nil {
+			t.Fatalf("%v after the removal: %v", time.Since(removed), err)
+		}
+		return late
+	})
+	// An outage now does not bring the secret back.
+	d.front.fail(failing)
+	if err := d.refused(t, before); err != nil {
+		t.Error(err)
+	}
+	d.front.fail(none)
+	d.put(t, "stream/api-secret", after)
+	d.everyRoute(t, after)
+	d.sameProcesses(t, processes)
+}
+
 func drillColdStart(t *testing.T, d *drill, fault fault) {
 	const secret = "secret-that-is-out-of-reach"
 	d.put(t, "stream/api-secret", secret)
@@ -272,29 +306,12 @@ func drillColdStart(t *testing.T, d *drill, fault fault) {
 	d.start(t)
 	processes := d.processes()
 
-	body := `{"type":"message.new"}`
-	var asking sync.WaitGroup
-	for name, ask := range map[string]func(context.Context) (got, error){
-		"token":          d.token,
-		"api-key":        d.apiKey,
-		"config":         d.config,
-		"proxy":          d.proxy,
-		"webhook":        func(ctx context.Context) (got, error) { return d.webhook(ctx, body, sign(body, secret)) },
-		"webhook/verify": func(ctx context.Context) (got, error) { return d.verify(ctx, body, sign(body, secret)) },
-	} {
-		asking.Go(func() {
-			want := http.StatusServiceUnavailable
-			if name == "webhook/verify" {
-				want = http.StatusInternalServerError
-			}
-			g, err := ask(t.Context())
-			var answer struct{ ErrorMsg string }
-			if err != nil || g.status != want || json.Unmarshal([]byte(g.body), &answer) != nil || answer.ErrorMsg == "" {
-				t.Errorf("%s: want %d with an errorMsg, got %d %s %v", name, want, g.status, g.body, err)
-			}
-		})
+	if err := d.refused(t, secret); err != nil {
+		t.Error(err)
 	}
-	asking.Wait()
+	if g, err := d.apiKey(t.Context()); err != nil || g.status != http.StatusServiceUnavailable {
+		t.Errorf("api-key: want 503, got %d %s %v", g.status, g.body, err)
+	}
 
 	d.front.fail(none)
 	d.everyRoute(t, secret)
@@ -386,7 +403,7 @@ func drillOutput(t *testing.T, d *drill) {
 			{"POST", service + "/webhook/verify", body, nil, 400},
 			{"POST", service + "/webhook/verify", hidden["body"], nil, 400},
 			{"POST", service + "/proxy/users" + query, body, []string{"Cookie", hidden["cookie"], "X-Anything", hidden["header"], "Stream-Auth-Type", hidden["header"]}, 200},
-			{"GET", service + "/proxy/users/" + hidden["query"] + query, "", nil, 200},
+			{"GET", service + "/proxy/users/in-the-path" + query, "", nil, 200},
 			{"GET", service + "/proxy/users/%2e%2e" + query, "", nil, 400},
 			{"POST", service + "/proxy/gone" + query, body, nil, 502},
 			{"POST", service + "/proxy/broken" + query, body, nil, 0},
@@ -421,7 +438,7 @@ func drillOutput(t *testing.T, d *drill) {
 				t.Errorf("the log shows a %s: %s", what, line)
 			}
 		}
-		// The server's own lines have paths. The functions' have not even those.
+		// The server's own lines have paths. The functions' have those at Stream alone.
 		if isFunction && strings.Contains(record, marker) {
 			t.Errorf("the log shows what a caller sent: %s", line)
 		}
@@ -557,6 +574,43 @@ func (d *drill) ask(t *testing.T, secret string) error {
 		}
 		return nil
 	})
+	close(failures)
+	var all []error
+	for err := range failures {
+		all = append(all, err)
+	}
+	return errors.Join(all...)
+}
+
+// refused makes a request of each kind that needs the secret, and wants an answer
+// that there is none.
+func (d *drill) refused(t *testing.T, secret string) error {
+	t.Helper()
+	body := `{"type":"message.new"}`
+	asks := map[string]func(context.Context) (got, error){
+		"token":          d.token,
+		"config":         d.config,
+		"proxy":          d.proxy,
+		"webhook":        func(ctx context.Context) (got, error) { return d.webhook(ctx, body, sign(body, secret)) },
+		"webhook/verify": func(ctx context.Context) (got, error) { return d.verify(ctx, body, sign(body, secret)) },
+	}
+	d.idle(t)
+	var asking sync.WaitGroup
+	failures := make(chan error, len(asks))
+	for name, ask := range asks {
+		asking.Go(func() {
+			want := http.StatusServiceUnavailable
+			if name == "webhook/verify" {
+				want = http.StatusInternalServerError
+			}
+			g, err := ask(t.Context())
+			var answer struct{ ErrorMsg string }
+			if err != nil || g.status != want || json.Unmarshal([]byte(g.body), &answer) != nil || answer.ErrorMsg == "" {
+				failures <- fmt.Errorf("%s: want %d with an errorMsg, got %d %s %v", name, want, g.status, g.body, err)
+			}
+		})
+	}
+	asking.Wait()
 	close(failures)
 	var all []error
 	for err := range failures {

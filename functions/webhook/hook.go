@@ -101,13 +101,9 @@ func newAnswerer(getenv func(string) string) (*answerer, error) {
 			return nil, fmt.Errorf("HOOK_TIMEOUT_MS: want milliseconds from 1 to %d, got %q", maxHookTimeout.Milliseconds(), text)
 		}
 	}
-	var failClosed bool
-	switch text := getenv("HOOK_FAIL_CLOSED"); text {
-	case "", "false":
-	case "true":
-		failClosed = true
-	default:
-		return nil, fmt.Errorf("HOOK_FAIL_CLOSED: want true or false, got %q", text)
+	failClosed, err := settings.Bool(getenv, "HOOK_FAIL_CLOSED", false)
+	if err != nil {
+		return nil, err
 	}
 	arn := getenv("HOOK_FUNCTION_ARN")
 	if arn == "" {
