@@ -19,6 +19,7 @@ import (
 	"chat-service-backend/shared/settings"
 	"chat-service-backend/shared/streamchat"
 	"chat-service-backend/shared/userid"
+	"chat-service-backend/shared/users"
 )
 
 // authenticationKey is the member of an answer that says how to connect to Stream.
@@ -28,6 +29,8 @@ type authentication struct {
 	APIKey    string `json:"apiKey"`
 	UserID    string `json:"userId"`
 	UserToken string `json:"userToken"`
+	Name      string `json:"name,omitempty"`
+	Image     string `json:"image,omitempty"`
 }
 
 // notKnown is the error object for a client type that configures none.
@@ -85,13 +88,15 @@ func keepValues(store *settings.Store, credentials func(map[string]string) (*str
 
 // A handler answers GET /config.
 type handler struct {
-	options options
-	callers *identity.Callers
-	values  *settings.Value[*values]
+	options   options
+	callers   *identity.Callers
+	directory *users.Directory
+	limiter   *api.Limiter
+	values    *settings.Value[*values]
 }
 
-func newHandler(o options, callers *identity.Callers, values *settings.Value[*values]) http.Handler {
-	h := &handler{o, callers, values}
+func newHandler(o options, callers *identity.Callers, directory *users.Directory, limiter *api.Limiter, values *settings.Value[*values]) http.Handler {
+	h := &handler{o, callers, directory, limiter, values}
 	return api.HandlerFunc(h.serve)
 }
 
@@ -110,22 +115,30 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	userID, anonymous, err := h.userID(r)
+	caller, err := h.caller(r)
 	if err != nil {
 		return err
 	}
-	if userID == "" {
-		delete(config, authenticationKey)
-		if _, ok := config[h.options.errorKey]; !ok {
-			config[h.options.errorKey] = notKnown
+	problem := notKnown
+	var known json.RawMessage
+	if caller.UserID != "" {
+		if known, err = h.authentication(w, r, caller); users.Reason(err) != "" {
+			problem, err = refusal(err), nil
 		}
-	} else {
-		delete(config, h.options.errorKey)
-		if config[authenticationKey], err = h.authentication(r.Context(), userID); err != nil {
+		if err != nil {
 			return err
 		}
 	}
-	if anonymous {
+	if known == nil {
+		delete(config, authenticationKey)
+		if _, ok := config[h.options.errorKey]; !ok {
+			config[h.options.errorKey] = problem
+		}
+	} else {
+		delete(config, h.options.errorKey)
+		config[authenticationKey] = known
+	}
+	if caller.Kind == identity.Anonymous && len(r.Header.Values("Authorization")) == 0 {
 		return writeForAll(w, r, config)
 	}
 	// The answer depends on who asks, and may hold a token.
@@ -182,39 +195,46 @@ func (h *handler) config(ctx context.Context, clientType string) (clientConfig, 
 	return config, nil
 }
 
-// userID returns the Stream user that the caller is, or speaks for, or "" if
-// nobody is known, and whether the caller shows no credentials at all. A client
-// with a bad bearer token gets its configuration all the same, and reads in the
-// error object that it must sign in again.
-func (h *handler) userID(r *http.Request) (_ string, anonymous bool, _ error) {
+// caller returns the caller, with the Stream user who they are, or speak for, or
+// "" if nobody is known. A client with a bad bearer token gets its configuration all
+// the same, and reads in the error object that it must sign in again.
+func (h *handler) caller(r *http.Request) (identity.Caller, error) {
 	caller, err := api.Caller(r, h.callers)
 	switch {
 	case errors.Is(err, identity.ErrBadToken):
-		return "", false, nil
+		return identity.Caller{}, nil
 	case err != nil:
-		return "", false, err
+		return identity.Caller{}, err
 	}
-	var id string
 	switch caller.Kind {
-	case identity.User:
-		id = caller.UserID
+	case identity.Anonymous:
+		return caller, nil
 	case identity.Service:
-		id = h.options.userIDHeader.value(r.Header)
-	default:
-		return "", len(r.Header.Values("Authorization")) == 0, nil
+		caller.UserID = h.options.userIDHeader.value(r.Header)
 	}
-	if !userid.Valid(id) {
+	if !userid.Valid(caller.UserID) {
 		lambdahttp.Annotate(r.Context(), slog.String("refused", "the caller names no user id that Stream takes"))
-		return "", false, nil
+		caller.UserID = ""
 	}
-	return id, false, nil
+	return caller, nil
 }
 
-func (h *handler) authentication(ctx context.Context, userID string) (json.RawMessage, error) {
-	v, err := h.values.Get(ctx)
+// refusal is the error object for a user whom Stream refuses.
+func refusal(err error) json.RawMessage {
+	var e *httpjson.Error
+	errors.As(api.Error(err), &e)
+	object, _ := json.Marshal(map[string]string{"title": "Not signed in", "message": e.Message}) // texts always encode
+	return object
+}
+
+func (h *handler) authentication(w http.ResponseWriter, r *http.Request, caller identity.Caller) (json.RawMessage, error) {
+	if err := h.limiter.Allow(w, r, caller); err != nil {
+		return nil, err
+	}
+	v, err := h.values.Get(r.Context())
 	if err == nil && v.err != nil {
 		// Whoever puts the parameter there need not wait for the next refresh.
-		v, err = h.values.Renew(ctx)
+		v, err = h.values.Renew(r.Context())
 	}
 	if err != nil {
 		return nil, err
@@ -222,10 +242,14 @@ func (h *handler) authentication(ctx context.Context, userID string) (json.RawMe
 	if v.err != nil {
 		return nil, fmt.Errorf("%w: %w", settings.ErrUnavailable, v.err)
 	}
-	token, err := v.credentials.UserToken(userID)
+	user, err := api.SignIn(r, h.directory, v.credentials, caller)
 	if err != nil {
 		return nil, err
 	}
-	lambdahttp.Count(ctx, "TokensMinted")
-	return json.Marshal(authentication{v.credentials.Key(), userID, token})
+	token, err := v.credentials.UserToken(caller.UserID, user.TokensSince)
+	if err != nil {
+		return nil, err
+	}
+	lambdahttp.Count(r.Context(), "TokensMinted")
+	return json.Marshal(authentication{v.credentials.Key(), caller.UserID, token, user.Name, user.Image})
 }

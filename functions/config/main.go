@@ -10,6 +10,7 @@ import (
 	"chat-service-backend/shared/identity"
 	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/streamchat"
+	"chat-service-backend/shared/users"
 )
 
 func main() { lambdahttp.Main(build) }
@@ -23,6 +24,14 @@ func build(ctx context.Context, getenv func(string) string) (http.Handler, error
 	if err != nil {
 		return nil, err
 	}
+	directory, err := users.FromEnv(getenv)
+	if err != nil {
+		return nil, err
+	}
+	limiter, err := api.LimiterFromEnv(getenv)
+	if err != nil {
+		return nil, err
+	}
 	store, err := api.OpenStore(getenv)
 	if err != nil {
 		return nil, err
@@ -33,5 +42,5 @@ func build(ctx context.Context, getenv func(string) string) (http.Handler, error
 	}
 	values := keepValues(store, credentials)
 	values.Load(ctx)
-	return newHandler(options, callers, values), nil
+	return newHandler(options, callers, directory, limiter, values), nil
 }

@@ -13,11 +13,8 @@ import (
 
 func main() { lambdahttp.MainStreamed(build) }
 
-// streamBaseURL is the address of Stream's API, close to everywhere.
-const streamBaseURL = "https://chat.stream-io-api.com"
-
 func build(ctx context.Context, getenv func(string) string) (http.Handler, error) {
-	base, err := settings.URL(getenv, "STREAM_BASE_URL", streamBaseURL)
+	base, err := settings.URL(getenv, "STREAM_BASE_URL", streamchat.DefaultBaseURL)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"chat-service-backend/internal/awstest"
+	"chat-service-backend/shared/streamchat"
 )
 
 func TestMain(m *testing.M) { awstest.Main(m, main) }
@@ -24,7 +25,7 @@ func TestBuildReadsItsVariables(t *testing.T) {
 }
 
 func TestWithoutBaseURLStreamIsCalled(t *testing.T) {
-	u, err := url.Parse(streamBaseURL)
+	u, err := url.Parse(streamchat.DefaultBaseURL)
 	if err != nil || u.String() != "https://chat.stream-io-api.com" {
 		t.Errorf("want https://chat.stream-io-api.com, got %v, %v", u, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/streamchat"
 	"chat-service-backend/shared/userid"
+	"chat-service-backend/shared/users"
 )
 
 type response struct {
@@ -23,7 +24,7 @@ const me = "me"
 // newHandler answers GET /token/{userId}: for a service, any user; for a user,
 // themselves, by their id at Stream, by what their issuer calls them, or as me;
 // for anybody else, nothing.
-func newHandler(app *streamchat.App, callers *identity.Callers) http.Handler {
+func newHandler(app *streamchat.App, callers *identity.Callers, directory *users.Directory, limiter *api.Limiter) http.Handler {
 	return api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		userID, ok := strings.CutPrefix(r.URL.Path, "/token/")
 		switch {
@@ -46,11 +47,18 @@ func newHandler(app *streamchat.App, callers *identity.Callers) http.Handler {
 			lambdahttp.CountBy(r.Context(), "CallersRefused", "Reason", "OtherUser")
 			return httpjson.Errorf(http.StatusForbidden, "You can get a token for yourself only; ask for your own user id.")
 		}
+		if err := limiter.Allow(w, r, caller); err != nil {
+			return err
+		}
 		credentials, err := app.Credentials(r.Context())
 		if err != nil {
 			return err
 		}
-		token, err := credentials.UserToken(userID)
+		user, err := api.SignIn(r, directory, credentials, caller)
+		if err != nil {
+			return err
+		}
+		token, err := credentials.UserToken(userID, user.TokensSince)
 		if err != nil {
 			return err
 		}

@@ -9,12 +9,21 @@ import (
 	"chat-service-backend/shared/identity"
 	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/streamchat"
+	"chat-service-backend/shared/users"
 )
 
 func main() { lambdahttp.Main(build) }
 
 func build(ctx context.Context, getenv func(string) string) (http.Handler, error) {
 	callers, err := identity.FromEnv(getenv)
+	if err != nil {
+		return nil, err
+	}
+	directory, err := users.FromEnv(getenv)
+	if err != nil {
+		return nil, err
+	}
+	limiter, err := api.LimiterFromEnv(getenv)
 	if err != nil {
 		return nil, err
 	}
@@ -27,5 +36,5 @@ func build(ctx context.Context, getenv func(string) string) (http.Handler, error
 		return nil, err
 	}
 	app.Load(ctx)
-	return newHandler(app, callers), nil
+	return newHandler(app, callers, directory, limiter), nil
 }

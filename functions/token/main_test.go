@@ -14,6 +14,7 @@ func TestBuildReadsItsVariables(t *testing.T) {
 	awstest.WantVariables(t, build, awstest.NewIssuer(t).Env(), map[string]string{
 		"PARAMETER_PREFIX": "chat-service", "PARAMETER_TTL": "0", "EXPIRATION_TOKEN_DURATION": "1h",
 		"OIDC_ISSUER": "http://issuer.example.com", "OIDC_AUDIENCE": ",", "OIDC_DISCOVERY_URL": "http://issuer.example.com", "USER_ID_CLAIM": "a,b", "USER_ID_MAPPING": "hash",
+		"SYNC_USERS": "yes", "USER_FIELDS": "name", "STREAM_BASE_URL": "http://stream.example.com", "TOKENS_PER_MINUTE": "0",
 	})
 }
 

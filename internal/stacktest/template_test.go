@@ -82,6 +82,8 @@ func TestParameterPatternsTakeWhatIsRightOnly(t *testing.T) {
 		},
 		"OidcDiscoveryUrl": {good: []string{"", "https://a/t", "staff=https://a"}, bad: []string{"http://a", "a"}},
 		"OidcAudience":     {good: []string{"", "my-app", "https://api.example.com", "a,b"}, bad: []string{"a b", "a, b"}},
+		"UserFields":       {good: []string{"name=name", "name=n,teams=https://x/org,role=cognito:role"}, bad: []string{"", "name", "name=", "a=b,", "a=b, c=d", "a.b=c"}},
+		"TokensPerMinute":  {good: []string{"", "1", "9999"}, bad: []string{"0", "-1", "1.5", "10000", "many"}},
 		"UserIdClaim":      {good: []string{"sub", "cognito:username", "https://example.com/stream_id"}, bad: []string{"", "a b"}},
 		"UserIdHeaderKey":  {good: []string{"userid", "X-User-Id", "miauserproperties._id", "a.b.c"}, bad: []string{"", ".a", "a.", "a..b", "a b", "a:b"}},
 		"ErrorObjKey":      {good: []string{"errors", "error.object", "_e"}, bad: []string{"", "a b"}},
@@ -388,7 +390,8 @@ func TestServiceApiPolicyOnlyEverNarrowsWithinTheAccount(t *testing.T) {
 func TestFunctionsGetTheSettingsTheyReadAndNoCredential(t *testing.T) {
 	t.Parallel()
 	prefix, ttl := "PARAMETER_PREFIX=/p", "PARAMETER_TTL=7"
-	caller := []string{"OIDC_ISSUER=https://i", "OIDC_AUDIENCE=a", "OIDC_DISCOVERY_URL=https://d", "USER_ID_CLAIM=c", "USER_ID_MAPPING=none", "EXPIRATION_TOKEN_DURATION=9"}
+	caller := []string{"OIDC_ISSUER=https://i", "OIDC_AUDIENCE=a", "OIDC_DISCOVERY_URL=https://d", "USER_ID_CLAIM=c", "USER_ID_MAPPING=none",
+		"SYNC_USERS=true", "USER_FIELDS=n=c", "STREAM_BASE_URL=https://s", "TOKENS_PER_MINUTE=5", "EXPIRATION_TOKEN_DURATION=9"}
 	want := map[string][]string{
 		"Token":  append([]string{prefix, ttl}, caller...),
 		"ApiKey": {prefix, ttl},
@@ -398,6 +401,7 @@ func TestFunctionsGetTheSettingsTheyReadAndNoCredential(t *testing.T) {
 		"Proxy": {prefix, ttl, "STREAM_BASE_URL=https://s", "LOG_STREAM_PATHS=false"},
 	}
 	s := translate(t, "ParameterPrefix=/p", "ParameterTtl=7", "OidcIssuer=https://i", "OidcAudience=a", "OidcDiscoveryUrl=https://d", "UserIdClaim=c", "UserIdMapping=none",
+		"SyncUsers=true", "UserFields=n=c", "TokensPerMinute=5",
 		"ExpirationTokenDuration=9", "UserIdHeaderKey=h", "ErrorObjKey=e", "StreamBaseUrl=https://s", "LogStreamPaths=false", "ReservedConcurrency=5",
 		"HookFunctionArn="+hookARN, "HookTimeoutMs=900", "HookFailClosed=true")
 	all := s.resources("AWS::Lambda::Function")

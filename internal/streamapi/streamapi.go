@@ -39,7 +39,9 @@ type API struct {
 	channels    map[string]document // by cid, "messaging:general"
 	messages    map[string]document
 	perCID      map[string][]string // ids of a channel's messages, oldest first
-	budget      int                 // calls left in the minute that ends at reset
+	deleted     map[string]bool     // ids of users
+	devices     map[string][]document
+	budget      int // calls left in the minute that ends at reset
 	reset       time.Time
 }
 
@@ -63,6 +65,8 @@ func New(c Credentials) *API {
 		channels:    map[string]document{},
 		messages:    map[string]document{},
 		perCID:      map[string][]string{},
+		deleted:     map[string]bool{},
+		devices:     map[string][]document{},
 	}
 }
 
@@ -196,8 +200,6 @@ func (s *API) answer(r *http.Request) (int, document, error) {
 		case http.MethodGet:
 			return s.queryUsers(r.URL.Query().Get("payload"))
 		}
-	case n == 2 && parts[0] == "users" && r.Method == http.MethodDelete:
-		return s.deleteUser(parts[1])
 	case n == 1 && parts[0] == "channels" && r.Method == http.MethodPost:
 		return s.queryChannels(body)
 	case n == 3 && parts[0] == "channels" && r.Method == http.MethodDelete:
@@ -213,7 +215,7 @@ func (s *API) answer(r *http.Request) (int, document, error) {
 		}
 		return http.StatusOK, document{"message": s.message(m)}, nil
 	}
-	return 0, nil, notFound("the stand-in for Stream has no %s %s", r.Method, r.URL.EscapedPath())
+	return s.lives(r.Method, parts, r.URL.Query(), body)
 }
 
 // decodeDocument keeps numbers as they are written: a float64 would change
@@ -250,6 +252,9 @@ func (s *API) upsertUsers(body document) (int, document, error) {
 		if !userID.MatchString(id) {
 			return 0, nil, badInput("UpdateUsers failed with error: id %q has characters other than a-z, 0-9, @, _ and -", id)
 		}
+		if s.deleted[id] {
+			return 0, nil, notFound("UpdateUsers failed with error: user %q was deleted", id)
+		}
 	}
 	for id, v := range users {
 		changed[id] = s.putUser(id, v.(document))
@@ -264,12 +269,13 @@ func (s *API) putUser(id string, fields document) document {
 	if user["role"] == nil {
 		user["role"] = "user"
 	}
-	user["created_at"] = now()
-	if before, ok := s.users[id]; ok {
-		user["created_at"] = before["created_at"]
+	user["created_at"], user["banned"], user["online"] = now(), false, false
+	for _, own := range []string{"created_at", "banned", "deactivated_at", "revoke_tokens_issued_before"} {
+		if before, ok := s.users[id][own]; ok {
+			user[own] = before
+		}
 	}
 	user["updated_at"] = now()
-	user["banned"], user["online"] = false, false
 	s.users[id] = user
 	return user
 }
@@ -335,17 +341,6 @@ func remove(doc document, name string) {
 	}
 }
 
-func (s *API) deleteUser(id string) (int, document, error) {
-	user, ok := s.users[id]
-	if !ok {
-		return 0, nil, notFound("DeleteUser failed with error: user %q does not exist", id)
-	}
-	delete(s.users, id)
-	user = maps.Clone(user)
-	user["deleted_at"] = now()
-	return http.StatusOK, document{"user": user}, nil
-}
-
 func (s *API) queryUsers(payload string) (int, document, error) {
 	query := document{}
 	if payload != "" {
@@ -354,7 +349,11 @@ func (s *API) queryUsers(payload string) (int, document, error) {
 			return 0, nil, badInput("QueryUsers failed with error: payload is not a JSON object")
 		}
 	}
-	found, err := pick(s.users, query, 30)
+	users := maps.Clone(s.users)
+	if query["include_deactivated_users"] != true {
+		maps.DeleteFunc(users, func(_ string, user document) bool { return user["deactivated_at"] != nil })
+	}
+	found, err := pick(users, query, 30)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -12,6 +12,8 @@ import (
 	"chat-service-backend/shared/identity"
 	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/settings"
+	"chat-service-backend/shared/streamchat"
+	"chat-service-backend/shared/users"
 )
 
 // errNotSignedIn is an anonymous caller where a known one is wanted.
@@ -28,6 +30,10 @@ var answers = []struct {
 	// would like to know, too.
 	{identity.ErrBadToken, http.StatusUnauthorized, "The bearer token is not valid (any more); sign in again."},
 	{identity.ErrUnavailable, http.StatusServiceUnavailable, "Your sign-in cannot be checked right now; try again in a moment."},
+	{users.ErrRevoked, http.StatusUnauthorized, "You have been signed out everywhere; sign in again."},
+	{users.ErrDeactivated, http.StatusForbidden, "Your chat account is deactivated; ask the support of this app to activate it again."},
+	{users.ErrBanned, http.StatusForbidden, "You are banned from the chat of this app."},
+	{users.ErrDeleted, http.StatusForbidden, "Your chat account was deleted and cannot come back; ask the support of this app for another."},
 	{settings.ErrUnavailable, http.StatusServiceUnavailable, "The chat credentials cannot be read right now; try again in a moment."},
 }
 
@@ -90,7 +96,7 @@ func (f HandlerFunc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		return
 	}
-	if errors.Is(err, errNotSignedIn) || errors.Is(err, identity.ErrBadToken) {
+	if errors.Is(err, errNotSignedIn) || errors.Is(err, identity.ErrBadToken) || errors.Is(err, users.ErrRevoked) {
 		// RFC 6750 section 3.
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
@@ -124,6 +130,27 @@ func KnownCaller(r *http.Request, callers *identity.Callers) (identity.Caller, e
 		err = errNotSignedIn
 	}
 	return caller, err
+}
+
+// SignIn is [users.Directory.SignIn] for a caller who is a user, where there is a
+// directory. That Stream does not answer is no error: the log and the metrics
+// learn of it.
+func SignIn(r *http.Request, directory *users.Directory, credentials *streamchat.Credentials, caller identity.Caller) (users.User, error) {
+	if directory == nil || caller.Kind != identity.User {
+		return users.User{}, nil
+	}
+	ctx := r.Context()
+	user, err := directory.SignIn(ctx, credentials, caller)
+	switch {
+	case errors.Is(err, users.ErrNotSynced):
+		lambdahttp.Count(ctx, "UsersNotSynced")
+		lambdahttp.Annotate(ctx, slog.String("notSynced", err.Error()))
+		err = nil
+	case err != nil:
+		lambdahttp.CountBy(ctx, "CallersRefused", "Reason", users.Reason(err))
+		lambdahttp.Annotate(ctx, slog.String("refused", err.Error()))
+	}
+	return user, err
 }
 
 // OpenStore is [settings.Open] for a store that counts, as a metric of the

@@ -125,11 +125,11 @@ func forCalls(header jose.Header, c Claims) bool {
 // check applies the rules that a token's claims must meet.
 func (v *tokenVerifier) check(c Claims) error {
 	now := time.Now()
-	if expiry, ok := c.time("exp"); !ok || now.After(expiry) {
+	if expiry, ok := c.Time("exp"); !ok || now.After(expiry) {
 		return errExpired
 	}
 	if _, set := c["nbf"]; set {
-		if notBefore, ok := c.time("nbf"); !ok || notBefore.After(now.Add(notBeforeLeeway)) {
+		if notBefore, ok := c.Time("nbf"); !ok || notBefore.After(now.Add(notBeforeLeeway)) {
 			return errNotYet
 		}
 	}
@@ -216,9 +216,9 @@ func (c Claims) list(name string) []string {
 	return list
 }
 
-// time returns a claim that is a date: seconds since 1970, perhaps with a
+// Time returns a claim that is a date: seconds since 1970, perhaps with a
 // fraction (RFC 7519 section 2).
-func (c Claims) time(name string) (t time.Time, ok bool) {
+func (c Claims) Time(name string) (t time.Time, ok bool) {
 	var seconds float64
 	raw := c[name]
 	if len(raw) == 0 || string(raw) == "null" || json.Unmarshal(raw, &seconds) != nil || math.Abs(seconds) > 1<<40 {

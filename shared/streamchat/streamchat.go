@@ -30,6 +30,10 @@ const (
 // token from its future, and clocks differ.
 const clockSkew = 5 * time.Second
 
+// DefaultBaseURL is where Stream's REST API is, unless STREAM_BASE_URL says
+// otherwise.
+const DefaultBaseURL = "https://chat.stream-io-api.com"
+
 // An App is the Stream app whose credentials lie in SSM.
 type App struct {
 	credentials *settings.Value[*Credentials]
@@ -188,8 +192,9 @@ func (c *Credentials) Key() string { return c.key }
 func (c *Credentials) ServerToken() string { return c.serverToken() }
 
 // UserToken returns a token with which a user may connect to Stream from now
-// on. The user need not exist.
-func (c *Credentials) UserToken(userID string) (string, error) {
+// on. The user need not exist. If the user's tokens have been revoked, since says
+// when: Stream takes none that was issued before.
+func (c *Credentials) UserToken(userID string, since time.Time) (string, error) {
 	if !userid.Valid(userID) {
 		return "", errors.New("sign a user token: the user id is not one that Stream takes")
 	}
@@ -198,7 +203,11 @@ func (c *Credentials) UserToken(userID string) (string, error) {
 	if c.tokenTTL > 0 {
 		expires = now.Add(c.tokenTTL)
 	}
-	return c.userToken(userID, expires, now.Add(-clockSkew))
+	issued := now.Add(-clockSkew)
+	if issued.Before(since) {
+		issued = since.Add(time.Second - 1) // a token has whole seconds, rounded down
+	}
+	return c.userToken(userID, expires, issued)
 }
 
 // WellFormedSignature reports whether signature looks like one of Stream's: 64

@@ -82,7 +82,7 @@ func TestUserTokenHasExactlyItsClaims(t *testing.T) {
 		now := time.Now().Unix()
 		number := func(n int64) json.Number { return json.Number(fmt.Sprint(n)) }
 
-		token, err := newCredentials(t, 90*time.Second).UserToken("jo@x_Y-1")
+		token, err := newCredentials(t, 90*time.Second).UserToken("jo@x_Y-1", time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +90,7 @@ func TestUserTokenHasExactlyItsClaims(t *testing.T) {
 		wantClaims(t, header, map[string]any{"alg": "HS256", "typ": "JWT"})
 		wantClaims(t, claims, map[string]any{"user_id": "jo@x_Y-1", "iat": number(now - 5), "exp": number(now + 90)})
 
-		token, err = newCredentials(t, 0).UserToken("u1")
+		token, err = newCredentials(t, 0).UserToken("u1", time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -214,7 +214,7 @@ func TestPrintingShowsNoSecret(t *testing.T) {
 func TestOnlyIDsThatStreamTakesAreSigned(t *testing.T) {
 	c := newCredentials(t, 0)
 	for id, want := range map[string]bool{"jo@example_com-1": true, strings.Repeat("x", 255): true, "": false, "a.b": false, strings.Repeat("x", 256): false} {
-		if token, err := c.UserToken(id); (err == nil) != want || (token != "") != want {
+		if token, err := c.UserToken(id, time.Time{}); (err == nil) != want || (token != "") != want {
 			t.Errorf("token for %q: want one %v, got %v", id, want, err)
 		}
 	}
@@ -344,7 +344,7 @@ func BenchmarkUserToken(b *testing.B) {
 	c := newCredentials(b, time.Hour)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := c.UserToken("u1"); err != nil {
+		if _, err := c.UserToken("u1", time.Time{}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,0 +1,73 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"chat-service-backend/shared/httpjson"
+	"chat-service-backend/shared/identity"
+	"chat-service-backend/shared/lambdahttp"
+)
+
+// errTooMany is a user who has had more tokens than anybody needs.
+var errTooMany = errors.New("the user is over TOKENS_PER_MINUTE")
+
+// A Limiter counts the tokens that each user gets from this process. A client
+// that has gone wrong may ask for them without end.
+type Limiter struct {
+	every time.Duration // of the tokens that nobody is refused
+
+	mu  sync.Mutex
+	due map[string]time.Time // when a user's tokens so far are used up at that pace
+}
+
+// LimiterFromEnv returns the limiter that TOKENS_PER_MINUTE configures, or nil if
+// it is unset or empty.
+func LimiterFromEnv(getenv func(string) string) (*Limiter, error) {
+	text := getenv("TOKENS_PER_MINUTE")
+	if text == "" {
+		return nil, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || n == 0 {
+		return nil, fmt.Errorf("TOKENS_PER_MINUTE: want a whole number from 1 to 65535, got %q", text)
+	}
+	return &Limiter{every: time.Minute / time.Duration(n), due: map[string]time.Time{}}, nil
+}
+
+// Allow returns an error, and says in w when to come again, if the caller is a
+// user who has had a minute's tokens.
+func (l *Limiter) Allow(w http.ResponseWriter, r *http.Request, caller identity.Caller) error {
+	if l == nil || caller.Kind != identity.User {
+		return nil
+	}
+	now := time.Now().Round(0) // the wall clock: the other may stand still while Lambda stops the process
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	due := l.due[caller.UserID]
+	if due.Before(now) {
+		due = now
+	}
+	if wait := due.Add(l.every).Sub(now) - time.Minute; wait > 0 {
+		lambdahttp.CountBy(r.Context(), "CallersRefused", "Reason", "TooMany")
+		w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
+		return &httpjson.Error{
+			Status:  http.StatusTooManyRequests,
+			Message: "You ask for tokens too often; wait for as long as Retry-After says.",
+			Cause:   errTooMany,
+		}
+	}
+	if len(l.due) >= 10_000 {
+		for id, due := range l.due {
+			if due.Before(now) {
+				delete(l.due, id)
+			}
+		}
+	}
+	l.due[caller.UserID] = due.Add(l.every)
+	return nil
+}

@@ -1,0 +1,215 @@
+package users
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"chat-service-backend/shared/streamchat"
+)
+
+// maxAnswer is the most bytes that are read of an answer.
+const maxAnswer = 1 << 20
+
+// codeMissing is the error code of Stream's for what does not exist, users who
+// were deleted included.
+//
+// https://getstream.io/chat/docs/api_errors_response
+const codeMissing = 16
+
+// A client calls Stream's REST API. After a failure it leaves Stream alone for a
+// while, for all users together: they must not wait for it one by one.
+type client struct {
+	base *url.URL
+	http *http.Client
+
+	mu     sync.Mutex
+	paused map[bool]time.Time // until when there are no reads, and no writes (true)
+}
+
+var errPaused = errors.New("Stream failed a moment ago")
+
+func newClient(base *url.URL) *client {
+	// Lambda may stop the process for long between two calls: a kept connection
+	// would be dead.
+	return &client{base: base, http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, CheckRedirect: noRedirect}, paused: map[bool]time.Time{}}
+}
+
+// noRedirect makes a redirect an answer that is no success: the server token
+// goes to Stream alone.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// A document is a user as Stream has them.
+type document map[string]any
+
+// find returns a user, or nil if there is none.
+func (c *client) find(ctx context.Context, credentials *streamchat.Credentials, id string) (document, error) {
+	payload, err := json.Marshal(map[string]any{
+		"filter_conditions":         map[string]any{"id": map[string]any{"$in": []string{id}}},
+		"include_deactivated_users": true,
+		"limit":                     1,
+	})
+	if err != nil {
+		return nil, err
+	}
+	var answer struct{ Users []document }
+	if err := c.call(ctx, credentials, http.MethodGet, url.Values{"payload": {string(payload)}}, nil, &answer); err != nil {
+		return nil, err
+	}
+	for _, user := range answer.Users {
+		if user["id"] == id {
+			return user, nil
+		}
+	}
+	return nil, nil
+}
+
+// create makes a user whom find has not found. Stream refuses the id of one who
+// was deleted.
+func (c *client) create(ctx context.Context, credentials *streamchat.Credentials, id string, fields document) (document, error) {
+	user := maps.Clone(fields)
+	user["id"] = id
+	return c.write(ctx, credentials, http.MethodPost, id, map[string]any{"users": map[string]any{id: user}})
+}
+
+// change sets fields of a user and leaves the others alone.
+func (c *client) change(ctx context.Context, credentials *streamchat.Credentials, id string, fields document) (document, error) {
+	return c.write(ctx, credentials, http.MethodPatch, id, map[string]any{"users": []any{map[string]any{"id": id, "set": fields}}})
+}
+
+func (c *client) write(ctx context.Context, credentials *streamchat.Credentials, method, id string, body any) (document, error) {
+	var answer struct{ Users map[string]document }
+	err := c.call(ctx, credentials, method, url.Values{}, body, &answer)
+	if e, ok := err.(*streamError); ok && e.code == codeMissing {
+		return nil, ErrDeleted
+	}
+	if err != nil {
+		return nil, err
+	}
+	return answer.Users[id], nil
+}
+
+// A streamError is an answer of Stream's that is no success.
+type streamError struct {
+	status, code int
+	reset        time.Time // of a limit
+}
+
+// Error leaves Stream's message out, which names the user.
+func (e *streamError) Error() string {
+	return fmt.Sprintf("want success from Stream, got status %d with code %d", e.status, e.code)
+}
+
+// call is [client.send] unless that has failed a moment ago.
+func (c *client) call(ctx context.Context, credentials *streamchat.Credentials, method string, query url.Values, body, answer any) error {
+	writes := method != http.MethodGet
+	c.mu.Lock()
+	paused := c.paused[writes]
+	c.mu.Unlock()
+	if now().Before(paused) {
+		return errPaused
+	}
+	err := c.send(ctx, credentials, method, query, body, answer)
+	e, answered := err.(*streamError)
+	if err == nil || answered && e.status < 500 && e.status != http.StatusTooManyRequests {
+		return err // what is wrong with one user is not with all
+	}
+	until := now().Add(pause)
+	if answered && e.reset.After(until) {
+		until = now().Add(min(e.reset.Sub(now()), keptFor))
+	}
+	c.mu.Lock()
+	c.paused[writes] = until
+	c.mu.Unlock()
+	return err
+}
+
+// send sends a request for /users and decodes the answer to it.
+func (c *client) send(ctx context.Context, credentials *streamchat.Credentials, method string, query url.Values, body, answer any) error {
+	query.Set("api_key", credentials.Key())
+	var content io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		content = bytes.NewReader(text)
+	}
+	u := c.base.JoinPath("users")
+	u.RawQuery = query.Encode()
+	r, err := http.NewRequestWithContext(ctx, method, u.String(), content)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Authorization", credentials.ServerToken())
+	r.Header.Set("Stream-Auth-Type", "jwt")
+	r.Header.Set("X-Stream-Client", "chat-service-backend")
+	r.Header.Set("Content-Type", "application/json")
+	response, err := c.http.Do(r)
+	if err != nil {
+		return fmt.Errorf("%s users: %w", method, withoutURL(err))
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("%s users: %w", method, err)
+	}
+	if response.StatusCode >= 300 {
+		var e struct{ Code int }
+		_ = json.Unmarshal(text, &e) // a gateway's error may be no JSON
+		reset, _ := strconv.ParseInt(response.Header.Get("X-RateLimit-Reset"), 10, 64)
+		return &streamError{response.StatusCode, e.Code, time.Unix(reset, 0)}
+	}
+	if err := json.Unmarshal(text, answer); err != nil {
+		return fmt.Errorf("%s users: want JSON from Stream: %w", method, err)
+	}
+	return nil
+}
+
+// withoutURL takes the URL out of an error of net/http: it names the user.
+func withoutURL(err error) error {
+	if e, ok := err.(*url.Error); ok {
+		return e.Err
+	}
+	return err
+}
+
+// refusal is why Stream would refuse a user, or nil.
+func (d document) refusal() error {
+	switch {
+	case d["deleted_at"] != nil:
+		return ErrDeleted
+	case d["deactivated_at"] != nil:
+		return ErrDeactivated
+	case d["banned"] == true && (d["ban_expires"] == nil || now().Before(moment(d["ban_expires"]))):
+		return ErrBanned
+	}
+	return nil
+}
+
+func (d document) user() User {
+	name, _ := d["name"].(string)
+	image, _ := d["image"].(string)
+	return User{name, image, moment(d["revoke_tokens_issued_before"])}
+}
+
+// moment is a time of Stream's: RFC 3339, or nanoseconds since 1970.
+func moment(v any) time.Time {
+	switch v := v.(type) {
+	case string:
+		t, _ := time.Parse(time.RFC3339, v)
+		return t
+	case float64:
+		return time.Unix(0, int64(v))
+	}
+	return time.Time{}
+}

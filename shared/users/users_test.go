@@ -1,0 +1,409 @@
+package users
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"chat-service-backend/internal/streamapi"
+	"chat-service-backend/shared/identity"
+	"chat-service-backend/shared/streamchat"
+)
+
+// A stream is Stream, in memory, so that time can stand still.
+type stream struct {
+	t     *testing.T
+	api   *streamapi.API
+	fault func(*http.Request) (*http.Response, error) // of all calls but those that it answers with nil
+
+	mu    sync.Mutex
+	calls []string
+}
+
+func (s *stream) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.mu.Lock()
+	s.calls = append(s.calls, r.Method)
+	fault := s.fault
+	s.mu.Unlock()
+	if fault != nil {
+		if response, err := fault(r); response != nil || err != nil {
+			return response, err
+		}
+	}
+	w := httptest.NewRecorder()
+	s.api.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+// wantCalls checks which calls there were since it was last asked.
+func (s *stream) wantCalls(want ...string) {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if got := strings.Join(s.calls, " "); got != strings.Join(want, " ") {
+		s.t.Errorf("want the calls %q, got %s", want, got)
+	}
+	s.calls = nil
+}
+
+var credentials = sync.OnceValue(func() *streamchat.Credentials {
+	c, err := streamchat.NewCredentials("key", "secret", "", 0)
+	if err != nil {
+		panic(err)
+	}
+	return c
+})
+
+// start returns a directory and the Stream that it is about.
+func start(t *testing.T, fields string) (*Directory, *stream) {
+	t.Helper()
+	env := map[string]string{"SYNC_USERS": "true", "USER_FIELDS": fields}
+	d, err := FromEnv(func(name string) string { return env[name] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &stream{t: t, api: streamapi.New(func() (string, []string, error) { return "key", []string{"secret"}, nil })}
+	d.client.http.Transport = s
+	return d, s
+}
+
+// do is a call of a service's to Stream. It returns the user of that id, if the
+// answer has one.
+func (s *stream) do(method, path, body string) map[string]any {
+	s.t.Helper()
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	query := r.URL.Query()
+	query.Set("api_key", "key")
+	r.URL.RawQuery = query.Encode()
+	r.Header.Set("Authorization", credentials().ServerToken())
+	r.Header.Set("Stream-Auth-Type", "jwt")
+	w := httptest.NewRecorder()
+	s.api.ServeHTTP(w, r)
+	if w.Code >= 300 {
+		s.t.Fatalf("%s %s: %d %s", method, path, w.Code, w.Body)
+	}
+	var answer map[string]any
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+		s.t.Fatal(err)
+	}
+	return answer
+}
+
+func (s *stream) user(id string) map[string]any {
+	s.t.Helper()
+	payload := `{"filter_conditions":{"id":"` + id + `"},"include_deactivated_users":true}`
+	users, _ := s.do("GET", "/users?payload="+strings.NewReplacer(`"`, "%22", "{", "%7B", "}", "%7D").Replace(payload), "")["users"].([]any)
+	if len(users) != 1 {
+		return nil
+	}
+	return users[0].(map[string]any)
+}
+
+// caller is a user with claims in JSON, who signed in just now.
+func caller(id, claims string) identity.Caller {
+	c := identity.Claims{"iat": json.RawMessage(strconv.FormatInt(time.Now().Unix(), 10))}
+	if err := json.Unmarshal([]byte(claims), &c); err != nil {
+		panic(err)
+	}
+	return identity.Caller{Kind: identity.User, UserID: id, Claims: c}
+}
+
+func signIn(t *testing.T, d *Directory, c identity.Caller) User {
+	t.Helper()
+	user, err := d.SignIn(t.Context(), credentials(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return user
+}
+
+func wantRefused(t *testing.T, d *Directory, c identity.Caller, want error) {
+	t.Helper()
+	if user, err := d.SignIn(t.Context(), credentials(), c); !errors.Is(err, want) || user != (User{}) {
+		t.Errorf("want the refusal %q, got %+v, %v", want, user, err)
+	}
+}
+
+func TestFirstSignInMakesTheUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s := start(t, "name=nickname,image=picture,teams=org,role=chat_role,plan=plan,age=age")
+		got := signIn(t, d, caller("u1", `{"nickname":"Jane","picture":"https://i","org":"red","chat_role":"vip","plan":{"a":1},"age":null,"email":"e"}`))
+		if got != (User{Name: "Jane", Image: "https://i"}) {
+			t.Errorf("want name and image, got %+v", got)
+		}
+		s.wantCalls("GET", "POST")
+		u := s.user("u1")
+		teams, _ := json.Marshal(u["teams"])
+		plan, _ := json.Marshal(u["plan"])
+		_, age := u["age"]
+		_, email := u["email"]
+		if u["name"] != "Jane" || u["image"] != "https://i" || string(teams) != `["red"]` || u["role"] != "vip" || string(plan) != `{"a":1}` || age || email {
+			t.Errorf("want the mapped claims, got %v", u)
+		}
+	})
+}
+
+func TestKnownUserIsAskedForOnceAMinuteAndNotWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s := start(t, "")
+		jane := caller("u1", `{"name":"Jane"}`)
+		signIn(t, d, jane)
+		s.wantCalls("GET", "POST")
+		for range 10 {
+			signIn(t, d, jane)
+		}
+		time.Sleep(keptFor - time.Second)
+		signIn(t, d, jane)
+		s.wantCalls()
+		time.Sleep(time.Second)
+		signIn(t, d, jane)
+		s.wantCalls("GET")
+	})
+}
+
+func TestFieldsOfOthersSurvive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s := start(t, "")
+		s.do("POST", "/users", `{"users":{"u1":{"id":"u1","name":"J","department":"x","teams":["red"],"role":"admin"}}}`)
+		signIn(t, d, caller("u1", `{"name":"Jane","role":"user"}`))
+		s.wantCalls("GET", "PATCH")
+		if u := s.user("u1"); u["name"] != "Jane" || u["department"] != "x" || u["role"] != "admin" || u["teams"] == nil {
+			t.Errorf("want the name changed alone, got %v", u)
+		}
+		// A claim that is not there takes nothing away.
+		time.Sleep(keptFor)
+		if got := signIn(t, d, caller("u1", `{"name":""}`)); got.Name != "Jane" {
+			t.Errorf("want the name at Stream, got %+v", got)
+		}
+		s.wantCalls("GET")
+	})
+}
+
+func TestNobodyBecomesAnAdminByAClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s := start(t, "role=role")
+		for id, role := range map[string]string{"u1": `"admin"`, "u2": `"global_admin"`, "u3": `["admin"]`} {
+			signIn(t, d, caller(id, `{"role":`+role+`}`))
+			if u := s.user(id); u["role"] != "user" {
+				t.Errorf("%s: want a user, got %v", role, u)
+			}
+		}
+		s.do("POST", "/users", `{"users":{"u4":{"id":"u4","role":"admin"}}}`)
+		signIn(t, d, caller("u4", `{"role":"user"}`))
+		if u := s.user("u4"); u["role"] != "admin" {
+			t.Errorf("want an admin to stay one, got %v", u)
+		}
+	})
+}
+
+func TestUserWhomStreamRefusesIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s := start(t, "")
+		jane := caller("u1", `{"name":"Jane"}`)
+		signIn(t, d, jane)
+		for _, test := range []struct {
+			method, path, body string
+			want               error
+		}{
+			{"POST", "/users/u1/deactivate", `{}`, ErrDeactivated},
+			{"POST", "/users/u1/reactivate", `{}`, nil},
+			{"POST", "/moderation/ban", `{"target_user_id":"u1"}`, ErrBanned},
+			{"DELETE", "/moderation/ban?target_user_id=u1", ``, nil},
+			{"PATCH", "/users", `{"users":[{"id":"u1","set":{"banned":true,"ban_expires":"2000-01-02T00:00:00Z"}}]}`, ErrBanned},
+			{"PATCH", "/users", `{"users":[{"id":"u1","set":{"banned":true,"ban_expires":"2000-01-01T00:00:00Z"}}]}`, nil},
+			{"DELETE", "/users/u1", ``, ErrDeleted},
+		} {
+			s.do(test.method, test.path, test.body)
+			time.Sleep(keptFor)
+			for range 2 {
+				if test.want != nil {
+					wantRefused(t, d, jane, test.want)
+				} else {
+					signIn(t, d, jane)
+				}
+			}
+		}
+	})
+}
+
+func TestTokensFromBeforeARevocationAreRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s := start(t, "")
+		for _, revoked := range []string{`"2000-01-01T00:01:00.5Z"`, `946684860500000000`} {
+			s.do("POST", "/users", `{"users":{"u1":{"id":"u1","revoke_tokens_issued_before":`+revoked+`}}}`)
+			time.Sleep(keptFor)
+			const minute = 946684860 // 2000-01-01T00:01:00Z
+			for claims, want := range map[string]error{
+				`{"iat":946684861}`:                       nil,
+				`{"iat":946684860}`:                       ErrRevoked,
+				`{"iat":946684999,"auth_time":946684860}`: ErrRevoked,
+				`{"iat":946684999,"auth_time":946684861}`: nil,
+				`{"iat":null}`:                            ErrRevoked,
+			} {
+				user, err := d.SignIn(t.Context(), credentials(), caller("u1", claims))
+				if !errors.Is(err, want) || err == nil && user.TokensSince.UnixMilli() != minute*1000+500 {
+					t.Errorf("%s: want %v, got %+v, %v", claims, want, user, err)
+				}
+			}
+		}
+	})
+}
+
+func TestStreamThatDoesNotAnswerKeepsNobodyWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s := start(t, "")
+		s.fault = func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}
+		notSynced := func(id string, took time.Duration) {
+			t.Helper()
+			began := time.Now()
+			user, err := d.SignIn(t.Context(), credentials(), caller(id, `{"name":"Jane"}`))
+			if !errors.Is(err, ErrNotSynced) || user.Name != "Jane" || time.Since(began) != took {
+				t.Errorf("want Jane, not synced, after %v, got %+v, %v after %v", took, user, err, time.Since(began))
+			}
+			if err != nil && (strings.Contains(err.Error(), id) || strings.Contains(err.Error(), "key")) {
+				t.Errorf("want neither user nor key in the cause, got %v", err)
+			}
+		}
+		notSynced("u1", timeout)
+		notSynced("u1", 0)
+		notSynced("u2", 0)
+		s.wantCalls("GET")
+		s.fault = nil
+		time.Sleep(pause)
+		signIn(t, d, caller("u1", `{"name":"Jane"}`))
+		s.wantCalls("GET", "POST")
+	})
+}
+
+// answer is one of Stream's errors.
+func answer(status int, header http.Header) *http.Response {
+	if header == nil {
+		header = http.Header{}
+	}
+	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(bytes.NewReader(nil))}
+}
+
+func TestLimitOfWritesLeavesRefusalsInForce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s := start(t, "")
+		s.do("POST", "/users", `{"users":{"bad":{"id":"bad"},"old":{"id":"old","name":"Old"}}}`)
+		s.do("POST", "/users/bad/deactivate", `{}`)
+		reset := http.Header{"X-Ratelimit-Reset": {strconv.FormatInt(time.Now().Add(40*time.Second).Unix(), 10)}}
+		s.fault = func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodGet {
+				return nil, nil
+			}
+			return answer(http.StatusTooManyRequests, reset), nil
+		}
+		for _, id := range []string{"new", "old", "newer"} {
+			if _, err := d.SignIn(t.Context(), credentials(), caller(id, `{"name":"Jane"}`)); !errors.Is(err, ErrNotSynced) {
+				t.Errorf("%s: want them not synced, got %v", id, err)
+			}
+		}
+		s.wantCalls("GET", "POST", "GET", "GET")
+		wantRefused(t, d, caller("bad", `{}`), ErrDeactivated)
+		s.fault = nil
+		time.Sleep(39 * time.Second)
+		s.wantCalls("GET")
+		if _, err := d.SignIn(t.Context(), credentials(), caller("old", `{"name":"Jane"}`)); !errors.Is(err, ErrNotSynced) {
+			t.Errorf("want no write before the limit's end, got %v", err)
+		}
+		time.Sleep(pause)
+		if got := signIn(t, d, caller("old", `{"name":"Jane"}`)); got.Name != "Jane" {
+			t.Errorf("want the new name, got %+v", got)
+		}
+	})
+}
+
+func TestRefusalIsRememberedWhileStreamIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s := start(t, "")
+		jane := caller("u1", `{}`)
+		signIn(t, d, jane)
+		s.do("POST", "/users/u1/deactivate", `{}`)
+		time.Sleep(keptFor)
+		wantRefused(t, d, jane, ErrDeactivated)
+		s.fault = func(*http.Request) (*http.Response, error) { return answer(http.StatusBadGateway, nil), nil }
+		time.Sleep(keptFor)
+		wantRefused(t, d, jane, ErrDeactivated)
+	})
+}
+
+func TestWhatIsWrongWithOneUserDoesNotStopTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s := start(t, "")
+		s.fault = func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodPost {
+				return answer(http.StatusBadRequest, nil), nil
+			}
+			return nil, nil
+		}
+		for _, id := range []string{"u1", "u2"} {
+			if _, err := d.SignIn(t.Context(), credentials(), caller(id, `{}`)); !errors.Is(err, ErrNotSynced) {
+				t.Errorf("want them not synced, got %v", err)
+			}
+		}
+		s.wantCalls("GET", "POST", "GET", "POST")
+	})
+}
+
+func TestRequestsOfOneUserShareTheCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s := start(t, "")
+		s.fault = func(*http.Request) (*http.Response, error) {
+			time.Sleep(timeout / 4)
+			return nil, nil
+		}
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() { signIn(t, d, caller("u1", `{}`)) })
+		}
+		wg.Wait()
+		s.wantCalls("GET", "POST")
+	})
+}
+
+func TestUsersKeptAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, _ := start(t, "")
+		for i := range maxKept + 10 {
+			d.drop()
+			d.kept[strconv.Itoa(i)] = &entry{until: now().Add(keptFor)}
+		}
+		if len(d.kept) > maxKept {
+			t.Errorf("want %d users kept, got %d", maxKept, len(d.kept))
+		}
+	})
+}
+
+func TestSettingsThatCannotBeRightNameTheirVariable(t *testing.T) {
+	for _, test := range []struct{ name, value string }{
+		{"SYNC_USERS", "yes"}, {"STREAM_BASE_URL", "http://chat.example.com"},
+		{"USER_FIELDS", "name"}, {"USER_FIELDS", "name="}, {"USER_FIELDS", "=name"}, {"USER_FIELDS", "name=a,"}, {"USER_FIELDS", "name=a,name=b"},
+		{"USER_FIELDS", "a.b=c"}, {"USER_FIELDS", "id=sub"}, {"USER_FIELDS", "banned=banned"}, {"USER_FIELDS", "teams_role=r"},
+	} {
+		for _, sync := range []string{"true", ""} {
+			env := map[string]string{"SYNC_USERS": sync}
+			env[test.name] = test.value
+			_, err := FromEnv(func(name string) string { return env[name] })
+			if err == nil || !strings.HasPrefix(err.Error(), test.name+":") {
+				t.Errorf("%s=%q: want an error that names it, got %v", test.name, test.value, err)
+			}
+		}
+	}
+	if d, err := FromEnv(func(string) string { return "" }); d != nil || err != nil {
+		t.Errorf("want no directory unless it is asked for, got %v, %v", d, err)
+	}
+}
