@@ -96,7 +96,7 @@ func settingsPage(t *testing.T) string {
 	slices.Sort(ownVariables)
 	var page strings.Builder
 	fmt.Fprintf(&page, "# Settings\n\n"+
-		"All template parameters, written from `template.yaml` by a test. Functions read the environment variable; the stack sets %s itself.\n"+
+		"All template parameters, written from `template.yaml` by a test. Functions read the environment variable; the stack sets %s itself. "+
 		"The values below `ParameterPrefix` are in [operations.md](operations.md#parameters).\n", strings.Join(ownVariables, ", "))
 	page.WriteString("\n| parameter | variable | default | meaning |\n|---|---|---|---|\n")
 	for _, group := range dig(source(t), "Metadata", "AWS::CloudFormation::Interface", "ParameterGroups").(list) {
