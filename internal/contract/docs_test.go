@@ -140,3 +140,23 @@ func TestLinksLeadSomewhere(t *testing.T) {
 		}
 	}
 }
+
+func TestJavaScriptToCopyParses(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("node"); err != nil {
+		t.Skip("node is not installed")
+	}
+	root, err := build.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, _ := filepath.Glob(filepath.Join(root, "examples/clients/*.mjs"))
+	if len(files) == 0 {
+		t.Error("want files in examples/clients")
+	}
+	for _, file := range files {
+		if out, err := exec.CommandContext(t.Context(), "node", "--check", file).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", file, err, out)
+		}
+	}
+}
