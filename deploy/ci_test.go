@@ -18,6 +18,18 @@ var needs = map[string]map[string]string{
 	"AWS::ApiGateway::Account": {
 		"arn:aws:apigateway:eu-central-1::/account": "apigateway:GET PATCH",
 	},
+	"AWS::ApiGatewayV2::ApiMapping": {
+		"arn:aws:apigateway:eu-central-1::/domainnames/chat.example.com/apimappings":   "apigateway:POST",
+		"arn:aws:apigateway:eu-central-1::/domainnames/chat.example.com/apimappings/a": "apigateway:GET PATCH DELETE",
+	},
+	"AWS::ApiGatewayV2::DomainName": {
+		"arn:aws:apigateway:eu-central-1::/domainnames":                  "apigateway:POST",
+		"arn:aws:apigateway:eu-central-1::/domainnames/chat.example.com": "apigateway:GET PATCH DELETE",
+	},
+	"AWS::Route53::RecordSet": {
+		"arn:aws:route53:::hostedzone/Z123": "route53:ChangeResourceRecordSets ListResourceRecordSets GetHostedZone",
+		"arn:aws:route53:::change/C1":       "route53:GetChange",
+	},
 	"AWS::CloudWatch::Alarm": {
 		"arn:aws:cloudwatch:" + here + "alarm:chat-service-prod-Errors-1A": "cloudwatch:PutMetricAlarm DescribeAlarms DeleteAlarms ListTagsForResource TagResource UntagResource",
 	},
@@ -104,6 +116,7 @@ var never = map[string]string{
 	"arn:aws:execute-api:" + here + "a1b2/v1/POST/proxy/users":               "execute-api:Invoke",
 	"arn:aws:logs:" + here + "log-group:/aws/lambda/chat-service-prod/token": "logs:GetLogEvents FilterLogEvents",
 	"arn:aws:iam::123456789012:role/chat-service-prod-deployer":              "iam:PutRolePolicy AttachRolePolicy UpdateAssumeRolePolicy PassRole",
+	"arn:aws:route53:::hostedzone/Z999":                                      "route53:ChangeResourceRecordSets",
 	"arn:aws:iam::123456789012:role/admin":                                   "iam:PassRole PutRolePolicy",
 	"arn:aws:iam::123456789012:user/chat-service-prod-StreamQueueUser-1A":    "iam:CreateAccessKey AddUserToGroup CreateLoginProfile",
 	"arn:aws:iam::123456789012:user/alice":                                   "iam:CreateAccessKey",
@@ -121,7 +134,7 @@ type statement struct {
 func deployer(t *testing.T) (policy []statement, size int) {
 	t.Helper()
 	stack, err := parse(t, "ci.yaml").Stack(cfn.Options{Region: "eu-central-1", Account: "123456789012", StackName: "deployer",
-		Parameters: map[string]string{"Repository": "acme/chat"}})
+		Parameters: map[string]string{"Repository": "acme/chat", "HostedZoneId": "Z123"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +240,7 @@ func TestDeployerMayDoNothingElse(t *testing.T) {
 			}
 		}
 	}
-	services := strings.Fields("apigateway cloudformation cloudwatch codedeploy events iam lambda logs s3 sns sqs")
+	services := strings.Fields("apigateway cloudformation cloudwatch codedeploy events iam lambda logs route53 s3 sns sqs")
 	for _, s := range policy {
 		for _, action := range s.Action {
 			if service, _, _ := strings.Cut(action, ":"); !slices.Contains(services, service) {

@@ -36,6 +36,7 @@ type gateway struct {
 	feed   *feed
 	limit  time.Duration // in which a buffered answer must come
 
+	basePath string            // in front of every path
 	refusals map[error]refusal // what a caller hears
 }
 
@@ -118,7 +119,12 @@ func (g *gateway) handle(w *statusWriter, r *http.Request) {
 		}
 		request.Path = path
 	}
-	rt, params := findRoute(g.routes, r.Method, request.Path, g.api.REST)
+	// The base path is in the event, and in no route.
+	below, mapped := strings.CutPrefix(request.Path, g.basePath)
+	if !mapped {
+		below = ""
+	}
+	rt, params := findRoute(g.routes, r.Method, below, g.api.REST)
 	if answered := g.cors(w, r, rt); answered {
 		return
 	}

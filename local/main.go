@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -70,6 +71,7 @@ type options struct {
 	streamURL   string            // "" means the stand-in
 	overrides   map[string]string // template parameters
 	moderation  bool              // examples/moderation answers Stream's hooks
+	basePath    string            // in front of every path of both APIs, "/chat"
 
 	dir    string // where the search for template.yaml begins
 	build  func(ctx context.Context, root, out string, names []string) (binaries map[string]string, err error)
@@ -91,6 +93,7 @@ Usage: go run ./local [flags]
                           or "ParameterKey=Name,ParameterValue=Value"
   -moderation             has examples/moderation answer the hooks that come to /webhook; its words
                           are the parameters /chat-moderation/refuse and /chat-moderation/mask
+  -base-path PATH         serves both APIs below a path, as /chat, like a custom domain with a base path mapping
   -h                      this text
 
 With AWS_ENDPOINT_URL_SSM set, the functions use that endpoint and your AWS_* credentials
@@ -101,6 +104,11 @@ Examples:
   go run ./local
   go run ./local -parameters values.json -parameter-overrides "ParameterTtl=5 UserIdClaim=email"
 `
+
+// basePaths matches what an API mapping may put in front of a path.
+//
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/rest-api-mappings.html
+var basePaths = regexp.MustCompile(`^(/[A-Za-z0-9$._-]+)*$`)
 
 // parseFlags reads the command line. It prints the usage to stdout and returns
 // flag.ErrHelp when asked for it.
@@ -114,6 +122,7 @@ func parseFlags(args []string, stdout io.Writer) (options, error) {
 	flags.StringVar(&opts.serviceAddr, "service-addr", "127.0.0.1:3001", "")
 	flags.StringVar(&opts.parameters, "parameters", "", "")
 	flags.StringVar(&opts.streamURL, "stream-url", "", "")
+	flags.StringVar(&opts.basePath, "base-path", "", "")
 	flags.BoolVar(&opts.moderation, "moderation", false, "")
 	flags.StringVar(&overrides, "parameter-overrides", "", "")
 	if err := flags.Parse(args); err != nil {
@@ -124,6 +133,9 @@ func parseFlags(args []string, stdout io.Writer) (options, error) {
 	}
 	if flags.NArg() > 0 {
 		return opts, fmt.Errorf("want flags only, got %q", flags.Arg(0))
+	}
+	if !basePaths.MatchString(opts.basePath) {
+		return opts, fmt.Errorf("-base-path: want a path like /chat, got %q", opts.basePath)
 	}
 	var err error
 	if opts.overrides, err = parseOverrides(overrides); err != nil {

@@ -362,7 +362,8 @@ func (s *server) greet(w io.Writer) {
 		}
 		return url
 	}
-	fmt.Fprintf(w, "\nSee it       %s%s\n\nClient API   %s\nService API  %s\n", s.clientURL, pagePath, s.clientURL, s.serviceURL)
+	client, service := s.clientURL+s.basePath, s.serviceURL+s.basePath
+	fmt.Fprintf(w, "\nSee it       %s%s\n\nClient API   %s\nService API  %s\n", s.clientURL, pagePath, client, service)
 	if s.issuer != nil {
 		fmt.Fprintf(w, "issuer       %s (stand-in; %s%s?user=NAME gives a bearer token)\n", s.issuer.URL, s.clientURL, issuer.BearerPath)
 	} else {
@@ -372,14 +373,14 @@ func (s *server) greet(w io.Writer) {
 	if s.bus != nil {
 		fmt.Fprintln(w, "events       shown here as they pass (stand-in for EventBridge)")
 	}
-	tokenURL, bearer := s.serviceURL, ""
+	tokenURL, bearer := service, ""
 	if s.issuer != nil {
 		if token, err := s.issuer.Bearer("alice", nil); err == nil {
 			fmt.Fprintf(w, "\nA bearer token for alice, good for %d hours:\n%s\n", issuer.Life/time.Hour, token)
 		}
-		tokenURL, bearer = s.clientURL, fmt.Sprintf(` -H "Authorization: Bearer $(curl -s '%s%s?user=alice')"`, s.clientURL, issuer.BearerPath)
+		tokenURL, bearer = client, fmt.Sprintf(` -H "Authorization: Bearer $(curl -s '%s%s?user=alice')"`, s.clientURL, issuer.BearerPath)
 	}
 	fmt.Fprintf(w, "\nTry:\n  curl -s%s %s/token/alice\n", bearer, tokenURL)
-	fmt.Fprintf(w, "  curl -s%s '%s/config?clientType=web'\n", bearer, s.clientURL)
-	fmt.Fprintf(w, "  curl -s -H 'Content-Type: application/json' -d '{\"users\":{\"alice\":{\"id\":\"alice\",\"name\":\"Alice\"}}}' %s/proxy/users\n\nready\n", s.serviceURL)
+	fmt.Fprintf(w, "  curl -s%s '%s/config?clientType=web'\n", bearer, client)
+	fmt.Fprintf(w, "  curl -s -H 'Content-Type: application/json' -d '{\"users\":{\"alice\":{\"id\":\"alice\",\"name\":\"Alice\"}}}' %s/proxy/users\n\nready\n", service)
 }

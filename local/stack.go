@@ -27,8 +27,8 @@ func (s *server) route(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("template.yaml: %w", err)
 	}
-	s.clientAPI = &gateway{name: "client", pools: s.pools, log: s.log, feed: &s.feed, limit: s.limits.http, refusals: clientRefusals}
-	s.restAPI = &gateway{name: "service", pools: s.pools, log: s.log, feed: &s.feed, limit: s.limits.rest, refusals: serviceRefusals}
+	s.clientAPI = &gateway{name: "client", basePath: s.basePath, pools: s.pools, log: s.log, feed: &s.feed, limit: s.limits.http, refusals: clientRefusals}
+	s.restAPI = &gateway{name: "service", basePath: s.basePath, pools: s.pools, log: s.log, feed: &s.feed, limit: s.limits.rest, refusals: serviceRefusals}
 	for _, api := range apis {
 		g := s.clientAPI
 		if api.REST {

@@ -103,6 +103,10 @@ func TestParameterPatternsTakeWhatIsRightOnly(t *testing.T) {
 		"ServiceApiAccountIds":       {good: []string{"", "111122223333", "111122223333,444455556666"}, bad: []string{"1", "*", "111122223333,", "111122223333 444455556666"}},
 		"AlarmEmail":                 {good: []string{"", "ops@example.com"}, bad: []string{"ops", "ops@example", "a b@example.com"}},
 		"AlarmTopicArn":              {good: []string{"", "arn:aws:sns:eu-central-1:123456789012:alarms"}, bad: []string{"alarms", "arn:aws:sqs:eu-central-1:123456789012:alarms"}},
+		"ClientApiDomainName":        {good: []string{"", "chat.example.com", "a-1.b.example"}, bad: []string{"localhost", "https://chat.example.com", "chat.example.com/", "Chat.example.com", "-a.example.com", "a..example.com"}},
+		"ServiceApiDomainName":       {good: []string{"", "internal.example.com"}, bad: []string{"*.example.com", "chat.example.com."}},
+		"CertificateArn":             {good: []string{"", "arn:aws:acm:eu-central-1:123456789012:certificate/1234abcd-12ab-34cd-56ef-1234567890ab"}, bad: []string{"1234abcd", "arn:aws:iam::123456789012:server-certificate/chat"}},
+		"HostedZoneId":               {good: []string{"", "Z0123456789ABCDEFGHIJ"}, bad: []string{"/hostedzone/Z1", "example.com"}},
 	} {
 		refused := func(value string) bool {
 			_, err := deploy(t, id+"="+value)
@@ -128,6 +132,8 @@ func TestRulesRefuseWhatCannotWork(t *testing.T) {
 		"OneAlarmTarget":                  {"AlarmEmail=ops@example.com", "AlarmTopicArn=arn:aws:sns:eu-central-1:123456789012:alarms"},
 		"ErrorObjKeyIsNotAuthentication":  {"ErrorObjKey=authentication"},
 		"StreamQueueNeedsEventBus":        {"StreamQueue=true", "EventBus=false"},
+		"DomainNeedsCertificate":          {"ServiceApiDomainName=chat.example.com"},
+		"PrivateApiHasNoDomain":           {"ServiceApiDomainName=chat.example.com", "CertificateArn=arn:aws:acm:eu-central-1:123456789012:certificate/1", "ServiceApiVpcEndpointIds=vpce-0a"},
 		"HookFailClosedNeedsHookFunction": {"HookFailClosed=true"},
 		"ProdNeedsAlarmTarget":            {"Environment=prod"},
 	} {
@@ -326,6 +332,67 @@ func TestEachRouteHasALimitOfItsOwn(t *testing.T) {
 		if d["StageName"] != nil {
 			t.Errorf("%s: want no stage of its own, got %v", id, d["StageName"])
 		}
+	}
+}
+
+func TestDomainNames(t *testing.T) {
+	t.Parallel()
+	const certificate = "arn:aws:acm:eu-central-1:123456789012:certificate/1234abcd"
+	deployments := map[string]string{}
+	for name, c := range map[string]struct {
+		parameters                []string
+		domains, records          int
+		clientClosed, restClosed  string
+		clientURL, serviceURLBase string
+	}{
+		"none": {nil, 0, 0, "false", "false", "https://ClientApi.execute-api.eu-central-1.amazonaws.com", "https://ServiceApi.execute-api.eu-central-1.amazonaws.com/v1"},
+		"client": {[]string{"ClientApiDomainName=chat.example.com", "CertificateArn=" + certificate}, 1, 0, "true", "false",
+			"https://chat.example.com", "https://ServiceApi.execute-api.eu-central-1.amazonaws.com/v1"},
+		"both": {[]string{"ClientApiDomainName=chat.example.com", "ServiceApiDomainName=internal.chat.example.com", "CertificateArn=" + certificate, "HostedZoneId=Z123"},
+			2, 2, "true", "true", "https://chat.example.com", "https://internal.chat.example.com"},
+	} {
+		s := translate(t, c.parameters...)
+		domains := s.resources("AWS::ApiGatewayV2::DomainName")
+		mappings, records := s.resources("AWS::ApiGatewayV2::ApiMapping"), s.resources("AWS::Route53::RecordSet")
+		if len(domains) != c.domains || len(mappings) != c.domains || len(records) != c.records {
+			t.Errorf("%s: want %d domains and mappings and %d records, got %q, %q, %q", name, c.domains, c.records, sortedKeys(domains), sortedKeys(mappings), sortedKeys(records))
+		}
+		for id, d := range domains {
+			api := strings.TrimSuffix(id, "Domain")
+			configuration := d["DomainNameConfigurations"].(list)[0]
+			if got := fmt.Sprint(dig(configuration, "CertificateArn"), dig(configuration, "EndpointType"), dig(configuration, "SecurityPolicy")); got != certificate+"REGIONALTLS_1_2" {
+				t.Errorf("%s: want a regional domain with the certificate and TLS 1.2, got %s", id, got)
+			}
+			stage := map[string]string{"Client": "ClientApiApiGatewayDefaultStage", "Service": "ServiceApiv1Stage"}[api]
+			if m := mappings[api+"Mapping"]; m["ApiId"] != api+"Api" || m["DomainName"] != id || m["Stage"] != stage {
+				t.Errorf("%s: want all of the API below it, got %v", id, m)
+			}
+			if c.records == 0 {
+				continue
+			}
+			target := records[api+"Record"]["AliasTarget"]
+			if dig(target, "DNSName") != id+".RegionalDomainName" || dig(target, "HostedZoneId") != id+".RegionalHostedZoneId" || records[api+"Record"]["Name"] != d["DomainName"] {
+				t.Errorf("%s: want a record that points to it, got %v", id, records[api+"Record"])
+			}
+		}
+		const extension, closed = "x-amazon-apigateway-endpoint-configuration", "disableExecuteApiEndpoint"
+		client := dig(s.resource("AWS::ApiGatewayV2::Api", "ClientApi"), "Body", "servers").(list)[0]
+		if got := fmt.Sprint(dig(client, extension, closed)); got != c.clientClosed {
+			t.Errorf("%s: Client API's own endpoint off: want %s, got %s", name, c.clientClosed, got)
+		}
+		if got := fmt.Sprint(dig(s.resource("AWS::ApiGateway::RestApi", "ServiceApi"), "Body", extension, closed)); got != c.restClosed {
+			t.Errorf("%s: Service API's own endpoint off: want %s, got %s", name, c.restClosed, got)
+		}
+		// A REST API's switch takes effect with a new deployment, which has a new name.
+		deployments[name] = fmt.Sprint(sortedKeys(s.resources("AWS::ApiGateway::Deployment")))
+		for output, want := range map[string]string{"ClientApiUrl": c.clientURL, "WebhookUrl": c.clientURL + "/webhook", "ServiceApiUrl": c.serviceURLBase, "ProxyUrl": c.serviceURLBase + "/proxy"} {
+			if got := s.eval(dig(s.Template.Body, "Outputs", output, "Value")); got != want {
+				t.Errorf("%s: %s: want %s, got %v", name, output, want, got)
+			}
+		}
+	}
+	if deployments["none"] != deployments["client"] || deployments["none"] == deployments["both"] {
+		t.Errorf("want another deployment with the Service API's domain alone, got %q", deployments)
 	}
 }
 
