@@ -295,7 +295,7 @@ func drillRemoval(t *testing.T, d *drill, remove func()) {
 	}
 	d.front.fail(none)
 	d.put(t, "stream/api-secret", after)
-	d.everyRoute(t, after)
+	within(t, "the new secret in use by every function", func() bool { return d.ask(t, after) == nil })
 	d.sameProcesses(t, processes)
 }
 

@@ -1,9 +1,17 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"chat-service-backend/internal/standin"
 )
 
 func TestForeignPagesAndHostsAreRefused(t *testing.T) {
@@ -50,6 +58,73 @@ func TestForeignPagesAndHostsAreRefused(t *testing.T) {
 		response.Body.Close()
 		if response.StatusCode != c.want {
 			t.Errorf("%s with %q: want %d, got %d", c.url, c.headers, c.want, response.StatusCode)
+		}
+	}
+}
+
+// Others may work on this machine, and -parameters may name a file that they
+// cannot read.
+func TestStandInsAnswerTheFunctionsOnly(t *testing.T) {
+	t.Parallel()
+	one, _ := startTest(t)
+	other, _ := startTest(t)
+	if one.credentials["AWS_SECRET_ACCESS_KEY"] == other.credentials["AWS_SECRET_ACCESS_KEY"] {
+		t.Error("want credentials made for each run, got the same twice")
+	}
+	ask := func(url, target, body string, sign *standin.Credentials) got {
+		t.Helper()
+		header := []string{"X-Amz-Target", target, "Content-Type", "application/x-amz-json-1.1"}
+		if sign != nil {
+			request, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, url, nil)
+			request.Header.Set("X-Amz-Target", target)
+			sum := sha256.Sum256([]byte(body))
+			service := strings.ToLower(strings.TrimPrefix(strings.Split(target, ".")[0], "Amazon"))
+			err := v4.NewSigner().SignHTTP(t.Context(), aws.Credentials{AccessKeyID: sign.AccessKeyID, SecretAccessKey: sign.SecretAccessKey},
+				request, hex.EncodeToString(sum[:]), strings.TrimPrefix(service, "aws"), sign.Region, time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			header = append(header, "Authorization", request.Header.Get("Authorization"), "X-Amz-Date", request.Header.Get("X-Amz-Date"))
+		}
+		return call(t, "POST", url, body, header...)
+	}
+	names := `{"Names":["` + one.stack.Parameter("ParameterPrefix") + `/stream/api-secret"],"WithDecryption":true}`
+	entries := `{"Entries":[{"Source":"stream.chat","DetailType":"forged","Detail":"{}"}]}`
+	for who, sign := range map[string]*standin.Credentials{
+		"nobody":      nil,
+		"what was":    {AccessKeyID: "local", SecretAccessKey: "local", Region: one.region},
+		"another run": other.signedBy(),
+	} {
+		if g := ask(one.ssmURL, "AmazonSSM.GetParameters", names, sign); g.status < 400 || strings.Contains(g.body, developmentSecret) {
+			t.Errorf("SSM, signed by %s: want a refusal, got %d %s", who, g.status, g.body)
+		}
+		if g := ask(loopbackURL(one.bus), "AWSEvents.PutEvents", entries, sign); g.status < 400 || len(one.events.Events()) != 0 {
+			t.Errorf("EventBridge, signed by %s: want a refusal, got %d %s", who, g.status, g.body)
+		}
+	}
+	if g := ask(one.ssmURL, "AmazonSSM.GetParameters", names, one.signedBy()); g.status != http.StatusOK || !strings.Contains(g.body, developmentSecret) {
+		t.Errorf("SSM, signed by this run: want the secret, got %d %s", g.status, g.body)
+	}
+	// Nor may others take events from the Runtime API, or answer them.
+	for line := range strings.Lines(call(t, "GET", one.clientURL+"/echo/env", "").body) {
+		if api, ok := strings.CutPrefix(strings.TrimSpace(line), "AWS_LAMBDA_RUNTIME_API="); ok {
+			host, path, _ := strings.Cut(api, "/")
+			if g := call(t, "POST", "http://"+host+"/2018-06-01/runtime/init/error", ""); g.status != http.StatusNotFound || len(path) < 26 {
+				t.Errorf("Runtime API at %s: want 404 without a path made for the process, got %d", api, g.status)
+			}
+		}
+	}
+}
+
+func TestOnlyLoopbackAddressesAreServed(t *testing.T) {
+	for _, addr := range []string{"0.0.0.0:0", "[::]:0", ":0", "192.0.2.1:0", "example.com:0", "127.0.0.1.example.com:0"} {
+		if err := checkLoopback(addr); err == nil || !strings.Contains(err.Error(), "whoever reaches this server") {
+			t.Errorf("%s: want a sentence that says why not, got %v", addr, err)
+		}
+	}
+	for _, addr := range []string{"127.0.0.1:0", "127.1.2.3:0", "localhost:0", "[::1]:0"} {
+		if err := checkLoopback(addr); err != nil {
+			t.Errorf("%s: want it taken, got %v", addr, err)
 		}
 	}
 }

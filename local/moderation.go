@@ -30,7 +30,7 @@ func (s *server) startModeration(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	env := credentials(s.getenv)
+	env := maps.Clone(s.credentials)
 	maps.Copy(env, s.extra)
 	env["PARAMETER_PREFIX"] = moderationPrefix
 	p := newPool()
@@ -49,7 +49,7 @@ func (s *server) startModeration(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", example, err)
 	}
-	s.serve(s.lambda, &lambdaapi.API{ARN: s.moderationARN(), Function: func(ctx context.Context, payload []byte) ([]byte, error) {
+	s.serve(s.lambda, &lambdaapi.API{ARN: s.moderationARN(), Credentials: s.signedBy(), Function: func(ctx context.Context, payload []byte) ([]byte, error) {
 		answer, err := p.invoke(ctx, runtimeapi.Event{Payload: payload})
 		if err != nil {
 			return nil, err

@@ -186,9 +186,8 @@ func TestFunctionSeesLambdasEnvironmentOnly(t *testing.T) {
 		"AWS_LAMBDA_INITIALIZATION_TYPE":  "on-demand",
 		"AWS_REGION":                      "eu-west-3",
 		"AWS_DEFAULT_REGION":              "eu-west-3",
-		"AWS_ACCESS_KEY_ID":               "local",
-		"AWS_SECRET_ACCESS_KEY":           "local",
-		"AWS_SESSION_TOKEN":               "local",
+		"AWS_ACCESS_KEY_ID":               s.credentials["AWS_ACCESS_KEY_ID"],
+		"AWS_SECRET_ACCESS_KEY":           s.credentials["AWS_SECRET_ACCESS_KEY"],
 		"AWS_ENDPOINT_URL_SSM":            s.ssmURL,
 		"AWS_ENDPOINT_URL_SQS":            "http://sqs.test",
 		"SSL_CERT_FILE":                   "/certs",
@@ -207,7 +206,7 @@ func TestFunctionSeesLambdasEnvironmentOnly(t *testing.T) {
 			t.Errorf("%s: want a value, got none", name)
 		}
 	}
-	for _, name := range []string{"DEVELOPERS_OWN", "HOME", "GOPATH", "USER"} {
+	for _, name := range []string{"AWS_SESSION_TOKEN", "DEVELOPERS_OWN", "HOME", "GOPATH", "USER"} {
 		if v, ok := got[name]; ok {
 			t.Errorf("%s: want nothing of the developer's environment, got %q", name, v)
 		}

@@ -35,6 +35,8 @@ type server struct {
 	region   string
 	extra    map[string]string // environment of the functions, over the template's
 
+	credentials map[string]string // for AWS, in that environment
+
 	client, service    net.Listener
 	clientURL          string
 	serviceURL         string
@@ -69,6 +71,8 @@ func start(ctx context.Context, opts options) (*server, error) {
 		options: opts,
 		region:  cmp.Or(opts.getenv("AWS_REGION"), opts.getenv("AWS_DEFAULT_REGION"), "us-east-1"),
 		pools:   map[string]*pool{},
+
+		credentials: credentials(opts.getenv),
 	}
 	for _, step := range []func(context.Context) error{
 		s.read,      // the template and the flags
@@ -113,10 +117,7 @@ func (s *server) read(context.Context) (err error) {
 
 func (s *server) listen(context.Context) error {
 	s.extra = map[string]string{}
-	for _, name := range []string{
-		"SSL_CERT_FILE", "SSL_CERT_DIR",
-		"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL_EVENTBRIDGE", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_LAMBDA",
-	} {
+	for _, name := range append([]string{"SSL_CERT_FILE", "SSL_CERT_DIR"}, awsEndpoints...) {
 		if v := s.getenv(name); v != "" {
 			s.extra[name] = v
 		}
@@ -222,13 +223,13 @@ func (s *server) play(context.Context) error {
 		s.values = s.memory.Values
 	}
 	if s.ssm != nil {
-		s.serve(s.ssm, s.faults.ssm.Handler(&parameterstore.Store{Values: s.values, Log: s.log.printf}))
+		s.serve(s.ssm, s.faults.ssm.Handler(&parameterstore.Store{Values: s.values, Credentials: s.signedBy(), Log: s.log.printf}))
 	}
 	if s.stream != nil {
 		s.serve(s.stream, s.faults.stream.Handler(streamapi.New(credentialsOf(s.values, s.stack.Parameter("ParameterPrefix")))))
 	}
 	if s.bus != nil {
-		s.events = &eventbus.Bus{Log: s.log.printf, Took: s.feed.sendEvent}
+		s.events = &eventbus.Bus{Credentials: s.signedBy(), Log: s.log.printf, Took: s.feed.sendEvent}
 		s.serve(s.bus, s.events)
 	}
 	return nil
@@ -262,7 +263,7 @@ func (s *server) startFunctions(ctx context.Context) error {
 		if p == nil {
 			continue
 		}
-		env := credentials(s.getenv)
+		env := maps.Clone(s.credentials)
 		maps.Copy(env, f.Environment)
 		maps.Copy(env, s.extra)
 		p.mu.Lock()

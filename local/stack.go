@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 
 	"chat-service-backend/internal/cfn"
 	"chat-service-backend/internal/parameterstore"
+	"chat-service-backend/internal/standin"
 	"chat-service-backend/internal/streamapi"
 )
 
@@ -95,7 +98,7 @@ func (s *server) endpointValues() (map[string]string, error) {
 		BaseEndpoint: &s.ssmURL,
 		Region:       s.region,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			c := credentials(s.getenv)
+			c := s.credentials
 			return aws.Credentials{AccessKeyID: c["AWS_ACCESS_KEY_ID"], SecretAccessKey: c["AWS_SECRET_ACCESS_KEY"], SessionToken: c["AWS_SESSION_TOKEN"]}, nil
 		}),
 	})
@@ -135,16 +138,29 @@ func credentialsOf(values parameterstore.Values, prefix string) streamapi.Creden
 	}
 }
 
-// credentials are the developer's AWS_* ones, or some that mean nothing, which
-// is enough for the stand-ins.
+// awsEndpoints are the variables that say where AWS is, if it is not played here.
+var awsEndpoints = []string{
+	"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL_EVENTBRIDGE", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_LAMBDA",
+}
+
+// credentials returns the AWS_* ones with which functions call AWS and its
+// stand-ins, which answer nobody else: others may work on this machine, too. They
+// are made for this run, or the developer's where any AWS is the developer's.
 func credentials(getenv func(string) string) map[string]string {
 	c := map[string]string{}
-	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"} {
-		if v := getenv(name); v != "" {
-			c[name] = v
-		} else if getenv("AWS_ACCESS_KEY_ID") == "" {
-			c[name] = "local"
+	if slices.ContainsFunc(awsEndpoints, func(name string) bool { return getenv(name) != "" }) && getenv("AWS_ACCESS_KEY_ID") != "" {
+		for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"} {
+			if v := getenv(name); v != "" {
+				c[name] = v
+			}
 		}
+		return c
 	}
+	c["AWS_ACCESS_KEY_ID"], c["AWS_SECRET_ACCESS_KEY"] = rand.Text(), rand.Text()
 	return c
+}
+
+// signedBy returns what a stand-in wants its calls signed with.
+func (s *server) signedBy() *standin.Credentials {
+	return &standin.Credentials{AccessKeyID: s.credentials["AWS_ACCESS_KEY_ID"], SecretAccessKey: s.credentials["AWS_SECRET_ACCESS_KEY"], Region: s.region}
 }

@@ -2,6 +2,7 @@ package runtimeapi
 
 import (
 	"cmp"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"log"
@@ -66,11 +67,13 @@ func Start(c Config) (*Process, error) {
 		idle:    make(chan struct{}),
 	}
 	// Processes that go away are no news: their end is told otherwise.
-	api := &http.Server{Handler: p, ErrorLog: log.New(io.Discard, "", 0)}
+	// Nobody else on this machine may take the events, or answer them.
+	path := "/" + rand.Text()
+	api := &http.Server{Handler: http.StripPrefix(path, p), ErrorLog: log.New(io.Discard, "", 0)}
 	go api.Serve(listener)
 
 	p.cmd.Dir = "/"
-	p.cmd.Env = c.environment(listener.Addr().String())
+	p.cmd.Env = c.environment(listener.Addr().String() + path)
 	// One writer for both keeps the order of the lines.
 	p.cmd.Stdout, p.cmd.Stderr = c.Output, c.Output
 	p.cmd.SysProcAttr = ownGroup()
