@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -20,6 +22,11 @@ type conn struct {
 	begins  atomic.Bool  // the next byte written is the first of a request
 	written atomic.Int64 // bytes
 	heard   atomic.Int64 // when the peer last said something, by the wall clock, in nanoseconds
+	reset   atomic.Bool  // the peer has answered with a reset
+
+	closing sync.Mutex
+	closed  bool
+	last    uint64 // what ackedBytes said when the connection was closed
 }
 
 var errDead = errors.New("the connection was closed while it was idle")
@@ -48,27 +55,88 @@ func (c *conn) Read(p []byte) (int, error) {
 	if n > 0 {
 		c.heard.Store(time.Now().UnixNano())
 	}
+	c.note(err)
 	return n, err
 }
 
-// begin marks the next write as the first of a request, and returns how many
-// bytes were written before it. Nothing in the bytes themselves tells: HTTP/2
-// writes of its own accord after an answer, too.
-func (c *conn) begin() int64 {
+// note takes down whether err is a reset.
+func (c *conn) note(err error) {
+	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		c.reset.Store(true)
+	}
+}
+
+// Close closes the connection, after a last look at what the peer has acknowledged.
+func (c *conn) Close() error {
+	c.closing.Lock()
+	if !c.closed {
+		c.closed, c.last = true, ackedBytes(c.TCPConn)
+	}
+	c.closing.Unlock()
+	return c.TCPConn.Close()
+}
+
+// acked returns how many bytes the peer's kernel has acknowledged, or 0 if that
+// is not known.
+func (c *conn) acked() uint64 {
+	c.closing.Lock()
+	defer c.closing.Unlock()
+	if c.closed {
+		return c.last
+	}
+	return ackedBytes(c.TCPConn)
+}
+
+// A mark is where a request begins in what is written to a connection.
+type mark struct {
+	written int64
+	acked   uint64
+}
+
+// begin marks the next write as the first of a request. Nothing in the bytes
+// themselves tells: HTTP/2 writes of its own accord after an answer, too.
+func (c *conn) begin() mark {
 	c.begins.Store(true)
-	return c.written.Load()
+	return mark{c.written.Load(), c.acked()}
+}
+
+// sent reports whether anything was written since m.
+func (c *conn) sent(m mark) bool { return c.written.Load() != m.written }
+
+// unread reports whether the peer cannot have read what was written since m: it
+// answered with a reset and its kernel has acknowledged no byte of it. That is
+// how a host, or a load balancer, that has forgotten the connection answers.
+func (c *conn) unread(m mark) bool {
+	return m.acked > 0 && c.reset.Load() && c.acked() == m.acked
 }
 
 // Write writes p. Where it would begin a request on a dead connection, it
 // writes nothing and returns errDead.
 func (c *conn) Write(p []byte) (int, error) {
-	if c.begins.CompareAndSwap(true, false) && c.dead() {
+	begins := c.begins.CompareAndSwap(true, false)
+	if begins && c.dead() {
 		// Closed, so that nobody else finds it either.
 		_ = c.Close()
 		return 0, errDead
 	}
+	n := 0
+	if begins && len(p) > 1 {
+		// A kernel may keep the acknowledgment of a segment back for a while, in
+		// which its program may read the segment and reset the connection. It
+		// does not keep back that of a second one.
+		var err error
+		if n, err = c.write(p[:1]); err != nil {
+			return n, err
+		}
+	}
+	rest, err := c.write(p[n:])
+	return n + rest, err
+}
+
+func (c *conn) write(p []byte) (int, error) {
 	n, err := c.TCPConn.Write(p)
 	c.written.Add(int64(n))
+	c.note(err)
 	return n, err
 }
 

@@ -28,3 +28,18 @@ func closedByPeer(c *net.TCPConn) bool {
 	}
 	return closed
 }
+
+// ackedBytes returns how many bytes the peer's kernel has acknowledged, the
+// handshake's included, or 0 if that is not known.
+func ackedBytes(c *net.TCPConn) (n uint64) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) {
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			n = info.Bytes_acked
+		}
+	})
+	return n
+}

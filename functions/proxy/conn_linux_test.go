@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -86,8 +87,8 @@ func TestRequestOnAConnectionThatThePeerHasEndedIsNotWritten(t *testing.T) {
 			if n, err := c.Write([]byte("POST /users")); n != 0 || !errors.Is(err, errDead) {
 				t.Errorf("want nothing written and %v, got %d, %v", errDead, n, err)
 			}
-			if written := c.written.Load(); written != before {
-				t.Errorf("want %d bytes written as before, got %d", before, written)
+			if c.sent(before) {
+				t.Error("want no byte written, got some")
 			}
 			if err := c.Close(); !errors.Is(err, net.ErrClosed) {
 				t.Errorf("want the connection closed, got %v", err)
@@ -232,6 +233,66 @@ func TestConnectionMadeAheadIsDroppedWhenDead(t *testing.T) {
 			if got := s.connections(); got != 2 {
 				t.Errorf("%s: want another connection, got %d in all", protocol, got)
 			}
+		}
+	}
+}
+
+// A forgetful connection is Stream's end of one that it has forgotten: it
+// answers the next byte with a reset.
+type forgetful struct {
+	*net.TCPConn
+	forgotten *atomic.Bool
+}
+
+func (c forgetful) Read(p []byte) (int, error) {
+	n, err := c.TCPConn.Read(p[:min(len(p), 1)])
+	if n > 0 && c.forgotten.CompareAndSwap(true, false) {
+		_ = c.SetLinger(0)
+		_ = c.Close()
+		return 0, net.ErrClosed
+	}
+	return n, err
+}
+
+// TestRequestThatStreamCannotHaveReadIsRepeated has a kept connection die unheard:
+// only a reset in answer to the request tells. Where Stream has read that, see
+// TestWhatStreamMayHaveReadIsNotRepeated.
+func TestRequestThatStreamCannotHaveReadIsRepeated(t *testing.T) {
+	for _, protocol := range protocols {
+		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodGet} {
+			t.Run(protocol+" "+method, func(t *testing.T) {
+				var forgotten atomic.Bool
+				var requests atomic.Int32
+				s := newStream(t, protocol, func(_ http.ResponseWriter, r *http.Request) {
+					_, _ = io.Copy(io.Discard, r.Body)
+					requests.Add(1)
+				}, func(c *net.TCPConn) net.Conn { return forgetful{c, &forgotten} })
+				u := s.upstream(t)
+				made := keepTrack(u)
+				h := newProxy(t, s.URL, u)
+				answered := 0
+				for range 10 {
+					do(h, http.MethodPost, "/proxy/warm", "{}")
+					all := made()
+					kept := all[len(all)-1]
+					before := kept.acked()
+					forgotten.Store(true)
+					response := do(h, method, "/proxy/users", "{}")
+					answered++
+					switch {
+					case forgotten.Swap(false):
+						t.Error("want the connection used that Stream has forgotten, got another")
+					case response.StatusCode == http.StatusOK:
+						answered++
+					case kept.acked() == before || method == http.MethodGet: // else this machine was slow, and its kernel acknowledged the first byte
+						body, _ := io.ReadAll(response.Body)
+						t.Errorf("want status 200, got %d %s", response.StatusCode, body)
+					}
+				}
+				if got := int(requests.Load()); got != answered || answered < 15 {
+					t.Errorf("want each of %d answered requests at Stream once, got %d", answered, got)
+				}
+			})
 		}
 	}
 }

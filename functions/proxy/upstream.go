@@ -121,8 +121,8 @@ func (u *upstream) handshake(ctx context.Context, network, address string) (net.
 // RoundTrip sends r and returns once the answer has begun. It has no trailers.
 //
 // A request whose kept connection turns out dead is sent again where nothing
-// of it was sent, or where it is a GET; whatever else may have reached Stream
-// is never sent twice. r's body, if any, must have GetBody.
+// of it was sent or nothing of it acknowledged, or where it is a GET; whatever
+// else may have reached Stream is never sent twice. r's body, if any, must have GetBody.
 func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	timer := time.AfterFunc(firstByteTimeout, func() { cancel(errNoFirstByte) })
@@ -155,7 +155,7 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 func (u *upstream) attempt(r *http.Request) (*http.Response, error) {
 	for attempt := 1; ; attempt++ {
 		var used *conn
-		var before int64
+		var before mark
 		var kept bool
 		trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 			used = below(info.Conn)
@@ -165,9 +165,9 @@ func (u *upstream) attempt(r *http.Request) (*http.Response, error) {
 		if err == nil {
 			return response, nil
 		}
-		again := used != nil && (used.written.Load() == before || kept && r.Method == http.MethodGet)
+		again := used != nil && (!used.sent(before) || used.unread(before) || kept && r.Method == http.MethodGet)
 		if !again || attempt == maxAttempts || r.Context().Err() != nil {
-			if used != nil && used.written.Load() != before {
+			if used != nil && used.sent(before) {
 				err = fmt.Errorf("%w: %w", errSent, err)
 			}
 			return nil, err

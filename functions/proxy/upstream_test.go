@@ -30,13 +30,14 @@ type stream struct {
 	*httptest.Server
 	mu       sync.Mutex
 	accepted []*net.TCPConn
+	wrap     []func(*net.TCPConn) net.Conn // of accepted connections; at most one
 }
 
 // protocols are the ways in which Stream may be reached.
 var protocols = []string{"HTTP/1.1", "HTTP/1.1 over TLS", "HTTP/2"}
 
-func newStream(t testing.TB, protocol string, h http.HandlerFunc) *stream {
-	s := &stream{}
+func newStream(t testing.TB, protocol string, h http.HandlerFunc, wrap ...func(*net.TCPConn) net.Conn) *stream {
+	s := &stream{wrap: wrap}
 	s.Server = httptest.NewUnstartedServer(h)
 	s.Listener = &listener{s.Listener, s}
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -87,6 +88,9 @@ func (l *listener) Accept() (net.Conn, error) {
 		l.s.mu.Lock()
 		defer l.s.mu.Unlock()
 		l.s.accepted = append(l.s.accepted, c.(*net.TCPConn))
+		for _, wrap := range l.s.wrap {
+			c = wrap(c.(*net.TCPConn))
+		}
 	}
 	return c, err
 }
