@@ -13,6 +13,8 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -62,6 +64,10 @@ import (
 //		Starts a server of the script's own, with the flags of `go run ./local`;
 //		it ends with the script. With ! in front, the start must fail; the
 //		reason is on stderr.
+//	allow METHOD/PATH...
+//		From now on the caller of the Service API has the IAM policy that allows
+//		these, * standing for anything, and no other. All are used before the
+//		next allow, or the script's end. Without arguments it may do anything.
 //	log REGEXP
 //		The server's log so far matches. With ! in front, it does not. A
 //		script that looks for the absence of something starts its own server.
@@ -107,6 +113,7 @@ func TestConversations(t *testing.T) {
 			"bearer": cmdBearer,
 			"sign":   cmdSign,
 			"log":    cmdLog,
+			"allow":  cmdAllow,
 			"server": func(ts *testscript.TestScript, neg bool, args []string) {
 				for i, arg := range args {
 					if i > 0 && args[i-1] == "-parameters" {
@@ -135,6 +142,7 @@ func TestConversations(t *testing.T) {
 // conversation is what a script's commands share.
 type conversation struct {
 	server *server
+	policy policy
 	log    *awstest.Output
 	body   []byte // of the last answer
 
@@ -260,6 +268,7 @@ func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(err)
 	talk(ts).body = body
+	talk(ts).checkPolicy(ts, args[0], args[1])
 	checkContract(ts, contract.Exchange{Request: req, RequestBody: sent, Response: resp, Body: body})
 	out := ts.Stdout()
 	fmt.Fprintf(out, "HTTP %d\n", resp.StatusCode)
@@ -384,5 +393,71 @@ func cmdLog(ts *testscript.TestScript, neg bool, args []string) {
 	text := talk(ts).log.String()
 	if re.MatchString(text) == neg {
 		ts.Fatalf("the log: want a match of %s: %t, got:\n%s", args[0], !neg, text)
+	}
+}
+
+// policy is what a script says that the caller of the Service API may do, and
+// whether it has done so.
+type policy map[string]bool
+
+func cmdAllow(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("usage: allow METHOD/PATH...")
+	}
+	c := talk(ts)
+	c.checkUsed(ts)
+	c.policy = policy{}
+	for _, resource := range args {
+		c.policy[resource] = false
+	}
+	ts.Defer(func() { c.checkUsed(ts) })
+}
+
+func (c *conversation) checkUsed(ts *testscript.TestScript) {
+	for resource, used := range c.policy {
+		if !used {
+			ts.Fatalf("want a policy of what is needed, but nothing needs %s", resource)
+		}
+	}
+	c.policy = nil
+}
+
+func (c *conversation) checkPolicy(ts *testscript.TestScript, method, url string) {
+	path, ok := strings.CutPrefix(url, c.server.serviceURL)
+	if !ok || len(c.policy) == 0 {
+		return
+	}
+	path, _, _ = strings.Cut(path, "?")
+	for resource := range c.policy {
+		pattern := "^" + strings.ReplaceAll(regexp.QuoteMeta(resource), `\*`, ".*") + "$"
+		if regexp.MustCompile(pattern).MatchString(method + path) {
+			c.policy[resource] = true
+			return
+		}
+	}
+	ts.Fatalf("want a policy that allows %s%s", method, path)
+}
+
+// The page has the policies of the conversations.
+func TestRecipesHaveTheirPolicies(t *testing.T) {
+	page, err := os.ReadFile("../docs/recipes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("testdata/recipe-*.txt")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("want the recipes, got %d, %v", len(files), err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, allow := range regexp.MustCompile(`(?m)^allow (.+)$`).FindAllStringSubmatch(string(text), -1) {
+			want := "IAM: `" + strings.Join(strings.Fields(allow[1]), "`, `") + "`\n"
+			if !strings.Contains(string(page), want) {
+				t.Errorf("%s: want %q in docs/recipes.md", file, want)
+			}
+		}
 	}
 }
