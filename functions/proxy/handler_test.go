@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -710,6 +712,20 @@ func TestCallerOfTheRESTAPIGetsPathQueryAndBodyThrough(t *testing.T) {
 	}
 }
 
+// logLineOfTheDocs is the sample line in docs/operations.md.
+func logLineOfTheDocs(t *testing.T) (line map[string]any) {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := regexp.MustCompile(`(?m)^\{"timestamp".*$`).Find(page)
+	if err := json.Unmarshal(text, &line); err != nil {
+		t.Fatalf("docs/operations.md: want a log line, got %s: %v", text, err)
+	}
+	return line
+}
+
 // The service's credentials are above all permissions at Stream: the log is the
 // record of who did what with them.
 func TestLogSaysWhoDidWhatAtStream(t *testing.T) {
@@ -735,6 +751,16 @@ func TestLogSaysWhoDidWhatAtStream(t *testing.T) {
 		}
 		if arn == "" || line["callerArn"] != arn || line["method"] != "DELETE" || line["status"] != 202.0 || line["path"] != path {
 			t.Errorf("LOG_STREAM_PATHS %q: want %s, DELETE, %v and 202, got %v", setting, arn, path, line)
+		}
+		if setting == "" {
+			sample := logLineOfTheDocs(t)
+			if want, got := slices.Sorted(maps.Keys(line)), slices.Sorted(maps.Keys(sample)); !slices.Equal(got, want) {
+				t.Errorf("docs/operations.md: want a line with %q, got %q", want, got)
+			}
+			// To the nanosecond, but for zeros at the end.
+			if stamp, _ := sample["timestamp"].(string); !regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$`).MatchString(stamp) {
+				t.Errorf("docs/operations.md: want nanoseconds as in %v, got %s", line["timestamp"], stamp)
+			}
 		}
 		if strings.Contains(f.Output(), "in-the-query") {
 			t.Errorf("want no query in the log, got %s", f.Output())
