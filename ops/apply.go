@@ -85,7 +85,7 @@ func (p *planner) take(ctx context.Context, s step) error {
 	}
 	title := strings.Join(titles([]step{s}), ", ")
 	if s.Body["event_hooks"] != nil { // Stream replaces the whole list: look once more, right before
-		now, err := readState(ctx, p.service, func(string) bool { return false })
+		now, err := readState(ctx, p.service, func(collection) bool { return false })
 		if err == nil && !reflect.DeepEqual(now.app["event_hooks"], p.state.app["event_hooks"]) {
 			err = errChanged
 		}

@@ -374,7 +374,7 @@ func testRotate(t *testing.T, w *world) {
 	if now, before := w.get(t, prefix+apiSecret), w.get(t, prefix+previousSecret); now != "SecureString second-secret" || before != "SecureString "+secret {
 		t.Fatalf("want the new one beside the one before, got %s and %s", now, before)
 	}
-	d.run("yes\n", "rotate").want(t, 0, "A rotation is under way", "removed "+prefix+previousSecret)
+	d.run("yes\n", "rotate", "-json").want(t, 0, `"ok": true`, "A rotation is under way", "removed "+prefix+previousSecret)
 	if got := w.get(t, prefix+previousSecret); got != "" {
 		t.Errorf("want the previous one gone, got %s", got)
 	}

@@ -129,7 +129,14 @@ func testDoctor(t *testing.T, w *world) {
 				fmt.Fprint(w, `<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:x</Arn><Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`)
 			}
 			return strings.Contains(body, "GetCallerIdentity")
-		}), "bad", "clock", "off AWS", false},
+		}), "bad", "clock", "off that of AWS", false},
+		"another clock at the Client API": {func(d *deployment) {
+			d.onClient = func(w http.ResponseWriter, r *http.Request, _ string) bool {
+				w.Header().Set("Date", time.Now().Add(4*time.Minute).UTC().Format(http.TimeFormat))
+				fmt.Fprint(w, `{"api_key":"local-key"}`)
+				return true
+			}
+		}, "bad", "clock", "off that of the Client API", false},
 		"no stack":                   {func(d *deployment) { d.missing = true }, "bad", "stack", "there is no stack", false},
 		"a deployment rolled back":   {stackStatus("UPDATE_ROLLBACK_COMPLETE"), "bad", "stack", "UPDATE_ROLLBACK_COMPLETE", false},
 		"a deployment under way":     {stackStatus("UPDATE_IN_PROGRESS"), "bad", "stack", "UPDATE_IN_PROGRESS", false},

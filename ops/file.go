@@ -27,86 +27,117 @@ type document = map[string]any
 
 // A file says what Stream's side shall be. What it does not name is left alone.
 type file struct {
-	App               document            `json:"app,omitempty"`
-	Hooks             []document          `json:"hooks,omitempty"`
-	Roles             []string            `json:"roles,omitempty"`
-	Permissions       map[string]document `json:"permissions,omitempty"`
-	Grants            map[string][]string `json:"grants,omitempty"`
-	ChannelTypes      map[string]document `json:"channel_types,omitempty"`
-	Blocklists        map[string][]string `json:"blocklists,omitempty"`
-	Commands          map[string]document `json:"commands,omitempty"`
-	Absent            map[string][]string `json:"absent,omitempty"`
-	PermissionsConfig string              `json:"permissions_config,omitempty"`
-	PermissionVersion int                 `json:"permissions_version,omitempty"`
-}
-
-// readFile reads stream.yaml, with ${NAME} in its texts replaced by an output
-// of the stack.
-func readFile(name string, values outputs, getenv func(string) string) (*file, error) {
-	f := &file{}
-	if err := decodeFile(name, values, f); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	for _, hook := range f.Hooks {
-		if hook["hook_type"] == "sqs" && hook["sqs_auth_type"] == "keys" && getenv("STREAM_SQS_KEY") != "" {
-			hook["sqs_key"], hook["sqs_secret"] = getenv("STREAM_SQS_KEY"), getenv("STREAM_SQS_SECRET")
-		}
-	}
-	if f.PermissionsConfig != "" {
-		config := filepath.Join(filepath.Dir(name), f.PermissionsConfig)
-		if err := f.addPermissions(config); err != nil {
-			return nil, fmt.Errorf("%s: %w", config, err)
-		}
-	}
-	for _, t := range f.ChannelTypes {
-		if policies, ok := t["permissions"].([]any); ok {
-			t["permissions"] = normalPolicies(policies)
-		}
-	}
-	return f, nil
+	app    document // its settings, grants included
+	hooks  []document
+	items  map[string]map[string]document // of each collection, by name
+	absent map[string][]any               // names, or addresses of hooks
 }
 
 // reference is an output of the stack in a text.
 var reference = regexp.MustCompile(`\$\{\w+\}`)
 
-func decodeFile(name string, values outputs, f *file) error {
-	content, err := os.ReadFile(name)
+// readFile reads stream.yaml, with ${NAME} in its texts replaced by an output
+// of the stack.
+func readFile(name string, values outputs, getenv func(string) string) (*file, error) {
+	raw, err := readDocument(name)
 	if err != nil {
-		return errors.Unwrap(err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	var raw any
-	if err := yaml.Unmarshal(content, &raw); err != nil {
-		return err
-	}
-	if raw == nil {
-		raw = document{}
-	}
-	unknown := map[string]bool{}
+	missing := map[string]bool{}
 	raw = eachText(raw, func(s string) string {
 		return reference.ReplaceAllStringFunc(s, func(r string) string {
-			name := r[2 : len(r)-1]
-			unknown[name] = unknown[name] || values[name] == ""
-			return values[name]
+			output := r[2 : len(r)-1]
+			if values[output] == "" {
+				missing[output] = true
+			}
+			return values[output]
 		})
-	})
-	maps.DeleteFunc(unknown, func(_ string, missing bool) bool { return !missing })
-	if len(unknown) > 0 {
-		return fmt.Errorf("the stack has no output %s; it has %s (-output NAME=VALUE gives one)",
-			strings.Join(slices.Sorted(maps.Keys(unknown)), ", "), strings.Join(slices.Sorted(maps.Keys(values)), ", "))
+	}).(document)
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("%s: the stack has no output %s; it has %s (-output NAME=VALUE gives one)",
+			name, strings.Join(slices.Sorted(maps.Keys(missing)), ", "), strings.Join(slices.Sorted(maps.Keys(values)), ", "))
 	}
-	text, err := json.Marshal(raw)
-	if err != nil {
-		return err
+	if config := text(raw["permissions_config"]); config != "" {
+		config = filepath.Join(filepath.Dir(name), config)
+		permissions, err := readDocument(config)
+		if err == nil {
+			err = addPermissions(raw, permissions)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", config, err)
+		}
+		name += " with " + config
 	}
-	if err := validate(text); err != nil {
-		return err
+	if err := validate(raw); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	return d.Decode(f)
+	f := &file{app: document{}, items: map[string]map[string]document{}, absent: map[string][]any{}}
+	maps.Copy(f.app, object(raw["app"]))
+	if raw["grants"] != nil {
+		f.app["grants"] = raw["grants"]
+	}
+	for _, v := range listed(raw["hooks"]) {
+		hook := object(v)
+		if hook["hook_type"] == "sqs" && hook["sqs_auth_type"] == "keys" && getenv("STREAM_SQS_KEY") != "" {
+			hook["sqs_key"], hook["sqs_secret"] = getenv("STREAM_SQS_KEY"), getenv("STREAM_SQS_SECRET")
+		}
+		f.hooks = append(f.hooks, hook)
+	}
+	for _, c := range collections {
+		f.items[c.path] = map[string]document{}
+		for _, name := range listed(raw[c.key]) { // of roles
+			f.items[c.path][text(name)] = document{}
+		}
+		for name, v := range object(raw[c.key]) {
+			if words, ok := v.([]any); ok { // of a blocklist
+				v = document{"words": words}
+			}
+			item := object(v)
+			if policies, ok := item["permissions"].([]any); ok {
+				item["permissions"] = normalPolicies(policies)
+			}
+			f.items[c.path][name] = item
+		}
+	}
+	for key, names := range object(raw["absent"]) {
+		f.absent[key] = listed(names)
+	}
+	return f, nil
 }
 
-func validate(text []byte) error {
+func readDocument(name string) (document, error) {
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return nil, errors.Unwrap(err) // without the name
+	}
+	if !json.Valid(content) {
+		var v any
+		if err = yaml.Unmarshal(content, &v); err == nil {
+			content, err = json.Marshal(v)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	var doc document
+	d := json.NewDecoder(bytes.NewReader(content))
+	d.UseNumber()
+	if err := d.Decode(&doc); err != nil {
+		return nil, errors.New("want an object")
+	}
+	if doc == nil {
+		doc = document{}
+	}
+	return doc, nil
+}
+
+// object and listed are what a value is, or nothing.
+func object(v any) document { d, _ := v.(document); return d }
+func listed(v any) []any    { l, _ := v.([]any); return l }
+func text(v any) string     { s, _ := v.(string); return s }
+
+// validate reports what of the schema a file breaks.
+func validate(raw document) error {
 	compiler := jsonschema.NewCompiler()
 	schema, err := jsonschema.UnmarshalJSON(bytes.NewReader(schemaText))
 	if err != nil {
@@ -119,12 +150,8 @@ func validate(text []byte) error {
 	if err != nil {
 		return err
 	}
-	instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-	if err != nil {
-		return err
-	}
 	var invalid *jsonschema.ValidationError
-	if err := compiled.Validate(instance); errors.As(err, &invalid) {
+	if err := compiled.Validate(raw); errors.As(err, &invalid) {
 		for len(invalid.Causes) > 0 {
 			invalid = invalid.Causes[0]
 		}
@@ -152,72 +179,33 @@ func eachText(v any, f func(string) string) any {
 	return v
 }
 
-// addPermissions reads the plugin's file of permissions. Version 1 has the
+// addPermissions adds the plugin's file of permissions to raw. Version 1 has the
 // policies of each channel type; version 2 has the grants of each role, in each
 // channel type and, below app, in the whole app.
-func (f *file) addPermissions(name string) error {
-	content, err := os.ReadFile(name)
-	if err != nil {
-		return errors.Unwrap(err)
-	}
-	var raw map[string]any
-	if err := json.Unmarshal(content, &raw); err != nil {
-		return fmt.Errorf("want a JSON object: %w", err)
-	}
-	more := document{"channel_types": document{}}
-	types := more["channel_types"].(document)
+func addPermissions(raw, permissions document) error {
 	field := "grants"
-	if f.PermissionVersion == 1 {
+	if fmt.Sprint(raw["permissions_version"]) == "1" {
 		field = "permissions"
 	}
-	for scope, v := range raw {
-		if scope == "app" && field == "grants" {
-			more["grants"] = v
-		} else {
-			types[scope] = document{field: v}
+	roles := listed(raw["roles"])
+	for scope, v := range permissions {
+		target := raw
+		if scope != "app" || field == "permissions" {
+			types := merge(object(raw["channel_types"]), nil)
+			types[scope] = merge(object(types[scope]), nil)
+			raw["channel_types"], target = types, object(types[scope])
+		}
+		if target[field] != nil {
+			return fmt.Errorf("want %s of %s here or in the file that names this one, got both", field, scope)
+		}
+		target[field] = v
+		for role := range object(v) {
+			if !slices.Contains(builtInRoles, role) && !slices.Contains(roles, any(role)) {
+				roles = append(roles, role)
+			}
 		}
 	}
-	text, err := json.Marshal(more)
-	if err != nil {
-		return err
-	}
-	if err := validate(text); err != nil {
-		return err
-	}
-	var parsed file
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	if err := d.Decode(&parsed); err != nil {
-		return err
-	}
-	if f.Grants != nil && parsed.Grants != nil {
-		return errors.New("want the app's grants here or in the file that names this one, got both")
-	}
-	if parsed.Grants != nil {
-		f.Grants = parsed.Grants
-	}
-	if f.ChannelTypes == nil {
-		f.ChannelTypes = map[string]document{}
-	}
-	roles := slices.Collect(maps.Keys(parsed.Grants))
-	for name, t := range parsed.ChannelTypes {
-		if f.ChannelTypes[name] == nil {
-			f.ChannelTypes[name] = document{}
-		}
-		if f.ChannelTypes[name][field] != nil {
-			return fmt.Errorf("want %s of %s here or in the file that names this one, got both", field, name)
-		}
-		f.ChannelTypes[name][field] = t[field]
-		if grants, ok := t["grants"].(document); ok {
-			roles = slices.AppendSeq(roles, maps.Keys(grants))
-		}
-	}
-	slices.Sort(roles)
-	for _, role := range slices.Compact(roles) {
-		if !slices.Contains(f.Roles, role) && !slices.Contains(builtInRoles, role) {
-			f.Roles = append(f.Roles, role)
-		}
-	}
+	raw["roles"] = roles
 	return nil
 }
 

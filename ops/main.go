@@ -78,6 +78,9 @@ func mainImpl(ctx context.Context, args []string, getenv func(string) string, st
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			err = errInterrupted
 		}
+		if o.json && o.said != nil {
+			_ = o.printJSON(map[string]any{"ok": err == nil, "said": o.said})
+		}
 		if err == nil {
 			return 0
 		}
@@ -127,6 +130,7 @@ type ops struct {
 	environment, stackName, serviceURL string
 	outputs                            outputs
 	json, yes                          bool
+	said                               []string
 }
 
 func (o *ops) flags(f *flag.FlagSet) {
@@ -155,10 +159,12 @@ func (v *outputs) Set(s string) error {
 	return nil
 }
 
-// say prints a line for people, which is of no use to a machine.
+// say prints a line for people. Machines get all of them at the end, from a
+// command that has nothing better for them.
 func (o *ops) say(format string, args ...any) {
+	o.said = append(o.said, fmt.Sprintf(format, args...))
 	if !o.json {
-		fmt.Fprintf(o.stdout, format+"\n", args...)
+		fmt.Fprintln(o.stdout, o.said[len(o.said)-1])
 	}
 }
 
@@ -166,6 +172,7 @@ func (o *ops) say(format string, args ...any) {
 func (o *ops) progress(format string, args ...any) { fmt.Fprintf(o.stderr, format+"\n", args...) }
 
 func (o *ops) printJSON(v any) error {
+	o.said = nil
 	e := json.NewEncoder(o.stdout)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -26,16 +27,15 @@ type step struct {
 
 // A change is what becomes of one thing.
 type change struct {
-	Action string       `json:"action"` // create, update or delete
-	What   string       `json:"what"`
-	Fields []difference `json:"fields,omitempty"`
-	Risk   string       `json:"risk,omitempty"` // deletes or lockout
+	Action string                `json:"action"` // create, update or delete
+	What   string                `json:"what"`
+	Fields map[string]difference `json:"fields,omitempty"`
+	Risk   string                `json:"risk,omitempty"` // deletes or lockout
 }
 
 type difference struct {
-	Field  string `json:"field"`
-	Before any    `json:"before"`
-	After  any    `json:"after"`
+	Before any `json:"before"`
+	After  any `json:"after"`
 }
 
 // What needs a flag of its own.
@@ -53,23 +53,24 @@ type state struct {
 
 // A collection is one of the lists that an app has.
 type collection struct {
-	path   string // and the key of the list in Stream's answer, but for channel types
-	noun   string
-	absent string // its key below absent
+	path string // at Stream
+	key  string // in the file, and of the list in Stream's answer
+	noun string
+	id   string // the field that names an item
 }
 
 // collections are in the order in which they are created. They are removed in
 // the opposite order, since the last ones use the first ones.
 var collections = []collection{
-	{"roles", "role", "roles"},
-	{"permissions", "permission", "permissions"},
-	{"blocklists", "blocklist", "blocklists"},
-	{"commands", "command", "commands"},
-	{"channeltypes", "channel type", "channel_types"},
+	{"roles", "roles", "role", "name"},
+	{"permissions", "permissions", "permission", "id"},
+	{"blocklists", "blocklists", "blocklist", "name"},
+	{"commands", "commands", "command", "name"},
+	{"channeltypes", "channel_types", "channel type", "name"},
 }
 
 // readState reads the app, and those of its collections that are wanted.
-func readState(ctx context.Context, s *service, wanted func(path string) bool) (*state, error) {
+func readState(ctx context.Context, s *service, wanted func(collection) bool) (*state, error) {
 	st := &state{items: map[string]map[string]document{}}
 	var answer struct{ App document }
 	if _, err := s.stream(ctx, http.MethodGet, "/app", nil, &answer); err != nil {
@@ -82,92 +83,48 @@ func readState(ctx context.Context, s *service, wanted func(path string) bool) (
 	for _, c := range collections {
 		items := map[string]document{}
 		st.items[c.path] = items
-		if !wanted(c.path) {
+		if !wanted(c) {
 			continue
 		}
 		var answer map[string]any
 		if _, err := s.stream(ctx, http.MethodGet, "/"+c.path, nil, &answer); err != nil {
 			return nil, fmt.Errorf("read the %ss: %w", c.noun, err)
 		}
-		list, _ := answer[c.path].([]any)
-		for _, v := range list {
-			item, _ := v.(document)
-			name, _ := item[cmp.Or(map[string]string{"permissions": "id"}[c.path], "name")].(string)
-			items[name] = item
+		for _, v := range listed(answer[c.key]) {
+			items[text(object(v)[c.id])] = object(v)
 		}
-		types, _ := answer["channel_types"].(document)
-		for name, v := range types {
-			item, _ := v.(document)
-			item["commands"] = names(item["commands"])
-			items[name] = item
+		for name, v := range object(answer[c.key]) {
+			items[name] = object(v)
+			commands := []any{} // of a channel type: objects, where a name is taken
+			for _, v := range listed(items[name]["commands"]) {
+				commands = append(commands, object(v)["name"])
+			}
+			items[name]["commands"] = commands
 		}
 	}
 	return st, nil
 }
 
-// names are those of a list of objects, or of texts.
-func names(v any) []any {
-	all := []any{}
-	list, _ := v.([]any)
-	for _, v := range list {
-		if item, ok := v.(document); ok {
-			v = item["name"]
-		}
-		all = append(all, v)
-	}
-	return all
-}
-
-// items are the ones of a collection that the file names.
-func (f *file) items(path string) map[string]document {
-	all := map[string]document{}
-	switch path {
-	case "roles":
-		for _, name := range f.Roles {
-			all[name] = document{}
-		}
-	case "permissions":
-		return f.Permissions
-	case "blocklists":
-		for name, words := range f.Blocklists {
-			all[name] = document{"words": anys(words)}
-		}
-	case "commands":
-		return f.Commands
-	case "channeltypes":
-		return f.ChannelTypes
-	}
-	return all
-}
-
-func anys[T any](list []T) []any {
-	all := make([]any, len(list))
-	for i, v := range list {
-		all[i] = v
-	}
-	return all
-}
-
 // wants reports whether the file names something of a collection.
-func (f *file) wants(path string) bool {
-	i := slices.IndexFunc(collections, func(c collection) bool { return c.path == path })
-	return len(f.items(path)) > 0 || len(f.Absent[collections[i].absent]) > 0
-}
+func (f *file) wants(c collection) bool { return len(f.items[c.path])+len(f.absent[c.key]) > 0 }
 
 // plan returns the steps from what Stream has to what the file says: none where
 // they agree.
 func plan(f *file, st *state) ([]step, error) {
 	var steps []step
-	version := cmp.Or(text(f.App["permission_version"]), text(st.app["permission_version"]))
+	version := cmp.Or(text(f.app["permission_version"]), text(st.app["permission_version"]))
 	for _, c := range collections {
 		if c.path == "channeltypes" { // which use the roles and permissions that settings have
-			if s := planApp(f, st); s != nil {
-				steps = append(steps, *s)
+			if set, fields := differences(st.app, f.app); len(fields) > 0 {
+				if set["permission_version"] == "v2" {
+					set["migrate_permissions_to_v2"] = true
+				}
+				steps = append(steps, step{http.MethodPatch, "/app", set, []change{{"update", "the app's settings", fields, risk(fields)}}})
 			}
 		}
-		wanted := f.items(c.path)
+		wanted := f.items[c.path]
 		for _, name := range slices.Sorted(maps.Keys(wanted)) {
-			if slices.Contains(f.Absent[c.absent], name) {
+			if slices.Contains(f.absent[c.key], any(name)) {
 				return nil, fmt.Errorf("%s %s: want it absent or not, got both", c.noun, name)
 			}
 			if field := map[string]string{"v1": "grants", "v2": "permissions"}[version]; c.path == "channeltypes" && wanted[name][field] != nil {
@@ -186,8 +143,8 @@ func plan(f *file, st *state) ([]step, error) {
 		steps = append(steps, *s)
 	}
 	for _, c := range slices.Backward(collections) {
-		for _, name := range f.Absent[c.absent] {
-			if st.items[c.path][name] != nil {
+		for _, v := range f.absent[c.key] {
+			if name := text(v); st.items[c.path][name] != nil {
 				steps = append(steps, step{http.MethodDelete, "/" + c.path + "/" + url.PathEscape(name), nil,
 					[]change{{Action: "delete", What: c.noun + " " + name, Risk: deletes}}})
 			}
@@ -212,10 +169,7 @@ func planItem(c collection, name string, wanted document, have map[string]docume
 		}
 		return &step{http.MethodPut, "/" + c.path + "/" + url.PathEscape(name), set, []change{{"update", what, fields, risk(fields)}}}
 	}
-	body := document{"name": name}
-	if c.path == "permissions" {
-		body = document{"id": name}
-	}
+	body := document{c.id: name}
 	if c.path == "channeltypes" {
 		maps.Copy(body, document{"automod": "disabled", "automod_behavior": "flag", "max_message_length": json.Number("5000")})
 	}
@@ -223,8 +177,12 @@ func planItem(c collection, name string, wanted document, have map[string]docume
 	return &step{http.MethodPost, "/" + c.path, body, []change{{"create", what, fields, ""}}}
 }
 
+// merge is set, and of before the fields that are named: without names, all.
 func merge(before, set document, fields ...string) document {
 	all := document{}
+	if len(fields) == 0 {
+		maps.Copy(all, before)
+	}
 	for _, field := range fields {
 		if before[field] != nil {
 			all[field] = before[field]
@@ -232,28 +190,6 @@ func merge(before, set document, fields ...string) document {
 	}
 	maps.Copy(all, set)
 	return all
-}
-
-func planApp(f *file, st *state) *step {
-	wanted := maps.Clone(f.App)
-	if wanted == nil {
-		wanted = document{}
-	}
-	if f.Grants != nil {
-		grants := document{}
-		for role, ids := range f.Grants {
-			grants[role] = anys(ids)
-		}
-		wanted["grants"] = grants
-	}
-	set, fields := differences(st.app, wanted)
-	if len(fields) == 0 {
-		return nil
-	}
-	if set["permission_version"] == "v2" {
-		set["migrate_permissions_to_v2"] = true
-	}
-	return &step{http.MethodPatch, "/app", set, []change{{"update", "the app's settings", fields, risk(fields)}}}
 }
 
 // address is where a hook sends events, which with its type is what it is known by.
@@ -267,11 +203,8 @@ func address(hook document) string {
 }
 
 func hooksOf(app document) (hooks []document) {
-	list, _ := app["event_hooks"].([]any)
-	for _, v := range list {
-		if hook, ok := v.(document); ok {
-			hooks = append(hooks, hook)
-		}
+	for _, v := range listed(app["event_hooks"]) {
+		hooks = append(hooks, object(v))
 	}
 	return hooks
 }
@@ -281,15 +214,15 @@ func hooksOf(app document) (hooks []document) {
 func planHooks(f *file, st *state) (*step, error) {
 	var changes []change
 	list := []any{}
-	met := make([]bool, len(f.Hooks))
+	met := make([]bool, len(f.hooks))
 	for _, hook := range hooksOf(st.app) {
 		what := fmt.Sprintf("%s hook %s", text(hook["hook_type"]), address(hook))
-		if slices.Contains(f.Absent["hooks"], address(hook)) {
+		if slices.Contains(f.absent["hooks"], any(address(hook))) {
 			changes = append(changes, change{Action: "delete", What: what, Risk: deletes})
 			continue
 		}
 		hook = maps.Clone(hook)
-		for i, wanted := range f.Hooks {
+		for i, wanted := range f.hooks {
 			if wanted["hook_type"] != hook["hook_type"] || address(wanted) != address(hook) || met[i] {
 				continue
 			}
@@ -307,8 +240,8 @@ func planHooks(f *file, st *state) (*step, error) {
 		}
 		list = append(list, hook)
 	}
-	for i, wanted := range f.Hooks {
-		if slices.Contains(f.Absent["hooks"], address(wanted)) {
+	for i, wanted := range f.hooks {
+		if slices.Contains(f.absent["hooks"], any(address(wanted))) {
 			return nil, fmt.Errorf("hook %s: want it absent or not, got both", address(wanted))
 		}
 		if met[i] {
@@ -317,7 +250,7 @@ func planHooks(f *file, st *state) (*step, error) {
 		if wanted["sqs_auth_type"] == "keys" && wanted["sqs_key"] == nil {
 			return nil, fmt.Errorf("hook %s: want its keys in STREAM_SQS_KEY and STREAM_SQS_SECRET", address(wanted))
 		}
-		hook := merge(document{"enabled": true, "event_types": []any{}}, wanted, "enabled", "event_types")
+		hook := merge(document{"enabled": true, "event_types": []any{}}, wanted)
 		_, fields := differences(nil, hook)
 		changes = append(changes, change{"create", fmt.Sprintf("%s hook %s", wanted["hook_type"], address(wanted)), fields, ""})
 		list = append(list, hook)
@@ -330,30 +263,25 @@ func planHooks(f *file, st *state) (*step, error) {
 
 // differences returns what has to be set for before to have all that is wanted,
 // and what that changes, field by field.
-func differences(before, wanted document) (set document, fields []difference) {
-	set = document{}
-	for _, field := range slices.Sorted(maps.Keys(wanted)) {
-		want := wanted[field]
-		if field != "grants" {
-			if !same(before[field], want) {
-				set[field] = want
-				fields = append(fields, difference{field, before[field], want})
-			}
+func differences(before, wanted document) (set document, fields map[string]difference) {
+	set, fields = document{}, map[string]difference{}
+	for field, want := range wanted {
+		if field == "grants" {
 			continue
 		}
-		have, _ := before["grants"].(document)
-		grants := document{}
-		for _, role := range slices.Sorted(maps.Keys(want.(document))) {
-			had, _ := have[role].([]any)
-			ids := granted(had, want.(document)[role].([]any))
-			if !same(have[role], ids) {
-				grants[role] = ids
-				fields = append(fields, difference{"grants." + role, have[role], ids})
-			}
+		if !same(before[field], want) {
+			set[field], fields[field] = want, difference{before[field], want}
 		}
-		if len(grants) > 0 {
-			set["grants"] = grants
+	}
+	have, grants := object(before["grants"]), document{}
+	for role, v := range object(wanted["grants"]) {
+		ids := granted(listed(have[role]), listed(v))
+		if !same(have[role], ids) {
+			grants[role], fields["grants."+role] = ids, difference{have[role], ids}
 		}
+	}
+	if len(grants) > 0 {
+		set["grants"] = grants
 	}
 	return set, fields
 }
@@ -409,72 +337,69 @@ func same(have, want any) bool {
 	return reflect.DeepEqual(have, want)
 }
 
-func text(v any) string { s, _ := v.(string); return s }
+// lockouts are settings that take something from somebody when they become this.
+var lockouts = document{
+	"multi_tenant_enabled": true, "guest_user_creation_disabled": true, "disable_auth_checks": false, "disable_permissions_checks": false,
+}
 
 // risk is lockout where somebody may do less afterwards than before.
-func risk(fields []difference) string {
-	for _, d := range fields {
+func risk(fields map[string]difference) string {
+	for field, d := range fields {
 		before, after := listed(d.Before), listed(d.After)
+		loses := false
 		switch {
-		case strings.HasPrefix(d.Field, "grants."):
-			if slices.ContainsFunc(before, func(id any) bool { return !slices.Contains(after, id) }) {
-				return lockout
-			}
-		case d.Field == "permissions":
-			for _, p := range after {
-				if p.(document)["action"] == "Deny" && !slices.ContainsFunc(before, func(b any) bool { return same(b, p) }) {
-					return lockout
-				}
-			}
-			for _, p := range normalPolicies(before) {
-				if p.(document)["action"] == "Allow" && !slices.ContainsFunc(after, func(a any) bool { return same(p, a) }) {
-					return lockout
-				}
-			}
-		case d.Field == "user_search_disallowed_roles":
-			if slices.ContainsFunc(after, func(role any) bool { return !slices.Contains(before, role) }) {
-				return lockout
-			}
-		case d.Field == "permission_version",
-			d.After == true && slices.Contains([]string{"multi_tenant_enabled", "guest_user_creation_disabled"}, d.Field),
-			d.After == false && slices.Contains([]string{"disable_auth_checks", "disable_permissions_checks"}, d.Field):
+		case strings.HasPrefix(field, "grants."):
+			loses = len(without(before, after)) > 0
+		case field == "permissions": // policies, which allow or deny
+			before = normalPolicies(before)
+			loses = slices.ContainsFunc(without(before, after), action("Allow")) || slices.ContainsFunc(without(after, before), action("Deny"))
+		case field == "user_search_disallowed_roles":
+			loses = len(without(after, before)) > 0
+		default:
+			loses = field == "permission_version" || lockouts[field] != nil && lockouts[field] == d.After
+		}
+		if loses {
 			return lockout
 		}
 	}
 	return ""
 }
 
-func listed(v any) []any { list, _ := v.([]any); return list }
-
-// hidden reports whether a field holds what must not be shown.
-func hidden(field string) bool {
-	for _, word := range []string{"secret", "key", "token", "password", "credentials"} {
-		if strings.Contains(field, word) {
-			return true
-		}
-	}
-	return false
+// action reports whether a policy has it.
+func action(want string) func(policy any) bool {
+	return func(policy any) bool { return policy.(document)["action"] == want }
 }
 
-// shown is a value without what must not be shown.
-func shown(field string, v any) any {
+// without returns what a list has and another has not.
+func without(list, other []any) []any {
+	return slices.DeleteFunc(slices.Clone(list), func(v any) bool {
+		return slices.ContainsFunc(other, func(o any) bool { return same(v, o) })
+	})
+}
+
+// secrets are words in the names of fields whose values must not be shown.
+var secrets = regexp.MustCompile(`secret|key|token|password|credentials`)
+
+// conceal is a value without what must not be shown.
+func conceal(field string, v any) any {
 	switch v := v.(type) {
-	case string:
-		if hidden(field) && v != "" {
-			return "(hidden)"
-		}
 	case []any:
 		all := []any{}
 		for _, item := range v {
-			all = append(all, shown(field, item))
+			all = append(all, conceal(field, item))
 		}
 		return all
 	case document:
 		all := document{}
 		for name := range v {
-			all[name] = shown(name, v[name])
+			all[name] = conceal(field+"."+name, v[name])
 		}
 		return all
+	case nil:
+		return nil
+	}
+	if v != "" && secrets.MatchString(field) {
+		return "(hidden)"
 	}
 	return v
 }
@@ -487,37 +412,32 @@ func (o *ops) show(steps []step) {
 			count[c.Action]++
 			warning := map[string]string{deletes: "   (needs -allow-delete)", lockout: "   (needs -allow-lockout: somebody may do less than now)"}[c.Risk]
 			o.say("  %s %s%s", map[string]string{"create": "+", "update": "~", "delete": "-"}[c.Action], c.What, warning)
-			for _, d := range c.Fields {
-				o.say("      %s: %s", d.Field, d.line())
+			for _, field := range slices.Sorted(maps.Keys(c.Fields)) {
+				o.say("      %s: %s", field, c.Fields[field].line(field))
 			}
 		}
 	}
 	o.say("Plan: %d to add, %d to change, %d to delete.", count["create"], count["update"], count["delete"])
 }
 
-func (d difference) line() string {
-	before, wasList := d.Before.([]any)
-	after, isList := d.After.([]any)
-	if isList && (wasList || d.Before == nil) {
+func (d difference) line(field string) string {
+	before, after := conceal(field, d.Before), conceal(field, d.After)
+	if _, ok := after.([]any); ok {
 		var parts []string
-		for _, v := range before {
-			if !slices.ContainsFunc(after, func(a any) bool { return same(v, a) }) {
-				parts = append(parts, "- "+compact(v))
-			}
+		for _, v := range without(listed(before), listed(after)) {
+			parts = append(parts, "- "+compact(v))
 		}
-		for _, v := range after {
-			if !slices.ContainsFunc(before, func(b any) bool { return same(b, v) }) {
-				parts = append(parts, "+ "+compact(v))
-			}
+		for _, v := range without(listed(after), listed(before)) {
+			parts = append(parts, "+ "+compact(v))
 		}
 		if len(parts) > 0 {
 			return strings.Join(parts, ", ")
 		}
 	}
-	if d.Before == nil {
-		return compact(shown(d.Field, d.After))
+	if before == nil {
+		return compact(after)
 	}
-	return compact(shown(d.Field, d.Before)) + " -> " + compact(shown(d.Field, d.After))
+	return compact(before) + " -> " + compact(after)
 }
 
 func compact(v any) string {
@@ -576,22 +496,14 @@ func (p *planner) report(steps []step, done int, err error) error {
 	if !p.json {
 		return err
 	}
-	r := report{App: p.state.app["name"], Steps: []step{}, Done: done}
-	for _, s := range steps {
-		s.Body, _ = shown("", s.Body).(document)
-		s.Changes = slices.Clone(s.Changes)
-		for i, c := range s.Changes {
-			s.Changes[i].Fields = slices.Clone(c.Fields)
-			for j, d := range c.Fields {
-				s.Changes[i].Fields[j] = difference{d.Field, shown(d.Field, d.Before), shown(d.Field, d.After)}
-			}
-		}
-		r.Steps = append(r.Steps, s)
-	}
+	r := report{App: p.state.app["name"], Steps: slices.Concat([]step{}, steps), Done: done}
 	if err != nil {
 		r.Error = err.Error()
 	}
-	return errors.Join(err, p.printJSON(r))
+	text, _ := json.Marshal(r)
+	var plain any
+	_ = json.Unmarshal(text, &plain)
+	return errors.Join(err, p.printJSON(conceal("", plain)))
 }
 
 func setUpPlan(o *ops, f *flag.FlagSet) func(context.Context) error {

@@ -25,7 +25,7 @@ func setUpPull(o *ops, f *flag.FlagSet) func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		st, err := readState(ctx, service, func(string) bool { return true })
+		st, err := readState(ctx, service, func(collection) bool { return true })
 		if err != nil {
 			return err
 		}
@@ -57,33 +57,30 @@ func setUpPull(o *ops, f *flag.FlagSet) func(context.Context) error {
 // pulled is the file by which a plan is empty. It has what its schema knows and
 // the app's owner can have set, and no secret.
 func pulled(st *state, values outputs) ([]byte, error) {
-	var schema struct {
-		Properties struct {
-			App   struct{ Properties document }
-			Hooks struct {
-				Items struct{ Properties document }
-			}
-			Permissions struct {
-				AdditionalProperties struct{ Properties document }
-			}
-			Commands struct {
-				AdditionalProperties struct{ Properties document }
-			}
-		}
-		Defs struct {
-			ChannelType struct{ Properties document }
-		} `json:"$defs"`
-	}
+	var schema document
 	if err := json.Unmarshal(schemaText, &schema); err != nil {
 		return nil, err
 	}
-	policies := text(st.app["permission_version"]) == "v1"
-	f := file{
-		App: pick(st.app, schema.Properties.App.Properties), Permissions: map[string]document{}, ChannelTypes: map[string]document{},
-		Blocklists: map[string][]string{}, Commands: map[string]document{},
+	// pick is what an item has of the fields that the schema knows there.
+	pick := func(item document, where ...string) document {
+		known, picked := schema, document{}
+		for _, name := range append(where, "properties") {
+			known = object(known[name])
+		}
+		for field := range known {
+			if item[field] != nil {
+				picked[field] = item[field]
+			}
+		}
+		return picked
 	}
+	f := document{"app": pick(st.app, "properties", "app")}
+	if st.app["permission_version"] != "v1" && st.app["grants"] != nil {
+		f["grants"] = st.app["grants"]
+	}
+	hooks := []any{}
 	for _, hook := range hooksOf(st.app) {
-		hook = pick(hook, schema.Properties.Hooks.Items.Properties)
+		hook = pick(hook, "properties", "hooks", "items")
 		for field, v := range hook {
 			for _, output := range []string{"WebhookUrl", "StreamQueueUrl"} {
 				if v == values[output] && v != "" {
@@ -91,56 +88,47 @@ func pulled(st *state, values outputs) ([]byte, error) {
 				}
 			}
 		}
-		f.Hooks = append(f.Hooks, hook)
+		hooks = append(hooks, hook)
 	}
+	f["hooks"] = hooks
+	roles, permissions, blocklists, commands, types := []any{}, document{}, document{}, document{}, document{}
 	for _, name := range slices.Sorted(maps.Keys(st.items["roles"])) {
-		if custom(st.items["roles"][name]) && !slices.Contains(builtInRoles, name) {
-			f.Roles = append(f.Roles, name)
+		if st.items["roles"][name]["custom"] != false && !slices.Contains(builtInRoles, name) {
+			roles = append(roles, name)
 		}
 	}
 	for name, item := range st.items["permissions"] {
-		if custom(item) {
-			f.Permissions[name] = pick(item, schema.Properties.Permissions.AdditionalProperties.Properties)
+		if item["custom"] != false {
+			permissions[name] = pick(item, "properties", "permissions", "additionalProperties")
+		}
+	}
+	for name, item := range st.items["blocklists"] {
+		if !strings.HasPrefix(name, "profanity_") { // Stream's own
+			blocklists[name] = item["words"]
 		}
 	}
 	for name, item := range st.items["commands"] {
 		if !slices.Contains(builtInCommands, name) {
-			f.Commands[name] = pick(item, schema.Properties.Commands.AdditionalProperties.Properties)
-		}
-	}
-	for name, item := range st.items["blocklists"] {
-		if strings.HasPrefix(name, "profanity_") { // Stream's own
-			continue
-		}
-		for _, word := range listed(item["words"]) {
-			f.Blocklists[name] = append(f.Blocklists[name], text(word))
+			commands[name] = pick(item, "properties", "commands", "additionalProperties")
 		}
 	}
 	for name, item := range st.items["channeltypes"] {
-		t := pick(item, schema.Defs.ChannelType.Properties)
-		if policies {
+		t := pick(item, "$defs", "channelType")
+		if st.app["permission_version"] == "v1" {
 			delete(t, "grants")
 			t["permissions"] = normalPolicies(listed(t["permissions"]))
 		} else {
 			delete(t, "permissions")
 		}
-		f.ChannelTypes[name] = t
+		types[name] = t
 	}
-	if grants, ok := st.app["grants"].(document); ok && !policies {
-		f.Grants = map[string][]string{}
-		for role, ids := range grants {
-			f.Grants[role] = []string{}
-			for _, id := range listed(ids) {
-				f.Grants[role] = append(f.Grants[role], text(id))
-			}
-		}
+	f["roles"], f["permissions"], f["blocklists"], f["commands"], f["channel_types"] = roles, permissions, blocklists, commands, types
+	if err := validate(f); err != nil {
+		return nil, fmt.Errorf("Stream has something that the file cannot say: %w", err)
 	}
 	encoded, err := json.Marshal(f)
 	if err != nil {
 		return nil, err
-	}
-	if err := validate(encoded); err != nil {
-		return nil, fmt.Errorf("Stream has something that the file cannot say: %w", err)
 	}
 	var plain any
 	if err := yaml.Unmarshal(encoded, &plain); err != nil { // JSON is YAML, and its numbers stay numbers
@@ -152,17 +140,3 @@ func pulled(st *state, values outputs) ([]byte, error) {
 
 // builtInCommands are those that every app has.
 var builtInCommands = []string{"giphy", "imgur", "flag", "ban", "unban", "mute", "unmute"}
-
-// pick is what an item has of the fields that a schema knows.
-func pick(item, known document) document {
-	picked := document{}
-	for field := range known {
-		if item[field] != nil {
-			picked[field] = item[field]
-		}
-	}
-	return picked
-}
-
-// custom reports whether an item is not one that every app has.
-func custom(item document) bool { return item["custom"] != false }

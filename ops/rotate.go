@@ -5,12 +5,12 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -112,33 +112,39 @@ func (r *rotation) finish(ctx context.Context, current, previous string) error {
 }
 
 // check reports what does not work: a call to Stream, which the proxy signs
-// with the secret in use, or a webhook that is signed with one of these.
+// with the secret in use; a user's token, which must be signed with the first of
+// these; or webhooks, which may be with each.
 func (r *rotation) check(ctx context.Context, secrets ...string) error {
 	if _, err := r.service.stream(ctx, http.MethodGet, "/app", nil, nil); err != nil {
 		return fmt.Errorf("a call to Stream through the proxy: %w", err)
 	}
+	var user struct{ Token string }
+	if err := r.service.call(ctx, http.MethodGet, "/token/chat-service-doctor", nil, &user); err != nil {
+		return fmt.Errorf("a user's token: %w", err)
+	}
+	signed, last := user.Token, strings.LastIndex(user.Token, ".")
+	if last < 0 || encode(mac(secrets[0], signed[:last])) != signed[last+1:] {
+		return errors.New("a user's token is not signed with the secret that is in Parameter Store")
+	}
 	for _, secret := range secrets {
-		body := `{"type":"health.check"}`
-		a, err := r.service.send(ctx, http.MethodPost, "/webhook/verify", map[string]string{"rawBody": body, "signature": signature(secret, body)})
-		if err == nil {
-			err = a.refusal()
-		}
-		if err != nil {
+		const body = `{"type":"health.check"}`
+		var verified struct{ IsValid bool }
+		in := map[string]string{"rawBody": body, "signature": hex.EncodeToString(mac(secret, body))}
+		if err := r.service.call(ctx, http.MethodPost, "/webhook/verify", in, &verified); err != nil {
 			return fmt.Errorf("a webhook's signature: %w", err)
 		}
-		var verified struct{ IsValid bool }
-		if json.Unmarshal(a.body, &verified) != nil || !verified.IsValid {
+		if !verified.IsValid {
 			return errors.New("a webhook's signature: the functions do not accept one that is good")
 		}
 	}
 	return nil
 }
 
-// signature is what Stream sends with a webhook.
-func signature(secret, body string) string {
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte(body))
-	return hex.EncodeToString(mac.Sum(nil))
+// mac signs as Stream does: webhooks in hexadecimal, tokens in base64.
+func mac(secret, text string) []byte {
+	h := hmac.New(sha256.New, []byte(secret))
+	h.Write([]byte(text))
+	return h.Sum(nil)
 }
 
 func (r *rotation) put(ctx context.Context, name, secret string) error {

@@ -95,6 +95,18 @@ func (s *service) send(ctx context.Context, method, path string, in any) (*answe
 	return receive(s.client, r)
 }
 
+// call is send for an answer of ours, which must be a success.
+func (s *service) call(ctx context.Context, method, path string, in, out any) error {
+	a, err := s.send(ctx, method, path, in)
+	if err == nil {
+		err = a.refusal()
+	}
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(a.body, out)
+}
+
 func receive(client *http.Client, r *http.Request) (*answer, error) {
 	resp, err := client.Do(r)
 	if err != nil {

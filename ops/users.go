@@ -153,7 +153,7 @@ func (i *importer) put(ctx context.Context, users []user) error {
 		i.send(ctx, http.MethodPatch, update, &i.Updated, func(users []user) any {
 			all := []document{}
 			for _, u := range users {
-				set := merge(nil, u.fields)
+				set := merge(u.fields, nil)
 				delete(set, "id")
 				all = append(all, document{"id": u.id, "set": set})
 			}

@@ -3,8 +3,9 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -87,13 +88,14 @@ func (a *app) lastNames(id string) bool {
 
 func TestImportCanBeResumed(t *testing.T) {
 	t.Parallel()
-	for name, interrupt := range map[string]func(a *app, cmd int, w http.ResponseWriter) bool{
-		"after a failure": func(_ *app, _ int, w http.ResponseWriter) bool {
+	for name, interrupt := range map[string]func(cmd *exec.Cmd, w http.ResponseWriter) bool{
+		"after a failure": func(_ *exec.Cmd, w http.ResponseWriter) bool {
 			w.WriteHeader(http.StatusInternalServerError)
 			return true
 		},
-		"after Ctrl-C": func(_ *app, pid int, _ http.ResponseWriter) bool {
-			_ = syscall.Kill(pid, syscall.SIGINT)
+		"after Ctrl-C": func(cmd *exec.Cmd, _ http.ResponseWriter) bool {
+			_ = cmd.Process.Signal(os.Interrupt)
+			await(cmd, "Interrupted")
 			return false
 		},
 	} {
@@ -103,14 +105,7 @@ func TestImportCanBeResumed(t *testing.T) {
 			a.file("users.jsonl", lines(1, 250))
 			cmd := a.command(nil, "", "users import", "users.jsonl")
 			a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
-				if n != 2 {
-					return false
-				}
-				answered := interrupt(a, cmd.Process.Pid, w)
-				if !answered {
-					await(cmd, "Interrupted")
-				}
-				return answered
+				return n == 2 && interrupt(cmd, w)
 			})
 			r := finish(t, cmd, cmd.Run())
 			from := map[string]string{"after a failure": "101", "after Ctrl-C": "201"}[name]

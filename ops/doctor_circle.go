@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -121,7 +122,7 @@ func (d *doctor) eventSource(ctx context.Context) (send, clear func(context.Cont
 		if err != nil {
 			return err
 		}
-		r.Header = http.Header{"Content-Type": {"application/json"}, "X-Signature": {signature(secret, string(body))}, "X-Webhook-Id": {id}, "X-Webhook-Attempt": {"1"}}
+		r.Header = http.Header{"Content-Type": {"application/json"}, "X-Signature": {hex.EncodeToString(mac(secret, string(body)))}, "X-Webhook-Id": {id}, "X-Webhook-Attempt": {"1"}}
 		a, err := receive(d.client, r)
 		if err == nil {
 			err = a.refusal()
