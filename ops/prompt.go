@@ -17,8 +17,7 @@ var errNoAnswer = errors.New("want an answer, got the end of input")
 // Where check refuses it, it says why and asks again.
 func (o *ops) ask(ctx context.Context, question string, hidden bool, check func(string) error) (string, error) {
 	for {
-		fmt.Fprint(o.stderr, question)
-		answer, err := o.line(ctx, hidden)
+		answer, err := o.line(ctx, question, hidden)
 		if err != nil {
 			return "", err
 		}
@@ -34,30 +33,31 @@ func (o *ops) confirm(ctx context.Context, question string) (bool, error) {
 	if o.yes {
 		return true, nil
 	}
-	fmt.Fprintf(o.stderr, "%s Only yes counts: ", question)
-	answer, err := o.line(ctx, false)
+	answer, err := o.line(ctx, question+" Only yes counts: ", false)
 	if errors.Is(err, errNoAnswer) {
 		err = errors.New("want an answer or -yes, got the end of input")
 	}
 	return answer == "yes", err
 }
 
-// line reads a line, or ends with ctx. A hidden one is not shown on a terminal.
-func (o *ops) line(ctx context.Context, hidden bool) (string, error) {
-	read := func() (string, error) { return o.lines.ReadString('\n') }
+// line asks for a line, or ends with ctx. A hidden one is not shown on a terminal.
+func (o *ops) line(ctx context.Context, question string, hidden bool) (string, error) {
+	read := func() (string, error) {
+		fmt.Fprint(o.stderr, question)
+		return o.lines.ReadString('\n')
+	}
 	if file, ok := o.stdin.(*os.File); ok && hidden && term.IsTerminal(int(file.Fd())) {
-		fd := int(file.Fd())
-		state, err := term.GetState(fd)
+		// The terminal shows nothing from before the question is there to be answered.
+		state, err := term.MakeRaw(int(file.Fd()))
 		if err != nil {
 			return "", err
 		}
-		defer func() {
-			_ = term.Restore(fd, state) // where ctx ends while the goroutine still reads
-			fmt.Fprintln(o.stderr)
-		}()
+		defer term.Restore(int(file.Fd()), state)
 		read = func() (string, error) {
-			text, err := term.ReadPassword(fd)
-			return string(text), err
+			return term.NewTerminal(struct {
+				io.Reader
+				io.Writer
+			}{file, o.stderr}, "").ReadPassword(question)
 		}
 	}
 	type result struct {

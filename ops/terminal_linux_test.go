@@ -95,9 +95,9 @@ func testTerminal(t *testing.T, w *world) {
 	t.Run("does not show the secret that is typed", func(t *testing.T) {
 		t.Parallel()
 		y, program, cmd := typeParams(t, w)
-		y.answer("API key: ", "the-key\n")
-		y.answer("API secret (not shown): ", "the-secret\n")
-		y.answer("Client type", "\n")
+		y.answer("API key: ", "the-key\r")
+		y.answer("API secret (not shown): ", "the-secret\r")
+		y.answer("Client type", "\r")
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("want success, got %v\n%s", err, y.screen.Bytes())
 		}
@@ -111,7 +111,7 @@ func testTerminal(t *testing.T, w *world) {
 	t.Run("gives the terminal back on Ctrl-C", func(t *testing.T) {
 		t.Parallel()
 		y, program, cmd := typeParams(t, w)
-		y.answer("API key: ", "the-key\n")
+		y.answer("API key: ", "the-key\r")
 		y.answer("API secret (not shown): ", "half-a-secr\x03")
 		if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != 1 {
 			t.Errorf("want status 1, got %v\n%s", err, y.screen.Bytes())
