@@ -119,24 +119,3 @@ func settingsPage(t *testing.T) string {
 	}
 	return page.String()
 }
-
-// README.md has those settings that people set, with the template's defaults.
-func TestReadmeHasTheTemplatesDefaults(t *testing.T) {
-	t.Parallel()
-	text, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows := regexp.MustCompile("(?m)^\\| `([A-Z][A-Za-z]+)` \\| `([^`]+)` \\|").FindAllStringSubmatch(string(text), -1)
-	if len(rows) < 5 {
-		t.Fatalf("want rows of settings in README.md, got %d", len(rows))
-	}
-	for _, row := range rows {
-		p, ok := source(t)["Parameters"].(object)[row[1]].(object)
-		if !ok {
-			t.Errorf("README.md: want a parameter of the template, got %s", row[1])
-		} else if want := fmt.Sprint(p["Default"]); row[2] != want {
-			t.Errorf("README.md: %s: want the default %q, got %q", row[1], want, row[2])
-		}
-	}
-}
