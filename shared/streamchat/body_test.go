@@ -37,6 +37,8 @@ func TestPlainBody(t *testing.T) {
 		"gzip":                     {packed, event},
 		"gzip of nothing":          {compress(t, nil), []byte{}},
 		"several members":          {append(bytes.Clone(packed), packed...), append(bytes.Clone(event), event...)},
+		"many members":             {bytes.Repeat(compress(t, nil), maxMembers), []byte{}},
+		"too many members":         {bytes.Repeat(compress(t, nil), maxMembers+1), nil},
 		"as large as can be":       {packedLargest, largest},
 		"a byte larger":            {append(bytes.Clone(packedLargest), compress(t, []byte("x"))...), nil},
 		"bomb":                     {bytes.Repeat(packedLargest, 4), nil},
