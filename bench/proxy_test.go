@@ -24,7 +24,7 @@ func BenchmarkProxy(b *testing.B) {
 						b.Fatalf("%s: want an answer of %d bytes, got %d: %.300s", f.name, size.bytes, got, answer)
 					}
 				}
-				measureBoth(b, ours, floor, payload)
+				measureBoth(b, ours, floor, payload, payload)
 			})
 		}
 	}

@@ -1,9 +1,14 @@
 package bench
 
 import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"chat-service-backend/internal/awstest"
 )
 
 // BenchmarkWarm measures requests to a function that runs, each beside one that
@@ -29,25 +34,47 @@ func BenchmarkWarm(b *testing.B) {
 			if body := wantStatus(b, answer, c.status); !strings.Contains(body, c.want) {
 				b.Fatalf("want %s in the answer, got %s", c.want, body)
 			}
-			measureBoth(b, ours, floor, payload)
+			measureBoth(b, ours, floor, payload, payload)
 		})
 	}
+
+	// Beside the same answer to a caller whom API Gateway has verified.
+	b.Run("token-bearer", func(b *testing.B) {
+		issuer := awstest.NewIssuer(b)
+		ssm := newParameterStore(b, 0)
+		ours := start(b, "token", ssm.env(), "OIDC_ISSUER="+issuer.URL, "OIDC_AUDIENCE="+awstest.Audience)
+		floor := start(b, "token", ssm.env())
+		r := httptest.NewRequest(http.MethodGet, "/token/alice", nil)
+		encode := func(event any) []byte {
+			payload, err := json.Marshal(event)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return payload
+		}
+		verified := encode(awstest.ServiceEvent(b, r, "/token/{userId}"))
+		r.Header.Set("Authorization", issuer.Bearer("alice", nil))
+		payload := encode(awstest.ClientEvent(b, r, "/token/{userId}"))
+		answer, _ := ours.invoke(b, payload)
+		wantStatus(b, answer, http.StatusCreated)
+		measureBoth(b, ours, floor, payload, verified)
+	})
 }
 
-// measureBoth invokes ours and floor in turn and reports latency and processor
+// measureBoth invokes ours and floor in turn, each with its payload, and reports latency and processor
 // time per request, and resident memory.
-func measureBoth(b *testing.B, ours, floor *function, payload []byte) {
+func measureBoth(b *testing.B, ours, floor *function, payload, floorPayload []byte) {
 	b.Helper()
 	for range 50 { // connections, caches and the heap settle
 		ours.invoke(b, payload)
-		floor.invoke(b, payload)
+		floor.invoke(b, floorPayload)
 	}
 	oursCPU, floorCPU := cpu(b, ours.OS.Pid), cpu(b, floor.OS.Pid)
 	var oursTook, floorTook []time.Duration
 	for b.Loop() {
 		_, took := ours.invoke(b, payload)
 		oursTook = append(oursTook, took)
-		_, took = floor.invoke(b, payload)
+		_, took = floor.invoke(b, floorPayload)
 		floorTook = append(floorTook, took)
 	}
 	oursCPU, floorCPU = cpu(b, ours.OS.Pid)-oursCPU, cpu(b, floor.OS.Pid)-floorCPU

@@ -639,6 +639,33 @@ func TestUnknownKeyIDIsLookedForAtMostOnceAMinute(t *testing.T) {
 	})
 }
 
+func TestTokenThatCameBeforeIsVerifiedOnceAndStillExpires(t *testing.T) {
+	i := newIssuer(t)
+	token := i.good(t, map[string]any{"exp": 946684860}) // a minute into the bubble's time
+	synctest.Test(t, func(t *testing.T) {
+		c := i.offline(t)
+		wantUser(t, c, "u1", "Bearer "+token)
+		for n, key := range c.issuers[i.url].keys.keys {
+			key.Key = keys()["foreign"].Public() // which no signature fits
+			c.issuers[i.url].keys.keys[n] = key
+		}
+		wantUser(t, c, "u1", "Bearer "+token)
+		time.Sleep(time.Minute + 1)
+		wantRefused(t, c, ErrBadToken, "Bearer "+token)
+	})
+}
+
+func TestTokensThatAreRememberedAreBounded(t *testing.T) {
+	s := &keySet{}
+	for n := range maxVerified + 10 {
+		s.remember([32]byte{byte(n), byte(n >> 8)}, Caller{}, 0)
+	}
+	s.remember([32]byte{31: 1}, Caller{}, -1)
+	if _, old := s.seen([32]byte{31: 1}); len(s.verified) != maxVerified || old {
+		t.Errorf("want %d tokens, and none of older keys, got %d, %t", maxVerified, len(s.verified), old)
+	}
+}
+
 func TestRotatedKeyIsFoundAtOnce(t *testing.T) {
 	i := newIssuer(t)
 	c := i.callers(t, nil)
@@ -672,7 +699,7 @@ func TestFetchIsBoundInTime(t *testing.T) {
 			return nil, r.Context().Err()
 		})
 		start := time.Now()
-		if _, err := s.get(t.Context(), "ec"); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != fetchTimeout {
+		if _, _, err := s.get(t.Context(), "ec"); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != fetchTimeout {
 			t.Errorf("want an error after 3 s, got %v after %v", err, time.Since(start))
 		}
 	})

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +30,10 @@ const (
 	firstRetry = time.Second
 	lastRetry  = 30 * time.Second
 
+	// maxVerified is how many tokens are remembered. Each user sends the same one
+	// for up to an hour.
+	maxVerified = 1000
+
 	// maxDocument is the most bytes that an issuer's metadata or keys may be.
 	maxDocument = 1 << 20
 )
@@ -39,11 +44,13 @@ type keySet struct {
 	client *http.Client
 	url    *url.URL // of the issuer
 
-	mu     sync.Mutex
-	keys   []jose.JSONWebKey
-	next   time.Time     // when the issuer may be asked again
-	wait   time.Duration // after the last failure, while there are no keys
-	failed error         // why the last fetch did not work, or nil
+	mu       sync.Mutex
+	keys     []jose.JSONWebKey
+	edition  int                          // of keys
+	verified map[[sha256.Size]byte]Caller // by token, whose signature these keys fit
+	next     time.Time                    // when the issuer may be asked again
+	wait     time.Duration                // after the last failure, while there are no keys
+	failed   error                        // why the last fetch did not work, or nil
 }
 
 func newKeySet(issuer string, u *url.URL) *keySet {
@@ -68,16 +75,17 @@ func newKeySet(issuer string, u *url.URL) *keySet {
 
 // get returns the issuer's keys of that id, or all if id is empty. If it has
 // none of that id, it asks the issuer, at most once a minute. Without any keys,
-// it asks 1 s after the first failure, and doubles that up to 30 s.
-func (s *keySet) get(ctx context.Context, id string) ([]jose.JSONWebKey, error) {
+// it asks 1 s after the first failure, and doubles that up to 30 s. The edition
+// tells these keys from those before.
+func (s *keySet) get(ctx context.Context, id string) (_ []jose.JSONWebKey, edition int, _ error) {
 	s.mu.Lock() // while fetching, too: others wait for the same keys
 	defer s.mu.Unlock()
 	if matching := s.matching(id); len(matching) > 0 {
-		return matching, nil
+		return matching, s.edition, nil
 	}
 	if now().Before(s.next) {
 		// If the issuer did not answer, nobody knows whether the key is its.
-		return nil, s.failed
+		return nil, 0, s.failed
 	}
 	known := len(s.keys) > 0
 	if known {
@@ -90,10 +98,39 @@ func (s *keySet) get(ctx context.Context, id string) ([]jose.JSONWebKey, error) 
 			s.next = now().Add(s.wait)
 		}
 		s.failed = fmt.Errorf("get the issuer's keys: %w", err)
-		return nil, s.failed
+		return nil, 0, s.failed
 	}
 	s.keys, s.failed = keys, nil
-	return s.matching(id), nil
+	s.edition++
+	s.verified = nil
+	return s.matching(id), s.edition, nil
+}
+
+// seen returns whose token has that hash, if the present keys fit it.
+func (s *keySet) seen(hash [sha256.Size]byte) (Caller, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	caller, ok := s.verified[hash]
+	return caller, ok
+}
+
+// remember makes a token seen, unless there are newer keys by now.
+func (s *keySet) remember(hash [sha256.Size]byte, caller Caller, edition int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if edition != s.edition {
+		return
+	}
+	if s.verified == nil {
+		s.verified = map[[sha256.Size]byte]Caller{}
+	}
+	for other := range s.verified { // any
+		if len(s.verified) < maxVerified {
+			break
+		}
+		delete(s.verified, other)
+	}
+	s.verified[hash] = caller
 }
 
 // now returns the time by the wall clock. The monotonic clock may stand still
