@@ -1,15 +1,11 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
 	"net/http"
 	"slices"
 	"strings"
 
-	"chat-service-backend/internal/apigateway"
 	"chat-service-backend/internal/cfn"
-	"chat-service-backend/internal/runtimeapi"
 )
 
 // clientRefusals are an HTTP API's own answers.
@@ -21,44 +17,6 @@ var clientRefusals = map[error]refusal{
 	errFunction:         {http.StatusBadGateway, "Internal server error", ""},
 }
 
-// writeHTTP turns an answer of payload 2.0 into the gateway's. Nothing is written
-// when it returns an error.
-func (g *gateway) writeHTTP(w http.ResponseWriter, a *runtimeapi.Answer) error {
-	body, err := readAnswer(a)
-	if err != nil {
-		return err
-	}
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(body, &fields); fields["statusCode"] == nil {
-		// Without a statusCode the answer is the body.
-		if !json.Valid(body) {
-			return errors.New("the answer is not JSON")
-		}
-		var text string
-		if json.Unmarshal(body, &text) == nil {
-			body = []byte(text)
-		}
-		writeBody(w, http.StatusOK, body, "application/json")
-		return nil
-	}
-	got, err := apigateway.ParseAnswer(body)
-	if err != nil {
-		return err
-	}
-	got.MultiValueHeaders = nil // payload 2.0 has none
-	if g.api.CORS != nil {
-		// The configuration of the API counts, what the function says does not.
-		for name := range got.Headers {
-			if strings.HasPrefix(strings.ToLower(name), "access-control-") {
-				delete(got.Headers, name)
-			}
-		}
-	}
-	got.SetHeaders(w.Header())
-	writeBody(w, got.Status, got.Content, "text/plain; charset=utf-8")
-	return nil
-}
-
 // cors puts on the headers that the API's CORS asks for, and reports whether
 // that was the answer: a preflight, for which there is no route.
 func (g *gateway) cors(w http.ResponseWriter, r *http.Request, rt *route) (answered bool) {
@@ -66,28 +24,16 @@ func (g *gateway) cors(w http.ResponseWriter, r *http.Request, rt *route) (answe
 	if c == nil {
 		return false
 	}
-	preflight := r.Method == http.MethodOptions && (rt == nil || rt.Method == "ANY")
+	preflight := r.Method == http.MethodOptions && rt == nil
 	if origin := allowedOrigin(c, r); origin != "" && (!preflight || allowed(c, r)) {
-		headers := [][2]string{
-			{"Access-Control-Allow-Origin", origin},
-			{"Access-Control-Expose-Headers", strings.Join(c.ExposeHeaders, ",")},
-		}
+		w.Header().Set("Access-Control-Allow-Origin", origin)
 		if origin != "*" {
 			w.Header().Add("Vary", "Origin")
 		}
-		if c.AllowCredentials {
-			headers = append(headers, [2]string{"Access-Control-Allow-Credentials", "true"})
-		}
 		if preflight {
-			headers = append(headers,
-				[2]string{"Access-Control-Allow-Methods", strings.Join(c.AllowMethods, ",")},
-				[2]string{"Access-Control-Allow-Headers", strings.Join(c.AllowHeaders, ",")},
-				[2]string{"Access-Control-Max-Age", c.MaxAge})
-		}
-		for _, h := range headers {
-			if h[1] != "" {
-				w.Header().Set(h[0], h[1])
-			}
+			w.Header().Set("Access-Control-Allow-Methods", strings.Join(c.AllowMethods, ","))
+			w.Header().Set("Access-Control-Allow-Headers", strings.Join(c.AllowHeaders, ","))
+			w.Header().Set("Access-Control-Max-Age", c.MaxAge)
 		}
 	}
 	if preflight {
@@ -102,14 +48,12 @@ func allowedOrigin(c *cfn.CORS, r *http.Request) string {
 	if origin == "" {
 		return ""
 	}
-	for _, allowed := range c.AllowOrigins {
-		scheme, ok := strings.CutSuffix(allowed, "://*")
-		switch {
-		case allowed == "*" && !c.AllowCredentials:
-			return "*"
-		case allowed == "*", allowed == origin, ok && strings.HasPrefix(origin, scheme+"://"):
-			return origin
-		}
+	if slices.Contains(c.AllowOrigins, "*") {
+		return "*"
+	}
+	scheme, _, _ := strings.Cut(origin, "://")
+	if slices.Contains(c.AllowOrigins, origin) || slices.Contains(c.AllowOrigins, scheme+"://*") {
+		return origin
 	}
 	return ""
 }
@@ -117,13 +61,12 @@ func allowedOrigin(c *cfn.CORS, r *http.Request) string {
 // allowed reports whether the method and the headers that a preflight asks for
 // are allowed. If not, it gets no CORS headers at all, so that the browser stops.
 func allowed(c *cfn.CORS, r *http.Request) bool {
-	method := r.Header.Get("Access-Control-Request-Method")
-	if !slices.Contains(c.AllowMethods, method) && (method == "" || !slices.Contains(c.AllowMethods, "*")) {
+	if !slices.Contains(c.AllowMethods, r.Header.Get("Access-Control-Request-Method")) {
 		return false
 	}
 	for name := range strings.SplitSeq(r.Header.Get("Access-Control-Request-Headers"), ",") {
 		name = strings.TrimSpace(name)
-		if name != "" && !slices.ContainsFunc(c.AllowHeaders, func(a string) bool { return a == "*" || strings.EqualFold(a, name) }) {
+		if name != "" && !slices.ContainsFunc(c.AllowHeaders, func(a string) bool { return strings.EqualFold(a, name) }) {
 			return false
 		}
 	}

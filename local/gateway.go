@@ -124,7 +124,7 @@ func (g *gateway) handle(w *statusWriter, r *http.Request) {
 	if !mapped {
 		below = ""
 	}
-	rt, params := findRoute(g.routes, r.Method, below, g.api.REST)
+	rt, params := findRoute(g.routes, r.Method, below)
 	if answered := g.cors(w, r, rt); answered {
 		return
 	}
@@ -154,13 +154,10 @@ func (g *gateway) handle(w *statusWriter, r *http.Request) {
 	w.function = rt.function
 	answer, err := g.invoke(r, rt, runtimeapi.Event{ID: w.id, Payload: payload, Trace: trace, Stream: rt.Stream})
 	if err == nil {
-		switch {
-		case rt.Stream:
+		if rt.Stream {
 			err = g.writeStream(w, r, rt, answer)
-		case g.api.REST:
-			err = writeREST(w, answer)
-		default:
-			err = g.writeHTTP(w, answer)
+		} else {
+			err = g.writeBuffered(w, answer)
 		}
 	}
 	if err != nil {
@@ -168,7 +165,6 @@ func (g *gateway) handle(w *statusWriter, r *http.Request) {
 			panic(http.ErrAbortHandler)
 		}
 		g.log.printf("%s: %s: %v", g.name, rt.function, err)
-		w.Header().Del("Content-Length")
 		if !errors.Is(err, errIntegrationLimit) {
 			err = errFunction
 		}
@@ -232,24 +228,36 @@ func (g *gateway) invoke(r *http.Request, rt *route, event runtimeapi.Event) (*r
 	return answer, err
 }
 
-// readAnswer reads a buffered answer whole.
-func readAnswer(a *runtimeapi.Answer) ([]byte, error) {
+// writeBuffered turns a buffered answer into the gateway's. It writes nothing
+// when it returns an error.
+func (g *gateway) writeBuffered(w http.ResponseWriter, a *runtimeapi.Answer) error {
 	if strings.HasPrefix(a.ContentType, runtimeapi.StreamingContentType) {
-		return nil, errors.New("the function streams, but the route is buffered (its event wants ResponseTransferMode: RESPONSE_STREAM)")
+		return errors.New("the function streams, but the route is buffered (its event wants ResponseTransferMode: RESPONSE_STREAM)")
 	}
-	return io.ReadAll(a.Body)
-}
-
-// writeBody writes a whole answer; headers must be set.
-func writeBody(w http.ResponseWriter, status int, body []byte, contentType string) {
+	text, err := io.ReadAll(a.Body)
+	if err != nil {
+		return err
+	}
+	got, err := apigateway.ParseAnswer(text)
+	if err != nil {
+		return err
+	}
+	if g.api.CORS != nil {
+		// The API's configuration counts, not the function's headers.
+		for name := range got.Headers {
+			if strings.HasPrefix(strings.ToLower(name), "access-control-") {
+				delete(got.Headers, name)
+			}
+		}
+	}
+	got.SetHeaders(w.Header())
 	if w.Header().Get("Content-Type") == "" {
-		w.Header().Set("Content-Type", contentType)
+		w.Header().Set("Content-Type", "application/json")
 	}
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	if status == http.StatusNoContent || status == http.StatusNotModified {
-		w.Header().Del("Content-Length")
-		body = nil
+	if len(got.Content) > 0 {
+		w.Header().Set("Content-Length", strconv.Itoa(len(got.Content)))
 	}
-	w.WriteHeader(status)
-	w.Write(body)
+	w.WriteHeader(got.StatusCode)
+	w.Write(got.Content)
+	return nil
 }

@@ -35,14 +35,11 @@ func (s *server) startModeration(ctx context.Context) error {
 	env["PARAMETER_PREFIX"] = moderationPrefix
 	p := newPool()
 	s.pools["moderation"] = p
-	p.start = func() (*runtimeapi.Process, error) {
+	first, err := p.replace(func() (*runtimeapi.Process, error) {
 		return runtimeapi.Start(runtimeapi.Config{
 			Binary: binaries[example], Name: "moderation", Account: apigateway.AccountID, Region: s.region, Env: env, Output: s.log.prefixed("moderation", s.feed.sendLog),
 		})
-	}
-	p.mu.Lock()
-	first, err := p.add()
-	p.mu.Unlock()
+	})
 	if err == nil {
 		err = first.Idle(ctx)
 	}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
-	"time"
 
 	"chat-service-backend/internal/runtimeapi"
 )
@@ -15,31 +13,21 @@ import (
 // requests wait.
 const maxProcesses = 10
 
-// returnTime is how long a request waits for a busy process before one more is
-// started. A process asks for its next event a moment after its answer: whoever
-// calls again at once must not start another.
-const returnTime = 10 * time.Millisecond
-
-// pool holds the processes of one function. One process answers one request at
-// a time; requests beyond that wait in order of arrival.
+// pool holds the processes of one function. As at AWS, each answers one request
+// at a time, and a request that finds none free starts another.
 type pool struct {
 	start func() (*runtimeapi.Process, error)
+	slots chan struct{} // one taken for each request in progress
 
-	mu       sync.Mutex
-	idle     []*runtimeapi.Process // the most recently used is last
-	waiting  []chan turn           // each of capacity 1
-	alive    map[*runtimeapi.Process]bool
-	starting int // alive, but have not asked for an event yet
-	closed   bool
-	ended    sync.WaitGroup // one for each process
+	mu     sync.Mutex
+	idle   []*runtimeapi.Process // the most recently used is last
+	alive  map[*runtimeapi.Process]bool
+	closed bool
+	ended  sync.WaitGroup // one for each process
 }
 
-func newPool() *pool { return &pool{alive: map[*runtimeapi.Process]bool{}} }
-
-// turn is a process for a request that has waited, or why there is none.
-type turn struct {
-	*runtimeapi.Process
-	error
+func newPool() *pool {
+	return &pool{slots: make(chan struct{}, maxProcesses), alive: map[*runtimeapi.Process]bool{}}
 }
 
 var errServerStops = errors.New("the server stops")
@@ -47,132 +35,101 @@ var errServerStops = errors.New("the server stops")
 // invoke hands the event to a process and returns its answer. When ctx ends
 // first, its cause is the error.
 func (p *pool) invoke(ctx context.Context, e runtimeapi.Event) (*runtimeapi.Answer, error) {
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 	for {
-		proc, err := p.acquire(ctx)
+		proc, started, err := p.take()
 		if err != nil {
+			<-p.slots
 			return nil, err
 		}
 		answer, err := proc.Invoke(ctx, e)
 		if errors.Is(err, runtimeapi.ErrNotTaken) {
-			continue
+			if !started {
+				continue // it ended while it was idle
+			}
+			<-proc.Ended()
+			err = fmt.Errorf("the process ended at its start: %s", proc.State())
+		}
+		if err == nil && !e.Stream {
+			p.put(proc) // which asks for its next event in a moment
+			return answer, nil
 		}
 		go func() {
-			if proc.Idle(context.Background()) == nil {
-				p.mu.Lock()
-				defer p.mu.Unlock()
-				p.offer(proc)
-			}
+			_ = proc.Idle(context.Background()) // or it has ended
+			p.put(proc)
 		}()
 		return answer, err
 	}
 }
 
-// acquire waits for a process.
-func (p *pool) acquire(ctx context.Context) (*runtimeapi.Process, error) {
-	p.mu.Lock()
-	if n := len(p.idle); n > 0 {
-		proc := p.idle[n-1]
-		p.idle = p.idle[:n-1]
-		p.mu.Unlock()
-		return proc, nil
-	}
-	mine := make(chan turn, 1)
-	p.waiting = append(p.waiting, mine)
-	if len(p.alive) == 0 {
-		p.grow()
-	}
-	p.mu.Unlock()
-	late := time.AfterFunc(returnTime, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.grow()
-	})
-	defer late.Stop()
-	select {
-	case t := <-mine:
-		return t.Process, t.error
-	case <-ctx.Done():
-	}
+// take returns an idle process, or one that it started.
+func (p *pool) take() (proc *runtimeapi.Process, started bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if i := slices.Index(p.waiting, mine); i >= 0 {
-		p.waiting = slices.Delete(p.waiting, i, i+1)
-	} else if t := <-mine; t.error == nil { // it came in the same moment
-		p.offer(t.Process)
+	if n := len(p.idle); n > 0 {
+		proc, p.idle = p.idle[n-1], p.idle[:n-1]
+		return proc, false, nil
 	}
-	return nil, context.Cause(ctx)
+	proc, err = p.add()
+	return proc, true, err
 }
 
-// offer gives a process that waits for an event to the first request that waits
-// for a process. p.mu is held.
-func (p *pool) offer(proc *runtimeapi.Process) {
-	if p.alive[proc] && !p.give(turn{Process: proc}) {
+// put makes a process idle, and its slot free.
+func (p *pool) put(proc *runtimeapi.Process) {
+	p.mu.Lock()
+	if p.alive[proc] {
 		p.idle = append(p.idle, proc)
 	}
-}
-
-// give ends the wait of the first request, if one waits. p.mu is held.
-func (p *pool) give(t turn) bool {
-	if len(p.waiting) == 0 {
-		return false
-	}
-	p.waiting[0] <- t
-	p.waiting = p.waiting[1:]
-	return true
-}
-
-// grow starts a process for a request that waits for none that starts. p.mu is
-// held.
-func (p *pool) grow() {
-	if p.closed {
-		for p.give(turn{error: errServerStops}) {
-		}
-	}
-	if len(p.waiting) <= p.starting || len(p.alive) >= maxProcesses {
-		return
-	}
-	if _, err := p.add(); err != nil && len(p.alive) == 0 {
-		p.give(turn{error: err})
-	}
+	p.mu.Unlock()
+	<-p.slots
 }
 
 // add starts a process. p.mu is held.
 func (p *pool) add() (*runtimeapi.Process, error) {
+	if p.closed {
+		return nil, errServerStops
+	}
 	proc, err := p.start()
 	if err != nil {
 		return nil, err
 	}
 	p.alive[proc] = true
-	p.starting++
 	p.ended.Go(func() {
-		started := proc.Idle(context.Background()) == nil
-		p.mu.Lock()
-		p.starting--
-		if started {
-			p.offer(proc)
-		}
-		p.mu.Unlock()
 		<-proc.Ended()
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		delete(p.alive, proc)
-		p.idle = slices.DeleteFunc(p.idle, func(idle *runtimeapi.Process) bool { return idle == proc })
-		if !started {
-			p.give(turn{error: fmt.Errorf("the process ended at its start: %s", proc.State())})
-		}
-		p.grow()
 	})
 	return proc, nil
 }
 
-// close kills every process, waits until they are gone, and fails what waits.
+// replace kills every process, and starts the first of their successors.
+func (p *pool) replace(start func() (*runtimeapi.Process, error)) (*runtimeapi.Process, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.start = start
+	for proc := range p.alive {
+		proc.Kill()
+	}
+	proc, err := p.add()
+	if err != nil {
+		return nil, err
+	}
+	p.idle = []*runtimeapi.Process{proc}
+	return proc, nil
+}
+
+// close kills every process and waits until they are gone.
 func (p *pool) close() {
 	p.mu.Lock()
 	p.closed = true
 	for proc := range p.alive {
 		proc.Kill()
 	}
-	p.grow()
 	p.mu.Unlock()
 	p.ended.Wait()
 }

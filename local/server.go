@@ -266,19 +266,13 @@ func (s *server) startFunctions(ctx context.Context) error {
 		env := maps.Clone(s.credentials)
 		maps.Copy(env, f.Environment)
 		maps.Copy(env, s.extra)
-		p.mu.Lock()
-		p.start = func() (*runtimeapi.Process, error) {
+		first[name], err = p.replace(func() (*runtimeapi.Process, error) {
 			return runtimeapi.Start(runtimeapi.Config{
 				Binary: s.binaries[name], Name: f.Name, Account: apigateway.AccountID, Region: s.region,
 				Memory: f.MemorySize, Timeout: f.Timeout, LogLevel: f.LogLevel,
 				Env: env, Output: s.log.prefixed(name, s.feed.sendLog),
 			})
-		}
-		for old := range p.alive {
-			old.Kill()
-		}
-		first[name], err = p.add()
-		p.mu.Unlock()
+		})
 		if err != nil {
 			return fmt.Errorf("function %s: %w", name, err)
 		}

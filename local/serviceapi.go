@@ -22,23 +22,6 @@ var serviceRefusals = map[error]refusal{
 	errFunction:         {http.StatusBadGateway, "Internal server error", "InternalServerErrorException"},
 }
 
-// writeREST turns a buffered answer of payload 1.0 into the gateway's. Nothing is
-// written when it returns an error.
-func writeREST(w http.ResponseWriter, a *runtimeapi.Answer) error {
-	body, err := readAnswer(a)
-	if err != nil {
-		return err
-	}
-	got, err := apigateway.ParseAnswer(body)
-	if err != nil {
-		return err
-	}
-	got.Cookies = nil // payload 1.0 has none
-	got.SetHeaders(w.Header())
-	writeBody(w, got.Status, got.Content, "application/json")
-	return nil
-}
-
 // writeStream passes a streamed answer on: the prelude as status and headers,
 // then each chunk as it arrives. It returns an error only while nothing is
 // written; later it breaks the caller's connection, so that half an answer never
@@ -63,8 +46,8 @@ func (g *gateway) writeStream(w http.ResponseWriter, r *http.Request, rt *route,
 	if w.Header().Get("Content-Type") == "" {
 		w.Header().Set("Content-Type", "application/json")
 	}
-	w.WriteHeader(got.Status)
-	if got.Status == http.StatusNoContent || got.Status == http.StatusNotModified {
+	w.WriteHeader(got.StatusCode)
+	if got.StatusCode == http.StatusNoContent || got.StatusCode == http.StatusNotModified {
 		_, err = io.Copy(io.Discard, rest)
 	} else {
 		// The caller may wait for the status alone, long before the first byte.

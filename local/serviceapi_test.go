@@ -252,7 +252,7 @@ func TestMismatchOfRouteAndAnswerIsExplained(t *testing.T) {
 func TestCallerWhoHasTheWholeAnswerMayHangUp(t *testing.T) {
 	t.Parallel()
 	s, _ := startTest(t)
-	before := call(t, "GET", s.serviceURL+"/proxy/x", "", "Do", "pid").body
+	before := idlePID(t, s)
 	gate := newGate(t)
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.serviceURL, "http://"))
 	if err != nil {
@@ -286,7 +286,7 @@ func TestCallerWhoHasTheWholeAnswerMayHangUp(t *testing.T) {
 func TestCallerWhoLeavesEndsTheStream(t *testing.T) {
 	t.Parallel()
 	s, _ := startTest(t)
-	before := call(t, "GET", s.serviceURL+"/proxy/x", "", "Do", "pid").body
+	before := idlePID(t, s)
 	ctx, cancel := context.WithCancel(t.Context())
 	req, _ := http.NewRequestWithContext(ctx, "GET", s.serviceURL+"/proxy/x", nil)
 	req.Header.Set("Do", "endless")
@@ -345,6 +345,16 @@ func TestCallerWhoLeavesBeforeTheAnswerEndsTheWorkOnIt(t *testing.T) {
 	}
 	<-proc.Ended()
 	close(gate.open)
+}
+
+// idlePID returns the id of the proxy's process once that is idle.
+func idlePID(t *testing.T, s *server) string {
+	t.Helper()
+	pid := call(t, "GET", s.serviceURL+"/proxy/x", "", "Do", "pid").body
+	for !idles(s.pools["proxy"], 1) {
+		runtime.Gosched()
+	}
+	return pid
 }
 
 func onlyProcess(t *testing.T, p *pool) *runtimeapi.Process {

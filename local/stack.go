@@ -63,6 +63,8 @@ func (s *server) route(context.Context) error {
 			s.pools[folder(f)] = newPool()
 		}
 	}
+	sortRoutes(s.clientAPI.routes)
+	sortRoutes(s.restAPI.routes)
 	if len(s.pools) == 0 {
 		return errors.New("template.yaml: want a function with an HttpApi or Api event, got none")
 	}

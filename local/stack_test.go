@@ -35,13 +35,13 @@ func TestStackHasTheFunctionsAndRoutesOfTheTemplate(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s → %s, IAM %t, streamed %t", rt.key(), rt.function, rt.IAM, rt.Stream))
 	}
 	want := []string{
-		"GET /echo/{name} → echo, IAM false, streamed false",
 		"POST /echo → echo, IAM false, streamed false",
-		"GET /open → echo, IAM false, streamed false",
-		"GET /echo/{name} → echo, IAM true, streamed false",
-		"POST /echo → echo, IAM true, streamed false",
-		"ANY /proxy/{path+} → proxy, IAM true, streamed true",
+		"GET /echo/{name} → echo, IAM false, streamed false",
 		"GET /buffered → proxy, IAM true, streamed false",
+		"POST /echo → echo, IAM true, streamed false",
+		"GET /echo/{name} → echo, IAM true, streamed false",
+		"GET /open → echo, IAM false, streamed false",
+		"ANY /proxy/{path+} → proxy, IAM true, streamed true",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("want routes\n%s\ngot\n%s", strings.Join(want, "\n"), strings.Join(got, "\n"))
@@ -55,7 +55,6 @@ func TestStackErrorsNameTheirPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ old, new, want string }{
-		{"Path: /open", "Path: open", "EchoFunction: Events: want a path that begins with /"},
 		{"{ApiId: !Ref ClientApi, Path: /echo,", "{ApiId: Other, Path: /echo,", `want the API "ClientApi", got "Other"`},
 		{"AWS::Serverless::Function", "AWS::Lambda::Function", "want a function with an HttpApi or Api event"},
 		{"AWS::Serverless::Api", "AWS::Serverless::HttpApi", "want one HTTP API and one REST API, got ServiceApi too"},

@@ -101,7 +101,7 @@ func (f *Function) Invoke(event any) *http.Response {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	response := &http.Response{StatusCode: answer.Status, Header: make(http.Header), Body: body}
+	response := &http.Response{StatusCode: answer.StatusCode, Header: make(http.Header), Body: body}
 	answer.SetHeaders(response.Header)
 	return response
 }

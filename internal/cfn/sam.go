@@ -45,9 +45,8 @@ type API struct {
 
 // A CORS is a CorsConfiguration.
 type CORS struct {
-	AllowOrigins, AllowMethods, AllowHeaders, ExposeHeaders []string
-	MaxAge                                                  string // seconds, "" for none
-	AllowCredentials                                        bool
+	AllowOrigins, AllowMethods, AllowHeaders []string
+	MaxAge                                   string // seconds
 }
 
 // APIs returns the HTTP APIs and then the REST APIs, in order of their ids.
@@ -62,12 +61,10 @@ func (s *Stack) APIs() (apis []API, err error) {
 			}
 			if c := object(p["CorsConfiguration"]); c != nil {
 				api.CORS = &CORS{
-					AllowOrigins:     texts(c["AllowOrigins"]),
-					AllowMethods:     texts(c["AllowMethods"]),
-					AllowHeaders:     texts(c["AllowHeaders"]),
-					ExposeHeaders:    texts(c["ExposeHeaders"]),
-					MaxAge:           text(c["MaxAge"], ""),
-					AllowCredentials: c["AllowCredentials"] == "true",
+					AllowOrigins: texts(c["AllowOrigins"]),
+					AllowMethods: texts(c["AllowMethods"]),
+					AllowHeaders: texts(c["AllowHeaders"]),
+					MaxAge:       text(c["MaxAge"], ""),
 				}
 			}
 			for _, binary := range texts(p["BinaryMediaTypes"]) {

@@ -104,7 +104,7 @@ func TestRollbackIsForOurOwnFaultsAlone(t *testing.T) {
 					if posted, err := p.Invoke(t.Context(), runtimeapi.Event{Payload: test.event}); err == nil {
 						text, _ := io.ReadAll(posted.Body)
 						if answer, err := apigateway.ParseAnswer(text); err == nil {
-							status = answer.Status
+							status = answer.StatusCode
 						}
 					}
 					p.Kill()
