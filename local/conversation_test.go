@@ -454,7 +454,7 @@ func TestRecipesHaveTheirPolicies(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, allow := range regexp.MustCompile(`(?m)^allow (.+)$`).FindAllStringSubmatch(string(text), -1) {
-			want := "IAM: `" + strings.Join(strings.Fields(allow[1]), "`, `") + "`\n"
+			want := "| `" + strings.Join(strings.Fields(allow[1]), "`, `") + "` |\n"
 			if !strings.Contains(string(page), want) {
 				t.Errorf("%s: want %q in docs/recipes.md", file, want)
 			}
