@@ -14,10 +14,6 @@ func TestEventBusKeepsWhatItTakesAndWhatItDoesNot(t *testing.T) {
 	if got := fmt.Sprintf("%v %v %v", archive["SourceArn"], archive["RetentionDays"], dig(archive, "EventPattern", "source")); got != "ChatEventBus.Arn 9 [stream.chat]" {
 		t.Errorf("want an archive of the bus for 9 days, got %s", got)
 	}
-	queue := s.resource("AWS::SQS::Queue", "FallbackQueue")
-	if queue["MessageRetentionPeriod"] != "1209600" || queue["SqsManagedSseEnabled"] != "true" {
-		t.Errorf("want events kept for SQS's longest, 14 days, and encrypted, got %v", queue)
-	}
 	bucket := s.resource("AWS::S3::Bucket", "LargeEventsBucket")
 	for _, key := range []string{"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"} {
 		if dig(bucket, "PublicAccessBlockConfiguration", key) != "true" {
@@ -112,6 +108,11 @@ func TestQueuesBusAndBucketDenyWhatTheyMust(t *testing.T) {
 		{shared, "StreamEventsQueuePolicy", "AWS::SQS::QueuePolicy", []string{"sqs:*" + tls, "sqs:SendMessage StringNotEquals aws:PrincipalAccount 185583345998"}},
 	} {
 		same(t, test.id+", wanted", denials(t, dig(test.s.resource(test.kind, test.id), "PolicyDocument", "Statement")), test.want)
+	}
+	for id, queue := range s.resources("AWS::SQS::Queue") {
+		if queue["SqsManagedSseEnabled"] != "true" || queue["MessageRetentionPeriod"] != "1209600" {
+			t.Errorf("%s: want it encrypted, and messages kept for SQS's longest, 14 days, got %v", id, queue)
+		}
 	}
 	// Each queue has a policy.
 	if queues, policies := s.resources("AWS::SQS::Queue"), s.resources("AWS::SQS::QueuePolicy"); len(queues) != 3 || len(policies) != len(queues) {

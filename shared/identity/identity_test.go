@@ -225,6 +225,10 @@ func TestBadTokensAreRefused(t *testing.T) {
 	}
 	pemKey := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 	good := i.good(t, nil)
+	whole, err := jose.ParseSigned(good, []jose.SignatureAlgorithm{jose.ES256})
+	if err != nil {
+		t.Fatal(err)
+	}
 	parts := strings.Split(good, ".")
 	other, _ := json.Marshal(i.claims(map[string]any{"sub": "admin"}))
 	tests := map[string]string{
@@ -263,6 +267,7 @@ func TestBadTokensAreRefused(t *testing.T) {
 		"HS256, public key as DER":        sign(t, jose.HS256, der, "rsa", i.claims(nil)),
 		"HS256, public key as PEM":        sign(t, jose.HS256, pemKey, "rsa", i.claims(nil)),
 		"claims are no object":            sign(t, jose.ES256, keys()["ec"], "ec", nil),
+		"JSON form":                       whole.FullSerialize(),
 		"garbage":                         "garbage",
 		"garbage with dots":               "a.b.c",
 		"nothing":                         "",
