@@ -91,29 +91,22 @@ func setUpDoctor(o *ops, f *flag.FlagSet) func(context.Context) error {
 }
 
 func (d *doctor) examine(ctx context.Context, half bool) {
-	if d.serviceURL == "" {
-		if !d.credentials(ctx) || !d.deployment(ctx) {
-			return
-		}
+	local := d.local()
+	if local {
+		d.service, d.stack = d.serviceAt(d.serviceURL, nil), &stack{parameters: map[string]string{}, outputs: d.outputs}
+	} else if d.credentials(ctx) && d.deployment(ctx) {
 		d.values(ctx)
 		d.quotas(ctx)
 		d.issuer(ctx)
 		d.clientAPI(ctx)
 	} else {
-		var err error
-		if d.service, d.stack, err = d.ops.service(ctx); err != nil {
-			d.bad("service API", "check -service-url, or leave it out", "%v", err)
-			return
-		}
-		if d.stack == nil {
-			d.stack = &stack{parameters: map[string]string{}, outputs: d.outputs}
-		}
+		return
 	}
 	if !d.serviceAPI(ctx) || !d.streamApp(ctx) || half {
 		return
 	}
 	d.hooks()
-	if d.serviceURL == "" {
+	if !local {
 		d.waiting(ctx)
 		d.circle(ctx)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -63,7 +64,7 @@ func (d *doctor) deployment(ctx context.Context) bool {
 			return false
 		}
 	}
-	d.service = d.serviceAt(s.outputs["ServiceApiUrl"], &d.cfg)
+	d.service = d.serviceAt(cmp.Or(d.serviceURL, s.outputs["ServiceApiUrl"]), &d.cfg)
 	d.drift()
 	return true
 }

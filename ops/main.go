@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/signal"
 	"slices"
@@ -136,7 +137,13 @@ type ops struct {
 func (o *ops) flags(f *flag.FlagSet) {
 	f.StringVar(&o.environment, "env", "dev", "environment, which names the stack: chat-service-`ENV`")
 	f.StringVar(&o.stackName, "stack", "", "the stack's `NAME`, where it is another")
-	f.StringVar(&o.serviceURL, "service-url", "", "`URL` of the Service API, in place of a stack's: http://127.0.0.1:3001 for make run")
+	f.Func("service-url", "`URL` of the Service API, in place of the stack's: a domain of your own, or http://127.0.0.1:3001 for make run", func(s string) error {
+		o.serviceURL = s
+		if u, err := url.Parse(s); err != nil || u.Host == "" {
+			return errors.New("want a URL")
+		}
+		return nil
+	})
 	f.Var(&o.outputs, "output", "`NAME=VALUE` in place of an output of the stack; may be repeated")
 	f.BoolVar(&o.json, "json", false, "print JSON, for machines")
 	f.BoolVar(&o.yes, "yes", false, "do not ask")

@@ -113,6 +113,9 @@ func (f *file) wants(c collection) bool { return len(f.items[c.path])+len(f.abse
 func plan(f *file, st *state) ([]step, error) {
 	var steps []step
 	version := cmp.Or(text(f.app["permission_version"]), text(st.app["permission_version"]))
+	if version == "v1" && f.app["grants"] != nil {
+		return nil, errors.New("grants: the app has permissions v1, which take none")
+	}
 	for _, c := range collections {
 		if c.path == "channeltypes" { // which use the roles and permissions that settings have
 			if set, fields := differences(st.app, f.app); len(fields) > 0 {

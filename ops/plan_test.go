@@ -161,24 +161,22 @@ func TestForeignHooksStayAsTheyAre(t *testing.T) {
 func TestAppThatChangesBetweenPlanAndApplyIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		file string
-		when func(r *http.Request, reads, n int) bool
+		when func(reads, n int) bool
+		made int // the other's request included
 	}{
-		"before the first step": {"roles: [support]\nhooks: [{hook_type: webhook, webhook_url: '${WebhookUrl}'}]",
-			func(r *http.Request, reads, n int) bool { return reads == 2 }}, // the second look, after the answer
-		"before the hooks are written": {"roles: [support]\nhooks: [{hook_type: webhook, webhook_url: '${WebhookUrl}'}]",
-			func(r *http.Request, reads, n int) bool { return n == 1 }}, // while the role is created
+		"before the first step":        {func(reads, n int) bool { return reads == 2 }, 1}, // the second look, after the answer
+		"before the hooks are written": {func(reads, n int) bool { return n == 1 }, 2},     // while the role is created
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := newApp(t)
-			a.file("stream.yaml", c.file)
+			a.file("stream.yaml", "roles: [support]\nhooks: [{hook_type: webhook, webhook_url: '${WebhookUrl}'}]")
 			reads, changed := 0, false
 			a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
 				if r.Method == http.MethodGet && r.URL.Path == "/proxy/app" {
 					reads++
 				}
-				if !changed && c.when(r, reads, n) {
+				if !changed && c.when(reads, n) {
 					changed = true
 					go a.intercept(nil)
 					a.call("PATCH", "/app", map[string]any{"event_hooks": foreign})
@@ -186,6 +184,9 @@ func TestAppThatChangesBetweenPlanAndApplyIsLeftAlone(t *testing.T) {
 				return false
 			})
 			a.run("apply", "-yes").want(t, 1, "changed by somebody else meanwhile: plan again")
+			if made := a.requests(); len(made) != c.made {
+				t.Errorf("want %d requests, got %v", c.made, made)
+			}
 			if hooks := a.hooks(); len(hooks) != 2 {
 				t.Errorf("want the other's hooks, got %v", hooks)
 			}
@@ -294,7 +295,7 @@ func TestWhatLocksOutOrDeletesNeedsItsFlag(t *testing.T) {
 			a := newApp(t)
 			a.call("POST", "/roles", map[string]any{"name": "old"})
 			a.requests()
-			a.file("stream.yaml", c.file)
+			a.file("stream.yaml", "roles: [support]\nhooks: [{hook_type: webhook, webhook_url: '${WebhookUrl}'}]")
 			other := map[string]string{"-allow-lockout": "-allow-delete", "-allow-delete": "-allow-lockout"}[c.flag]
 			a.run("apply", "-yes", other).want(t, 1, "want "+c.flag, "nothing was changed")
 			if made := a.requests(); len(made) != 0 {

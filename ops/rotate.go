@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -34,11 +35,8 @@ func setUpRotate(o *ops, f *flag.FlagSet) func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		base := o.serviceURL
-		if base == "" {
-			base = s.outputs["ServiceApiUrl"]
-		}
-		return (&rotation{o, ssm.NewFromConfig(cfg), o.serviceAt(base, &cfg), s}).run(ctx, *again)
+		service := o.serviceAt(cmp.Or(o.serviceURL, s.outputs["ServiceApiUrl"]), &cfg)
+		return (&rotation{o, ssm.NewFromConfig(cfg), service, s}).run(ctx, *again)
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -28,22 +29,24 @@ type service struct {
 	progress func(format string, args ...any)
 }
 
-// service returns the Service API of the stack, or that of -service-url. The
-// stack is nil for one on this machine, which belongs to none.
+// local reports whether -service-url is on this machine: make run, which belongs
+// to no stack and asks for no signature.
+func (o *ops) local() bool {
+	u, err := url.Parse(o.serviceURL)
+	return err == nil && (u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback())
+}
+
+// service returns the Service API of the stack, and the stack, which is nil for
+// make run.
 func (o *ops) service(ctx context.Context) (*service, *stack, error) {
-	if u, err := url.Parse(o.serviceURL); o.serviceURL != "" && (err != nil || u.Host == "") {
-		return nil, nil, badUsage("-service-url: want a URL, got %q", o.serviceURL)
-	} else if ip := net.ParseIP(u.Hostname()); ip.IsLoopback() || u.Hostname() == "localhost" {
+	if o.local() {
 		return o.serviceAt(o.serviceURL, nil), nil, nil
 	}
 	cfg, s, err := o.stack(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	base := o.serviceURL
-	if base == "" {
-		base = s.outputs["ServiceApiUrl"]
-	}
+	base := cmp.Or(o.serviceURL, s.outputs["ServiceApiUrl"])
 	if base == "" {
 		return nil, nil, fmt.Errorf("the stack %s has no output ServiceApiUrl: is it one of this project?", s.name)
 	}
