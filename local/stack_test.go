@@ -69,6 +69,5 @@ func TestStackErrorsNameTheirPlace(t *testing.T) {
 	}
 }
 
-// object and list return v, or nil when it is of another kind.
+// object returns v, or nil if it is of another kind.
 func object(v any) map[string]any { m, _ := v.(map[string]any); return m }
-func list(v any) []any            { l, _ := v.([]any); return l }
