@@ -48,6 +48,23 @@ func memory(tb testing.TB, pid int) (now, peak int) {
 	return now, peak
 }
 
+// proportional is what a process has resident, with what it shares with others
+// divided among them, in bytes.
+func proportional(tb testing.TB, pid int) int {
+	tb.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); fields[0] == "Pss:" {
+			n, _ := strconv.Atoi(fields[1])
+			return n << 10
+		}
+	}
+	return 0
+}
+
 // forgetPeak begins the measurement of a new peak.
 //
 // https://man7.org/linux/man-pages/man5/proc_pid_clear_refs.5.html

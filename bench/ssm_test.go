@@ -10,6 +10,7 @@ import (
 
 	"chat-service-backend/internal/awstest"
 	"chat-service-backend/internal/parameterstore"
+	"chat-service-backend/internal/standin"
 )
 
 // The credentials of the app, with which the sample events are signed.
@@ -25,6 +26,8 @@ type parameterStore struct {
 	*parameterstore.Memory
 	conns *connections
 	calls atomic.Int64
+	taken atomic.Int64 // calls that no limit refused
+	limit func(standin.Fault)
 
 	mu    sync.Mutex
 	busy  int           // calls that are being answered
@@ -38,7 +41,8 @@ func newParameterStore(tb testing.TB, latency time.Duration) *parameterStore {
 	values["/chat-service/client-config/web"] = `{"theme":{"name":"light","accent":"#005fff"},"features":{"reactions":true,"threads":true},"maxMessageLength":5000}`
 	values["/chat-service/client-config/mobile"] = `{"theme":{"name":"system"},"pushProvider":"firebase"}`
 	s := &parameterStore{Memory: parameterstore.NewMemory(values)}
-	store := &parameterstore.Store{Values: s.Values}
+	store := &parameterstore.Store{Values: s.Values, Asked: func(...string) { s.taken.Add(1) }}
+	s.limit = store.Fault.Set
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.calls.Add(1)
 		s.begin()

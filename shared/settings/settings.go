@@ -134,36 +134,48 @@ var errSilent = fmt.Errorf("SSM did not answer within %v", callTimeout)
 // there is a value to serve.
 type refreshing struct{}
 
-// ask calls f until SSM takes the call, for as long as ctx lasts.
+// ask calls f until SSM takes the call, for as long as ctx lasts. SSM that does
+// not answer is given up after callTimeout, unless it has said before that it is
+// busy.
 func ask[T any](ctx context.Context, s *Store, f func(context.Context) (T, error)) (T, error) {
 	// Minutes pass before the next fetch, and Lambda stops the process
 	// meanwhile: a connection kept for longer than this fetch would be dead.
 	defer s.http.CloseIdleConnections()
-	// One context for all attempts: net/http may give up the connection of a
-	// context that ends right after an answer.
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	silence := time.AfterFunc(callTimeout, func() { cancel(errSilent) })
-	defer silence.Stop()
-	for longest := firstWait; ; longest = min(2*longest, maxWait) {
-		silence.Reset(callTimeout)
-		out, err := f(ctx)
-		silence.Stop()
-		if cause := context.Cause(ctx); err != nil && cause != nil {
+	var busy error
+	for longest, last := firstWait, false; ; longest = min(2*longest, maxWait) {
+		attempt, cancel := context.WithTimeoutCause(ctx, callTimeout, errSilent)
+		// Not before the end: net/http may give up the connection of a context
+		// that ends right after an answer.
+		defer cancel()
+		out, err := f(attempt)
+		cause := context.Cause(attempt)
+		switch {
+		case err == nil:
+			return out, nil
+		case throttled(err):
+			busy = fmt.Errorf("%w: %w", ErrThrottled, err)
+		case busy == nil && cause != nil:
 			return out, fmt.Errorf("%w: %w", cause, err)
-		}
-		if !throttled(err) {
+		case cause == nil:
 			return out, err
 		}
 		wait := rand.N(longest)
-		deadline, ok := ctx.Deadline()
-		if ok && time.Until(deadline) < wait || ctx.Value(refreshing{}) != nil {
-			return out, fmt.Errorf("%w: %w", ErrThrottled, err)
+		if deadline, ok := ctx.Deadline(); ok {
+			left := time.Until(deadline)
+			if left <= 0 || last {
+				return out, busy
+			}
+			if last = left < wait; last {
+				wait = rand.N(left)
+			}
+		}
+		if ctx.Value(refreshing{}) != nil {
+			return out, busy
 		}
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
-			return out, fmt.Errorf("%w: %w", context.Cause(ctx), err)
+			return out, busy
 		}
 	}
 }

@@ -137,18 +137,43 @@ func TestThrottledRefreshServesTheOldValueAtOnce(t *testing.T) {
 	})
 }
 
-func TestSilentSSMIsGivenUpAfter2SecondsThoughItThrottledBefore(t *testing.T) {
+func TestSilentSSMIsGivenUpAfter2Seconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ssm := limited(0, 0)
-		silent := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			ssm.ServeHTTP(w, r)
-			ssm.Fault.Set(standin.Hang)
-		})
-		v := newValue(t, silent)
+		ssm := limited(40, 40)
+		ssm.Fault.Set(standin.Hang)
 		began := time.Now()
-		_, err := v.Get(t.Context())
-		if took := time.Since(began); err == nil || errors.Is(err, ErrThrottled) || took > firstWait+2*time.Second {
-			t.Errorf("want an error other than %v within 2.5 s, got %v after %v", ErrThrottled, err, took)
+		_, err := newValue(t, ssm).Get(t.Context())
+		if took := time.Since(began); err == nil || errors.Is(err, ErrThrottled) || took != 2*time.Second {
+			t.Errorf("want an error other than %v after 2 s, got %v after %v", ErrThrottled, err, took)
+		}
+	})
+}
+
+// It is at work, then: too busy even to refuse.
+func TestSSMThatFallsSilentAfterThrottlingIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ssm, calls := limited(0, 0), 0
+		v := newValue(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch calls++; calls {
+			case 2:
+				ssm.Fault.Set(standin.Hang)
+			case 3:
+				ssm.Fault.Set(nil)
+			}
+			ssm.ServeHTTP(w, r)
+		}))
+		wantGet(t, v, "v")
+		ssm.Fault.Set(standin.Limit(0, 0))
+		calls = 0
+		began := time.Now()
+		v = newValue(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if calls++; calls == 2 {
+				ssm.Fault.Set(standin.Hang)
+			}
+			ssm.ServeHTTP(w, r)
+		}))
+		if _, err := v.Get(t.Context()); !errors.Is(err, ErrThrottled) || time.Since(began) > patience {
+			t.Errorf("want %v within 5 s, got %v after %v", ErrThrottled, err, time.Since(began))
 		}
 	})
 }
