@@ -46,6 +46,10 @@ var needs = map[string]map[string]string{
 	"AWS::Events::EventBusPolicy": {
 		"arn:aws:events:" + here + "event-bus/chat-service-prod-events": "events:PutPermission RemovePermission DescribeEventBus",
 	},
+	"AWS::IAM::ManagedPolicy": {
+		"arn:aws:iam::123456789012:policy/chat-service-prod-LongSettings-1A": "iam:CreatePolicy GetPolicy DeletePolicy TagPolicy UntagPolicy " +
+			"CreatePolicyVersion GetPolicyVersion DeletePolicyVersion ListPolicyVersions ListEntitiesForPolicy",
+	},
 	"AWS::IAM::User": {
 		"arn:aws:iam::123456789012:user/chat-service-prod-StreamQueueUser-1A": "iam:CreateUser GetUser DeleteUser PutUserPolicy GetUserPolicy DeleteUserPolicy ListUserPolicies " +
 			"ListAttachedUserPolicies ListGroupsForUser TagUser UntagUser ListUserTags",

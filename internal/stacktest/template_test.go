@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -681,8 +682,35 @@ func TestEveryParameterOfAFunctionsConfigurationMakesANewVersion(t *testing.T) {
 	}
 }
 
+// longSettings is the description that changes the name of the resource, for what
+// does not fit a version's.
+func longSettings(template object) any {
+	return dig(template, "Resources", "LongSettings", "Properties", "Description")
+}
+
+// https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-iam-managedpolicy.html
+func TestLongSettingsFitTheDescriptionOfAPolicy(t *testing.T) {
+	t.Parallel()
+	used := map[string]bool{}
+	references(source(t), object{"Description": longSettings(source(t))}, used)
+	n := len(used) - 1
+	for id := range used {
+		length, err := strconv.Atoi(fmt.Sprint(dig(source(t), "Parameters", id, "MaxLength")))
+		if err != nil {
+			t.Fatalf("%s: %v", id, err)
+		}
+		n += length
+	}
+	if n > 1000 {
+		t.Errorf("want at most 1000 characters for %q, got %d", sortedKeys(used), n)
+	}
+	if policy := translate(t).resource("AWS::IAM::ManagedPolicy", "LongSettings"); policy["ManagedPolicyName"] != nil || policy["Roles"] != nil {
+		t.Errorf("want a policy of nobody's with a name that CloudFormation makes, got %v", policy)
+	}
+}
+
 // references adds the template parameters that v depends on, by way of
-// conditions too.
+// conditions and of LongSettings too.
 func references(template object, v any, found map[string]bool) {
 	parameters := template["Parameters"].(object)
 	switch v := v.(type) {
@@ -701,6 +729,9 @@ func references(template object, v any, found map[string]bool) {
 				for _, match := range regexp.MustCompile(`\$\{(\w+)\}`).FindAllStringSubmatch(fmt.Sprint(item), -1) {
 					if parameters[match[1]] != nil {
 						found[match[1]] = true
+					}
+					if match[1] == "LongSettings" {
+						references(template, longSettings(template), found)
 					}
 				}
 			case key == "Fn::If":
