@@ -7,12 +7,15 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2 -checks inherit,-ST1005
 GOARCH ?= arm64
 ENV    ?= dev
 
+# What the functions say they are.
+VERSION ?= dev
+
 FUNCTIONS := $(notdir $(wildcard functions/*))
 
 # The words of the command, which internal/build explains. sam build works in a copy of the tree, which has them, too.
-GOBUILD = env $(shell sed "s/.*/'&'/" internal/build/command)
+GOBUILD = env $(shell sed "s/=VERSION$$/=$(VERSION)/; s/.*/'&'/" internal/build/command)
 
-.PHONY: help build run test pictures bench lint params deploy connect doctor plan apply pull rotate redrive clean FORCE
+.PHONY: help build run test pictures bench lint params deploy connect doctor plan apply pull rotate redrive release clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -73,8 +76,15 @@ rotate: ## leads through a rotation of Stream's API secret
 redrive: ## brings events from the fallback queue to the bus
 	$(call OPS,redrive)
 
+# The same bytes anywhere: from the same source, and this Go, which the one that is installed fetches where it is another.
+RELEASE_GO := go1.26.8
+
+release: ## fills dist with what deploys without building, VERSION=v1.2.3
+	rm -rf dist
+	GOTOOLCHAIN=$(RELEASE_GO) go run ./internal/release -version "$(VERSION)" -out dist
+
 clean: ## removes what was built
-	rm -rf build .aws-sam
+	rm -rf build dist .aws-sam
 
 # What sam build calls, in a copy of the tree, with the folder for the binary in ARTIFACTS_DIR: build-ApiKeyFunction makes
 # functions/apikey. Always arm64, as template.yaml says, whatever machine and environment this runs in.

@@ -5,6 +5,7 @@ import (
 
 	"chat-service-backend/shared/api"
 	"chat-service-backend/shared/httpjson"
+	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/settings"
 )
 
@@ -25,6 +26,7 @@ func newHandler(key *settings.Value[string]) http.Handler {
 		if err != nil {
 			return err
 		}
+		w.Header().Set("X-Chat-Service-Version", lambdahttp.Version())
 		return httpjson.Write(w, http.StatusOK, response{key})
 	})
 }

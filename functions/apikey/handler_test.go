@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"chat-service-backend/internal/awstest"
+	"chat-service-backend/shared/lambdahttp"
 )
 
 func TestMain(m *testing.M) { awstest.Main(m, main) }
@@ -33,7 +34,10 @@ const anError = `{"errorMsg":"`
 
 func TestAnybodyGetsTheKey(t *testing.T) {
 	h := newFunction(t, awstest.NewParameterStore(t, awstest.App("key", "secret")))
-	want(t, h, http.MethodGet, "/api-key", http.StatusOK, `{"api_key":"key"}`)
+	header := want(t, h, http.MethodGet, "/api-key", http.StatusOK, `{"api_key":"key"}`)
+	if got := header.Get("X-Chat-Service-Version"); got != lambdahttp.Version() || got == "" {
+		t.Errorf("X-Chat-Service-Version: want %s, got %q", lambdahttp.Version(), got)
+	}
 }
 
 func TestBothAPIsAnswerTheKey(t *testing.T) {

@@ -450,7 +450,7 @@ func TestNoBodyOrSignatureInTheLog(t *testing.T) {
 	}
 }
 
-func TestTraceGoesToTheBusAndIntoEveryLogLine(t *testing.T) {
+func TestTraceGoesToTheBusAndWithTheVersionIntoEveryLogLine(t *testing.T) {
 	aws := awstest.NewEventBus(t)
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	f := awstest.StartFunction(t, ssm.Env(aws.Env(nil)))
@@ -460,8 +460,8 @@ func TestTraceGoesToTheBusAndIntoEveryLogLine(t *testing.T) {
 		t.Errorf("want one event with %s, got %+v", trace, events)
 	}
 	for line := range strings.Lines(f.Output()) {
-		if !strings.Contains(line, `"traceId":"`+trace+`"`) {
-			t.Errorf("want the trace in every line, got %s", line)
+		if !strings.Contains(line, `"traceId":"`+trace+`"`) || !strings.Contains(line, `"version":"dev"`) {
+			t.Errorf("want trace and version in every line, got %s", line)
 		}
 	}
 }

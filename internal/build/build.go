@@ -20,7 +20,8 @@ import (
 // no value for "the default"; to switch off what is off comes to the same.
 //
 // Binaries have no code for the RPC of Lambda's retired runtime (2 MB), no debug
-// data, and no build id, which would differ from one machine to the next.
+// data, and no build id, which would differ from one machine to the next. VERSION
+// stands for the version, dev where it is no release.
 //
 //go:embed command
 var command string
@@ -34,11 +35,16 @@ var Host = System{runtime.GOOS, runtime.GOARCH}
 // Commands builds packages ("./functions/token") of the module at root for a
 // system, all at once, and returns the binary of each in the folder out.
 func Commands(ctx context.Context, root, out string, system System, packages ...string) (map[string]string, error) {
+	return Version(ctx, "dev", root, out, system, packages...)
+}
+
+// Version is [Commands] for binaries that say they are of a version.
+func Version(ctx context.Context, version, root, out string, system System, packages ...string) (map[string]string, error) {
 	goTool, err := exec.LookPath("go")
 	if err != nil {
 		return nil, errors.New("want Go's toolchain, found no `go` in PATH (https://go.dev/dl)")
 	}
-	environment, args, _ := strings.Cut(strings.TrimSpace(command), "\ngo\n")
+	environment, args, _ := strings.Cut(strings.TrimSpace(strings.ReplaceAll(command, "=VERSION", "="+version)), "\ngo\n")
 	arguments := append(strings.Split(args, "\n"), "-o", out+string(filepath.Separator))
 	cmd := exec.CommandContext(ctx, goTool, append(arguments, packages...)...)
 	cmd.Dir = root

@@ -28,6 +28,12 @@ import (
 // so Build returns one only for what no later attempt can mend.
 type Build func(ctx context.Context, getenv func(string) string) (http.Handler, error)
 
+// version is set by the linker: see internal/build.
+var version = "dev"
+
+// Version returns the release that the running function is of, or dev.
+func Version() string { return version }
+
 // initTimeout is how long a function may prepare itself, out of the 10 s that
 // Lambda allows for the init phase. Past those, Lambda would start it again.
 const initTimeout = 9 * time.Second

@@ -14,8 +14,8 @@ import (
 )
 
 // newLogHandler returns a handler that writes JSON lines as CloudWatch and
-// Lambda's log levels expect them: timestamp, level, message, requestId and
-// traceId at top level. level is the value of AWS_LAMBDA_LOG_LEVEL.
+// Lambda's log levels expect them: timestamp, level, message, version,
+// requestId and traceId at top level. level is the value of AWS_LAMBDA_LOG_LEVEL.
 //
 // The one in lambdacontext puts the request id inside the innermost group and
 // does not know Lambda's levels TRACE and FATAL.
@@ -25,7 +25,7 @@ func newLogHandler(w io.Writer, level string) slog.Handler {
 	return logHandler{slog.NewJSONHandler(w, &slog.HandlerOptions{
 		Level:       logLevel(level),
 		ReplaceAttr: lambdacontext.ReplaceAttr,
-	}), nil}
+	}).WithAttrs([]slog.Attr{slog.String("version", version)}), nil}
 }
 
 func logLevel(name string) slog.Level {

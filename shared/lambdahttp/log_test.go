@@ -38,7 +38,7 @@ func TestOneLogLinePerRequest(t *testing.T) {
 			}
 			line := all[0]
 			for key, want := range map[string]any{
-				"level": "INFO", "message": "request", "requestId": "request-1", "traceId": "Root=1-2-3",
+				"level": "INFO", "message": "request", "version": "dev", "requestId": "request-1", "traceId": "Root=1-2-3",
 				"method": "GET", "route": "/token/{userId}", "status": 201.0, "caller": "user", "isValid": true,
 			} {
 				if line[key] != want {

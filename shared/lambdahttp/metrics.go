@@ -72,7 +72,7 @@ type definition struct{ Name, Unit string }
 // emit writes the line's metrics as one line. l.mu is held.
 func (l *logLine) emit() {
 	about := metadata{Timestamp: time.Now().UnixMilli()}
-	line := map[string]any{"FunctionName": lambdacontext.FunctionName}
+	line := map[string]any{"FunctionName": lambdacontext.FunctionName, "version": version}
 	if lc, ok := lambdacontext.FromContext(l.ctx); ok {
 		line["requestId"] = lc.AwsRequestID
 	}

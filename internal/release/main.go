@@ -1,0 +1,200 @@
+// Command release makes what a user deploys without building: a zip file for
+// each function, a template that names them, a bill of materials for each, and
+// checksums of all. The same source and Go make the same bytes anywhere.
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"chat-service-backend/internal/build"
+)
+
+// sbomTool writes the modules in a binary as a CycloneDX document.
+const sbomTool = "github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0"
+
+// deployed is what the template's functions run on.
+var deployed = build.System{OS: "linux", Arch: "arm64"}
+
+func main() {
+	version := flag.String("version", "", "such as v1.2.3")
+	out := flag.String("out", "dist", "folder that the release fills; it must not exist")
+	flag.Parse()
+	root, err := build.Root()
+	if err == nil {
+		err = release(context.Background(), root, *out, *version, billOfMaterials)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "release: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+var versions = regexp.MustCompile(`^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$`)
+
+// release fills out. sbom returns the bill of materials of a binary.
+func release(ctx context.Context, root, out, version string, sbom func(ctx context.Context, binary, version string) ([]byte, error)) error {
+	if !versions.MatchString(version) {
+		return fmt.Errorf("want a version like v1.2.3, got %q", version)
+	}
+	if _, err := os.Stat(out); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("want a folder that is not there yet, got %s", out)
+	}
+	source, err := os.ReadFile(filepath.Join(root, "template.yaml"))
+	if err != nil {
+		return err
+	}
+	template, names, err := packaged(string(source), version)
+	if err != nil {
+		return err
+	}
+	packages := make([]string, len(names))
+	for i, name := range names {
+		packages[i] = "./functions/" + name
+	}
+	dir, err := os.MkdirTemp("", "release-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	binaries, err := build.Version(ctx, version, root, dir, deployed, packages...)
+	if err != nil {
+		return err
+	}
+	files := map[string][]byte{"template.yaml": []byte(template)}
+	for i, name := range names {
+		binary := binaries[packages[i]]
+		content, err := os.ReadFile(binary)
+		if err != nil {
+			return err
+		}
+		if files[name+".zip"], err = zipped(content); err != nil {
+			return err
+		}
+		if files[name+".cdx.json"], err = sbom(ctx, binary, version); err != nil {
+			return fmt.Errorf("bill of materials of %s: %w", name, err)
+		}
+	}
+	var sums strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(files[name]), name)
+	}
+	files["SHA256SUMS"] = []byte(sums.String())
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return err
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(out, name), content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// zipped returns a zip file that holds binary as bootstrap. It is the same at any
+// time, for any user.
+func zipped(binary []byte) ([]byte, error) {
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	// 1980 is when time begins for a zip file.
+	header := &zip.FileHeader{Name: "bootstrap", Method: zip.Deflate, Modified: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)}
+	header.SetMode(0o755)
+	file, err := w.CreateHeader(header)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := file.Write(binary); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+var (
+	codeHere  = regexp.MustCompile(`(?m)^    CodeUri: \.\n`)
+	makefiles = regexp.MustCompile(`(?m)^  (\w+)Function:\n    Type: AWS::Serverless::Function\n    Metadata: \{BuildMethod: makefile\}\n    Properties:\n`)
+	noRelease = regexp.MustCompile(`(?m)^    Value: dev\n`)
+)
+
+// packaged returns the template with a zip file for each function in place of
+// what sam build would build, and the names of the functions. It is edited as
+// text, so that it still reads like the source.
+func packaged(template, version string) (string, []string, error) {
+	var names []string
+	for _, match := range makefiles.FindAllStringSubmatch(template, -1) {
+		names = append(names, strings.ToLower(match[1]))
+	}
+	for _, part := range []struct {
+		what    string
+		pattern *regexp.Regexp
+		count   int
+	}{
+		{"CodeUri: . in Globals", codeHere, 1},
+		{"function with BuildMethod makefile", makefiles, strings.Count(template, "AWS::Serverless::Function\n")},
+		{"output with Value: dev", noRelease, 1},
+	} {
+		if got := len(part.pattern.FindAllString(template, -1)); got != part.count || got == 0 {
+			return "", nil, fmt.Errorf("template.yaml: want %d times %s, got %d", max(part.count, 1), part.what, got)
+		}
+	}
+	template = codeHere.ReplaceAllString(template, "")
+	template = makefiles.ReplaceAllStringFunc(template, func(text string) string {
+		name := makefiles.FindStringSubmatch(text)[1]
+		return "  " + name + "Function:\n    Type: AWS::Serverless::Function\n    Properties:\n      CodeUri: " + strings.ToLower(name) + ".zip\n"
+	})
+	return noRelease.ReplaceAllString(template, "    Value: "+version+"\n"), names, nil
+}
+
+// billOfMaterials asks the tool, which go run fetches and builds for this machine.
+func billOfMaterials(ctx context.Context, binary, version string) ([]byte, error) {
+	var stderr strings.Builder
+	cmd := exec.CommandContext(ctx, "go", "run", sbomTool, "bin", "-json", "-noserial", "-std", "-version", version, binary)
+	cmd.Stderr = &stderr
+	document, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, stderr.String())
+	}
+	return anywhere(document)
+}
+
+// anywhere returns a bill of materials without what tells when and on what
+// machine it was written: the time, the tool's own checksums, and this machine's
+// system in the place of the binary's.
+func anywhere(document []byte) ([]byte, error) {
+	var bom map[string]any
+	if err := json.Unmarshal(document, &bom); err != nil {
+		return nil, err
+	}
+	metadata, _ := bom["metadata"].(map[string]any)
+	delete(metadata, "timestamp")
+	tools, _ := metadata["tools"].([]any)
+	for _, tool := range tools {
+		if tool, ok := tool.(map[string]any); ok {
+			delete(tool, "hashes")
+		}
+	}
+	text, err := json.MarshalIndent(bom, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	here := strings.NewReplacer("goos="+runtime.GOOS, "goos="+deployed.OS, "goarch="+runtime.GOARCH, "goarch="+deployed.Arch)
+	return []byte(here.Replace(string(text)) + "\n"), nil
+}
