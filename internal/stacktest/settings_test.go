@@ -100,7 +100,6 @@ func settingsPage(t *testing.T) string {
 		"The values below `ParameterPrefix` are in [operations.md](operations.md#parameters).\n", strings.Join(ownVariables, ", "))
 	page.WriteString("\n| parameter | variable | default | meaning |\n|---|---|---|---|\n")
 	for _, group := range dig(source(t), "Metadata", "AWS::CloudFormation::Interface", "ParameterGroups").(list) {
-		fmt.Fprintf(&page, "| **%s** | | | |\n", dig(group, "Label", "default"))
 		for _, id := range dig(group, "Parameters").(list) {
 			p := parameters[id.(string)].(object)
 			value := "empty"
