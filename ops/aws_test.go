@@ -379,8 +379,8 @@ func testRotate(t *testing.T, w *world) {
 		t.Errorf("want the previous one gone, got %s", got)
 	}
 
-	// A secret that Stream does not take is taken back.
-	calls := 0
+	// A secret that Stream does not take is taken back, and not for any other failure.
+	calls, status := 0, http.StatusForbidden
 	d.onService = func(w http.ResponseWriter, r *http.Request, body string) bool {
 		if r.URL.Path == "/proxy/app" {
 			calls++
@@ -388,11 +388,13 @@ func testRotate(t *testing.T, w *world) {
 		if r.URL.Path != "/proxy/app" || calls == 1 {
 			return false
 		}
-		w.WriteHeader(http.StatusUnauthorized)
+		w.WriteHeader(status)
 		fmt.Fprint(w, `{"code":43,"message":"signature is not valid"}`)
 		return true
 	}
-	d.run("wrong-secret\nyes\n", "rotate").want(t, 1, "The new secret does not work", "signature is not valid", "the secret before is in use again")
+	d.run("wrong-secret\n", "rotate", "-yes").want(t, 1, "both secrets are in place, and rotate checks again")
+	status = http.StatusUnauthorized
+	d.run("yes\n", "rotate").want(t, 1, "The new secret does not work", "signature is not valid", "the secret before is in use again")
 	if now, before := w.get(t, prefix+apiSecret), w.get(t, prefix+previousSecret); now != "SecureString second-secret" || before != "" {
 		t.Errorf("want the one before back, got %s and %s", now, before)
 	}

@@ -64,42 +64,43 @@ func mainImpl(ctx context.Context, args []string, getenv func(string) string, st
 		return 2
 	}
 	c := commands[i]
-	name, args = c.name, args[len(strings.Fields(c.name)):]
-	flags := flag.NewFlagSet("ops "+name, flag.ContinueOnError)
+	args = args[len(strings.Fields(c.name)):]
+	flags := flag.NewFlagSet("ops "+c.name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	o.flags(flags)
 	run := c.setUp(o, flags)
 	err := flags.Parse(args)
-	o.args = flags.Args()
-	switch {
-	case err == nil && len(o.args) != len(strings.Fields(c.args)):
-		err = fmt.Errorf("want %q after the flags, got %q", c.args, strings.Join(o.args, " "))
-	case err == nil:
-		err = run(ctx)
-		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-			err = errInterrupted
-		}
-		if o.json && o.said != nil {
-			_ = o.printJSON(map[string]any{"ok": err == nil, "said": o.said})
-		}
-		if err == nil {
-			return 0
-		}
-		if err != errReported {
-			fmt.Fprintf(stderr, "ops %s: %v\n", name, err)
-		}
-		if errors.As(err, new(usageError)) {
-			return 2
-		}
-		return 1
-	case errors.Is(err, flag.ErrHelp):
+	if errors.Is(err, flag.ErrHelp) {
 		flags.SetOutput(stdout)
-		fmt.Fprintf(stdout, "ops %s %s\n\n%s.\n\n", name, strings.TrimSpace("[flags] "+c.args), c.summary)
+		fmt.Fprintf(stdout, "ops %s %s\n\n%s.\n\n", c.name, strings.TrimSpace("[flags] "+c.args), c.summary)
 		flags.PrintDefaults()
 		return 0
 	}
-	fmt.Fprintf(stderr, "ops %s: %v (-h explains the flags)\n", name, err)
-	return 2
+	o.args = flags.Args()
+	if err == nil && len(o.args) != len(strings.Fields(c.args)) {
+		err = fmt.Errorf("want %q after the flags, got %q", c.args, strings.Join(o.args, " "))
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "ops %s: %v (-h explains the flags)\n", c.name, err)
+		return 2
+	}
+	err = run(ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = errInterrupted
+	}
+	if o.json && o.said != nil {
+		_ = o.printJSON(map[string]any{"ok": err == nil, "said": o.said})
+	}
+	if err != nil && err != errReported {
+		fmt.Fprintf(stderr, "ops %s: %v\n", c.name, err)
+	}
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, new(usageError)):
+		return 2
+	}
+	return 1
 }
 
 func usage() string {
@@ -114,8 +115,6 @@ func usage() string {
 
 // A usageError is a command line that cannot be right.
 type usageError struct{ error }
-
-func badUsage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // errReported is a failure of which all has been said.
 var errReported = errors.New("reported")

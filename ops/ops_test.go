@@ -237,3 +237,23 @@ func TestHelpNamesEachCommandAndItsFlags(t *testing.T) {
 		finish(t, cmd, cmd.Run()).want(t, 0, "ops "+c.name, "-env", "-json")
 	}
 }
+
+func TestMakeHasATargetForEachCommandOnAnEnvironment(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("make"); err != nil {
+		t.Skip("make is not installed")
+	}
+	for target, want := range map[string][]string{
+		"doctor": {"doctor -env qa -json"}, "plan": {"plan -env qa -json"}, "apply": {"apply -env qa -json"}, "pull": {"pull -env qa -json"},
+		"params": {"params -env qa -json"}, "rotate": {"rotate -env qa -json"}, "redrive": {"redrive -env qa -json"},
+		"connect": {"doctor -env qa -before-connect", "apply -env qa -json", "doctor -env qa"},
+	} {
+		cmd := exec.CommandContext(t.Context(), "make", "-n", "-C", "..", "--no-print-directory", target, "ENV=qa", "ARGS=-json")
+		// Not what make tells its children: this test may run in one.
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
+		out, err := cmd.CombinedOutput()
+		if got := strings.TrimSpace(string(out)); err != nil || got != "go run ./ops "+strings.Join(want, "\ngo run ./ops ") {
+			t.Errorf("make %s: want %q, got %v\n%s", target, want, err, got)
+		}
+	}
+}

@@ -87,13 +87,16 @@ func (r *rotation) finish(ctx context.Context, current, previous string) error {
 	for left := ttl + 1; left > 0; left -= 15 {
 		r.progress("Waiting %d s more for the functions to ask for the secret again", left)
 		if err := wait(ctx, time.Duration(min(left, 15))*time.Second); err != nil {
-			return fmt.Errorf("interrupted; both secrets are in place, and rotate goes on from here")
+			return errors.New("interrupted; both secrets are in place, and rotate goes on from here")
 		}
 	}
 	if err := r.check(ctx, current, previous); err != nil {
+		var refused *refusal
+		if !errors.As(err, &refused) || refused.status != http.StatusUnauthorized {
+			return fmt.Errorf("%w; both secrets are in place, and rotate checks again", err)
+		}
 		r.progress("The new secret does not work: %v", err)
-		back, _ := r.confirm(ctx, "Put the one before back?")
-		if !back {
+		if back, _ := r.confirm(ctx, "Put the one before back?"); !back {
 			return errors.New("both secrets are still in place; rotate checks again")
 		}
 		if err := r.put(ctx, apiSecret, previous); err != nil {
