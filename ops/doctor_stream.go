@@ -77,39 +77,41 @@ func (d *doctor) hooks() {
 		return
 	}
 	hooks := hooksOf(d.app)
-	if _, ok := d.app["event_hooks"]; !ok && text(d.app["webhook_url"]) != "" { // an app that Stream has not moved to event hooks
-		hooks = []document{{"hook_type": "webhook", "webhook_url": d.app["webhook_url"], "enabled": true, "event_types": d.app["webhook_events"]}}
+	if hooks == nil && kind == "webhook" && d.app["webhook_url"] != "" { // an app that Stream has not moved to event hooks
+		hooks = []document{{"hook_type": kind, "webhook_url": d.app["webhook_url"], "enabled": true, "event_types": d.app["webhook_events"]}}
 	}
-	var ours []document
-	others := 0
+	disabled, elsewhere := 0, 0
+	var seen []any // event types, of all hooks to this stack
 	for _, hook := range hooks {
-		switch {
-		case hook["hook_type"] == kind && address(hook) == target:
-			ours = append(ours, hook)
-		case address(hook) == d.stack.outputs["WebhookUrl"] || address(hook) == d.stack.outputs["StreamQueueUrl"]:
-			d.bad("webhook", "take it out (absent: hooks: in stream.yaml), then "+d.make("apply"), "%s sends here as well as %s: events come twice", address(hook), target)
-		default:
-			others++
+		events := listed(hook["event_types"])
+		switch to := address(hook); {
+		case to != target && (to == "" || to != d.stack.outputs["WebhookUrl"] && to != d.stack.outputs["StreamQueueUrl"]),
+			hook["hook_type"] == "pending_message":
+			elsewhere++
+			continue
+		case to != target:
+			d.bad("webhook", "take it out (absent: hooks: in stream.yaml), then "+d.make("apply"), "%s sends here as well as %s: events come twice", to, target)
+			continue
+		case hook["enabled"] != true:
+			disabled++
+			continue
+		case len(events) == 0:
+			events = []any{"all events"}
 		}
+		if len(seen) > 0 && (seen[0] == "all events" || events[0] == "all events" || len(without(events, seen)) < len(events)) {
+			d.bad("webhook", "remove all but one in Stream's dashboard", "several hooks send the same events to %s: they come more than once", target)
+		}
+		seen = append(seen, events...)
 	}
-	do := d.make("apply")
 	switch {
-	case len(ours) == 0:
-		d.bad("webhook", do, "Stream does not send to %s (%d hooks send elsewhere)", target, others)
-		return
-	case len(ours) > 1:
-		d.bad("webhook", "remove all but one in Stream's dashboard", "%d hooks send to %s: events come %d times", len(ours), target, len(ours))
-	case ours[0]["enabled"] != true:
-		d.bad("webhook", do, "the hook to %s is disabled", target)
-		return
+	case len(seen) > 0:
+		d.eventType = seen[0] == "all events" || slices.Contains(seen, any("message.new"))
+		d.ok("webhook", "Stream sends %s to %s", strings.Trim(compact(seen), "[]"), target)
+	case disabled > 0:
+		d.bad("webhook", d.make("apply"), "the hook to %s is disabled", target)
+	default:
+		d.bad("webhook", d.make("apply"), "Stream does not send to %s (%d hooks send elsewhere)", target, elsewhere)
 	}
-	events := listed(ours[0]["event_types"])
-	d.eventType = len(events) == 0 || slices.Contains(events, any("message.new"))
-	what := "all events"
-	if len(events) > 0 {
-		what = strings.Trim(compact(events), "[]")
-	}
-	d.ok("webhook", "Stream sends %s to %s", what, target)
 }
 
 // waiting looks for events that the bus did not take.
