@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -133,8 +134,9 @@ func (d *Directory) entry(ctx context.Context, credentials *streamchat.Credentia
 	defer d.mu.Unlock()
 	e := d.kept[caller.UserID]
 	for e != nil && e.ready != nil {
+		ready := e.ready
 		d.mu.Unlock()
-		<-e.ready // in a second at most
+		<-ready // in a second at most
 		d.mu.Lock()
 		e = d.kept[caller.UserID]
 	}
@@ -192,10 +194,16 @@ func (d *Directory) drop() {
 }
 
 // sync reads the user at Stream and writes what the issuer says otherwise. With
-// an error, it returns the user whom it could read, if any.
-func (d *Directory) sync(ctx context.Context, credentials *streamchat.Credentials, caller identity.Caller) (document, error) {
+// an error, it returns the user whom it could read, if any. A panic is its error:
+// whoever waits for it must learn that it ended.
+func (d *Directory) sync(ctx context.Context, credentials *streamchat.Credentials, caller identity.Caller) (found document, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: a %T\n%s", p, debug.Stack()) // its value may be anything, a user included
+		}
+	}()
 	wanted := d.wanted(caller.Claims)
-	found, err := d.client.find(ctx, credentials, caller.UserID)
+	found, err = d.client.find(ctx, credentials, caller.UserID)
 	switch {
 	case err != nil:
 		return nil, err

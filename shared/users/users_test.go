@@ -359,6 +359,19 @@ func TestWhatIsWrongWithOneUserDoesNotStopTheOthers(t *testing.T) {
 	})
 }
 
+func TestPanicEndsWithItsRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s := start(t, "")
+		s.fault = func(*http.Request) (*http.Response, error) { panic("u1") }
+		if _, err := d.SignIn(t.Context(), credentials(), caller("u1", `{}`)); !errors.Is(err, ErrNotSynced) || strings.Contains(err.Error(), "u1") {
+			t.Errorf("want them not synced, and no value of the panic, got %v", err)
+		}
+		s.fault = nil
+		time.Sleep(pause)
+		signIn(t, d, caller("u1", `{}`))
+	})
+}
+
 func TestRequestsOfOneUserShareTheCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, s := start(t, "")
