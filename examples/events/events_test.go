@@ -38,7 +38,7 @@ func TestTemplatesPassCfnLint(t *testing.T) {
 	if _, err := exec.LookPath("cfn-lint"); err != nil {
 		t.Skip("cfn-lint is not installed")
 	}
-	out, err := exec.CommandContext(t.Context(), "cfn-lint", "template.yaml", "../consumer/template.yaml", "../services/allow/template.yaml", "../../deploy/ci.yaml").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "cfn-lint", "template.yaml", "rules.yaml", "../consumer/template.yaml", "../services/allow/template.yaml", "../../deploy/ci.yaml").CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, strings.TrimSpace(string(out)))
 	}
