@@ -345,8 +345,16 @@ func testConnect(t *testing.T, w *world, yaml string) {
 	if left := d.leftBehind(); len(left) > 0 {
 		t.Errorf("want nothing of the doctor's left, got %q", left)
 	}
-	if users := d.run("", "doctor", "-json").stdout; !json.Valid([]byte(users)) {
-		t.Errorf("want JSON, got %s", users)
+	for _, c := range []struct{ method, path string }{{"GET", "/proxy/users"}, {"POST", "/proxy/channels"}} {
+		r, err := http.NewRequestWithContext(t.Context(), c.method, w.service+c.path, strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		a, err := receive(http.DefaultClient, r)
+		if err != nil || a.status > 299 || strings.Contains(string(a.body), "chat-service-doctor") {
+			t.Errorf("%s: want nothing of the doctor's at Stream, got %v %s", c.path, err, a.body)
+		}
 	}
 }
 

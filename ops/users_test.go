@@ -28,8 +28,17 @@ func TestUsersAreImportedInBatches(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	a.file("users.jsonl", lines(1, 230))
-	a.run("users import", "users.jsonl").want(t, 0, "line 100: 100 created", "230 created, 0 updated, 0 refused")
+	a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
+		if n != 2 {
+			return false
+		}
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusTooManyRequests)
+		return true
+	})
+	a.run("users import", "users.jsonl").want(t, 0, "line 100: 100 created", "waiting 1s", "230 created, 0 updated, 0 refused")
 	made := a.requests()
+	made = append(made[:1], made[2:]...) // but for the one put off
 	if len(made) != 3 || len(made[0].Body["users"].(map[string]any)) != 100 || len(made[2].Body["users"].(map[string]any)) != 30 {
 		t.Errorf("want batches of 100, 100 and 30, got %d", len(made))
 	}
