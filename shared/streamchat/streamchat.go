@@ -203,9 +203,9 @@ func (c *Credentials) UserToken(userID string, since time.Time) (string, error) 
 	if c.tokenTTL > 0 {
 		expires = now.Add(c.tokenTTL)
 	}
-	issued := now.Add(-clockSkew)
+	issued := now.Add(-clockSkew).Truncate(time.Second) // as a token has it
 	if issued.Before(since) {
-		issued = since.Add(time.Second - 1) // a token has whole seconds, rounded down
+		issued = since.Add(time.Second - 1) // rounded down, not before
 	}
 	return c.userToken(userID, expires, issued)
 }

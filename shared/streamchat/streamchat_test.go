@@ -99,6 +99,24 @@ func TestUserTokenHasExactlyItsClaims(t *testing.T) {
 	})
 }
 
+func TestNoTokenIsBornRevoked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(700 * time.Millisecond)
+		for _, ago := range []time.Duration{-time.Hour, -6 * time.Second, -5200 * time.Millisecond, -5 * time.Second, -4500 * time.Millisecond, -time.Second, 0} {
+			revoked := time.Now().Add(ago)
+			token, err := newCredentials(t, 0).UserToken("u1", revoked)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, claims := openToken(t, token, secret)
+			issued, err := claims["iat"].(json.Number).Int64()
+			if at := time.Unix(issued, 0); err != nil || at.Before(revoked) || at.After(revoked.Add(time.Second)) && time.Since(at) < clockSkew {
+				t.Errorf("revoked at %v: want a token from then on, no younger than it must be, got %v, %v", revoked, at, err)
+			}
+		}
+	})
+}
+
 func TestServerTokenHasExactlyItsClaim(t *testing.T) {
 	header, claims := openToken(t, newCredentials(t, time.Minute).ServerToken(), secret)
 	wantClaims(t, header, map[string]any{"alg": "HS256", "typ": "JWT"})
