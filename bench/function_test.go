@@ -15,8 +15,6 @@ import (
 	"chat-service-backend/internal/runtimeapi"
 )
 
-func TestMain(m *testing.M) { awstest.Main(m, nil) }
-
 // binary returns a built command: one of the functions, or floor/<name>.
 func binary(tb testing.TB, name string) string {
 	tb.Helper()

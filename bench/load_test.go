@@ -1,14 +1,11 @@
 package bench
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -28,7 +25,7 @@ func BenchmarkLoad(b *testing.B) {
 	if err != nil {
 		duration = 5 * time.Second
 	}
-	client, service, pid := startLocal(b)
+	local := awstest.NewService(b, nil)
 	transport := &http.Transport{MaxIdleConnsPerHost: callers}
 	b.Cleanup(transport.CloseIdleConnections)
 	for _, route := range []string{"token", "config", "proxy", "api-key", "mixed"} {
@@ -36,15 +33,15 @@ func BenchmarkLoad(b *testing.B) {
 			call := func(caller, id string, n int) error {
 				if route == "mixed" {
 					route := []string{"token", "config", "proxy", "api-key"}[n%4]
-					return callRoute(transport, client, service, route, caller, id)
+					return callRoute(transport, local.Client, local.Service, route, caller, id)
 				}
-				return callRoute(transport, client, service, route, caller, id)
+				return callRoute(transport, local.Client, local.Service, route, caller, id)
 			}
 			for b.Loop() {
 				load(b.Context(), duration, call)
-				before := treeMemory(b, pid)
+				before := treeMemory(b, local.PID)
 				took, failures := load(b.Context(), duration, call)
-				after := treeMemory(b, pid)
+				after := treeMemory(b, local.PID)
 				for _, err := range failures[:min(len(failures), 5)] {
 					b.Log(err)
 				}
@@ -60,45 +57,6 @@ func BenchmarkLoad(b *testing.B) {
 			}
 		})
 	}
-}
-
-// startLocal starts the development server on free ports and returns the URLs
-// of its APIs and its process id.
-func startLocal(tb testing.TB) (client, service string, pid int) {
-	tb.Helper()
-	log, err := os.Create(filepath.Join(tb.TempDir(), "log"))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	cmd := exec.Command(awstest.Binaries(tb, "./local")["./local"], "-client-addr", "127.0.0.1:0", "-service-addr", "127.0.0.1:0")
-	cmd.Dir = ".."
-	cmd.Stderr = log
-	stdout, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		cmd.Process.Signal(os.Interrupt)
-		cmd.Wait()
-		log.Close()
-	})
-	lines := bufio.NewScanner(stdout)
-	for lines.Scan() {
-		switch line := lines.Text(); {
-		case strings.HasPrefix(line, "Client API "):
-			client = strings.Fields(line)[2]
-		case strings.HasPrefix(line, "Service API "):
-			service = strings.Fields(line)[2]
-		case line == "ready":
-			return client, service, cmd.Process.Pid
-		}
-	}
-	text, _ := os.ReadFile(log.Name())
-	tb.Fatalf("the development server did not start: %s", text)
-	return "", "", 0
 }
 
 // load lets all callers call for d, and returns how long each answer took and

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -242,6 +243,13 @@ func (s *server) startEach(ctx context.Context) (err error) {
 		return err
 	}
 	names := slices.Sorted(maps.Keys(s.pools))
+	if built := s.getenv("LOCAL_FUNCTIONS"); built != "" { // tests that start many servers build once
+		s.binaries = map[string]string{}
+		for _, name := range names {
+			s.binaries[name] = filepath.Join(built, name)
+		}
+		return s.startFunctions(ctx)
+	}
 	s.log.printf("local: building %s (the first time takes a while)", strings.Join(names, ", "))
 	if s.binaries, err = s.build(ctx, s.template.Dir, s.dir, names); err != nil {
 		return err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -17,7 +16,6 @@ import (
 	"regexp"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -94,36 +92,11 @@ func (w *world) get(t *testing.T, name string) string {
 // startLocal runs what make run runs, on moto's Parameter Store and bus.
 func (w *world) startLocal(t *testing.T) {
 	t.Helper()
-	cmd := exec.Command(awstest.Binaries(t, "./local")["./local"], "-client-addr", "127.0.0.1:0", "-service-addr", "127.0.0.1:0", "-parameter-overrides", "ParameterTtl=1")
-	cmd.Dir = w.root
-	cmd.Env = append(os.Environ(), "AWS_REGION="+region, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_SESSION_TOKEN=",
-		"AWS_ENDPOINT_URL_SSM="+w.moto, "AWS_ENDPOINT_URL_EVENTBRIDGE="+w.moto, "AWS_ENDPOINT_URL_SQS="+w.moto, "AWS_ENDPOINT_URL_S3="+w.moto)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := newScreen()
-	cmd.Stderr = log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-	})
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		name, value, _ := strings.Cut(lines.Text(), "  ")
-		switch value = strings.TrimSpace(value); name {
-		case "Client API":
-			w.client = value
-		case "Service API":
-			w.service = value
-		case "ready":
-			go func() { _, _ = io.Copy(io.Discard, out) }()
-			return
-		}
-	}
-	t.Fatalf("want the development server ready, got the end of its output\n%s", log)
+	local := awstest.NewService(t, []string{
+		"AWS_REGION=" + region, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_SESSION_TOKEN=",
+		"AWS_ENDPOINT_URL_SSM=" + w.moto, "AWS_ENDPOINT_URL_EVENTBRIDGE=" + w.moto, "AWS_ENDPOINT_URL_SQS=" + w.moto, "AWS_ENDPOINT_URL_S3=" + w.moto,
+	}, "-parameter-overrides", "ParameterTtl=1")
+	w.client, w.service = local.Client, local.Service
 }
 
 // A deployment is a stack, with something in front of each thing that a run of

@@ -20,8 +20,6 @@ import (
 	"chat-service-backend/internal/streamapi"
 )
 
-func TestMain(m *testing.M) { awstest.Main(m, nil) }
-
 // A result is what a run of the program came to.
 type result struct {
 	status         int

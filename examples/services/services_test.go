@@ -28,8 +28,6 @@ const region = "eu-central-1"
 
 var credentials = aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "not a secret", SessionToken: "a/session+token=="}
 
-func TestMain(m *testing.M) { awstest.Main(m, nil) }
-
 // gate answers 403 to a request whose signature is not that of the credentials.
 func gate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -78,7 +76,7 @@ func verify(r *http.Request, body []byte) error {
 }
 
 func TestExamplesCallTheServiceAPI(t *testing.T) {
-	_, local := awstest.Service(t)
+	local := awstest.NewService(t, nil).Service
 	target, err := url.Parse(local)
 	if err != nil {
 		t.Fatal(err)

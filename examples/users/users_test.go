@@ -11,13 +11,11 @@ import (
 	"chat-service-backend/internal/awstest"
 )
 
-func TestMain(m *testing.M) { awstest.Main(m, nil) }
-
 func TestUsersComeAndGoWithCognitos(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "python3", "-c", "import botocore, urllib3").CombinedOutput(); err != nil {
 		t.Skipf("%v %s", err, out)
 	}
-	_, service := awstest.Service(t)
+	service := awstest.NewService(t, nil).Service
 	run := func(code string) string {
 		t.Helper()
 		c := exec.CommandContext(t.Context(), "python3", "-c", "import json, users\n"+code)

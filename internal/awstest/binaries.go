@@ -1,24 +1,25 @@
 package awstest
 
 import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/lockedfile"
 
 	"chat-service-backend/internal/build"
 )
 
-// built has the binaries of this process, in a folder that [Main] removes.
-var built struct {
-	sync.Mutex
-	folder   string
-	commands map[string]string // by package
-}
-
 // Functions returns the functions' binaries, by name, built as for a deployment
-// but for this machine, once for each process. Its TestMain must be [Main].
+// but for this machine.
 func Functions(t testing.TB) map[string]string {
 	t.Helper()
 	root, err := build.Root()
@@ -37,50 +38,93 @@ func Functions(t testing.TB) map[string]string {
 	return binaries
 }
 
-// Binaries is [Functions] for any commands of this module, by package:
-// "./local".
+// Binaries is [Functions] for any commands of this module that have one parent
+// folder, by package: "./local". They are kept in the user's cache, because the
+// tests of many packages need them and Go links them anew each time.
 func Binaries(t testing.TB, packages ...string) map[string]string {
 	t.Helper()
-	built.Lock()
-	defer built.Unlock()
 	root, err := build.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if built.folder == "" {
-		folder, err := os.MkdirTemp("", "chat-service-test-")
-		if err != nil {
-			t.Fatal(err)
-		}
-		built.folder, built.commands = folder, make(map[string]string)
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
 	}
+	key, err := sources()
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(cache, "chat-service-backend", key, filepath.Dir(packages[0]))
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := lockedfile.MutexAt(filepath.Join(folder, "lock")).Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
 	binaries := make(map[string]string)
 	var missing []string
 	for _, path := range packages {
-		if built.commands[path] == "" {
+		binaries[path] = filepath.Join(folder, filepath.Base(path))
+		if _, err := os.Stat(binaries[path]); err != nil {
 			missing = append(missing, path)
 		}
 	}
-	if len(missing) > 0 {
-		out := filepath.Join(built.folder, strings.Trim(filepath.Dir(missing[0]), "./"))
-		made, err := build.Commands(t.Context(), root, out, build.Host, missing...)
-		if err != nil {
+	if len(missing) == 0 {
+		return binaries
+	}
+	removeOld(filepath.Join(cache, "chat-service-backend"))
+	// Not into the folder itself: a build that is broken off leaves half a file.
+	made, err := build.Commands(t.Context(), root, filepath.Join(folder, "new"), build.Host, missing...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, binary := range made {
+		if err := os.Rename(binary, binaries[path]); err != nil {
 			t.Fatal(err)
 		}
-		for path, binary := range made {
-			built.commands[path] = binary
-		}
-	}
-	for _, path := range packages {
-		binaries[path] = built.commands[path]
 	}
 	return binaries
 }
 
-func removeBinaries() {
-	built.Lock()
-	defer built.Unlock()
-	if built.folder != "" {
-		os.RemoveAll(built.folder)
+// sources returns a hash of Go's version and of all files of the module that may
+// matter to a binary.
+var sources = sync.OnceValues(func() (string, error) {
+	root, err := build.Root()
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	fmt.Fprintln(sum, runtime.Version())
+	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && path != root && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "build" && filepath.Dir(path) == root):
+			return fs.SkipDir
+		case !entry.Type().IsRegular() || strings.HasSuffix(path, ".md"):
+			return nil
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		fmt.Fprintln(sum, path)
+		_, err = io.Copy(sum, file)
+		return err
+	})
+	return fmt.Sprintf("%x", sum.Sum(nil)[:16]), err
+})
+
+// removeOld removes what was built more than a day ago.
+func removeOld(cache string) {
+	folders, _ := os.ReadDir(cache)
+	for _, folder := range folders {
+		if info, err := folder.Info(); err == nil && time.Since(info.ModTime()) > 24*time.Hour {
+			os.RemoveAll(filepath.Join(cache, folder.Name()))
+		}
 	}
 }

@@ -23,9 +23,7 @@ func Main(m *testing.M, main func()) {
 		main()
 		return
 	}
-	code := m.Run()
-	removeBinaries()
-	os.Exit(code)
+	os.Exit(m.Run())
 }
 
 // A Function is a process of the function under test. It answers one event at

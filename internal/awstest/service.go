@@ -3,20 +3,37 @@ package awstest
 import (
 	"bufio"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 )
 
-// Service starts the development server, as built from ./local, on free ports,
-// and returns the URLs of both APIs. It stops with the test.
-func Service(t testing.TB, flags ...string) (client, service string) {
+// A Service is the development server, as make run starts it.
+type Service struct {
+	Client, Service string // URLs of the APIs
+	PID             int
+}
+
+// NewService starts the development server on free ports, with variables
+// ("NAME=value") over those of this process. It stops with the test.
+func NewService(t testing.TB, environment []string, flags ...string) *Service {
 	t.Helper()
-	binary := Binaries(t, "./local")["./local"]
-	server := exec.CommandContext(t.Context(), binary, append([]string{"-client-addr", "127.0.0.1:0", "-service-addr", "127.0.0.1:0"}, flags...)...)
+	server := exec.CommandContext(t.Context(), Binaries(t, "./local")["./local"],
+		append([]string{"-client-addr", "127.0.0.1:0", "-service-addr", "127.0.0.1:0"}, flags...)...)
 	// A signal that it handles, so that it takes its functions with it.
 	server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
+	for _, binary := range Functions(t) {
+		server.Env = append(os.Environ(), "LOCAL_FUNCTIONS="+filepath.Dir(binary))
+	}
+	server.Env = append(server.Env, environment...)
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Stderr = log // a file, so that a benchmark does not read along
 	out, err := server.StdoutPipe()
 	if err == nil {
 		err = server.Start()
@@ -24,19 +41,24 @@ func Service(t testing.TB, flags ...string) (client, service string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { server.Wait() })
+	t.Cleanup(func() {
+		_ = server.Wait()
+		log.Close()
+	})
+	s := &Service{PID: server.Process.Pid}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() && lines.Text() != "ready" {
 		if url, found := strings.CutPrefix(lines.Text(), "Client API"); found {
-			client = strings.TrimSpace(url)
+			s.Client = strings.TrimSpace(url)
 		}
 		if url, found := strings.CutPrefix(lines.Text(), "Service API"); found {
-			service = strings.TrimSpace(url)
+			s.Service = strings.TrimSpace(url)
 		}
 	}
 	if lines.Text() != "ready" {
-		t.Fatalf("want the development server ready, got its end: %v", server.Wait())
+		text, _ := os.ReadFile(log.Name())
+		t.Fatalf("want the development server ready, got its end: %v\n%s", server.Wait(), text)
 	}
-	go io.Copy(io.Discard, out)
-	return client, service
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+	return s
 }

@@ -12,8 +12,6 @@ import (
 	"chat-service-backend/internal/build"
 )
 
-func TestMain(m *testing.M) { awstest.Main(m, nil) }
-
 // Blocks of the documents: console shows commands with their answers, in which …
 // is anything; bash has commands that must succeed; sh has those that need AWS,
 // and are only read.
@@ -47,7 +45,7 @@ func TestDocumentsShowWhatIsAnswered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, service := awstest.Service(t)
+	local := awstest.NewService(t, nil)
 	documents, _ := filepath.Glob(filepath.Join(root, "docs/*.md"))
 	ran := 0
 	for _, document := range append(documents, filepath.Join(root, "README.md")) {
@@ -63,7 +61,7 @@ func TestDocumentsShowWhatIsAnswered(t *testing.T) {
 					t.Errorf("%s: want commands, got %s in\n%s", filepath.Base(document), out, body)
 				}
 			case kind == "bash" && body != "make run\n":
-				bash(t, client, service, "set -eo pipefail; curl() { command curl -fsS \"$@\"; }", []string{body})
+				bash(t, local.Client, local.Service, "set -eo pipefail; curl() { command curl -fsS \"$@\"; }", []string{body})
 				ran++
 			case kind == "console":
 				for part := range strings.SplitSeq("\n"+body, "\n$ ") {
@@ -79,7 +77,7 @@ func TestDocumentsShowWhatIsAnswered(t *testing.T) {
 			continue
 		}
 		prelude := "bearer=$(curl -s 'http://127.0.0.1:3000/.local/bearer?user=alice')"
-		for i, got := range bash(t, client, service, prelude, commands)[:len(commands)] {
+		for i, got := range bash(t, local.Client, local.Service, prelude, commands)[:len(commands)] {
 			want := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(answers[i]), "…", ".+?") + "$")
 			if got = strings.Join(strings.Fields(got), " "); !want.MatchString(got) {
 				t.Errorf("%s: $ %s\nwant %s\ngot  %s", filepath.Base(document), commands[i], answers[i], got)

@@ -14,15 +14,17 @@ import (
 	"testing"
 )
 
+const hookARN = "arn:aws:lambda:eu-central-1:123456789012:function:moderation"
+
 // cfn-lint also finds resources that wait for each other in a circle. With an
 // alarm on an API among those that roll back, they would: the API calls the
 // alias, which the deployment group moves, which looks at the alarm.
-const hookARN = "arn:aws:lambda:eu-central-1:123456789012:function:moderation"
-
-func TestTemplatePassesCfnLint(t *testing.T) {
+func TestTemplatesPassCfnLint(t *testing.T) {
 	t.Parallel()
 	need(t, "cfn-lint")
-	out, err := exec.CommandContext(t.Context(), "cfn-lint", "template.yaml").CombinedOutput()
+	examples, _ := filepath.Glob("examples/*/template.yaml")
+	templates := append(examples, "template.yaml", "examples/events/rules.yaml", "examples/services/allow/template.yaml", "deploy/ci.yaml")
+	out, err := exec.CommandContext(t.Context(), "cfn-lint", templates...).CombinedOutput()
 	if err != nil {
 		t.Errorf("cfn-lint: %v\n%s", err, out)
 	}
