@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -111,6 +112,7 @@ type deployment struct {
 	outputs    map[string]string
 	missing    bool
 
+	mu sync.Mutex // orders what a test sets here before what the requests of a run see
 	// Each sees a request first, and reports whether it has answered it.
 	onAWS, onClient, onService func(w http.ResponseWriter, r *http.Request, body string) bool
 	// app changes what Stream answers of the app.
@@ -222,6 +224,7 @@ func (d *deployment) front(to string, answered func(w http.ResponseWriter, r *ht
 		},
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		d.inOrder()
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		if !answered(w, r, string(body)) {
@@ -253,7 +256,13 @@ func refuse(w http.ResponseWriter, code string) bool {
 	return true
 }
 
+func (d *deployment) inOrder() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+}
+
 func (d *deployment) command(stdin, command string, args ...string) *exec.Cmd {
+	d.inOrder()
 	return start(d.t, d.dir, []string{"AWS_ENDPOINT_URL=" + d.endpoint, "AWS_REGION=" + region, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test"},
 		stdin, append([]string{command, "-stack", d.name}, args...)...)
 }

@@ -70,6 +70,16 @@ func start(t testing.TB, dir string, env []string, stdin string, args ...string)
 	return cmd
 }
 
+// runAndTell runs a program and closes started once it has a process, for others
+// who signal it.
+func runAndTell(cmd *exec.Cmd, started chan<- struct{}) error {
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	close(started)
+	return cmd.Wait()
+}
+
 func finish(t testing.TB, cmd *exec.Cmd, err error) result {
 	t.Helper()
 	if _, ok := err.(*exec.ExitError); err != nil && !ok {

@@ -261,15 +261,16 @@ func TestCtrlCEndsAfterTheStepUnderWay(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	a.file("stream.yaml", whole)
-	cmd := a.command(nil, "", "apply", "-yes", "-allow-lockout")
+	cmd, started := a.command(nil, "", "apply", "-yes", "-allow-lockout"), make(chan struct{})
 	a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
 		if n == 2 {
+			<-started
 			_ = cmd.Process.Signal(syscall.SIGINT)
 			await(cmd, "Interrupted")
 		}
 		return false
 	})
-	r := finish(t, cmd, cmd.Run())
+	r := finish(t, cmd, runAndTell(cmd, started))
 	r.want(t, 1, "done: create role support", "done: create permission read-own", "2 of 8 steps were applied")
 	if made := a.requests(); len(made) != 2 {
 		t.Errorf("want the step under way finished and no other begun, got %v", made)

@@ -112,11 +112,15 @@ func TestImportCanBeResumed(t *testing.T) {
 			t.Parallel()
 			a := newApp(t)
 			a.file("users.jsonl", lines(1, 250))
-			cmd := a.command(nil, "", "users import", "users.jsonl")
+			cmd, started := a.command(nil, "", "users import", "users.jsonl"), make(chan struct{})
 			a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
-				return n == 2 && interrupt(cmd, w)
+				if n != 2 {
+					return false
+				}
+				<-started
+				return interrupt(cmd, w)
 			})
-			r := finish(t, cmd, cmd.Run())
+			r := finish(t, cmd, runAndTell(cmd, started))
 			from := map[string]string{"after a failure": "101", "after Ctrl-C": "201"}[name]
 			r.want(t, 1, "-from "+from)
 			a.intercept(nil)
