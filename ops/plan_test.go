@@ -296,7 +296,7 @@ func TestWhatLocksOutOrDeletesNeedsItsFlag(t *testing.T) {
 			a := newApp(t)
 			a.call("POST", "/roles", map[string]any{"name": "old"})
 			a.requests()
-			a.file("stream.yaml", "roles: [support]\nhooks: [{hook_type: webhook, webhook_url: '${WebhookUrl}'}]")
+			a.file("stream.yaml", c.file)
 			other := map[string]string{"-allow-lockout": "-allow-delete", "-allow-delete": "-allow-lockout"}[c.flag]
 			a.run("apply", "-yes", other).want(t, 1, "want "+c.flag, "nothing was changed")
 			if made := a.requests(); len(made) != 0 {
