@@ -208,7 +208,11 @@ func (d *Directory) sync(ctx context.Context, credentials *streamchat.Credential
 	case err != nil:
 		return nil, err
 	case found == nil:
-		return d.client.create(ctx, credentials, caller.UserID, wanted)
+		made, err := d.client.create(ctx, credentials, caller.UserID, wanted)
+		if err != nil {
+			return nil, err
+		}
+		return made, made.refusal()
 	case found.refusal() != nil:
 		return nil, found.refusal()
 	}

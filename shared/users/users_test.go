@@ -327,6 +327,27 @@ func TestLimitOfWritesLeavesRefusalsInForce(t *testing.T) {
 	})
 }
 
+func TestRefusalEndsThoughNothingCanBeWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s := start(t, "")
+		s.do("POST", "/users", `{"users":{"u1":{"id":"u1"}}}`)
+		s.do("POST", "/users/u1/deactivate", `{}`)
+		jane := caller("u1", `{"name":"Jane"}`)
+		wantRefused(t, d, jane, ErrDeactivated)
+		s.do("POST", "/users/u1/reactivate", `{}`)
+		s.fault = func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodGet {
+				return nil, nil
+			}
+			return answer(http.StatusBadGateway, nil), nil
+		}
+		time.Sleep(keptFor)
+		if _, err := d.SignIn(t.Context(), credentials(), jane); !errors.Is(err, ErrNotSynced) {
+			t.Errorf("want Jane let in, not synced, got %v", err)
+		}
+	})
+}
+
 func TestRefusalIsRememberedWhileStreamIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, s := start(t, "")
