@@ -1,8 +1,11 @@
 package bench
 
 import (
+	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -54,6 +57,24 @@ func newParameterStore(tb testing.TB, latency time.Duration) *parameterStore {
 	s.Start()
 	tb.Cleanup(s.Close)
 	return s
+}
+
+// overTLS restarts the store behind TLS and returns what points a function to
+// it: the system's certificates count, too, so all of them are read.
+func (s *parameterStore) overTLS(tb testing.TB, more ...string) []string {
+	tb.Helper()
+	secure := httptest.NewTLSServer(s.Config.Handler)
+	tb.Cleanup(secure.Close)
+	roots, err := os.ReadFile("/etc/ssl/certs/ca-certificates.crt")
+	if err != nil {
+		tb.Skip("want the system's certificates at /etc/ssl/certs/ca-certificates.crt")
+	}
+	bundle := filepath.Join(tb.TempDir(), "roots.pem")
+	own := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})
+	if err := os.WriteFile(bundle, append(roots, own...), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	return append(more, "AWS_ENDPOINT_URL_SSM="+secure.URL, "SSL_CERT_FILE="+bundle)
 }
 
 // env is what points a function to the store.
