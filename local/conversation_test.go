@@ -16,17 +16,18 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/golang-jwt/jwt/v4"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"chat-service-backend/internal/awstest"
-	"chat-service-backend/internal/contract"
 )
 
 // The conversations in testdata/*.txt are held with the real functions, built
@@ -88,7 +89,7 @@ func TestConversations(t *testing.T) {
 		if strings.Contains(flag.Lookup("test.run").Value.String(), "/") {
 			return // a part of the conversations
 		}
-		for _, status := range api.Unseen() {
+		for _, status := range api.unseen() {
 			// The gateway's own 413 takes 6 MB, the proxy's 504 takes 25 s.
 			if !strings.HasSuffix(status, " 413") && !strings.HasSuffix(status, " 504") {
 				t.Errorf("no conversation has %s, which docs/openapi.yaml promises", status)
@@ -173,29 +174,29 @@ func startConversation(t *testing.T, args []string) (*conversation, error) {
 	return &conversation{server: s, log: log, otherErrorKey: opts.overrides["ErrorObjKey"] != ""}, nil
 }
 
-// contract is what every answer of a conversation is compared with.
-var openAPI = sync.OnceValues(func() (*contract.Contract, error) { return contract.Load("../docs/openapi.yaml") })
+// openAPI is what every answer of a conversation is compared with.
+var openAPI = sync.OnceValues(func() (*contract, error) { return loadContract("../docs/openapi.yaml") })
 
 // checkContract fails the script where docs/openapi.yaml has no such answer to
 // such a request. Requests may be wrong: many are so on purpose.
-func checkContract(ts *testscript.TestScript, e contract.Exchange) {
+func checkContract(ts *testscript.TestScript, e contractExchange) {
 	api, err := openAPI()
 	ts.Check(err)
 	server := talk(ts).server
 	sent := e.Request.URL.Scheme + ":" + e.Request.URL.Opaque
-	for name, base := range map[string]string{contract.ClientAPI: server.clientURL, contract.ServiceAPI: server.serviceURL} {
+	for name, base := range map[string]string{contractClient: server.clientURL, contractService: server.serviceURL} {
 		path, ok := strings.CutPrefix(sent, base)
 		if !ok {
 			continue
 		}
 		e.API, e.Path = name, path
-		if _, _, err := api.Route(e); err != nil {
+		if _, _, err := api.route(e); err != nil {
 			return // a gateway's own answer, or the stand-in issuer's
 		}
 		if path == "/config" && talk(ts).otherErrorKey {
 			return
 		}
-		if _, answer := api.Check(context.Background(), e); answer != nil {
+		if _, answer := api.check(context.Background(), e); answer != nil {
 			ts.Fatalf("docs/openapi.yaml has no such answer to %s %s on the %s: %v", e.Request.Method, path, name, answer)
 		}
 	}
@@ -269,7 +270,7 @@ func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	talk(ts).body = body
 	talk(ts).checkPolicy(ts, args[0], args[1])
-	checkContract(ts, contract.Exchange{Request: req, RequestBody: sent, Response: resp, Body: body})
+	checkContract(ts, contractExchange{Request: req, RequestBody: sent, Response: resp, Body: body})
 	out := ts.Stdout()
 	fmt.Fprintf(out, "HTTP %d\n", resp.StatusCode)
 	for _, name := range slices.Sorted(maps.Keys(resp.Header)) {
@@ -391,6 +392,10 @@ func cmdLog(ts *testscript.TestScript, neg bool, args []string) {
 	re, err := regexp.Compile(`(?m)` + args[0])
 	ts.Check(err)
 	text := talk(ts).log.String()
+	// What a function writes comes here a moment after its answer.
+	for deadline := time.Now().Add(10 * time.Second); !neg && !re.MatchString(text) && time.Now().Before(deadline); runtime.Gosched() {
+		text = talk(ts).log.String()
+	}
 	if re.MatchString(text) == neg {
 		ts.Fatalf("the log: want a match of %s: %t, got:\n%s", args[0], !neg, text)
 	}
