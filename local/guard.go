@@ -7,15 +7,14 @@ import (
 	"strings"
 )
 
-// guard keeps other people's web pages away: whoever runs this server has a
-// browser open, too, and it may have the credentials of a real Stream app.
+// guard keeps other people's web pages away: the developer has a browser open,
+// too, and this server may hold the credentials of a real Stream app.
 //
-// A page can reach this server under a name of its own that it lets point here
-// (DNS rebinding), so the host must be a loopback one. It can send requests
-// across origins, whose answers it cannot read, so where private reports that a
-// request acts without a bearer token it must not come from another origin's
-// page. Browsers say so in Origin and Sec-Fetch-Site, and no page can change
-// these.
+// A page can point its own domain name at this server (DNS rebinding), so the
+// host must be a loopback one. It can also send requests across origins, though
+// it cannot read the answers. So a request for which private reports true, one
+// that acts without a bearer token, must not come from another origin's page.
+// Browsers send Origin and Sec-Fetch-Site, which no page can change.
 func guard(next http.Handler, private func(*http.Request) bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)

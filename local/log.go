@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// discardLog silences net/http's complaints about callers and functions that
-// went away, which the server reports itself.
+// discardLog drops net/http's messages about callers and functions that went
+// away, which the server reports itself.
 var discardLog = log.New(io.Discard, "", 0)
 
 // lineLog writes whole lines, from any number of goroutines.
@@ -28,8 +28,8 @@ func (l *lineLog) printf(format string, args ...any) {
 // maxLogLine is where a line without an end is broken.
 const maxLogLine = 256 << 10
 
-// prefixed returns a writer whose every line gets the name in front, and is told
-// to also. Close writes a last line that has no end. It is for one goroutine.
+// prefixed returns a writer that puts the name before each line and passes the
+// line to also. Close writes a last line without an end. It is for one goroutine.
 func (l *lineLog) prefixed(name string, also func(name, line string)) io.WriteCloser {
 	return &prefixWriter{log: l, name: name, also: also}
 }

@@ -87,11 +87,11 @@ Usage: go run ./local [flags]
   -client-addr ADDR       where the Client API listens (default 127.0.0.1:3000; port 0 takes a free one)
   -service-addr ADDR      where the Service API listens (default 127.0.0.1:3001)
   -parameters FILE        a JSON object, SSM parameter name to value, in place of the built-in values;
-                          it is read anew on every call, so editing it is a rotation
+                          it is read on every call, so editing it is a rotation
   -stream-url URL         where Stream is (default: a stand-in that keeps everything in memory)
   -parameter-overrides S  template parameters: "Name=Value Name2='a b'"
                           or "ParameterKey=Name,ParameterValue=Value"
-  -moderation             has examples/moderation answer the hooks that come to /webhook; its words
+  -moderation             runs examples/moderation on the hooks that come to /webhook; its word lists
                           are the parameters /chat-moderation/refuse and /chat-moderation/mask
   -base-path PATH         serves both APIs below a path, as /chat, like a custom domain with a base path mapping
   -h                      this text

@@ -85,7 +85,7 @@ func (p *page) openAPI(name string) (map[string]any, error) {
 			}
 			operation["tags"] = []any{docsAPIs[name].tag}
 			if name == "service" {
-				delete(operation, "security") // everybody counts as signed here
+				delete(operation, "security") // every caller counts as signed here
 			}
 		}
 		if len(item) == 0 || len(item) == 1 && item["parameters"] != nil {
@@ -95,7 +95,7 @@ func (p *page) openAPI(name string) (map[string]any, error) {
 	return document, nil
 }
 
-// member is the value that lies at a path of keys, or nil.
+// member returns the value at a path of keys, or nil.
 func member(v any, keys ...string) any {
 	for _, key := range keys {
 		m, _ := v.(map[string]any)

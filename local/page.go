@@ -168,15 +168,11 @@ func (p *page) prefix() string { return p.parameter("ParameterPrefix") }
 // settings are the template parameters that reach the functions' environment,
 // but for those that say where the stand-ins are.
 func (p *page) settings() []string {
-	used, _ := json.Marshal([]any{p.template.Section("Globals"), p.template.Section("Resources")})
-	var environments []byte
-	for part := range bytes.SplitSeq(used, []byte(`"Environment":`)) {
-		end := bytes.Index(part, []byte(`"Events":`))
-		if end < 0 {
-			end = min(len(part), 4<<10)
-		}
-		environments = append(environments, part[:end]...)
+	used := []any{member(p.template.Section("Globals"), "Function", "Environment")}
+	for _, resource := range p.template.Section("Resources") {
+		used = append(used, member(resource, "Properties", "Environment"))
 	}
+	environments, _ := json.Marshal(used) // what was YAML always encodes
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(p.template.Section("Parameters"))) {
 		fixed := slices.Contains([]string{"ParameterPrefix", "StreamBaseUrl", "OidcIssuer", "Environment"}, name)
@@ -205,45 +201,53 @@ func (p *page) switchStandIn(r *http.Request) (string, error) {
 	return name + " answers again.", nil
 }
 
-func (p *page) writeParameter(r *http.Request) (string, error) {
+// ownValues returns an error if the server's values come from elsewhere.
+func (p *page) ownValues() error {
 	if p.memory == nil {
-		return "", fmt.Errorf("these values are not the server's own: change them where they are, in %s", cmp.Or(p.parameters, p.ssmURL))
+		return fmt.Errorf("these values come from %s: change them there", cmp.Or(p.parameters, p.ssmURL))
+	}
+	return nil
+}
+
+func (p *page) writeParameter(r *http.Request) (string, error) {
+	if err := p.ownValues(); err != nil {
+		return "", err
 	}
 	value, err := io.ReadAll(io.LimitReader(r.Body, 8<<10))
 	if err != nil || len(value) == 0 {
-		return "", fmt.Errorf("want a value of 1 to 8192 bytes")
+		return "", errors.New("want a value of 1 to 8192 bytes")
 	}
 	p.memory.Set(p.prefix()+"/"+r.PathValue("name"), string(value))
 	return "Written. " + p.inUse(), nil
 }
 
 func (p *page) deleteParameter(r *http.Request) (string, error) {
-	if p.memory == nil {
-		return "", fmt.Errorf("these values are not the server's own: change them where they are, in %s", cmp.Or(p.parameters, p.ssmURL))
+	if err := p.ownValues(); err != nil {
+		return "", err
 	}
 	p.memory.Delete(p.prefix() + "/" + r.PathValue("name"))
 	return "Deleted. " + p.inUse(), nil
 }
 
-// inUse says when the functions will have seen a change.
+// inUse tells the user when a change takes effect.
 func (p *page) inUse() string {
 	return "In use within " + p.parameter("ParameterTtl") + " s, without a restart."
 }
 
-// rotate makes a new API secret; webhooks may be signed with the old one still.
+// rotate makes a new API secret; the old one still verifies webhooks.
 func (p *page) rotate(*http.Request) (string, error) {
-	if p.memory == nil {
-		return "", fmt.Errorf("these values are not the server's own: rotate the secret where it is, in %s", cmp.Or(p.parameters, p.ssmURL))
+	if err := p.ownValues(); err != nil {
+		return "", err
 	}
 	values, _ := p.memory.Values()
 	secret := p.prefix() + "/stream/api-secret"
 	p.memory.Set(secret+"-previous", values[secret])
 	p.memory.Set(secret, rand.Text())
-	return "There is a new secret, and the old one counts for webhooks still. " + p.inUse(), nil
+	return "There is a new secret. Webhooks signed with the old one still pass. " + p.inUse(), nil
 }
 
-// set gives a template parameter another value and starts the functions anew, as
-// a deployment would.
+// set changes a template parameter and restarts the functions, as a deployment
+// would.
 func (p *page) set(r *http.Request) (string, error) {
 	name := r.PathValue("name")
 	if !slices.Contains(p.settings(), name) {
@@ -268,7 +272,7 @@ func (p *page) set(r *http.Request) (string, error) {
 	return fmt.Sprintf("%s is %q now.", name, value), nil
 }
 
-// call sends the request that the page describes, as whoever it says.
+// call sends the request that the page describes, as the caller it names.
 func (p *page) call(w http.ResponseWriter, r *http.Request) {
 	var in struct{ Who, User, API, Method, Path, Body string }
 	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&in); err != nil {
@@ -376,7 +380,7 @@ func signature(secret string, body []byte) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// An exchange is a request that the page had sent, and its answer.
+// An exchange is a request that the server sent for the page, and its answer.
 type exchange struct {
 	Status string  `json:"status"`
 	MS     float64 `json:"ms"`
@@ -501,7 +505,7 @@ func (f *feed) sendLog(function, line string) {
 	var fields struct {
 		RequestID string `json:"requestId"`
 	}
-	_ = json.Unmarshal([]byte(line), &fields) // what is not JSON belongs to no request
+	_ = json.Unmarshal([]byte(line), &fields) // a line that is not JSON belongs to no request
 	f.send("log", map[string]string{"id": fields.RequestID, "function": function, "line": line})
 }
 

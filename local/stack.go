@@ -71,8 +71,8 @@ func (s *server) route(context.Context) error {
 	return nil
 }
 
-// folder is where a function's code lies, below functions/: ApiKeyFunction's is
-// apikey.
+// folder returns the name of a function's folder below functions/:
+// ApiKeyFunction's is apikey.
 func folder(f cfn.Function) string { return strings.ToLower(strings.TrimSuffix(f.ID, "Function")) }
 
 // developmentSecret is the API secret that the stand-ins share when no file of

@@ -40,8 +40,8 @@ func ParseAnswer(text []byte) (*Answer, error) {
 	return &a, nil
 }
 
-// SetHeaders puts the answer's headers on h. Of a name that stands in both maps
-// the multi-valued one counts.
+// SetHeaders copies the answer's headers to h. A name in both maps takes the
+// multi-valued one.
 func (a *Answer) SetHeaders(h http.Header) {
 	for name, value := range a.Headers {
 		h.Set(name, value)

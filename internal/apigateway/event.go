@@ -1,5 +1,5 @@
-// Package apigateway knows how API Gateway tells a function of a request and
-// what it takes as an answer, in both payload formats.
+// Package apigateway makes the events that API Gateway sends to a function and
+// reads the function's answers, in both payload formats.
 package apigateway
 
 import (
@@ -105,7 +105,7 @@ func RESTEvent(r *Request) (event map[string]any, trace string) {
 			headers[name], multi[name] = values[len(values)-1], values
 		}
 	}
-	var query map[string]string // null where there is none
+	var query map[string]string // null if there is none
 	var multiQuery map[string][]string
 	for _, q := range r.query() {
 		if query == nil {

@@ -1,3 +1,3 @@
-// Package awstest starts what stands in for AWS, and for an identity provider,
-// for as long as a test runs.
+// Package awstest starts stand-ins for AWS and for an identity provider, each for
+// the length of a test.
 package awstest

@@ -29,7 +29,7 @@ type Entry = eventbus.Entry
 
 var credentials = standin.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "access-key-for-tests", Region: "eu-central-1"}
 
-// An EventBus is one on a server of its own.
+// An EventBus is an [eventbus.Bus] with its own server.
 type EventBus struct {
 	*eventbus.Bus
 	URL string

@@ -10,7 +10,7 @@ import (
 // Audience is who an issuer's tokens are for.
 const Audience = "chat-app"
 
-// An Issuer is one on a server of its own.
+// An Issuer is an [issuer.Issuer] with its own server.
 type Issuer struct {
 	issuer.Issuer
 

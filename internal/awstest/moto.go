@@ -9,9 +9,8 @@ import (
 	"testing"
 )
 
-// Moto starts moto's server, which plays all of AWS, on a free port until t
-// ends, and returns its URL. Where there is none it skips the test, or fails it
-// where CI=true says that there must be.
+// Moto starts moto's server, which plays all of AWS, on a free port until t ends,
+// and returns its URL. Without moto it skips the test, or fails it if CI=true.
 func Moto(t testing.TB) string {
 	t.Helper()
 	path, err := exec.LookPath("moto_server")

@@ -17,7 +17,7 @@ import (
 // each line; the Makefile reads it, too. It sets whatever decides on the bytes,
 // mostly to Go's default, so that neither GOFLAGS nor `go env -w` does, and leaves
 // the rest to them: a proxy, a cache, the number of processors. GOEXPERIMENT has
-// no value for "the default"; to switch off what is off comes to the same.
+// no value for "the default", so it turns off something that is off.
 //
 // Binaries have no code for the RPC of Lambda's retired runtime (2 MB), no debug
 // data, and no build id, which would differ from one machine to the next. VERSION

@@ -61,7 +61,7 @@ func (s *Stack) eval(v any) (any, error) {
 }
 
 // isFunction reports whether a map with this one key is an intrinsic function.
-// Policies have a key Condition of their own, which holds a map.
+// A policy's Condition, which holds a map, is not one.
 func isFunction(key string, argument any) bool {
 	_, named := argument.(string)
 	return key == "Ref" || key == "Condition" && named || strings.HasPrefix(key, "Fn::")

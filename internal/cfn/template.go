@@ -20,7 +20,7 @@ import (
 
 // A Template is a template as it is written, before its parameters have values.
 type Template struct {
-	Dir  string // the folder it lies in, "" when it came from Parse
+	Dir  string // the folder it is in, "" if it came from Parse
 	Body map[string]any
 }
 

@@ -1,6 +1,6 @@
-// Package eventbus stands in for EventBridge and for what keeps the events that
-// it does not take, a queue at SQS and a bucket at S3. All three have one
-// address, since they are called in different ways.
+// Package eventbus stands in for EventBridge, and for the SQS queue and the S3
+// bucket that keep the events it does not take. All three share one address: their
+// calls look different.
 //
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
@@ -166,7 +166,7 @@ func (b *Bus) putEvents(w http.ResponseWriter, body []byte) {
 		}
 		if code != "" {
 			failed++
-			results = append(results, map[string]string{"ErrorCode": code, "ErrorMessage": "EventBridge would not take it either"})
+			results = append(results, map[string]string{"ErrorCode": code, "ErrorMessage": "EventBridge would refuse it, too"})
 			continue
 		}
 		if len(b.events) == maxEvents {

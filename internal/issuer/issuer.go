@@ -1,5 +1,5 @@
-// Package issuer plays an OpenID Connect issuer that gives a bearer token to
-// whoever asks, for any user.
+// Package issuer plays an OpenID Connect issuer that gives anyone a bearer token
+// for any user.
 package issuer
 
 import (

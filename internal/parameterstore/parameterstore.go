@@ -20,8 +20,8 @@ import (
 // Values returns the parameters as they are now, name to value.
 type Values func() (map[string]string, error)
 
-// File reads the values from a file, a JSON object, anew on every call: to edit
-// it is a rotation.
+// File reads the values from a JSON object in a file, on every call: editing the
+// file is a rotation.
 func File(name string) Values {
 	return func() (map[string]string, error) {
 		text, err := os.ReadFile(name)
@@ -188,8 +188,8 @@ func byPath(w http.ResponseWriter, q request, all map[string]string) {
 	standin.Answer(w, answer)
 }
 
-// parameter is a value as the call sees it: a SecureString that it does not want
-// decrypted is of no use to anyone.
+// parameter returns a value as the caller gets it: a SecureString stays encrypted
+// without WithDecryption.
 func (q *request) parameter(name string, all map[string]string) parameter {
 	p := parameter{Name: name, Type: "String", Value: all[name], Version: 1}
 	if strings.HasSuffix(name, "/api-secret") || strings.HasSuffix(name, "/api-secret-previous") {

@@ -19,7 +19,7 @@ import (
 	"chat-service-backend/internal/standin"
 )
 
-// A Config says what to start. All but Binary may be left out.
+// A Config describes what to start. Only Binary is required.
 type Config struct {
 	Binary   string
 	Name     string        // of the function
@@ -28,7 +28,7 @@ type Config struct {
 	Memory   int           // in MB
 	Timeout  time.Duration // for one event
 	LogLevel string
-	Env      map[string]string // of its own, over what Lambda sets
+	Env      map[string]string // added to what Lambda sets, or in its place
 	Output   io.Writer         // of stdout and stderr, in order; closed at the end, if it can be
 }
 
@@ -66,7 +66,7 @@ func Start(c Config) (*Process, error) {
 		ended:   make(chan struct{}),
 		idle:    make(chan struct{}),
 	}
-	// Processes that go away are no news: their end is told otherwise.
+	// A process that goes away is reported through Ended.
 	// Nobody else on this machine may take the events, or answer them.
 	path := "/" + rand.Text()
 	api := &http.Server{Handler: http.StripPrefix(path, p), ErrorLog: log.New(io.Discard, "", 0)}

@@ -214,8 +214,7 @@ func (p *Process) finish(err error) {
 	}
 }
 
-// breakTime is what a function has to find out by itself that nobody takes its
-// answer any more.
+// breakTime is how long a function has to notice that nobody reads its answer.
 const breakTime = 200 * time.Millisecond
 
 // abandon ends the work on a streamed answer that nobody reads. A function that
@@ -254,7 +253,7 @@ func (p *Process) serveStream(w http.ResponseWriter, r *http.Request, inv *invoc
 	body := &stream{r: r, finish: func(whole bool) {
 		once.Do(func() {
 			if !whole {
-				_ = control.SetReadDeadline(time.Unix(1, 0)) // for whoever reads meanwhile
+				_ = control.SetReadDeadline(time.Unix(1, 0)) // ends a Read in progress
 			}
 			read <- whole
 		})

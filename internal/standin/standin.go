@@ -55,7 +55,7 @@ func HangUp(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAb
 
 // Hang keeps every call waiting until its caller gives up.
 func Hang(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
-	_, _ = io.Copy(io.Discard, r.Body) // or nobody watches the connection
+	_, _ = io.Copy(io.Discard, r.Body) // or net/http does not watch the connection
 	<-r.Context().Done()
 }
 

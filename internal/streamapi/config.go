@@ -26,7 +26,7 @@ func key(collection string) string {
 	return "name"
 }
 
-// freshApp are the settings of an app that nobody has touched.
+// freshApp returns the settings of a new app.
 func freshApp() document {
 	return document{
 		"name": "local", "organization": "local", "suspended": false,
@@ -109,8 +109,8 @@ func (s *API) patchApp(set document) (int, document, error) {
 	return http.StatusOK, document{}, nil
 }
 
-// mergeGrants gives doc the grants that it had, but for those of the roles that
-// it names now. No grants at all means those of a fresh one.
+// mergeGrants keeps the grants of the roles that doc does not name. Without grants
+// it gets those of a fresh one.
 func mergeGrants(doc document, before, fresh any) error {
 	switch named := doc["grants"].(type) {
 	case document:
@@ -175,7 +175,7 @@ func (s *API) put(status int, collection, name string, item, set document) (int,
 	before, custom := item["grants"], item["custom"]
 	item = maps.Clone(item)
 	maps.Copy(item, set)
-	if custom != nil { // which nobody may set
+	if custom != nil { // which is read-only
 		item["custom"] = custom
 	}
 	item[key(collection)], item["updated_at"] = name, now()

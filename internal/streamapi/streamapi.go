@@ -466,7 +466,7 @@ func (s *API) channel(kind, id string, body document) (int, document, error) {
 	return status, state, nil
 }
 
-// known is the user of that id, whom Stream makes when there is none.
+// known returns a user, and creates one if there is none, as Stream does.
 func (s *API) known(id string) document {
 	if user, ok := s.users[id]; ok {
 		return user
@@ -474,7 +474,7 @@ func (s *API) known(id string) document {
 	return s.putUser(id, document{})
 }
 
-// state is a channel with its messages and members.
+// state returns a channel with its messages and members.
 func (s *API) state(cid string) document {
 	channel := maps.Clone(s.channels[cid])
 	members := []document{}
@@ -554,7 +554,7 @@ func (s *API) sendMessage(cid string, body document) (int, document, error) {
 	return http.StatusCreated, document{"message": s.message(message)}, nil
 }
 
-// message is a message with its author as that is now.
+// message returns a message with its author as stored now.
 func (s *API) message(m document) document {
 	m = maps.Clone(m)
 	author, _ := m["user_id"].(string)
