@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// endings are the ways in which connections go while nobody uses them.
+// endings are the ways in which idle connections end.
 var endings = []ending{
 	{name: "closed"},
 	{name: "reset", reset: true},

@@ -39,7 +39,7 @@ func startProxies(b *testing.B, protocol string) (ours, floor *function, upstrea
 	return start(b, "proxy", env...), start(b, "floor/forward", env...), upstream
 }
 
-// delimiter stands between a streamed answer's status and its body.
+// delimiter separates a streamed answer's status from its body.
 var delimiter = make([]byte, 8)
 
 // body is what follows the delimiter.

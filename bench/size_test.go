@@ -64,7 +64,7 @@ func BenchmarkSize(b *testing.B) {
 	}
 }
 
-// A count counts what is written.
+// A count counts the bytes written to it.
 type count int
 
 func (c *count) Write(p []byte) (int, error) {

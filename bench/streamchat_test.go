@@ -22,7 +22,7 @@ import (
 //	/size/{bytes}   an answer of that many bytes
 //	/pass/{bytes}   the same in pieces of 32 KB, of no announced length
 //	/first          one byte, and the rest once told to go on
-//	/once           counts what is posted
+//	/once           counts requests
 type streamChat struct {
 	*httptest.Server
 	cert string // file of the certificate to trust, for TLS

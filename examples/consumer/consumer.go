@@ -32,9 +32,9 @@ type memory interface {
 	// claim asks for an event. The state says whether it is the caller's, who
 	// then calls finish or release.
 	claim(ctx context.Context, id string) (state, error)
-	// finish says that the event has been dealt with, for good.
+	// finish marks the event as done, for good.
 	finish(ctx context.Context, id string) error
-	// release says that it has not been, and that somebody else may try.
+	// release gives it back, so that another consumer may try.
 	release(ctx context.Context, id string) error
 }
 
@@ -77,7 +77,7 @@ type delivery struct {
 	} `json:"detail"`
 }
 
-// An object is where an event lies that the bus does not carry.
+// An object is where to find an event too large for the bus.
 type object struct {
 	Bucket string `json:"bucket"`
 	Key    string `json:"key"`

@@ -20,7 +20,7 @@ import (
 
 const (
 	// leaseTime is how long an event is its claimant's: longer than the function
-	// may run, so that nobody else takes it meanwhile. What is not finished by
+	// may run, so that no other consumer takes it meanwhile. What is not finished by
 	// then has ended with its process.
 	leaseTime = 60 * time.Second
 

@@ -150,9 +150,9 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
 // same for all: a changed configuration is not much later than without them.
 const maxAge = "60"
 
-// writeForAll answers a request without credentials, or says that the caller's
-// copy of the answer is still good. API Gateway adds CORS fields where the
-// request has an Origin, so a copy for one origin is none for another.
+// writeForAll answers a request without credentials, with 304 if the caller's copy
+// is still good. API Gateway adds CORS fields if the request has an Origin, so a
+// copy is good for one origin only.
 func writeForAll(w http.ResponseWriter, r *http.Request, config clientConfig) error {
 	text, err := json.Marshal(config)
 	if err != nil {
@@ -163,7 +163,7 @@ func writeForAll(w http.ResponseWriter, r *http.Request, config clientConfig) er
 	w.Header().Set("Cache-Control", "public, max-age="+maxAge)
 	w.Header().Set("Vary", "Authorization, Origin")
 	w.Header().Set("ETag", tag)
-	// A tag of ours stands nowhere but in a list of tags, weak ones included.
+	// Our tag is a hash, so finding it anywhere in the list is enough.
 	if have := r.Header.Get("If-None-Match"); have == "*" || strings.Contains(have, tag) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil

@@ -50,7 +50,7 @@ func parseHeaderPath(text string) (headerPath, error) {
 	return headerPath{parts[0], parts[1:]}, nil
 }
 
-// notInFieldName reports whether c may not be part of a header field's name.
+// notInFieldName reports whether a header field's name cannot contain c.
 //
 // https://www.rfc-editor.org/rfc/rfc9110#name-tokens
 func notInFieldName(c rune) bool {

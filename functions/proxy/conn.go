@@ -115,7 +115,7 @@ func (c *conn) unread(m mark) bool {
 func (c *conn) Write(p []byte) (int, error) {
 	begins := c.begins.CompareAndSwap(true, false)
 	if begins && c.dead() {
-		// Closed, so that nobody else finds it either.
+		// Closed, so that no other request gets it.
 		_ = c.Close()
 		return 0, errDead
 	}

@@ -36,13 +36,13 @@ type event struct {
 	hook       string // the kind of hook, or "": see hookKind
 }
 
-// metadata is what is known of an event besides its body. It comes to the bus
+// metadata is what we know of an event besides its body. It goes to the bus
 // in front of it.
 type metadata struct {
 	// WebhookID is the same on every attempt to deliver one event: what a
 	// consumer drops duplicates by.
 	WebhookID string `json:"webhookId,omitempty"`
-	// Attempt counts deliveries from 1; 0 where it was not said.
+	// Attempt counts deliveries from 1; 0 if Stream did not send it.
 	Attempt int `json:"attempt,omitempty"`
 	// Via is how the event came.
 	Via via `json:"via"`

@@ -13,7 +13,7 @@ import (
 	"chat-service-backend/shared/lambdahttp"
 )
 
-// errTooMany is a user who has had more tokens than anybody needs.
+// errTooMany is a user who asked for more tokens than anyone needs.
 var errTooMany = errors.New("the user is over TOKENS_PER_MINUTE")
 
 // A Limiter counts the tokens that each user gets from this process. A client

@@ -64,7 +64,7 @@ func Write(w http.ResponseWriter, status int, v any) error {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	// An error here means that the caller went away: there is nobody to tell.
+	// An error here means that the caller went away.
 	_, _ = w.Write(bytes.TrimSuffix(body.Bytes(), []byte("\n")))
 	return nil
 }
