@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"chat-service-backend/internal/awstest"
+
 	"github.com/chromedp/cdproto/emulation"
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
@@ -32,10 +34,7 @@ func openTab(t *testing.T) *tab {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("want chromium, found none")
-		}
-		t.Skip("this test drives a browser: want chromium, found none")
+		awstest.Missing(t, "chromium is not installed")
 	}
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WindowSize(1400, 1100))...)

@@ -111,7 +111,7 @@ func TestExamplesCallTheServiceAPI(t *testing.T) {
 				return c.CombinedOutput()
 			}
 			if out, err := run(example.probe); err != nil {
-				t.Skipf("%q: %v %s", example.probe, err, out)
+				awstest.Missing(t, "%q: %v %s", example.probe, err, out)
 			}
 			out, err := run(example.command)
 			if err != nil || !strings.Contains(string(out), "eyJ") || !strings.Contains(string(out), "bob") {

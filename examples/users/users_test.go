@@ -12,9 +12,7 @@ import (
 )
 
 func TestUsersComeAndGoWithCognitos(t *testing.T) {
-	if out, err := exec.CommandContext(t.Context(), "python3", "-c", "import botocore, urllib3").CombinedOutput(); err != nil {
-		t.Skipf("%v %s", err, out)
-	}
+	awstest.Need(t, "python3", "-c", "import botocore, urllib3")
 	service := awstest.NewService(t, nil).Service
 	run := func(code string) string {
 		t.Helper()

@@ -38,7 +38,7 @@ func TestDocumentsShowWhatIsAnswered(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{"bash", "curl", "openssl", "gzip"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("%s is not installed", tool)
+			awstest.Missing(t, "%s is not installed", tool)
 		}
 	}
 	root, err := build.Root()
@@ -142,7 +142,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 func TestJavaScriptToCopyParses(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("node"); err != nil {
-		t.Skip("node is not installed")
+		awstest.Missing(t, "node is not installed")
 	}
 	root, err := build.Root()
 	if err != nil {
