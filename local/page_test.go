@@ -113,8 +113,22 @@ func (b *tab) press(t *testing.T, path string) {
 // click clicks a button of the page and waits for the text that comes of it.
 func (b *tab) click(t *testing.T, label, id, part string) {
 	t.Helper()
+	if id != "bus" {
+		// What an earlier click left there is not what comes of this one.
+		b.do(t, chromedp.Evaluate(fmt.Sprintf(`document.getElementById(%q).textContent = ""`, id), nil))
+	}
 	b.press(t, fmt.Sprintf("//button[normalize-space()='%s']", label))
 	b.want(t, text(id, part))
+}
+
+// clickUntil clicks a button until that shows a text: values take their time.
+func (b *tab) clickUntil(t *testing.T, label, id, part string) {
+	t.Helper()
+	for shown := false; !shown; {
+		b.click(t, label, id, "")
+		b.want(t, fmt.Sprintf("document.getElementById(%q).textContent !== ''", id))
+		b.do(t, chromedp.Evaluate(text(id, part), &shown))
+	}
 }
 
 func (b *tab) be(t *testing.T, who string) {
@@ -150,11 +164,11 @@ func TestPageShowsAndSwitchesTheWholeService(t *testing.T) {
 	b.click(t, "Configuration", "got", "userToken")
 	b.want(t, text("curl", "Authorization: Bearer "))
 
-	for label, part := range map[string]string{
-		"API key": "local-key", "Configuration, for a service": "userToken", "Token, for a service": `"userId": "alice"`,
-		"Write a user at Stream": `"users"`, "Read users": `"alice"`, "Verify a signature": `"isValid"`,
+	for _, c := range [][2]string{
+		{"API key", "local-key"}, {"Configuration, for a service", "userToken"}, {"Token, for a service", `"userId": "alice"`},
+		{"Write a user at Stream", `"users"`}, {"Read users", `"alice"`}, {"Verify a signature", `"isValid"`},
 	} {
-		b.click(t, label, "got", part)
+		b.click(t, c[0], "got", c[1])
 	}
 	b.do(t, chromedp.SetValue("#path", "/proxy/a/../b", chromedp.ByQuery))
 	b.click(t, "Send", "status", "400")
@@ -187,9 +201,9 @@ func TestPageShowsAndSwitchesTheWholeService(t *testing.T) {
 	// Values take effect without a restart, settings with one.
 	b.do(t, chromedp.SetValue("#parameter-value", `{"changed":true}`, chromedp.ByQuery))
 	b.click(t, "Write", "told", "Written")
-	b.want(t, `(document.querySelector("#routes button").click(), `+text("got", `"changed": true`)+`)`)
+	b.clickUntil(t, "Configuration", "got", `"changed": true`)
 	b.click(t, "Rotate the API secret", "told", "new secret")
-	b.click(t, "Send a webhook", "status", "200")
+	b.clickUntil(t, "Send a webhook", "status", "200")
 	b.do(t, chromedp.SetValue("#parameter-name", "client-config/web", chromedp.ByQuery))
 	b.click(t, "Delete", "told", "Deleted")
 	b.do(t, chromedp.SetValue("#setting-name", "ErrorObjKey", chromedp.ByQuery), chromedp.SetValue("#setting-value", "problem", chromedp.ByQuery))

@@ -92,9 +92,17 @@ const show = ({ status, ms, sent, got, curl }) => {
   $('curl').textContent = curl;
 };
 
-const call = async () => show(await ask('POST', 'call', JSON.stringify({
+// Of two requests, the one that was sent last is shown, whichever is answered last.
+let sent = 0;
+const send = async (path, body) => {
+  const mine = sent += 1;
+  const answer = await ask('POST', path, body);
+  if (mine === sent) show(answer);
+};
+
+const call = () => send('call', JSON.stringify({
   who: who(), user: user(), ...Object.fromEntries(['api', 'method', 'path', 'body'].map((id) => [id, $(id).value])),
-})));
+}));
 
 const routes = [
   ['Configuration', 'client', 'GET', () => '/config?clientType=web'],
@@ -122,9 +130,9 @@ $('copy').addEventListener('click', async () => {
   setTimeout(() => { $('copy').textContent = 'Copy'; }, 1500);
 });
 
-$('webhook').addEventListener('submit', async (e) => {
+$('webhook').addEventListener('submit', (e) => {
   e.preventDefault();
-  show(await ask('POST', `webhook?kind=${e.submitter?.value ?? 'plain'}`, $('event').value));
+  send(`webhook?kind=${e.submitter?.value ?? 'plain'}`, $('event').value);
 });
 
 // ---- what happens, live ----------------------------------------------------------------------------
