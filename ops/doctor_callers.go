@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -109,6 +110,8 @@ func (d *doctor) clientAPI(ctx context.Context) {
 		d.clock("the Client API", date)
 	}
 	switch {
+	case errors.As(err, new(*url.Error)):
+		d.bad("client API", "check the URL, and that what it names is running", "no answer: %v", err)
 	case err != nil:
 		d.bad("client API", "see the log of the apikey function", "%v", err)
 	case d.key != "" && answer.APIKey != d.key:
@@ -165,6 +168,8 @@ func (d *doctor) serviceAPI(ctx context.Context) bool {
 	switch {
 	case errors.As(err, &r) && r.status == http.StatusForbidden:
 		d.bad("service API", "attach a policy like docs/policies/full-access.json to whoever runs this", "a signed call is refused: %v", err)
+	case errors.As(err, new(*url.Error)):
+		d.bad("service API", "check the URL, and that what it names is running", "no answer: %v", err)
 	case err != nil:
 		d.bad("service API", "see the log of the apikey function", "a signed call: %v", err)
 	default:

@@ -54,8 +54,12 @@ func readFile(name string, values outputs, getenv func(string) string) (*file, e
 		})
 	}).(document)
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("%s: the stack has no output %s; it has %s (-output NAME=VALUE gives one)",
-			name, strings.Join(slices.Sorted(maps.Keys(missing)), ", "), strings.Join(slices.Sorted(maps.Keys(values)), ", "))
+		has := "none is known"
+		if len(values) > 0 {
+			has = "it has " + strings.Join(slices.Sorted(maps.Keys(values)), ", ")
+		}
+		return nil, fmt.Errorf("%s: the stack has no output %s; %s (-output NAME=VALUE gives one)",
+			name, strings.Join(slices.Sorted(maps.Keys(missing)), ", "), has)
 	}
 	if config := text(raw["permissions_config"]); config != "" {
 		config = filepath.Join(filepath.Dir(name), config)
