@@ -93,7 +93,7 @@ func TestMakeBuildsWithTheSameCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	for target, path := range map[string]string{"build/token/bootstrap": "./functions/token", "build-ApiKeyFunction": "./functions/apikey"} {
-		cmd := exec.Command(tool, "-n", "--no-print-directory", target, "ARTIFACTS_DIR=/tmp/out", "VERSION=VERSION")
+		cmd := exec.Command(tool, "-n", "--no-print-directory", target, "ARTIFACTS_DIR=out", "VERSION=VERSION")
 		cmd.Dir = root
 		out, err := cmd.CombinedOutput()
 		want := "'" + strings.Join(strings.Split(strings.TrimSpace(command), "\n"), "' '") + "' -o "
