@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// ssmLatency is about what a call to SSM takes within a region. It is taken off
-// again, as measured by the stand-in.
+// ssmLatency is roughly what a call to SSM takes within a region. The time that
+// the stand-in measures is subtracted from the results.
 const ssmLatency = 5 * time.Millisecond
 
-// BenchmarkColdStart measures from the start of the process to its first
-// answer, less the time that SSM took to answer. token-tls reaches SSM over TLS
-// and reads the system's bundle of certificates for that, as at AWS, and
-// token-tls-folders the folders, too, as Go does by itself; webhook-bus puts its
-// event on a bus, as deployed.
+// BenchmarkColdStart measures the time from process start to first answer, minus
+// SSM's own response time. token-tls calls SSM over TLS and reads the system's
+// certificate bundle, as on AWS; token-tls-folders also reads the certificate
+// directories, which is Go's default; webhook-bus publishes its event on a bus,
+// as deployed.
 func BenchmarkColdStart(b *testing.B) {
 	for _, c := range []struct{ name, function, event, want string }{
 		{"token", "token", "token-user-rest", `"statusCode":201`},
@@ -80,9 +80,9 @@ func BenchmarkColdStart(b *testing.B) {
 	}
 }
 
-// BenchmarkArrivals sends requests at their own pace, 100 a second, whether or
-// not the answer before has come, and measures from when each was due. One
-// process answers one at a time, as at Lambda.
+// BenchmarkArrivals schedules 100 requests a second, whether or not the previous
+// answer has arrived, and measures each from the time it was due. One process
+// handles one request at a time, as on Lambda.
 func BenchmarkArrivals(b *testing.B) {
 	for _, c := range []struct{ name, event string }{{"token", "token-user-rest"}, {"webhook", "webhook-message-rest"}} {
 		b.Run(c.name, func(b *testing.B) {

@@ -7,14 +7,14 @@ import (
 	"sync"
 )
 
-// connections are those of a server, which it can close at any time.
+// connections tracks a server's connections and can close them at any time.
 type connections struct {
 	mu      sync.Mutex
 	changed *sync.Cond
 	states  map[net.Conn]http.ConnState
 }
 
-// watch returns the connections of a server that has not started yet.
+// watch tracks the connections of a server that has not started yet.
 func watch(s *http.Server) *connections {
 	c := &connections{states: make(map[net.Conn]http.ConnState)}
 	c.changed = sync.NewCond(&c.mu)
@@ -29,9 +29,9 @@ func watch(s *http.Server) *connections {
 	return c
 }
 
-// end closes all connections, once none has a request. With reset, they are not
-// closed but reset: what is on its way is lost, as after a crash, or behind a
-// firewall that has forgotten them.
+// end closes all connections as soon as none is serving a request. With reset it
+// resets them instead: data in flight is lost, as after a crash or behind a
+// firewall that has dropped the connection.
 func (c *connections) end(reset bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -23,7 +23,7 @@ func event(tb testing.TB, name string) []byte {
 	return compact.Bytes()
 }
 
-// proxyEvent returns a call of /proxy as the REST API sends it.
+// proxyEvent returns the event that the REST API sends for a request to /proxy.
 func proxyEvent(tb testing.TB, method, path, body string) []byte {
 	tb.Helper()
 	var e map[string]any
@@ -38,7 +38,8 @@ func proxyEvent(tb testing.TB, method, path, body string) []byte {
 	return encoded
 }
 
-// wantStatus fails where answer, a buffered one, has another status.
+// wantStatus fails unless the buffered answer has the status want, and returns
+// its body.
 func wantStatus(tb testing.TB, answer []byte, want int) string {
 	tb.Helper()
 	var a struct {
@@ -46,7 +47,7 @@ func wantStatus(tb testing.TB, answer []byte, want int) string {
 		Body       string `json:"body"`
 	}
 	if err := json.Unmarshal(answer, &a); err != nil || a.StatusCode != want {
-		tb.Fatalf("want an answer of status %d, got %s", want, answer)
+		tb.Fatalf("want status %d, got %s", want, answer)
 	}
 	return a.Body
 }

@@ -20,16 +20,16 @@ var endings = []ending{
 type ending struct {
 	name    string
 	reset   bool // closed otherwise
-	kept    bool // not even closed
-	frozen  bool // the process is stopped then
-	goodbye bool // Stream announces it with each answer
+	kept    bool // left open
+	frozen  bool // while the process is stopped
+	goodbye bool // Stream announces it in each answer
 }
 
 var goodbye = ending{name: "goodbye", kept: true, goodbye: true}
 
-// BenchmarkAfterFreeze posts 200 times over connections that died in between, and
-// fails where a POST is lost or made twice. With PAUSE, a duration for which the process is stopped each time, it posts 3
-// times.
+// BenchmarkAfterFreeze sends 200 POSTs, ends the connections between any two, and
+// fails if a POST is lost or reaches Stream twice. With PAUSE set to a duration,
+// it stops the process for that long each time and sends 3 POSTs.
 func BenchmarkAfterFreeze(b *testing.B) {
 	posts := 200
 	if os.Getenv("PAUSE") != "" {
@@ -44,7 +44,7 @@ func BenchmarkAfterFreeze(b *testing.B) {
 					lost, twice = lost+l, twice+t
 				}
 				if lost+twice > 0 {
-					b.Errorf("want each POST made once, got %d lost and %d made twice", lost, twice)
+					b.Errorf("want each POST to arrive once, got %d lost and %d duplicated", lost, twice)
 				}
 				b.ReportMetric(0, "ns/op")
 				b.ReportMetric(float64(posts), "posts/op")
@@ -55,8 +55,8 @@ func BenchmarkAfterFreeze(b *testing.B) {
 	}
 }
 
-// post makes n POSTs through the proxy, all connections ended between two, and
-// returns how many failed and how many Stream saw more than once.
+// post sends n POSTs through the proxy, ends all connections between any two, and
+// returns how many failed and how many Stream received more than once.
 func post(tb testing.TB, protocol string, n int, e ending) (lost, twice int) {
 	tb.Helper()
 	pause, _ := time.ParseDuration(os.Getenv("PAUSE"))
@@ -85,7 +85,7 @@ func post(tb testing.TB, protocol string, n int, e ending) (lost, twice int) {
 			tb.Fatal(err)
 		}
 		if upstream.times(body) != 1 || !bytes.Contains(answer.Bytes(), []byte(`"statusCode":201`)) {
-			tb.Logf("POST %d: Stream saw it %d times, the answer begins %.200s", i, upstream.times(body), answer.Bytes())
+			tb.Logf("POST %d: Stream received it %d times, the answer begins %.200s", i, upstream.times(body), answer.Bytes())
 		}
 		if !bytes.Contains(answer.Bytes(), []byte(`"statusCode":201`)) {
 			lost++
@@ -97,9 +97,9 @@ func post(tb testing.TB, protocol string, n int, e ending) (lost, twice int) {
 	return lost, twice
 }
 
-// BenchmarkSettingsAfterFreeze wants each call to SSM to work at the first
-// attempt. A value that was never fetched is asked for on each request, which
-// shows that without any waiting.
+// BenchmarkSettingsAfterFreeze fails if a call to SSM needs a second attempt. It
+// leaves a parameter missing, because a value that was never fetched is requested
+// again on every request, with no TTL to wait for.
 func BenchmarkSettingsAfterFreeze(b *testing.B) {
 	const name = "/chat-service/stream/api-key"
 	for _, e := range endings {

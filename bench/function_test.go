@@ -31,11 +31,11 @@ type function struct {
 	*runtimeapi.Process
 	name    string
 	started time.Time
-	log     string // file of what it writes
+	log     string // file that holds its output
 }
 
-// start starts a command of [binary] with env besides what Lambda sets. It ends
-// with tb.
+// start runs a command from [binary] with env added to the variables that Lambda
+// sets. The process is killed when tb ends.
 func start(tb testing.TB, name string, env ...string) *function {
 	tb.Helper()
 	path := binary(tb, name)
@@ -58,14 +58,14 @@ func start(tb testing.TB, name string, env ...string) *function {
 	return f
 }
 
-// end ends the process and waits for that.
+// end kills the process and waits until it has exited.
 func (f *function) end() {
 	f.Kill()
 	<-f.Ended()
 }
 
-// stream invokes the function, hands its answer to sink as it arrives, and
-// returns how long that took from the event to the last byte.
+// stream invokes the function, copies its answer to sink as it arrives, and
+// returns the time from the event to the last byte.
 func (f *function) stream(ctx context.Context, payload []byte, sink io.Writer) (time.Duration, error) {
 	if err := f.Idle(ctx); err != nil {
 		return 0, f.explain(err)

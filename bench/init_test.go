@@ -14,8 +14,8 @@ import (
 	"chat-service-backend/internal/awstest"
 )
 
-// BenchmarkInit lists what each package of a function costs before main begins,
-// as Go's runtime traces it, in the median of all starts.
+// BenchmarkInit lists the median initialization time of each package of a
+// function, as traced by the Go runtime.
 //
 // https://pkg.go.dev/runtime#hdr-Environment_Variables
 func BenchmarkInit(b *testing.B) {
@@ -46,7 +46,7 @@ func BenchmarkInit(b *testing.B) {
 					}
 					milliseconds, err := strconv.ParseFloat(fields[4], 64)
 					if err != nil {
-						b.Fatalf("want a line of inittrace, got %q", line)
+						b.Fatalf("want a line from inittrace, got %q", line)
 					}
 					d := time.Duration(milliseconds * float64(time.Millisecond))
 					clock[fields[1]] = append(clock[fields[1]], d)

@@ -16,10 +16,9 @@ import (
 
 const callers = 100
 
-// BenchmarkLoad lets 100 callers use the development server, and with it the
-// real binaries, for LOAD (a duration, default 5s), after as long again that does
-// not count: processes start and heaps grow then. Each answer must be the
-// caller's own.
+// BenchmarkLoad has 100 callers use the development server, and so the real
+// binaries, for LOAD (a duration, default 5s) after a warm-up of the same length,
+// in which processes start and heaps grow. Each answer must be for its own caller.
 func BenchmarkLoad(b *testing.B) {
 	duration, err := time.ParseDuration(os.Getenv("LOAD"))
 	if err != nil {
@@ -59,9 +58,8 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-// load lets all callers call for d, and returns how long each answer took and
-// what was wrong with those that were wrong. id is one of its own for each call,
-// the n-th of that caller.
+// load has all callers call for d, and returns how long each answer took and the
+// errors. id is unique to each call: n counts the calls of one caller.
 func load(ctx context.Context, d time.Duration, call func(caller, id string, n int) error) (took []time.Duration, failures []error) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
@@ -87,9 +85,9 @@ func load(ctx context.Context, d time.Duration, call func(caller, id string, n i
 	return took, failures
 }
 
-// callRoute makes one call. An answer without the id of this call is that of
-// another. Users are named anew and not made anew, or the stand-in for Stream
-// would grow.
+// callRoute makes one call. An answer without this call's id belongs to another
+// call. It renames users rather than create new ones, so that the stand-in for
+// Stream does not grow.
 func callRoute(transport http.RoundTripper, client, service, route, caller, id string) error {
 	method, url, body, want := "GET", "", "", id
 	switch route {
@@ -119,7 +117,7 @@ func callRoute(transport http.RoundTripper, client, service, route, caller, id s
 		return fmt.Errorf("%s: %w", url, err)
 	}
 	if response.StatusCode/100 != 2 || !strings.Contains(string(answer), `"`+want+`"`) {
-		return fmt.Errorf("%s: want %q in an answer of status 2xx, got %d %.200s", url, want, response.StatusCode, answer)
+		return fmt.Errorf("%s: want status 2xx with %q, got %d %.200s", url, want, response.StatusCode, answer)
 	}
 	return nil
 }

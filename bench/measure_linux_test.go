@@ -13,10 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cpu is the processor time that a process has used, in all its threads.
+// cpu returns the CPU time that all threads of a process have used.
 func cpu(tb testing.TB, pid int) time.Duration {
 	tb.Helper()
-	// The clock of another process: clock_getcpuclockid(3) is this arithmetic.
+	// The clock id of another process, computed as in clock_getcpuclockid(3).
 	var t unix.Timespec
 	if err := unix.ClockGettime(int32(^pid<<3|2), &t); err != nil {
 		tb.Fatal(err)
@@ -24,8 +24,8 @@ func cpu(tb testing.TB, pid int) time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// memory is what a process has resident: now, and at most since forgetPeak. In
-// bytes.
+// memory returns a process's resident memory in bytes: the present value and the
+// peak since forgetPeak.
 func memory(tb testing.TB, pid int) (now, peak int) {
 	tb.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -48,8 +48,8 @@ func memory(tb testing.TB, pid int) (now, peak int) {
 	return now, peak
 }
 
-// proportional is what a process has resident, with what it shares with others
-// divided among them, in bytes.
+// proportional returns a process's proportional set size in bytes: resident
+// memory, with shared pages divided among the processes that share them.
 func proportional(tb testing.TB, pid int) int {
 	tb.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
@@ -65,7 +65,7 @@ func proportional(tb testing.TB, pid int) int {
 	return 0
 }
 
-// forgetPeak begins the measurement of a new peak.
+// forgetPeak resets the peak that memory returns.
 //
 // https://man7.org/linux/man-pages/man5/proc_pid_clear_refs.5.html
 func forgetPeak(tb testing.TB, pid int) {
@@ -75,8 +75,8 @@ func forgetPeak(tb testing.TB, pid int) {
 	}
 }
 
-// freeze stops a process, as Lambda does between two requests, and returns once
-// it has stopped.
+// freeze stops a process, as Lambda does between requests, and returns once it
+// has stopped.
 func freeze(tb testing.TB, pid int) {
 	tb.Helper()
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
@@ -95,7 +95,7 @@ func freeze(tb testing.TB, pid int) {
 	}
 }
 
-// thaw lets a stopped process go on.
+// thaw resumes a stopped process.
 func thaw(tb testing.TB, pid int) {
 	tb.Helper()
 	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
@@ -103,7 +103,8 @@ func thaw(tb testing.TB, pid int) {
 	}
 }
 
-// treeMemory is what a process and all that it started have resident, in bytes.
+// treeMemory returns the resident memory of a process and all its descendants, in
+// bytes.
 func treeMemory(tb testing.TB, pid int) int {
 	tb.Helper()
 	total, _ := memory(tb, pid)
@@ -114,9 +115,9 @@ func treeMemory(tb testing.TB, pid int) int {
 	for _, file := range stats {
 		stat, err := os.ReadFile(file)
 		if err != nil {
-			continue // it has ended meanwhile
+			continue // it has exited
 		}
-		// pid (name) state parent ..., and a name may hold anything.
+		// pid (name) state parent ...; the name may contain spaces and parentheses.
 		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 		if len(fields) < 2 || fields[1] != strconv.Itoa(pid) {
 			continue

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// Only Linux, where Lambda runs, tells about another process. Elsewhere these
-// figures are missing.
+// These figures are read from Linux's /proc and are missing on other systems.
 
 func cpu(testing.TB, int) time.Duration { return 0 }
 

@@ -8,7 +8,7 @@ import (
 
 func median(all []time.Duration) time.Duration { return quantile(all, 0.5) }
 
-// quantile returns the duration that the part q of all does not exceed.
+// quantile returns the q-quantile of all, or 0 if there are none.
 func quantile(all []time.Duration, q float64) time.Duration {
 	if len(all) == 0 {
 		return 0
@@ -21,8 +21,8 @@ func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond)
 
 func us(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
-// report states a figure, its floor and their ratio. An iteration's own time,
-// which is the sum of both, says nothing and is left out.
+// report reports a figure, its floor and their ratio. It suppresses ns/op, which
+// would be the sum of both.
 func report(b *testing.B, unit string, ours, floor float64) {
 	b.Helper()
 	b.ReportMetric(0, "ns/op")

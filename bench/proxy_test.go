@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// BenchmarkProxy measures answers of 1 KB and 1 MB through the proxy, each
-// beside the least function that forwards.
+// BenchmarkProxy measures answers of 1 KB and 1 MB through the proxy and through
+// the smallest function that forwards.
 func BenchmarkProxy(b *testing.B) {
 	for _, protocol := range protocols {
 		for _, size := range []struct {
@@ -21,7 +21,7 @@ func BenchmarkProxy(b *testing.B) {
 				for _, f := range []*function{ours, floor} {
 					answer, _ := f.invoke(b, payload)
 					if got := len(body(answer)); got != size.bytes {
-						b.Fatalf("%s: want an answer of %d bytes, got %d: %.300s", f.name, size.bytes, got, answer)
+						b.Fatalf("%s: want %d bytes, got %d: %.300s", f.name, size.bytes, got, answer)
 					}
 				}
 				measureBoth(b, ours, floor, payload, payload)
@@ -30,7 +30,7 @@ func BenchmarkProxy(b *testing.B) {
 	}
 }
 
-// startProxies starts the proxy and its floor, both in front of one upstream.
+// startProxies starts the proxy and its floor in front of the same upstream.
 func startProxies(b *testing.B, protocol string) (ours, floor *function, upstream *streamChat) {
 	b.Helper()
 	ssm := newParameterStore(b, 0)
@@ -42,14 +42,14 @@ func startProxies(b *testing.B, protocol string) (ours, floor *function, upstrea
 // delimiter separates a streamed answer's status from its body.
 var delimiter = make([]byte, 8)
 
-// body is what follows the delimiter.
+// body returns what follows the delimiter.
 func body(answer []byte) []byte {
 	_, body, _ := bytes.Cut(answer, delimiter)
 	return body
 }
 
-// BenchmarkProxyFirstByte measures from the first byte that leaves Stream to
-// its arrival at the Runtime API, the answer's end being far away.
+// BenchmarkProxyFirstByte measures how long the first byte of an answer takes from
+// Stream to the Runtime API while the rest of the answer is still to come.
 func BenchmarkProxyFirstByte(b *testing.B) {
 	for _, protocol := range protocols {
 		b.Run(protocol, func(b *testing.B) {
@@ -75,8 +75,8 @@ func BenchmarkProxyFirstByte(b *testing.B) {
 	}
 }
 
-// A firstByte takes an answer and notes when its body began; then it lets
-// Stream go on.
+// A firstByte reads an answer, records when its body begins, and then lets Stream
+// send the rest.
 type firstByte struct {
 	seen bytes.Buffer
 	at   time.Time
@@ -93,8 +93,7 @@ func (f *firstByte) Write(p []byte) (int, error) {
 }
 
 // BenchmarkProxyPass passes 150 MB through a process that has served one small
-// request before, and measures how much more memory it has resident then, and
-// its processor time.
+// request, and measures its CPU time and how far its resident memory grows.
 func BenchmarkProxyPass(b *testing.B) {
 	const megabytes = 150
 	for _, protocol := range protocols {

@@ -12,14 +12,14 @@ import (
 	"chat-service-backend/internal/build"
 )
 
-// What Lambda loads at a cold start, in bytes.
+// Limits on what Lambda loads at a cold start, in bytes.
 const (
 	maxBinary = 9_000_000
 	maxZip    = 3_300_000
 )
 
-// BenchmarkSize states what is deployed of each function, and fails where that
-// is too much.
+// BenchmarkSize reports the size of each function's binary and zip file, and
+// fails if either is over its limit.
 func BenchmarkSize(b *testing.B) {
 	root, err := build.Root()
 	if err != nil {

@@ -16,29 +16,29 @@ import (
 	"chat-service-backend/internal/standin"
 )
 
-// The credentials of the app, with which the sample events are signed.
+// The app's credentials; the sample events are signed with them.
 const (
 	key    = "local-key"
 	secret = "local-secret-for-development-only"
 )
 
-// A parameterStore counts its calls, and how long it took over them, which is
-// what a caller waits for and not what the caller costs.
+// A parameterStore counts the calls to it and measures how long it takes to
+// answer: callers spend that time waiting, so it does not count as theirs.
 type parameterStore struct {
 	*httptest.Server
 	*parameterstore.Memory
 	conns *connections
 	calls atomic.Int64
-	taken atomic.Int64 // calls that no limit refused
+	taken atomic.Int64 // calls that were not throttled
 	limit func(standin.Fault)
 
 	mu    sync.Mutex
-	busy  int           // calls that are being answered
-	since time.Time     // when busy was last 0
-	spent time.Duration // with at least one call
+	busy  int           // calls in progress
+	since time.Time     // when busy last rose from 0
+	spent time.Duration // time with at least one call in progress
 }
 
-// newParameterStore starts a store that takes latency over each call.
+// newParameterStore starts a store that takes latency to answer each call.
 func newParameterStore(tb testing.TB, latency time.Duration) *parameterStore {
 	values := awstest.App(key, secret)
 	values["/chat-service/client-config/web"] = `{"theme":{"name":"light","accent":"#005fff"},"features":{"reactions":true,"threads":true},"maxMessageLength":5000}`
@@ -59,15 +59,16 @@ func newParameterStore(tb testing.TB, latency time.Duration) *parameterStore {
 	return s
 }
 
-// overTLS restarts the store behind TLS and returns what points a function to
-// it: the system's certificates count, too, so all of them are read.
+// overTLS serves the store over TLS as well and returns more with the environment
+// that points a function to it. The bundle it names also holds the system's
+// certificates, so that a function parses all of them.
 func (s *parameterStore) overTLS(tb testing.TB, more ...string) []string {
 	tb.Helper()
 	secure := httptest.NewTLSServer(s.Config.Handler)
 	tb.Cleanup(secure.Close)
 	roots, err := os.ReadFile("/etc/ssl/certs/ca-certificates.crt")
 	if err != nil {
-		tb.Skip("want the system's certificates at /etc/ssl/certs/ca-certificates.crt")
+		tb.Skip("no system certificates at /etc/ssl/certs/ca-certificates.crt")
 	}
 	bundle := filepath.Join(tb.TempDir(), "roots.pem")
 	own := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})
@@ -77,7 +78,7 @@ func (s *parameterStore) overTLS(tb testing.TB, more ...string) []string {
 	return append(more, "AWS_ENDPOINT_URL_SSM="+secure.URL, "SSL_CERT_FILE="+bundle)
 }
 
-// env is what points a function to the store.
+// env returns the variable that points a function to the store.
 func (s *parameterStore) env() string { return "AWS_ENDPOINT_URL_SSM=" + s.URL }
 
 func (s *parameterStore) begin() {
@@ -96,8 +97,8 @@ func (s *parameterStore) end() {
 	}
 }
 
-// took is for how long callers have waited for an answer, calls at the same
-// time counted once.
+// took returns how long callers have waited for answers; concurrent calls count
+// once.
 func (s *parameterStore) took() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,19 +12,19 @@ import (
 	"chat-service-backend/internal/standin"
 )
 
-// A storm is what became of processes that started within a second.
+// A storm is the outcome of starting many processes within a second.
 type storm struct {
 	started time.Duration   // until the last process had started
 	served  []time.Duration // from the first start to each good answer
 	refused []time.Duration // to each 503 with Retry-After
 	odd     []string        // any other answer
-	calls   int             // that the Parameter Store took
-	memory  []int           // of each process, in bytes, after its answer
+	calls   int             // calls to Parameter Store that were not throttled
+	memory  []int           // of each process after its answer, in bytes
 }
 
-// play starts processes of the functions that call nobody but the Parameter
-// Store, which takes so many calls a second and saves as many, and gives each an
-// event.
+// play starts processes of the functions that call nothing but Parameter Store,
+// and sends each one event. Parameter Store accepts perSecond calls a second,
+// with a burst of the same size.
 func play(tb testing.TB, processes int, perSecond float64) storm {
 	tb.Helper()
 	ssm := newParameterStore(tb, ssmLatency)
@@ -47,7 +47,7 @@ func play(tb testing.TB, processes int, perSecond float64) storm {
 	var wg sync.WaitGroup
 	began := time.Now()
 	for i := range processes {
-		// They come at their pace, whatever this machine can do.
+		// Starts are due at a fixed rate, even if this machine cannot keep up.
 		time.Sleep(time.Until(began.Add(time.Duration(i) * time.Second / time.Duration(processes))))
 		wg.Go(func() {
 			kind := kinds[i%len(kinds)]
@@ -85,16 +85,16 @@ func play(tb testing.TB, processes int, perSecond float64) storm {
 	return s
 }
 
-// Real processes, against a Parameter Store of a quarter of AWS's size.
+// Real processes, with a quarter of Parameter Store's default limit.
 func TestStormOfStartsIsServedWithOneCallEach(t *testing.T) {
 	if s := play(t, 40, 10); len(s.served) != 40 || s.calls != 40 {
-		t.Errorf("want 40 served with 40 calls, got %d with %d, %d refused, and %q", len(s.served), s.calls, len(s.refused), s.odd)
+		t.Errorf("want 40 answers with 40 calls, got %d with %d, %d refused, other answers %q", len(s.served), s.calls, len(s.refused), s.odd)
 	}
 }
 
-// BenchmarkStorm has many processes start within a second and share a Parameter
-// Store that takes 40 calls a second, as in any account, or 1,000, as with higher
-// throughput.
+// BenchmarkStorm starts many processes within a second. They share a Parameter
+// Store that accepts 40 calls a second, the default of an account, or 1,000, as
+// with higher throughput.
 func BenchmarkStorm(b *testing.B) {
 	for _, perSecond := range []float64{40, 1000} {
 		for _, processes := range []int{10, 100, 240, 400, 1000} {
@@ -117,8 +117,9 @@ func BenchmarkStorm(b *testing.B) {
 	}
 }
 
-// BenchmarkParallelStarts starts processes of one function at once, with a
-// Parameter Store that has no limit: what they cost each other on one machine.
+// BenchmarkParallelStarts starts processes of one function at the same time,
+// without a limit on Parameter Store: it shows how they slow each other down on
+// one machine.
 func BenchmarkParallelStarts(b *testing.B) {
 	for _, processes := range []int{1, 10, 100, 200} {
 		b.Run(fmt.Sprint(processes), func(b *testing.B) {
@@ -138,7 +139,7 @@ func BenchmarkParallelStarts(b *testing.B) {
 						first := time.Since(f.started)
 						wantStatus(b, answer, 201)
 						answered.Done()
-						answered.Wait() // what they share counts only while all are there
+						answered.Wait() // shared memory can be told apart only while all are running
 						now, _ := memory(b, f.OS.Pid)
 						share := proportional(b, f.OS.Pid)
 						mu.Lock()

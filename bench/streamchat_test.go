@@ -20,24 +20,24 @@ import (
 // A streamChat stands in for Stream's REST API.
 //
 //	/size/{bytes}   an answer of that many bytes
-//	/pass/{bytes}   the same in pieces of 32 KB, of no announced length
-//	/first          one byte, and the rest once told to go on
-//	/once           counts requests
+//	/pass/{bytes}   the same in chunks of 32 KB, without Content-Length
+//	/first          one byte, then the rest on a signal from goOn
+//	/once           counts requests by body
 type streamChat struct {
 	*httptest.Server
-	cert string // file of the certificate to trust, for TLS
+	cert string // certificate file to trust, with TLS
 
 	sent chan time.Time // when the first byte of /first went out
 	goOn chan struct{}
 
 	conns   *connections
-	goodbye atomic.Bool // each answer of /once says that the connection will be closed
+	goodbye atomic.Bool // each answer of /once announces that the connection will close
 
 	mu     sync.Mutex
-	posted map[string]int // body to how often
+	posted map[string]int // number of requests by body
 }
 
-// protocols are those over which Stream is reached.
+// protocols are the ways to reach Stream.
 var protocols = []string{"h1", "h1-tls", "h2"}
 
 func newStreamChat(tb testing.TB, protocol string) *streamChat {
@@ -53,7 +53,7 @@ func newStreamChat(tb testing.TB, protocol string) *streamChat {
 	mux.HandleFunc("/once", s.once)
 	s.Server = httptest.NewUnstartedServer(mux)
 	s.conns = watch(s.Config)
-	s.Config.ErrorLog = log.New(io.Discard, "", 0) // connections that die are no news here
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // broken connections are expected here
 	switch protocol {
 	case "h1":
 		s.Start()
@@ -76,15 +76,15 @@ func newStreamChat(tb testing.TB, protocol string) *streamChat {
 	return s
 }
 
-// env is what points a function to s. It trusts one certificate, and none of
-// this machine's: to read those can take 20 ms.
+// env returns the variables that point a function to s. They make it trust one
+// certificate and skip the system's, which can take 20 ms to read.
 func (s *streamChat) env() []string {
 	return []string{"STREAM_BASE_URL=" + s.URL, "SSL_CERT_FILE=" + s.cert, "SSL_CERT_DIR=" + s.cert}
 }
 
 var filler = bytes.Repeat([]byte(`{"id":"alice"},`), 1<<20/15+1)
 
-// number is a path's {bytes}.
+// number returns {bytes} from the path.
 func number(r *http.Request) int {
 	n, _ := strconv.Atoi(r.PathValue("bytes"))
 	return n
@@ -119,8 +119,8 @@ func (s *streamChat) first(w http.ResponseWriter, r *http.Request) {
 	w.Write([]byte("}"))
 }
 
-// once answers with 32 KB, so that HTTP/2's flow control has something to say
-// after the last byte.
+// once answers with 32 KB, enough that HTTP/2 sends flow-control frames after the
+// last byte.
 func (s *streamChat) once(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -137,7 +137,7 @@ func (s *streamChat) once(w http.ResponseWriter, r *http.Request) {
 	w.Write(filler[:32<<10])
 }
 
-// times is how often a body has been posted.
+// times returns how often a body has been posted.
 func (s *streamChat) times(body string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

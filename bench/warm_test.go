@@ -11,8 +11,8 @@ import (
 	"chat-service-backend/internal/awstest"
 )
 
-// BenchmarkWarm measures requests to a function that runs, each beside one that
-// answers a constant to the same event.
+// BenchmarkWarm measures requests to a running function and to one that returns a
+// constant for the same event.
 func BenchmarkWarm(b *testing.B) {
 	for _, c := range []struct {
 		name, function, event string
@@ -24,7 +24,7 @@ func BenchmarkWarm(b *testing.B) {
 		{"verify", "webhook", "webhook-verify-rest", 200, `{"isValid":true}`},
 		{"apikey", "apikey", "apikey-rest", 200, `"api_key":"`},
 		{"webhook", "webhook", "webhook-message-rest", 200, `{}`},
-		// As it is deployed: the answer waits for EventBridge.
+		// As deployed: the answer waits for EventBridge.
 		{"webhook-bus", "webhook", "webhook-message-rest", 200, `{}`},
 	} {
 		b.Run(c.name, func(b *testing.B) {
@@ -44,7 +44,7 @@ func BenchmarkWarm(b *testing.B) {
 		})
 	}
 
-	// Beside the same answer to a caller whom API Gateway has verified.
+	// Compared with the same answer to a caller that API Gateway has verified.
 	b.Run("token-bearer", func(b *testing.B) {
 		issuer := awstest.NewIssuer(b)
 		ssm := newParameterStore(b, 0)
@@ -67,7 +67,7 @@ func BenchmarkWarm(b *testing.B) {
 	})
 }
 
-// busEnv is the environment of a webhook whose events go to a stand-in for
+// busEnv returns the environment that makes webhook publish to a stand-in for
 // EventBridge.
 func busEnv(b *testing.B) (env []string) {
 	for name, value := range awstest.NewEventBus(b).Env(nil) {
@@ -76,11 +76,11 @@ func busEnv(b *testing.B) (env []string) {
 	return env
 }
 
-// measureBoth invokes ours and floor in turn, each with its payload, and reports latency and processor
-// time per request, and resident memory.
+// measureBoth invokes ours and floor in turn, each with its payload, and reports
+// latency and CPU time per request, and resident memory.
 func measureBoth(b *testing.B, ours, floor *function, payload, floorPayload []byte) {
 	b.Helper()
-	for range 50 { // connections, caches and the heap settle
+	for range 50 { // let connections, caches and the heap settle
 		ours.invoke(b, payload)
 		floor.invoke(b, floorPayload)
 	}

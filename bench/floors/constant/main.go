@@ -1,5 +1,5 @@
-// Command constant is a function that answers every request of a REST API the
-// same: what a warm request costs before any work is done.
+// Command constant is a function that returns the same answer to every request
+// from a REST API: what a warm request costs before any work is done.
 package main
 
 import (

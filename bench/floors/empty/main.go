@@ -1,5 +1,5 @@
-// Command empty is a function that does nothing: what Go and aws-lambda-go cost
-// on their own.
+// Command empty is a function that does nothing: the cost of Go and aws-lambda-go
+// alone.
 package main
 
 import "github.com/aws/aws-lambda-go/lambda"

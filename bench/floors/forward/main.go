@@ -1,6 +1,5 @@
-// Command forward is the least function that forwards to Stream and streams the
-// answer back: net/http's own client, header fields as they come, no check of
-// anything.
+// Command forward is the smallest function that forwards to Stream and streams the
+// answer back: net/http's default client, response headers as they come, no checks.
 package main
 
 import (

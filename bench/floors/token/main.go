@@ -1,5 +1,5 @@
-// Command token is the least function that mints a user token: Stream's own
-// library, the secret in the environment, no SSM, no check of who asks.
+// Command token is the smallest function that mints a user token: Stream's own
+// library, the secret in the environment, no SSM, no check of the caller.
 package main
 
 import (
