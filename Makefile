@@ -1,92 +1,92 @@
-# Everything here needs Go alone, but for what its line names.
+# Targets need only Go unless their help line names another tool.
 
-# ST1005 wants errors to begin with a small letter, but some begin with a name out of the template, as in "Timeout: want ...".
+# ST1005 wants errors to begin with a lower-case letter, but some begin with a name from the template, as in "Timeout: want ...".
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2 -checks inherit,-ST1005
 
-# make build GOARCH=amd64, or GOARCH=amd64 make build, for the other architecture.
+# For x86: make build GOARCH=amd64
 GOARCH ?= arm64
 ENV    ?= dev
 
-# What the functions say they are.
+# The version that the functions report.
 VERSION ?= dev
 
 FUNCTIONS := $(notdir $(wildcard functions/*))
 
-# The words of the command, which internal/build explains. sam build works in a copy of the tree, which has them, too.
+# The build command; internal/build explains each word. sam build runs in a copy of the tree, which includes this file.
 GOBUILD = env $(shell sed "s/=VERSION$$/=$(VERSION)/; s/.*/'&'/" internal/build/command)
 
 .PHONY: help build run test pictures bench lint params deploy connect doctor plan apply pull rotate redrive release clean FORCE
 
-help: ## this list
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
-run: ## both APIs on this machine; ARGS="-client-addr 127.0.0.1:8080 ..." is passed on
+run: ## run both APIs on this machine; pass flags with ARGS="-client-addr 127.0.0.1:8080"
 	go run ./local $(ARGS)
 
 # -count=1: many tests build and run the functions, which go test's cache does not know of.
 test: ## every test; CI=true adds the race detector and requires the tools that some tests skip without
 	go test -count=1 $(if $(filter true,$(CI)),-race) ./...
 
-pictures: ## the README's pictures of the development server's page (needs Chromium)
+pictures: ## take the README's screenshots of the development server (needs Chromium)
 	PICTURES=$(CURDIR)/docs/images go test -count=1 -run TestPageInLightAndDark ./local
 
-bench: ## every benchmark
+bench: ## run every benchmark
 	go test -run '^$$' -bench . -benchmem ./...
 
-lint: ## gofmt, go vet, staticcheck, and cfn-lint where it is installed
+lint: ## run gofmt, go vet, staticcheck, and cfn-lint if it is installed
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "want these files formatted by gofmt:"; echo "$$files"; exit 1; }
 	go vet ./...
 	go run $(STATICCHECK) ./...
 	@if command -v cfn-lint >/dev/null; then set -x; cfn-lint template.yaml; fi
 
-build: $(FUNCTIONS:%=build/%/bootstrap) ## the functions, as build/<function>/bootstrap
+build: $(FUNCTIONS:%=build/%/bootstrap) ## build the functions as build/<function>/bootstrap
 
 build/%/bootstrap: FORCE
 	GOOS=linux GOARCH=$(GOARCH) $(GOBUILD) -o $@ ./functions/$*
 
-# The operator's tool on one environment; ARGS="-yes ..." is passed on, and go run ./ops -h explains it.
+# The operator's tool for one environment: make doctor ENV=prod ARGS="-json". go run ./ops -h explains it.
 OPS = @go run ./ops $(1) -env $(ENV) $(ARGS)
 
-params: ## asks for the values in SSM Parameter Store and writes them; ENV=dev, prod or any name
+params: ## ask for the values in Parameter Store and write them; ENV=dev, prod or any name
 	$(call OPS,params)
 
-deploy: ## builds and deploys; ENV=dev, prod or any name, with the choices in deploy/<env>.env (needs the SAM and AWS CLIs)
+deploy: ## build and deploy with the choices in deploy/<env>.env; ENV as above (needs the SAM and AWS CLIs)
 	@ENV=$(ENV) ./deploy/deploy.sh
 
-connect: ## examines the stack, applies stream.yaml at Stream, and waits for an event from there
+connect: ## check the stack, apply stream.yaml at Stream, and wait for a test event
 	@go run ./ops doctor -env $(ENV) -before-connect
 	$(call OPS,apply)
 	@go run ./ops doctor -env $(ENV)
 
-doctor: ## examines the stack and Stream's side from outside, and says what to do
+doctor: ## check the stack and the Stream app, and say how to fix what is wrong
 	$(call OPS,doctor)
 
-plan: ## what make apply would change at Stream
+plan: ## show what make apply would change at Stream
 	$(call OPS,plan)
 
-apply: ## changes Stream's side to what stream.yaml says
+apply: ## change the Stream app to match stream.yaml
 	$(call OPS,apply)
 
-pull: ## writes stream.yaml from what Stream has
+pull: ## write stream.yaml from the Stream app
 	$(call OPS,pull)
 
-rotate: ## leads through a rotation of Stream's API secret
+rotate: ## rotate Stream's API secret, step by step
 	$(call OPS,rotate)
 
-redrive: ## brings events from the fallback queue to the bus
+redrive: ## move events from the fallback queue to the bus
 	$(call OPS,redrive)
 
-# The same bytes anywhere: from the same source, and this Go, which the one that is installed fetches where it is another.
+# The same source gives the same bytes on any machine, because this Go builds it; an installed Go of another version downloads it.
 RELEASE_GO := go1.26.8
 
-release: ## fills dist with what deploys without building, VERSION=v1.2.3
+release: ## fill dist with a release that deploys without building; VERSION=v1.2.3
 	rm -rf dist
 	GOTOOLCHAIN=$(RELEASE_GO) go run ./internal/release -version "$(VERSION)" -out dist
 
-clean: ## removes what was built
+clean: ## remove what was built
 	rm -rf build dist .aws-sam
 
-# What sam build calls, in a copy of the tree, with the folder for the binary in ARTIFACTS_DIR: build-ApiKeyFunction makes
-# functions/apikey. Always arm64, as template.yaml says, whatever machine and environment this runs in.
+# sam build calls these in a copy of the tree and wants the binary in ARTIFACTS_DIR; build-ApiKeyFunction builds functions/apikey.
+# Always arm64, as template.yaml says, even if GOARCH is set to something else.
 build-%Function:
 	GOOS=linux GOARCH=arm64 $(GOBUILD) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/$(shell echo $* | tr A-Z a-z)

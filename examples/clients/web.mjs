@@ -1,5 +1,5 @@
-// get fails on a status other than 2xx. The SDK asks for a token again only when Stream says that the last has expired, so a token provider that fails is
-// the app's to report. The other files here do the same; a test parses this one, and nobody has run them against live Stream.
+// get throws unless the status is 2xx. The SDK asks for a token again only after Stream reports that the last one has expired, so report a failing token
+// provider to the user yourself. The other files here do the same. A test parses this file; none has been run against live Stream.
 import { StreamChat } from 'stream-chat';
 
 const api = 'https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com'; // the output ClientApiUrl

@@ -12,29 +12,28 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// A chatEvent is one that Stream sent, with the members that this example
-// needs.
+// A chatEvent is an event from Stream, with the fields that this example needs.
 type chatEvent struct {
 	WebhookID string `json:"-"`
 	Type      string `json:"type"`
 	CID       string `json:"cid"` // the channel
 }
 
-// A consumer takes events from a queue that a rule of the bus fills.
+// A consumer handles events from a queue that a rule on the bus fills.
 type consumer struct {
 	memory  memory
 	objects objectGetter
 	act     func(context.Context, chatEvent) error
 }
 
-// A memory knows which events have been dealt with.
+// A memory knows which events have been handled.
 type memory interface {
-	// claim asks for an event. The state says whether it is the caller's, who
-	// then calls finish or release.
+	// claim tries to claim an event. If it returns claimed, the caller must call
+	// finish or release.
 	claim(ctx context.Context, id string) (state, error)
-	// finish marks the event as done, for good.
+	// finish marks the event as done.
 	finish(ctx context.Context, id string) error
-	// release gives it back, so that another consumer may try.
+	// release gives up the claim, so that another consumer may try.
 	release(ctx context.Context, id string) error
 }
 
@@ -42,23 +41,23 @@ type state int
 
 const (
 	claimed state = iota
-	done          // dealt with before
-	busy          // somebody is dealing with it
+	done          // handled before
+	busy          // claimed by another consumer
 )
 
-// objectGetter is the part of S3 that keeps events which the bus does not carry.
+// objectGetter is the part of S3's client that reads events too large for the bus.
 type objectGetter interface {
 	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
 }
 
-// handle takes a batch of messages and names those that are to come again: the
+// handle handles a batch of messages and returns those to deliver again: the
 // queue's event source mapping must have ReportBatchItemFailures.
 func (c *consumer) handle(ctx context.Context, batch events.SQSEvent) (events.SQSEventResponse, error) {
-	// A list, empty where nothing failed.
+	// Never nil, so that it is encoded as a list.
 	response := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
 	for _, m := range batch.Records {
 		if err := c.take(ctx, m.Body); err != nil {
-			slog.ErrorContext(ctx, "message comes again", "messageId", m.MessageId, "cause", err.Error())
+			slog.ErrorContext(ctx, "message will be delivered again", "messageId", m.MessageId, "cause", err.Error())
 			response.BatchItemFailures = append(response.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: m.MessageId})
 		}
 	}
@@ -77,26 +76,26 @@ type delivery struct {
 	} `json:"detail"`
 }
 
-// An object is where to find an event too large for the bus.
+// An object is the place in S3 of an event that is too large for the bus.
 type object struct {
 	Bucket string `json:"bucket"`
 	Key    string `json:"key"`
 }
 
-// take does what there is to do for one message, unless it has been done.
+// take handles one message, unless its event has been handled before.
 func (c *consumer) take(ctx context.Context, body string) error {
 	var d delivery
 	if err := json.Unmarshal([]byte(body), &d); err != nil {
 		return fmt.Errorf("read a message: %w", err)
 	}
-	// A hook without a webhook id cannot be told from another like it; that of
-	// EventBridge is the same at least each time the queue delivers.
+	// Without a webhook id, fall back to EventBridge's id, which at least stays the
+	// same each time the queue delivers the message.
 	id := d.Detail.Metadata.WebhookID
 	if id == "" {
 		id = "eventbridge-" + d.ID
 	}
 	if id == "eventbridge-" {
-		return errors.New("read a message: want an event of EventBridge, got something else")
+		return errors.New("read a message: want an EventBridge event, got something else")
 	}
 	switch s, err := c.memory.claim(ctx, id); {
 	case err != nil:
@@ -104,7 +103,7 @@ func (c *consumer) take(ctx context.Context, body string) error {
 	case s == done:
 		return nil
 	case s == busy:
-		return errors.New("somebody else is at this event, or was when it ended")
+		return errors.New("another consumer has claimed this event and not finished")
 	}
 	if err := c.deal(ctx, id, d); err != nil {
 		return errors.Join(err, c.memory.release(ctx, id))

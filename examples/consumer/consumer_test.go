@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// notes is a memory for one process.
+// notes is a memory in one process.
 type notes map[string]state
 
 func (n notes) claim(_ context.Context, id string) (state, error) {
@@ -45,8 +45,8 @@ func (b bucket) GetObject(_ context.Context, in *s3.GetObjectInput, _ ...func(*s
 	return &s3.GetObjectOutput{Body: io.NopCloser(strings.NewReader(content))}, nil
 }
 
-// newConsumer returns a consumer that adds to seen what it acts on, and fails
-// for those whose cid is in failing.
+// newConsumer returns a consumer that records in seen each event it acts on, and
+// fails for those whose cid is in failing.
 func newConsumer(seen *[]chatEvent, failing ...string) *consumer {
 	return &consumer{memory: notes{}, objects: bucket{}, act: func(_ context.Context, e chatEvent) error {
 		if slices.Contains(failing, e.CID) {
@@ -57,15 +57,15 @@ func newConsumer(seen *[]chatEvent, failing ...string) *consumer {
 	}}
 }
 
-// delivered is a message with an event as the backend publishes it and
+// delivered returns a message with an event as the backend publishes it and
 // EventBridge delivers it.
 func delivered(eventID, metadata, event string) string {
 	return `{"version":"0","id":"` + eventID + `","detail-type":"message.new","source":"stream.chat","account":"123456789012",` +
 		`"time":"2026-11-22T20:08:00Z","region":"eu-central-1","resources":[],"detail":{"metadata":` + metadata + `,"event":` + event + `}}`
 }
 
-// wantFailures hands c messages, whose ids are their places, and checks which of
-// them are to come again.
+// wantFailures gives c messages, whose ids are their indexes, and checks which of
+// them it returns for another delivery.
 func wantFailures(t *testing.T, c *consumer, messages []string, want string) {
 	t.Helper()
 	var batch events.SQSEvent
@@ -84,7 +84,7 @@ const event = `{"type":"message.new","cid":"messaging:general","n":9007199254740
 func TestEventDeliveredTwiceIsActedOnOnce(t *testing.T) {
 	var seen []chatEvent
 	c := newConsumer(&seen)
-	// Another attempt of Stream's is another event to EventBridge.
+	// A retry by Stream has another EventBridge id.
 	first := delivered("e-1", `{"webhookId":"w-1","attempt":1}`, event)
 	second := delivered("e-2", `{"webhookId":"w-1","attempt":2}`, event)
 	wantFailures(t, c, []string{first, second}, "")
@@ -94,7 +94,7 @@ func TestEventDeliveredTwiceIsActedOnOnce(t *testing.T) {
 	}
 	wantFailures(t, c, []string{delivered("e-3", `{"webhookId":"w-2"}`, event)}, "")
 	if len(seen) != 2 {
-		t.Errorf("want another event acted on, got %+v", seen)
+		t.Errorf("want the other event handled, got %+v", seen)
 	}
 }
 
@@ -114,13 +114,13 @@ func TestEventThatFailsComesAgainAndTheOthersDoNot(t *testing.T) {
 	batch := []string{delivered("e-1", `{"webhookId":"w-1"}`, event), broken, "no json", "{}", delivered("e-3", `{"webhookId":"w-3"}`, event)}
 	wantFailures(t, c, batch, `{"itemIdentifier":"1"},{"itemIdentifier":"2"},{"itemIdentifier":"3"}`)
 	if len(seen) != 2 {
-		t.Errorf("want the others acted on, got %+v", seen)
+		t.Errorf("want the others handled, got %+v", seen)
 	}
-	// The claim was given up: the next delivery may act.
+	// The claim was released, so the next delivery succeeds.
 	c.act = newConsumer(&seen).act
 	wantFailures(t, c, []string{broken}, "")
 	if len(seen) != 3 || seen[2].WebhookID != "w-2" {
-		t.Errorf("want w-2 acted on, got %+v", seen)
+		t.Errorf("want w-2 handled, got %+v", seen)
 	}
 }
 
@@ -130,7 +130,7 @@ func TestEventThatSomebodyIsAtComesAgain(t *testing.T) {
 	c.memory = notes{"w-1": busy}
 	wantFailures(t, c, []string{delivered("e-1", `{"webhookId":"w-1"}`, event)}, `{"itemIdentifier":"0"}`)
 	if len(seen) != 0 {
-		t.Errorf("want nothing acted on, got %+v", seen)
+		t.Errorf("want no event handled, got %+v", seen)
 	}
 }
 
@@ -142,6 +142,6 @@ func TestLargeEventComesFromTheBucket(t *testing.T) {
 	missing := delivered("e-2", `{"webhookId":"w-2","object":{"bucket":"large","key":"2026/11/22/def","size":69,"reason":"TooLarge"}}`, "null")
 	wantFailures(t, c, []string{announced, missing}, `{"itemIdentifier":"1"}`)
 	if len(seen) != 1 || seen[0].Type != "message.new" {
-		t.Errorf("want the event that lies in the bucket, got %+v", seen)
+		t.Errorf("want the event from the bucket, got %+v", seen)
 	}
 }

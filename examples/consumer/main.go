@@ -1,5 +1,5 @@
-// Command consumer is an example of what takes events off the bus: it does
-// something for each of them, once, however often it is delivered.
+// Command consumer is an example of a consumer of chat events. It acts on each
+// event once, however often the event is delivered.
 package main
 
 import (
@@ -21,7 +21,7 @@ func main() {
 	}
 	table := os.Getenv("TABLE_NAME")
 	if table == "" {
-		log.Fatal("TABLE_NAME: want the table that remembers events, got nothing")
+		log.Fatal("TABLE_NAME: want the name of a DynamoDB table, got nothing")
 	}
 	c := &consumer{
 		memory:  newTable(cfg, table, os.Getenv),
@@ -31,9 +31,9 @@ func main() {
 	lambda.Start(c.handle)
 }
 
-// report is what this example does for an event: a line in the log. Yours goes
-// here. It may be called again for an event whose first call ended with the
-// process, so what it does should be harmless to do twice.
+// report writes a log line for an event; put your own action here. If the process
+// dies during a call, report is called again for the same event, so what it does
+// should be harmless to do twice.
 func report(ctx context.Context, e chatEvent) error {
 	slog.InfoContext(ctx, "event", "type", e.Type, "cid", e.CID, "webhookId", e.WebhookID)
 	return nil

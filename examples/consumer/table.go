@@ -19,19 +19,18 @@ import (
 )
 
 const (
-	// leaseTime is how long an event is its claimant's: longer than the function
-	// may run, so that no other consumer takes it meanwhile. What is not finished by
-	// then has ended with its process.
+	// leaseTime is how long a claim lasts. It exceeds the function's timeout, so a
+	// claim that has run out belongs to a process that died.
 	leaseTime = 60 * time.Second
 
-	// rememberTime is how long an event is known. It must be longer than any
-	// copy can be on its way: a fallback queue keeps one for up to 14 days.
+	// rememberTime is how long an event is remembered. It must exceed the time for
+	// which a copy can be delayed: the fallback queue keeps one for up to 14 days.
 	rememberTime = 15 * 24 * time.Hour
 )
 
-// A table is a memory in DynamoDB: an item for each event, that DynamoDB deletes
-// when it has expired. The three calls are plain JSON over HTTP, signed, because
-// a client for all of DynamoDB would be the largest part of this program.
+// A table is a memory in DynamoDB, with one item per event, which DynamoDB deletes
+// when it expires. The three calls are signed JSON over HTTP, because the full
+// DynamoDB client would be the largest part of this program.
 //
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html
 type table struct {
@@ -52,7 +51,7 @@ func newTable(cfg aws.Config, name string, getenv func(string) string) *table {
 	return &table{name, url, cfg.Region, cfg.Credentials, v4.NewSigner()}
 }
 
-// values are attributes of an item, or of an expression.
+// values are the attributes of an item or an expression.
 type values map[string]map[string]string
 
 func text(s string) map[string]string { return map[string]string{"S": s} }
@@ -61,8 +60,7 @@ func number(t time.Time) map[string]string {
 	return map[string]string{"N": strconv.FormatInt(t.Unix(), 10)}
 }
 
-// claim puts an item that holds until the lease ends, where there is none or one
-// whose lease has ended.
+// claim puts an item with a lease, if there is none or its lease has run out.
 func (t *table) claim(ctx context.Context, id string) (state, error) {
 	now := time.Now()
 	err := t.call(ctx, "PutItem", map[string]any{
@@ -84,7 +82,7 @@ func (t *table) claim(ctx context.Context, id string) (state, error) {
 	}
 }
 
-// finish replaces the claim by an item without a lease, which never ends.
+// finish replaces the item by one without a lease, which nobody can claim.
 func (t *table) finish(ctx context.Context, id string) error {
 	err := t.call(ctx, "PutItem", map[string]any{
 		"Item": values{"id": text(id), "expiresAt": number(time.Now().Add(rememberTime))},
@@ -102,10 +100,10 @@ func (t *table) release(ctx context.Context, id string) error {
 	return nil
 }
 
-// A tableError is DynamoDB's reason for not doing something.
+// A tableError is an error that DynamoDB returned.
 type tableError struct {
 	code string
-	item values // that was there, where a condition did not hold
+	item values // the existing item, if a condition failed
 }
 
 func (e *tableError) Error() string { return "DynamoDB: " + e.code }

@@ -24,7 +24,7 @@ func tableAt(url string) *table {
 	}, "events", func(name string) string { return map[string]string{"AWS_ENDPOINT_URL": url}[name] })
 }
 
-// newMotoTable makes the template's table at moto.
+// newMotoTable creates the template's table in moto.
 func newMotoTable(t *testing.T) *table {
 	t.Helper()
 	m := tableAt(awstest.Moto(t))
@@ -59,7 +59,7 @@ func TestTableRemembersThroughMoto(t *testing.T) {
 	}
 	wantState(t, m, "w-2", claimed)
 
-	// One whose claimant ended.
+	// An event whose consumer died.
 	ended := values{"id": text("w-3"), "leaseUntil": number(time.Now().Add(-2 * time.Second)), "expiresAt": number(time.Now().Add(time.Hour))}
 	if err := m.call(t.Context(), "PutItem", map[string]any{"Item": ended}); err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func TestTableRemembersThroughMoto(t *testing.T) {
 		}
 	}
 	if winners != 1 {
-		t.Errorf("want one of ten to get the event, got %d", winners)
+		t.Errorf("want one of ten to claim the event, got %d", winners)
 	}
 }
 

@@ -1,4 +1,4 @@
-// Package events_test gives the example functions an event as the bus delivers
+// Package events_test runs the example functions on an event as the bus delivers
 // it.
 package events_test
 
@@ -46,7 +46,7 @@ func TestConsumersReportTheMessagesThatFailed(t *testing.T) {
 		awstest.Need(t, command[0], "--version")
 		out, err := exec.CommandContext(t.Context(), command[0], append(command[1:], string(batch))...).Output()
 		if err != nil || !strings.HasSuffix(string(out), `{"batchItemFailures":[{"itemIdentifier":"m2"}]}`+"\n") || strings.Count(string(out), "message.new") != 2 {
-			t.Errorf("%s: want two events taken and m2 reported, got %v %s", command[0], err, out)
+			t.Errorf("%s: want two events handled and m2 reported, got %v %s", command[0], err, out)
 		}
 	}
 }

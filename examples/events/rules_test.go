@@ -10,9 +10,9 @@ import (
 	"chat-service-backend/internal/cfn"
 )
 
-// fits reports whether a value of an event fits a pattern of EventBridge's, as
-// far as rules.yaml uses them: a list of texts and of the filters prefix,
-// anything-but and exists, or an object of patterns.
+// fits reports whether a value of an event matches an EventBridge pattern. It knows
+// what rules.yaml uses: an object of patterns, or a list of strings and of the
+// filters prefix, anything-but and exists.
 //
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
 func fits(t *testing.T, pattern, value any) bool {
@@ -42,7 +42,7 @@ func fits(t *testing.T, pattern, value any) bool {
 			if wanted, ok := filter["exists"]; ok {
 				return (value != nil) == (wanted == true || wanted == "true")
 			}
-			t.Errorf("want a filter known here, got %v", filter)
+			t.Errorf("want a known filter, got %v", filter)
 			return false
 		})
 	}

@@ -1,6 +1,5 @@
-// Command moderation is an example of a function that answers the hooks for
-// which Stream holds a message: by word lists it refuses a message, masks words
-// in it, or lets it pass.
+// Command moderation is an example of a hook function: from word lists, it
+// refuses a message, masks words in it, or lets it pass.
 package main
 
 import (

@@ -10,8 +10,7 @@ import (
 	"chat-service-backend/shared/settings"
 )
 
-// A hook is what the backend invokes this function with, as far as it matters
-// here.
+// A hook is the payload from the backend, with the fields that this example needs.
 type hook struct {
 	Kind  string `json:"kind"` // before_message_send or custom_command
 	Event struct {
@@ -21,23 +20,23 @@ type hook struct {
 	} `json:"event"`
 }
 
-// An answer is {} where the message may pass as it is.
+// An answer is {} if the message may pass unchanged.
 type answer struct {
 	Message *message `json:"message,omitempty"`
 }
 
-// A message of type error is not sent, and its text is shown to the sender;
-// another replaces what the sender wrote.
+// A message replaces what the sender wrote. With type error the message is not
+// sent, and the sender sees the text.
 type message struct {
 	Type string `json:"type,omitempty"`
 	Text string `json:"text"`
 }
 
-// lists are words in lower case.
+// lists are sets of words in lower case.
 type lists struct{ refuse, mask map[string]bool }
 
-// fetchLists reads the lists from Parameter Store, where they are words with
-// commas between them. One of them may be missing.
+// fetchLists reads the lists, words separated by commas, from Parameter Store. One
+// of the two may be missing.
 func fetchLists(ctx context.Context, store *settings.Store) (lists, error) {
 	values, err := store.Parameters(ctx, "refuse", "mask")
 	if err != nil {
@@ -61,12 +60,11 @@ type moderator struct {
 	lists func(context.Context) (lists, error)
 }
 
-// aWord is a word in any script, with its accents.
+// aWord matches a word in any script, with combining accents.
 var aWord = regexp.MustCompile(`[\pL\pM\pN]+`)
 
-// answer decides on one message. An error, when there are no lists, is not for
-// this function to judge: the backend's HookFailClosed says what becomes of the
-// message then.
+// answer decides on one message. Without lists it returns an error, and the
+// backend's HookFailClosed decides whether the message passes.
 func (m *moderator) answer(ctx context.Context, h hook) (answer, error) {
 	lists, err := m.lists(ctx)
 	if err != nil {

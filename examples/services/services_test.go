@@ -1,5 +1,5 @@
-// Package services_test runs the examples against the development server, behind
-// a gate that checks their signatures as API Gateway does.
+// Package services_test runs the examples against the development server, behind a
+// gate that checks their signatures as API Gateway does.
 package services_test
 
 import (
@@ -28,7 +28,7 @@ const region = "eu-central-1"
 
 var credentials = aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "not a secret", SessionToken: "a/session+token=="}
 
-// gate answers 403 to a request whose signature is not that of the credentials.
+// gate answers 403 to a request that is not signed with the credentials.
 func gate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -41,7 +41,8 @@ func gate(next http.Handler) http.Handler {
 	})
 }
 
-// verify signs what the caller says it has signed, and wants the same.
+// verify signs the headers that the caller claims to have signed, and wants the
+// same signature.
 func verify(r *http.Request, body []byte) error {
 	got := r.Header.Get("Authorization")
 	_, rest, _ := strings.Cut(got, "SignedHeaders=")
@@ -49,7 +50,7 @@ func verify(r *http.Request, body []byte) error {
 	signed := strings.Split(names, ";")
 	at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
 	if err != nil || time.Since(at).Abs() > 5*time.Minute {
-		return fmt.Errorf("want a signature of now, got %q", r.Header.Get("X-Amz-Date"))
+		return fmt.Errorf("want a recent signature, got %q", r.Header.Get("X-Amz-Date"))
 	}
 	again, err := http.NewRequest(r.Method, "http://"+r.Host+r.URL.RequestURI(), nil)
 	if err != nil {
@@ -68,7 +69,7 @@ func verify(r *http.Request, body []byte) error {
 	if err := v4.NewSigner().SignHTTP(r.Context(), credentials, again, hex.EncodeToString(hash[:]), "execute-api", region, at); err != nil {
 		return err
 	}
-	// The session token is signed by the signer here in any case.
+	// This signer always signs the session token.
 	if want := again.Header.Get("Authorization"); got != want {
 		return fmt.Errorf("want %s, got %s", want, got)
 	}
@@ -90,7 +91,7 @@ func TestExamplesCallTheServiceAPI(t *testing.T) {
 	}
 	answer.Body.Close()
 	if answer.StatusCode != http.StatusForbidden {
-		t.Errorf("want a call without signature refused, got %d", answer.StatusCode)
+		t.Errorf("want status 403 without a signature, got %d", answer.StatusCode)
 	}
 	for _, example := range []struct {
 		dir            string

@@ -1,11 +1,11 @@
-"""Makes and deletes users at Stream when Amazon Cognito does. Two Lambda functions, on Python's runtime, which has all
-that is imported here; user_id.py, of examples/user-ids, goes beside this file.
+"""Creates and deletes users at Stream when Amazon Cognito does. Two Lambda functions; Lambda's Python runtime includes
+all imports but user_id.py, which comes from examples/user-ids and goes beside this file.
 
 confirmed  the user pool's trigger "Post confirmation"
-deleted    the target of an EventBridge rule on CloudTrail's events of the user pool:
+deleted    the target of an EventBridge rule for the user pool's CloudTrail events:
            {"source": ["aws.cognito-idp"], "detail": {"eventName": ["AdminDeleteUser", "DeleteUser"]}}
 
-Their roles may execute-api:Invoke on <ServiceApiArn>/POST/proxy/users, and on <ServiceApiArn>/DELETE/proxy/users/*.
+Their roles need execute-api:Invoke on <ServiceApiArn>/POST/proxy/users and <ServiceApiArn>/DELETE/proxy/users/*.
 """
 
 import json
@@ -21,7 +21,7 @@ from user_id import stream_user_id
 
 SERVICE = os.environ["SERVICE_URL"]  # the output ServiceApiUrl
 SESSION = botocore.session.Session()
-HTTP = urllib3.PoolManager(timeout=4.0)  # Cognito waits 5 s for a trigger, and asks three times
+HTTP = urllib3.PoolManager(timeout=4.0)  # Cognito waits 5 s for a trigger and tries three times
 
 
 def call(method, path, value=None):
@@ -40,13 +40,13 @@ def confirmed(event, context):
             user["name"] = attributes["name"]
         answer = call("POST", "/proxy/users", {"users": {user["id"]: user}})
         if answer.status >= 300:
-            # With SyncUsers the sign-in makes the user; a failure here must not keep anybody from signing up.
-            print(json.dumps({"level": "ERROR", "message": "user not made at Stream", "status": answer.status}))
+            # A failure here must not keep anybody from signing up. With SyncUsers, signing in creates the user anyway.
+            print(json.dumps({"level": "ERROR", "message": "user not created at Stream", "status": answer.status}))
     return event
 
 
 def deleted(event, context):
     user = stream_user_id(event["detail"]["additionalEventData"]["sub"])
     answer = call("DELETE", f"/proxy/users/{quote(user)}?mark_messages_deleted=true")
-    if answer.status >= 300 and answer.status != 404:  # not there any more
-        raise RuntimeError(f"user not deleted at Stream: status {answer.status}")  # Lambda tries again
+    if answer.status >= 300 and answer.status != 404:  # 404: already deleted
+        raise RuntimeError(f"user not deleted at Stream: status {answer.status}")  # Lambda retries

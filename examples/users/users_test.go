@@ -25,7 +25,7 @@ func TestUsersComeAndGoWithCognitos(t *testing.T) {
 		}
 		return string(out)
 	}
-	// names are those of the users at Stream.
+	// names returns the names of the users at Stream.
 	names := func() string {
 		t.Helper()
 		var answer struct{ Users []struct{ Name string } }

@@ -1,4 +1,4 @@
-// Spring: byte[], so that no converter reads JSON
+// Spring: take byte[], so that no converter parses the JSON
 @PostMapping("/stream")
 ResponseEntity<Void> stream(@RequestBody byte[] raw, @RequestHeader("X-Signature") String signature) {
   boolean zipped = raw.length > 1 && raw[0] == 0x1f && raw[1] == (byte) 0x8b;

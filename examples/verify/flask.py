@@ -1,4 +1,4 @@
-# Flask: get_data before anything reads request.json or request.form
+# Flask: call get_data before anything reads request.json or request.form
 @app.post("/stream")
 def stream():
     raw = request.get_data(cache=False)

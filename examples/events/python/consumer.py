@@ -1,6 +1,6 @@
-"""Takes events from the queue in batches. Those that fail stay in the queue and
-come again; the others do not. Deliveries repeat: what must happen once needs a
-note of metadata.webhookId, as examples/consumer keeps one."""
+"""Handles events from the queue in batches. Those that fail stay in the queue and
+are delivered again. An event may come more than once: an action that must happen
+once has to remember metadata.webhookId, as examples/consumer does."""
 
 import json
 

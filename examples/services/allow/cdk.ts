@@ -1,4 +1,4 @@
-// CDK, where caller is the function, or anything else with a role, that calls
+// CDK. caller is the function that calls the Service API.
 caller.addEnvironment('SERVICE_URL', cdk.Fn.importValue('chat-service-prod-ServiceApiUrl'));
 caller.addToRolePolicy(new iam.PolicyStatement({
   actions: ['execute-api:Invoke'],

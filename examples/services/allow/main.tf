@@ -1,4 +1,4 @@
-# Terraform, where aws_iam_role.caller is the role that calls
+# Terraform. aws_iam_role.caller is the role of the service that calls the Service API.
 data "aws_cloudformation_stack" "chat" {
   name = "chat-service-prod"
 }

@@ -1,5 +1,5 @@
-// Command go calls the Service API: a user token, and a call of Stream's own Go
-// SDK through the proxy. Copy SigV4 and the two lines that use it.
+// Command go calls the Service API: it fetches a user token, and uses Stream's own
+// Go SDK through the proxy. Copy SigV4 and the two lines that use it.
 package main
 
 import (
@@ -20,8 +20,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 )
 
-// SigV4 signs each request with AWS credentials. A function on Lambda, a task on
-// ECS and a developer's machine all have some: config.LoadDefaultConfig finds them.
+// SigV4 signs each request with AWS credentials. config.LoadDefaultConfig finds
+// them on Lambda, on ECS and on a developer's machine.
 type SigV4 struct{ aws.Config }
 
 func (s SigV4) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -63,7 +63,7 @@ func main() {
 	token, err := io.ReadAll(answer.Body)
 	fmt.Println(answer.StatusCode, string(token), err)
 
-	// The proxy puts key and secret in; the SDK only wants not to be without.
+	// The proxy replaces key and secret; the SDK only insists on having some.
 	chat, err := stream.NewClient("unused", "unused")
 	if err != nil {
 		log.Fatal(err)

@@ -13,14 +13,14 @@ import javax.crypto.Mac;
 import javax.crypto.spec.SecretKeySpec;
 
 /**
- * Calls the Service API with nothing but the JDK: java Service.java. Credentials come from the environment, as on Lambda. With the AWS SDK, take them from
- * DefaultCredentialsProvider and let AwsV4HttpSigner (http-auth-aws) do what signed does here.
+ * Calls the Service API with the JDK alone: java Service.java. Credentials come from the environment, as on Lambda. If you use the AWS SDK, take them from
+ * DefaultCredentialsProvider and sign with AwsV4HttpSigner (http-auth-aws) instead of signed.
  */
 public class Service {
     static final String SERVICE = System.getenv("SERVICE_URL"); // the output ServiceApiUrl
     static final String REGION = System.getenv("AWS_REGION");
 
-    /** A signed request. The path must not need escapes, and the query not be there: neither is sorted or escaped here. */
+    /** Returns a signed request. The path must need no escaping and have no query: this code neither escapes nor sorts. */
     static HttpRequest signed(String method, String path, String body) throws Exception {
         URI uri = URI.create(SERVICE + path);
         String time = DateTimeFormatter.ofPattern("yyyyMMdd'T'HHmmss'Z'").withZone(ZoneOffset.UTC).format(Instant.now());

@@ -1,5 +1,5 @@
-// Calls the Service API: a user token, and a call of Stream's own JavaScript SDK through the proxy.
-// Copy sign and the function that uses it. On Lambda, in ECS and on a developer's machine the provider finds credentials.
+// Calls the Service API: fetches a user token, and uses Stream's own JavaScript SDK through the proxy.
+// Copy sign and the function that uses it. defaultProvider finds credentials on Lambda, on ECS and on a developer's machine.
 import { Sha256 } from '@aws-crypto/sha256-js';
 import { defaultProvider } from '@aws-sdk/credential-provider-node';
 import { SignatureV4 } from '@smithy/signature-v4';
@@ -10,7 +10,7 @@ const signer = new SignatureV4({
   service: 'execute-api', region: process.env.AWS_REGION, credentials: defaultProvider(), sha256: Sha256,
 });
 
-// sign returns the headers with which a request goes to the Service API.
+// sign returns the headers that sign a request to the Service API.
 async function sign(method, url, headers = {}, body = undefined) {
   const u = new URL(url);
   const query = {};
@@ -28,11 +28,11 @@ export async function call(method, path, value) {
   return answer.json();
 }
 
-// The proxy puts key and secret in; the SDK only wants not to be without. Uploads of files are not signed by this.
+// The proxy replaces key and secret; the SDK only insists on having some. This does not sign file uploads.
 export function streamChat() {
   const chat = new StreamChat('unused', 'unused', { baseURL: `${service}/proxy` });
   chat.axiosInstance.interceptors.request.use(async (config) => {
-    config.url = chat.axiosInstance.getUri(config); // what is signed must be what is sent
+    config.url = chat.axiosInstance.getUri(config); // sign exactly what is sent
     config.baseURL = config.params = undefined;
     if (config.data !== undefined && config.data !== null) config.data = JSON.stringify(config.data);
     config.transformRequest = [(data) => data];
@@ -43,7 +43,7 @@ export function streamChat() {
   return chat;
 }
 
-// A Lambda function that calls another service: export this as its handler.
+// The handler of a Lambda function that calls the Service API.
 export const handler = async () => {
   const { token } = await call('GET', '/token/alice');
   const { users } = await streamChat().upsertUser({ id: 'bob', name: 'Bob' });

@@ -1,8 +1,8 @@
-"""Calls the Service API: a user token, and Stream's REST API through the proxy. Needs requests and botocore (part of boto3).
+"""Calls the Service API: fetches a user token, and calls Stream's REST API through the proxy. Needs requests and botocore (part of boto3).
 
-Copy SigV4. On Lambda, in ECS and on a developer's machine botocore finds credentials. Stream's own SDK takes it, too:
+Copy SigV4. botocore finds credentials on Lambda, on ECS and on a developer's machine. SigV4 also works with Stream's own SDK:
 
-    chat = StreamChat(api_key="unused", api_secret="unused", base_url=SERVICE + "/proxy")  # the proxy puts both in
+    chat = StreamChat(api_key="unused", api_secret="unused", base_url=SERVICE + "/proxy")  # the proxy replaces both
     chat.session.auth = SigV4()
 """
 import os
@@ -16,7 +16,7 @@ SERVICE = os.environ["SERVICE_URL"]  # the output ServiceApiUrl
 
 
 class SigV4(requests.auth.AuthBase):
-    """Signs a request with AWS credentials, over any Authorization that it has."""
+    """Signs a request with AWS credentials and replaces its Authorization header."""
 
     session = Session()
 
@@ -34,7 +34,7 @@ def call(method, path, body=None):
 
 
 def handler(event=None, context=None):
-    """What a Lambda function would do; botocore is there, requests goes into its package."""
+    """The handler of a Lambda function. Lambda's runtime includes botocore; put requests into the package."""
     token = call("GET", "/token/alice")
     users = call("POST", "/proxy/users", {"users": {"bob": {"id": "bob", "name": "Bob"}}})
     return {"token": token["token"], "upserted": list(users["users"])}
