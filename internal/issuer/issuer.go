@@ -3,32 +3,35 @@
 package issuer
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
-	"encoding/base64"
 	"encoding/json"
 	"io"
-	"math/big"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/golang-jwt/jwt/v4"
+	"github.com/go-jose/go-jose/v4"
 )
 
 // An Issuer publishes its metadata and its key below URL, and signs tokens.
 type Issuer struct {
 	URL, Audience string
 
+	// Metadata and Keys, if set, are published instead of the issuer's own.
+	Metadata map[string]any
+	Keys     []any
+
 	once sync.Once
 	made *rsa.PrivateKey
 }
 
 const (
-	// BearerPath is where a GET, with the query ?user=NAME, gets a token.
+	// BearerPath answers a GET, with the query ?user=NAME, with a token.
 	BearerPath = "/.local/bearer"
-	// Life is how long a token is good for.
+	// Life is how long a token is valid.
 	Life = 12 * time.Hour
 
 	keyID = "local"
@@ -46,36 +49,37 @@ func (i *Issuer) key() *rsa.PrivateKey {
 
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	switch below := r.URL.Path; {
-	case r.Method != http.MethodGet:
-		http.Error(w, "want GET", http.StatusMethodNotAllowed)
-	case below == BearerPath:
-		user := r.URL.Query().Get("user")
-		if user == "" {
-			user = "alice"
-		}
-		token, err := i.Bearer(user, nil)
-		if err != nil {
-			http.Error(w, "no token could be made", http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		io.WriteString(w, token)
-	case strings.HasSuffix(below, "/.well-known/openid-configuration"):
-		answer(w, map[string]any{
+	metadata := i.Metadata
+	if metadata == nil {
+		metadata = map[string]any{
 			"issuer":                                i.URL,
 			"jwks_uri":                              i.URL + "/jwks.json",
 			"authorization_endpoint":                i.URL + "/authorize",
 			"response_types_supported":              []string{"id_token"},
 			"subject_types_supported":               []string{"public"},
 			"id_token_signing_alg_values_supported": []string{"RS256"},
-		})
-	case strings.HasSuffix(below, "/jwks.json"):
-		encode := base64.RawURLEncoding.EncodeToString
-		answer(w, map[string]any{"keys": []any{map[string]string{
-			"kty": "RSA", "use": "sig", "alg": "RS256", "kid": keyID,
-			"n": encode(i.key().N.Bytes()), "e": encode(big.NewInt(int64(i.key().E)).Bytes()),
-		}}})
+		}
+	}
+	keysURL, _ := metadata["jwks_uri"].(string)
+	switch path := r.URL.Path; {
+	case r.Method != http.MethodGet:
+		http.Error(w, "want GET", http.StatusMethodNotAllowed)
+	case path == BearerPath:
+		token, err := i.Bearer(cmp.Or(r.URL.Query().Get("user"), "alice"), nil)
+		if err != nil {
+			http.Error(w, "the token cannot be signed", http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		io.WriteString(w, token)
+	case strings.HasSuffix(path, "/.well-known/openid-configuration"):
+		answer(w, metadata)
+	case strings.HasSuffix(keysURL, path):
+		keys := i.Keys
+		if keys == nil {
+			keys = []any{jose.JSONWebKey{Key: i.key().Public(), KeyID: keyID, Algorithm: "RS256", Use: "sig"}}
+		}
+		answer(w, map[string]any{"keys": keys})
 	default:
 		http.NotFound(w, r)
 	}
@@ -86,20 +90,42 @@ func answer(w http.ResponseWriter, v any) {
 	_ = json.NewEncoder(w).Encode(v)
 }
 
-// Bearer returns a token for user, with claims over the usual ones; nil takes
-// one out.
-func (i *Issuer) Bearer(user string, claims map[string]any) (string, error) {
+// Claims returns the claims of user's token with changes applied; a nil value
+// removes a claim.
+func (i *Issuer) Claims(user string, changes map[string]any) map[string]any {
 	now := time.Now()
-	all := jwt.MapClaims{
-		"iss": i.URL, "aud": i.Audience, "sub": user,
-		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(Life).Unix(),
-	}
-	for name, v := range claims {
-		if all[name] = v; v == nil {
-			delete(all, name)
+	claims := map[string]any{"iss": i.URL, "aud": i.Audience, "sub": user, "iat": now.Unix(), "exp": now.Add(Life).Unix()}
+	for name, v := range changes {
+		if claims[name] = v; v == nil {
+			delete(claims, name)
 		}
 	}
-	token := jwt.NewWithClaims(jwt.SigningMethodRS256, all)
-	token.Header["kid"] = keyID
-	return token.SignedString(i.key())
+	return claims
+}
+
+// Bearer returns a token for user with the claims that [Issuer.Claims] returns.
+func (i *Issuer) Bearer(user string, changes map[string]any) (string, error) {
+	claims, err := json.Marshal(i.Claims(user, changes))
+	if err != nil {
+		return "", err
+	}
+	return Sign(jose.RS256, i.key(), map[string]any{"kid": keyID, "typ": "JWT"}, claims)
+}
+
+// Sign returns a token. Beyond "alg", the header is the caller's, and the payload
+// need not make sense.
+func Sign(algorithm jose.SignatureAlgorithm, key any, header map[string]any, payload []byte) (string, error) {
+	options := &jose.SignerOptions{}
+	for name, value := range header {
+		options.WithHeader(jose.HeaderKey(name), value)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: key}, options)
+	if err != nil {
+		return "", err
+	}
+	token, err := signer.Sign(payload)
+	if err != nil {
+		return "", err
+	}
+	return token.CompactSerialize()
 }

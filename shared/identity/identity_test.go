@@ -24,6 +24,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"chat-service-backend/internal/issuer"
 )
 
 // Keys of each kind, made once: RSA takes its time.
@@ -52,27 +54,25 @@ func public(name string) jose.JSONWebKey {
 // knownSecret is a symmetric key that everybody knows.
 var knownSecret = []byte("a secret of 32 bytes, well known")
 
-// An issuer publishes metadata and keys and counts who asks.
-type issuer struct {
-	url string
+// A testIssuer counts its requests and can be made to misbehave.
+type testIssuer struct {
+	issuer.Issuer
 
 	mu       sync.Mutex
-	metadata map[string]any
-	keys     []any
 	status   int    // of all answers, where set
 	redirect string // of the metadata, where set
 	asked    map[string]int
 }
 
-func newIssuer(t testing.TB) *issuer {
-	i := &issuer{asked: map[string]int{}}
+func newIssuer(t testing.TB) *testIssuer {
+	i := &testIssuer{asked: map[string]int{}}
 	server := httptest.NewServer(i)
 	t.Cleanup(server.Close)
-	i.url = server.URL + "/realm"
-	i.metadata = map[string]any{"issuer": i.url, "jwks_uri": i.url + "/keys"}
+	i.URL, i.Audience = server.URL+"/realm", "chat-app"
+	i.Metadata = map[string]any{"issuer": i.URL, "jwks_uri": i.URL + "/keys"}
 	encryption := public("encrypted")
 	encryption.Use = "enc"
-	i.keys = []any{
+	i.Keys = []any{
 		jose.JSONWebKey{Key: knownSecret, KeyID: "oct"}, // no issuer should, some have
 		encryption,
 		map[string]any{"kty": "future", "kid": "future"},
@@ -81,31 +81,28 @@ func newIssuer(t testing.TB) *issuer {
 	return i
 }
 
-func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (i *testIssuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.asked[strings.TrimPrefix(r.URL.Path, "/realm")]++
+	path := strings.TrimPrefix(r.URL.Path, "/realm")
+	i.asked[path]++
 	switch {
 	case i.status != 0:
 		w.WriteHeader(i.status)
-	case r.URL.Path == "/realm/.well-known/openid-configuration" && i.redirect != "":
+	case path == "/.well-known/openid-configuration" && i.redirect != "":
 		http.Redirect(w, r, i.redirect, http.StatusFound)
-	case r.URL.Path == "/realm/.well-known/openid-configuration", r.URL.Path == "/moved":
-		_ = json.NewEncoder(w).Encode(i.metadata)
-	case r.URL.Path == "/realm/keys":
-		_ = json.NewEncoder(w).Encode(map[string]any{"keys": i.keys})
 	default:
-		http.NotFound(w, r)
+		i.Issuer.ServeHTTP(w, r)
 	}
 }
 
-func (i *issuer) set(change func()) {
+func (i *testIssuer) set(change func()) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	change()
 }
 
-func (i *issuer) requests() int {
+func (i *testIssuer) requests() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	n := 0
@@ -116,9 +113,9 @@ func (i *issuer) requests() int {
 }
 
 // callers are those of a function that trusts the issuer.
-func (i *issuer) callers(t testing.TB, more map[string]string) *Callers {
+func (i *testIssuer) callers(t testing.TB, more map[string]string) *Callers {
 	t.Helper()
-	all := map[string]string{"OIDC_ISSUER": i.url, "OIDC_AUDIENCE": "chat-app"}
+	all := map[string]string{"OIDC_ISSUER": i.URL, "OIDC_AUDIENCE": "chat-app"}
 	maps.Copy(all, more)
 	c, err := FromEnv(func(name string) string { return all[name] })
 	if err != nil {
@@ -127,45 +124,34 @@ func (i *issuer) callers(t testing.TB, more map[string]string) *Callers {
 	return c
 }
 
-// claims are good ones, with changes; a nil value takes a claim out.
-func (i *issuer) claims(changes map[string]any) map[string]any {
-	now := time.Now().Unix()
-	all := map[string]any{"iss": i.url, "aud": "chat-app", "sub": "u1", "iat": now, "exp": now + 300}
-	maps.Copy(all, changes)
-	maps.DeleteFunc(all, func(_ string, v any) bool { return v == nil })
-	return all
+// sign returns a token of u1 with changed claims; kid "" leaves the key id out.
+func (i *testIssuer) sign(t testing.TB, algorithm jose.SignatureAlgorithm, key any, kid string, changes map[string]any) string {
+	t.Helper()
+	header := map[string]any{"kid": kid}
+	if kid == "" {
+		delete(header, "kid")
+	}
+	return sign(t, algorithm, key, header, i.Claims("u1", changes))
 }
 
-// sign returns a token; kid "" leaves the key id out.
-func sign(t testing.TB, algorithm jose.SignatureAlgorithm, key any, kid string, claims map[string]any) string {
+// good is a token with changed claims that the issuer has signed.
+func (i *testIssuer) good(t testing.TB, changes map[string]any) string {
 	t.Helper()
-	options := &jose.SignerOptions{}
-	if kid != "" {
-		options.WithHeader("kid", kid)
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: key}, options)
-	if err != nil {
-		t.Fatal(err)
-	}
+	return i.sign(t, jose.ES256, keys()["ec"], "ec", changes)
+}
+
+// sign returns a token with these claims.
+func sign(t testing.TB, algorithm jose.SignatureAlgorithm, key any, header map[string]any, claims any) string {
+	t.Helper()
 	payload, err := json.Marshal(claims)
 	if err != nil {
 		t.Fatal(err)
 	}
-	jws, err := signer.Sign(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := jws.CompactSerialize()
+	token, err := issuer.Sign(algorithm, key, header, payload)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return token
-}
-
-// good is a token with changed claims that the issuer has signed.
-func (i *issuer) good(t testing.TB, changes map[string]any) string {
-	t.Helper()
-	return sign(t, jose.ES256, keys()["ec"], "ec", i.claims(changes))
 }
 
 func wantUser(t *testing.T, c *Callers, id string, authorization ...string) {
@@ -196,11 +182,11 @@ func TestGoodTokensMakeTheirUserKnown(t *testing.T) {
 	now := time.Now().Unix()
 	rsaKey, ec, ed := keys()["rsa"], keys()["ec"], keys()["ed"]
 	tests := map[string]string{
-		"RS256":                   sign(t, jose.RS256, rsaKey, "rsa", i.claims(nil)),
-		"PS256":                   sign(t, jose.PS256, rsaKey, "rsa", i.claims(nil)),
-		"ES256":                   sign(t, jose.ES256, ec, "ec", i.claims(nil)),
-		"EdDSA":                   sign(t, jose.EdDSA, ed, "ed", i.claims(nil)),
-		"no kid":                  sign(t, jose.ES256, ec, "", i.claims(nil)),
+		"RS256":                   i.sign(t, jose.RS256, rsaKey, "rsa", nil),
+		"PS256":                   i.sign(t, jose.PS256, rsaKey, "rsa", nil),
+		"ES256":                   i.sign(t, jose.ES256, ec, "ec", nil),
+		"EdDSA":                   i.sign(t, jose.EdDSA, ed, "ed", nil),
+		"no kid":                  i.sign(t, jose.ES256, ec, "", nil),
 		"audience in a list":      i.good(t, map[string]any{"aud": []string{"other", "chat-app"}}),
 		"client_id and no aud":    i.good(t, map[string]any{"aud": nil, "client_id": "chat-app"}),
 		"nbf now":                 i.good(t, map[string]any{"nbf": now}),
@@ -218,7 +204,7 @@ func TestBadTokensAreRefused(t *testing.T) {
 	i := newIssuer(t)
 	now := time.Now().Unix()
 	encode := base64.RawURLEncoding.EncodeToString
-	plain, _ := json.Marshal(i.claims(nil))
+	plain, _ := json.Marshal(i.Claims("u1", nil))
 	der, err := x509.MarshalPKIXPublicKey(keys()["rsa"].Public())
 	if err != nil {
 		t.Fatal(err)
@@ -230,17 +216,17 @@ func TestBadTokensAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	parts := strings.Split(good, ".")
-	other, _ := json.Marshal(i.claims(map[string]any{"sub": "admin"}))
+	other, _ := json.Marshal(i.Claims("u1", map[string]any{"sub": "admin"}))
 	tests := map[string]string{
 		"claims exchanged":                parts[0] + "." + encode(other) + "." + parts[2],
 		"signature of zeros":              parts[0] + "." + parts[1] + "." + encode(make([]byte, 64)),
 		"no signature":                    parts[0] + "." + parts[1] + ".",
 		"two parts":                       parts[0] + "." + parts[1],
-		"foreign key, our kid":            sign(t, jose.ES256, keys()["foreign"], "ec", i.claims(nil)),
-		"foreign key, no kid":             sign(t, jose.ES256, keys()["foreign"], "", i.claims(nil)),
-		"foreign key, own kid":            sign(t, jose.ES256, keys()["foreign"], "foreign", i.claims(nil)),
-		"kid of another key":              sign(t, jose.ES256, keys()["ec"], "rsa", i.claims(nil)),
-		"key for encryption":              sign(t, jose.RS256, keys()["encrypted"], "encrypted", i.claims(nil)),
+		"foreign key, our kid":            i.sign(t, jose.ES256, keys()["foreign"], "ec", nil),
+		"foreign key, no kid":             i.sign(t, jose.ES256, keys()["foreign"], "", nil),
+		"foreign key, own kid":            i.sign(t, jose.ES256, keys()["foreign"], "foreign", nil),
+		"kid of another key":              i.sign(t, jose.ES256, keys()["ec"], "rsa", nil),
+		"key for encryption":              i.sign(t, jose.RS256, keys()["encrypted"], "encrypted", nil),
 		"expired":                         i.good(t, map[string]any{"exp": now - 1}),
 		"no exp":                          i.good(t, map[string]any{"exp": nil}),
 		"exp as text":                     i.good(t, map[string]any{"exp": "tomorrow"}),
@@ -255,18 +241,19 @@ func TestBadTokensAreRefused(t *testing.T) {
 		"no audience, foreign client_id":  i.good(t, map[string]any{"aud": nil, "client_id": "other"}),
 		"no audience, azp":                i.good(t, map[string]any{"aud": nil, "azp": "chat-app"}),
 		"foreign issuer":                  i.good(t, map[string]any{"iss": "https://other.example"}),
-		"issuer with a slash":             i.good(t, map[string]any{"iss": i.url + "/"}),
+		"issuer with a slash":             i.good(t, map[string]any{"iss": i.URL + "/"}),
 		"no issuer":                       i.good(t, map[string]any{"iss": nil}),
 		"no sub":                          i.good(t, map[string]any{"sub": nil}),
 		"empty sub":                       i.good(t, map[string]any{"sub": ""}),
 		"alg none":                        encode([]byte(`{"alg":"none"}`)) + "." + encode(plain) + ".",
 		"alg none with a signature":       encode([]byte(`{"alg":"none","kid":"ec"}`)) + "." + encode(plain) + "." + parts[2],
 		"alg None":                        encode([]byte(`{"alg":"None"}`)) + "." + encode(plain) + ".",
-		"HS256, known secret":             sign(t, jose.HS256, knownSecret, "oct", i.claims(nil)),
-		"HS256, no kid":                   sign(t, jose.HS256, knownSecret, "", i.claims(nil)),
-		"HS256, public key as DER":        sign(t, jose.HS256, der, "rsa", i.claims(nil)),
-		"HS256, public key as PEM":        sign(t, jose.HS256, pemKey, "rsa", i.claims(nil)),
-		"claims are no object":            sign(t, jose.ES256, keys()["ec"], "ec", nil),
+		"HS256, known secret":             i.sign(t, jose.HS256, knownSecret, "oct", nil),
+		"HS256, no kid":                   i.sign(t, jose.HS256, knownSecret, "", nil),
+		"HS256, public key as DER":        i.sign(t, jose.HS256, der, "rsa", nil),
+		"HS256, public key as PEM":        i.sign(t, jose.HS256, pemKey, "rsa", nil),
+		"claims are no object":            sign(t, jose.ES256, keys()["ec"], map[string]any{"kid": "ec"}, nil),
+		"foreign key in its own header":   sign(t, jose.ES256, keys()["foreign"], map[string]any{"jwk": public("foreign")}, i.Claims("u1", nil)),
 		"JSON form":                       whole.FullSerialize(),
 		"garbage":                         "garbage",
 		"garbage with dots":               "a.b.c",
@@ -285,39 +272,12 @@ func TestBadTokensAreRefused(t *testing.T) {
 	}
 }
 
-func TestKeyInTheTokensHeaderDoesNotCount(t *testing.T) {
-	i := newIssuer(t)
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: keys()["foreign"]}, &jose.SignerOptions{EmbedJWK: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	payload, _ := json.Marshal(i.claims(nil))
-	jws, err := signer.Sign(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, _ := jws.CompactSerialize()
-	wantRefused(t, i.callers(t, nil), ErrBadToken, "Bearer "+token)
-}
-
 // withHeader is a good token with changed claims, and more in its header.
-func (i *issuer) withHeader(t *testing.T, header, claims map[string]any) string {
+func (i *testIssuer) withHeader(t *testing.T, header, claims map[string]any) string {
 	t.Helper()
-	options := (&jose.SignerOptions{}).WithHeader("kid", "ec")
-	for name, value := range header {
-		options.WithHeader(jose.HeaderKey(name), value)
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: keys()["ec"]}, options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	payload, _ := json.Marshal(i.claims(claims))
-	jws, err := signer.Sign(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, _ := jws.CompactSerialize()
-	return token
+	all := map[string]any{"kid": "ec"}
+	maps.Copy(all, header)
+	return sign(t, jose.ES256, keys()["ec"], all, i.Claims("u1", claims))
 }
 
 func TestOrdinaryTokensOfEveryProviderCount(t *testing.T) {
@@ -528,7 +488,7 @@ func TestIssuerThatIsDownIsAskedEverMoreRarely(t *testing.T) {
 	i.status = http.StatusInternalServerError
 	forged := make([]string, 200)
 	for n := range forged {
-		forged[n] = "Bearer " + sign(t, jose.ES256, keys()["foreign"], fmt.Sprint(n), i.claims(nil))
+		forged[n] = "Bearer " + i.sign(t, jose.ES256, keys()["foreign"], fmt.Sprint(n), nil)
 	}
 	good := "Bearer " + i.good(t, nil)
 	synctest.Test(t, func(t *testing.T) {
@@ -556,17 +516,17 @@ func TestIssuerThatIsDownIsAskedEverMoreRarely(t *testing.T) {
 
 func TestIssuerThatCannotBeTrustedIsA503(t *testing.T) {
 	for name, test := range map[string]struct {
-		change func(*issuer)
+		change func(*testIssuer)
 		cause  string
 	}{
-		"metadata of another issuer": {func(i *issuer) { i.metadata["issuer"] = "https://other.example" }, "want the metadata of issuer"},
-		"keys over http":             {func(i *issuer) { i.metadata["jwks_uri"] = "http://192.0.2.1/keys" }, "want an https URL as jwks_uri"},
-		"no jwks_uri":                {func(i *issuer) { delete(i.metadata, "jwks_uri") }, "want an https URL as jwks_uri"},
-		"redirect to http":           {func(i *issuer) { i.redirect = "http://192.0.2.1/moved" }, "want an https URL, got a redirect"},
-		"redirects without end":      {func(i *issuer) { i.redirect = i.url + "/.well-known/openid-configuration" }, "want at most 3 redirects"},
-		"no usable key":              {func(i *issuer) { i.keys = i.keys[:3] }, "want public keys"},
-		"no keys":                    {func(i *issuer) { i.keys = nil }, "want public keys"},
-		"too long":                   {func(i *issuer) { i.metadata["x"] = strings.Repeat("x", maxDocument) }, "want JSON"},
+		"metadata of another issuer": {func(i *testIssuer) { i.Metadata["issuer"] = "https://other.example" }, "want the metadata of issuer"},
+		"keys over http":             {func(i *testIssuer) { i.Metadata["jwks_uri"] = "http://192.0.2.1/keys" }, "want an https URL as jwks_uri"},
+		"no jwks_uri":                {func(i *testIssuer) { delete(i.Metadata, "jwks_uri") }, "want an https URL as jwks_uri"},
+		"redirect to http":           {func(i *testIssuer) { i.redirect = "http://192.0.2.1/moved" }, "want an https URL, got a redirect"},
+		"redirects without end":      {func(i *testIssuer) { i.redirect = i.URL + "/.well-known/openid-configuration" }, "want at most 3 redirects"},
+		"no usable key":              {func(i *testIssuer) { i.Keys = i.Keys[:3] }, "want public keys"},
+		"no keys":                    {func(i *testIssuer) { i.Keys = []any{} }, "want public keys"},
+		"too long":                   {func(i *testIssuer) { i.Metadata["x"] = strings.Repeat("x", maxDocument) }, "want JSON"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			i := newIssuer(t)
@@ -581,15 +541,15 @@ func TestIssuerThatCannotBeTrustedIsA503(t *testing.T) {
 
 func TestRedirectToLoopbackIsFollowed(t *testing.T) {
 	i := newIssuer(t)
-	i.redirect = strings.TrimSuffix(i.url, "/realm") + "/moved"
+	i.redirect = strings.TrimSuffix(i.URL, "/realm") + "/moved/.well-known/openid-configuration"
 	wantUser(t, i.callers(t, nil), "u1", "Bearer "+i.good(t, nil))
 }
 
 func TestIssuerMayEndInASlash(t *testing.T) {
 	i := newIssuer(t)
-	i.metadata["issuer"] = i.url + "/"
-	c := i.callers(t, map[string]string{"OIDC_ISSUER": i.url + "/"})
-	wantUser(t, c, "u1", "Bearer "+i.good(t, map[string]any{"iss": i.url + "/"}))
+	i.Metadata["issuer"] = i.URL + "/"
+	c := i.callers(t, map[string]string{"OIDC_ISSUER": i.URL + "/"})
+	wantUser(t, c, "u1", "Bearer "+i.good(t, map[string]any{"iss": i.URL + "/"}))
 	wantRefused(t, c, ErrBadToken, "Bearer "+i.good(t, nil))
 }
 
@@ -599,10 +559,10 @@ type roundTrip func(*http.Request) (*http.Response, error)
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // offline returns callers for whose requests the issuer answers in memory.
-func (i *issuer) offline(t *testing.T) *Callers {
+func (i *testIssuer) offline(t *testing.T) *Callers {
 	t.Helper()
 	c := i.callers(t, nil)
-	c.issuers[i.url].keys.client.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+	c.issuers[i.URL].keys.client.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
 		w := httptest.NewRecorder()
 		i.ServeHTTP(w, r)
 		return w.Result(), nil
@@ -613,8 +573,8 @@ func (i *issuer) offline(t *testing.T) *Callers {
 func TestUnknownKeyIDIsLookedForAtMostOnceAMinute(t *testing.T) {
 	i := newIssuer(t)
 	known := i.good(t, nil)
-	next := sign(t, jose.ES256, keys()["next"], "next", i.claims(nil))
-	made := sign(t, jose.ES256, keys()["foreign"], "made up", i.claims(nil))
+	next := i.sign(t, jose.ES256, keys()["next"], "next", nil)
+	made := i.sign(t, jose.ES256, keys()["foreign"], "made up", nil)
 	synctest.Test(t, func(t *testing.T) {
 		c := i.offline(t)
 		want := func(token string, good bool, fetches int) {
@@ -632,7 +592,7 @@ func TestUnknownKeyIDIsLookedForAtMostOnceAMinute(t *testing.T) {
 			want(made, false, 2)
 			want(known, true, 2)
 		}
-		i.keys = []any{public("next")} // rotated, while a stranger keeps us busy
+		i.Keys = []any{public("next")} // rotated, while a stranger keeps us busy
 		want(next, false, 2)
 		time.Sleep(time.Minute - time.Second)
 		want(next, false, 2)
@@ -650,9 +610,9 @@ func TestTokenThatCameBeforeIsVerifiedOnceAndStillExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := i.offline(t)
 		wantUser(t, c, "u1", "Bearer "+token)
-		for n, key := range c.issuers[i.url].keys.keys {
+		for n, key := range c.issuers[i.URL].keys.keys {
 			key.Key = keys()["foreign"].Public() // which no signature fits
-			c.issuers[i.url].keys.keys[n] = key
+			c.issuers[i.URL].keys.keys[n] = key
 		}
 		wantUser(t, c, "u1", "Bearer "+token)
 		time.Sleep(time.Minute + 1)
@@ -675,8 +635,8 @@ func TestRotatedKeyIsFoundAtOnce(t *testing.T) {
 	i := newIssuer(t)
 	c := i.callers(t, nil)
 	wantUser(t, c, "u1", "Bearer "+i.good(t, nil))
-	i.set(func() { i.keys = append(i.keys, public("next")) })
-	wantUser(t, c, "u2", "Bearer "+sign(t, jose.ES256, keys()["next"], "next", i.claims(map[string]any{"sub": "u2"})))
+	i.set(func() { i.Keys = append(i.Keys, public("next")) })
+	wantUser(t, c, "u2", "Bearer "+i.sign(t, jose.ES256, keys()["next"], "next", map[string]any{"sub": "u2"}))
 	wantUser(t, c, "u1", "Bearer "+i.good(t, nil))
 }
 
@@ -684,8 +644,8 @@ func TestTokenOfUnknownKeyIsNotCalledBadWhileTheIssuerIsDown(t *testing.T) {
 	i := newIssuer(t)
 	c := i.callers(t, nil)
 	wantUser(t, c, "u1", "Bearer "+i.good(t, nil))
-	next := "Bearer " + sign(t, jose.ES256, keys()["next"], "next", i.claims(nil))
-	i.set(func() { i.keys, i.status = append(i.keys, public("next")), http.StatusBadGateway })
+	next := "Bearer " + i.sign(t, jose.ES256, keys()["next"], "next", nil)
+	i.set(func() { i.Keys, i.status = append(i.Keys, public("next")), http.StatusBadGateway })
 	for range 3 {
 		wantRefused(t, c, ErrUnavailable, next)
 		wantUser(t, c, "u1", "Bearer "+i.good(t, nil))
@@ -698,7 +658,7 @@ func TestTokenOfUnknownKeyIsNotCalledBadWhileTheIssuerIsDown(t *testing.T) {
 func TestFetchIsBoundInTime(t *testing.T) {
 	i := newIssuer(t)
 	synctest.Test(t, func(t *testing.T) {
-		s := i.offline(t).issuers[i.url].keys
+		s := i.offline(t).issuers[i.URL].keys
 		s.client.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()
 			return nil, r.Context().Err()
@@ -714,8 +674,8 @@ func BenchmarkIdentify(b *testing.B) {
 	i := newIssuer(b)
 	c := i.callers(b, nil)
 	for name, token := range map[string]string{
-		"RS256": sign(b, jose.RS256, keys()["rsa"], "rsa", i.claims(map[string]any{"exp": time.Now().Add(time.Hour).Unix()})),
-		"ES256": sign(b, jose.ES256, keys()["ec"], "ec", i.claims(map[string]any{"exp": time.Now().Add(time.Hour).Unix()})),
+		"RS256": i.sign(b, jose.RS256, keys()["rsa"], "rsa", nil),
+		"ES256": i.sign(b, jose.ES256, keys()["ec"], "ec", nil),
 	} {
 		b.Run(name, func(b *testing.B) {
 			authorization := []string{"Bearer " + token}
