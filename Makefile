@@ -81,7 +81,7 @@ RELEASE_GO := go1.26.8
 
 release: ## fill dist with a release that deploys without building; VERSION=v1.2.3
 	rm -rf dist
-	GOTOOLCHAIN=$(RELEASE_GO) go run ./internal/release -version "$(VERSION)" -out dist
+	GOTOOLCHAIN=$(RELEASE_GO) go run ./deploy/release -version "$(VERSION)" -out dist
 
 clean: ## remove what was built
 	rm -rf build dist .aws-sam

@@ -1,6 +1,7 @@
-// Command release makes what a user deploys without building: a zip file for
-// each function, a template that names them, a bill of materials for each, and
-// checksums of all. The same source and Go make the same bytes anywhere.
+// Command release builds what users deploy without building anything themselves:
+// a zip file and a bill of materials for each function, a template that refers to
+// the zip files, and checksums of all of these. The same source and the same Go
+// make the same bytes on any machine.
 package main
 
 import (
@@ -26,19 +27,19 @@ import (
 	"chat-service-backend/internal/build"
 )
 
-// sbomTool writes the modules in a binary as a CycloneDX document.
+// sbomTool lists the modules in a binary as a CycloneDX document.
 const sbomTool = "github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0"
 
-// deployed is what the template's functions run on.
-var deployed = build.System{OS: "linux", Arch: "arm64"}
+// lambda is the system that the template's functions run on.
+var lambda = build.System{OS: "linux", Arch: "arm64"}
 
 func main() {
 	version := flag.String("version", "", "such as v1.2.3")
-	out := flag.String("out", "dist", "folder that the release fills; it must not exist")
+	out := flag.String("out", "dist", "folder to write the release to; must not exist")
 	flag.Parse()
 	root, err := build.Root()
 	if err == nil {
-		err = release(context.Background(), root, *out, *version, billOfMaterials)
+		err = release(context.Background(), root, *out, *version, lambda, billOfMaterials)
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "release: %v\n", err)
@@ -48,13 +49,14 @@ func main() {
 
 var versions = regexp.MustCompile(`^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$`)
 
-// release fills out. sbom returns the bill of materials of a binary.
-func release(ctx context.Context, root, out, version string, sbom func(ctx context.Context, binary, version string) ([]byte, error)) error {
+// release builds the module at root for a system and writes the release to the
+// folder out. sbom returns the bill of materials of a binary.
+func release(ctx context.Context, root, out, version string, system build.System, sbom func(ctx context.Context, binary, version string) ([]byte, error)) error {
 	if !versions.MatchString(version) {
 		return fmt.Errorf("want a version like v1.2.3, got %q", version)
 	}
 	if _, err := os.Stat(out); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("want a folder that is not there yet, got %s", out)
+		return fmt.Errorf("want an output folder that does not exist, got %s", out)
 	}
 	source, err := os.ReadFile(filepath.Join(root, "template.yaml"))
 	if err != nil {
@@ -73,7 +75,7 @@ func release(ctx context.Context, root, out, version string, sbom func(ctx conte
 		return err
 	}
 	defer os.RemoveAll(dir)
-	binaries, err := build.Version(ctx, version, root, dir, deployed, packages...)
+	binaries, err := build.Version(ctx, version, root, dir, system, packages...)
 	if err != nil {
 		return err
 	}
@@ -107,12 +109,12 @@ func release(ctx context.Context, root, out, version string, sbom func(ctx conte
 	return nil
 }
 
-// zipped returns a zip file that holds binary as bootstrap. It is the same at any
-// time, for any user.
+// zipped returns a zip file with the binary as its only file, bootstrap. Neither
+// the time nor the user changes its bytes.
 func zipped(binary []byte) ([]byte, error) {
 	var out bytes.Buffer
 	w := zip.NewWriter(&out)
-	// 1980 is when time begins for a zip file.
+	// A zip file cannot hold an earlier date.
 	header := &zip.FileHeader{Name: "bootstrap", Method: zip.Deflate, Modified: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)}
 	header.SetMode(0o755)
 	file, err := w.CreateHeader(header)
@@ -134,9 +136,9 @@ var (
 	noRelease = regexp.MustCompile(`(?m)^    Value: dev\n`)
 )
 
-// packaged returns the template with a zip file for each function in place of
-// what sam build would build, and the names of the functions. It is edited as
-// text, so that it still reads like the source.
+// packaged returns the template with each function's code in a zip file, so that
+// it needs no sam build, and the names of the functions. It edits the template as
+// text, so that the comments and the layout remain.
 func packaged(template, version string) (string, []string, error) {
 	var names []string
 	for _, match := range makefiles.FindAllStringSubmatch(template, -1) {
@@ -152,7 +154,7 @@ func packaged(template, version string) (string, []string, error) {
 		{"output with Value: dev", noRelease, 1},
 	} {
 		if got := len(part.pattern.FindAllString(template, -1)); got != part.count || got == 0 {
-			return "", nil, fmt.Errorf("template.yaml: want %d times %s, got %d", max(part.count, 1), part.what, got)
+			return "", nil, fmt.Errorf("template.yaml: want %s %d times, got %d", part.what, max(part.count, 1), got)
 		}
 	}
 	template = codeHere.ReplaceAllString(template, "")
@@ -163,7 +165,7 @@ func packaged(template, version string) (string, []string, error) {
 	return noRelease.ReplaceAllString(template, "    Value: "+version+"\n"), names, nil
 }
 
-// billOfMaterials asks the tool, which go run fetches and builds for this machine.
+// billOfMaterials runs sbomTool, which go run fetches and builds for this machine.
 func billOfMaterials(ctx context.Context, binary, version string) ([]byte, error) {
 	var stderr strings.Builder
 	cmd := exec.CommandContext(ctx, "go", "run", sbomTool, "bin", "-json", "-noserial", "-std", "-version", version, binary)
@@ -172,13 +174,13 @@ func billOfMaterials(ctx context.Context, binary, version string) ([]byte, error
 	if err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, stderr.String())
 	}
-	return anywhere(document)
+	return reproducible(document)
 }
 
-// anywhere returns a bill of materials without what tells when and on what
-// machine it was written: the time, the tool's own checksums, and this machine's
-// system in the place of the binary's.
-func anywhere(document []byte) ([]byte, error) {
+// reproducible removes from a bill of materials what differs between times and
+// machines: the timestamp and the tool's own checksums. It also puts the binary's
+// system where the tool has written that of this machine.
+func reproducible(document []byte) ([]byte, error) {
 	var bom map[string]any
 	if err := json.Unmarshal(document, &bom); err != nil {
 		return nil, err
@@ -195,6 +197,6 @@ func anywhere(document []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	here := strings.NewReplacer("goos="+runtime.GOOS, "goos="+deployed.OS, "goarch="+runtime.GOARCH, "goarch="+deployed.Arch)
+	here := strings.NewReplacer("goos="+runtime.GOOS, "goos="+lambda.OS, "goarch="+runtime.GOARCH, "goarch="+lambda.Arch)
 	return []byte(here.Replace(string(text)) + "\n"), nil
 }

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"chat-service-backend/internal/build"
+)
+
+// small is a module like this one, but with two functions that link in no time.
+// It is built for this machine, whose standard library other tests have compiled.
+var small = map[string]string{
+	"go.mod":                          "module chat-service-backend\ngo 1.26\n",
+	"shared/lambdahttp/lambdahttp.go": "package lambdahttp\nvar version string\nfunc Main() { println(version) }\n",
+	"functions/token/main.go":         "package main\nimport \"chat-service-backend/shared/lambdahttp\"\nfunc main() { lambdahttp.Main() }\n",
+	"functions/apikey/main.go":        "package main\nimport \"chat-service-backend/shared/lambdahttp\"\nfunc main() { lambdahttp.Main() }\n",
+	"template.yaml": `Globals:
+  Function:
+    CodeUri: .
+Resources:
+  TokenFunction:
+    Type: AWS::Serverless::Function
+    Metadata: {BuildMethod: makefile}
+    Properties:
+      Description: one
+  ApiKeyFunction:
+    Type: AWS::Serverless::Function
+    Metadata: {BuildMethod: makefile}
+    Properties:
+      Description: two
+Outputs:
+  Version:
+    Value: dev
+`,
+}
+
+// released releases the small module from a folder of its own and returns the
+// files of the release. Bills of materials only name binary and version.
+func released(t *testing.T, version string) (map[string]string, error) {
+	t.Helper()
+	root, out := t.TempDir(), filepath.Join(t.TempDir(), "dist")
+	for name, text := range small {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := release(t.Context(), root, out, version, build.Host, func(_ context.Context, binary, version string) ([]byte, error) {
+		return []byte(filepath.Base(binary) + " " + version), nil
+	})
+	files := map[string]string{}
+	entries, _ := os.ReadDir(out)
+	for _, entry := range entries {
+		content, err := os.ReadFile(filepath.Join(out, entry.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[entry.Name()] = string(content)
+	}
+	return files, err
+}
+
+func TestReleaseHasAllThatADeploymentNeeds(t *testing.T) {
+	t.Parallel()
+	files, err := released(t, "v1.2.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sums strings.Builder
+	for _, name := range []string{"apikey.cdx.json", "apikey.zip", "template.yaml", "token.cdx.json", "token.zip"} {
+		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256([]byte(files[name])), name)
+	}
+	if len(files) != 6 || files["SHA256SUMS"] != sums.String() {
+		t.Errorf("want 6 files, among them SHA256SUMS with\n%s\ngot %q\n%s", &sums, slices.Sorted(maps.Keys(files)), files["SHA256SUMS"])
+	}
+	for _, name := range []string{"token", "apikey"} {
+		archive, err := zip.NewReader(strings.NewReader(files[name+".zip"]), int64(len(files[name+".zip"])))
+		if err != nil || len(archive.File) != 1 || archive.File[0].Name != "bootstrap" || archive.File[0].Mode() != 0o755 {
+			t.Errorf("%s.zip: want an executable bootstrap and nothing else, got %v, %v", name, archive, err)
+			continue
+		}
+		file, err := archive.File[0].Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if binary, err := io.ReadAll(file); err != nil || !bytes.Contains(binary, []byte("v1.2.3")) {
+			t.Errorf("%s.zip: want a binary that knows its version, got %d bytes, %v", name, len(binary), err)
+		}
+		if got := files[name+".cdx.json"]; got != name+" v1.2.3" {
+			t.Errorf("want a bill of materials of %s, got %s", name, got)
+		}
+	}
+	if want := `Globals:
+  Function:
+Resources:
+  TokenFunction:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: token.zip
+      Description: one
+  ApiKeyFunction:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: apikey.zip
+      Description: two
+Outputs:
+  Version:
+    Value: v1.2.3
+`; files["template.yaml"] != want {
+		t.Errorf("want a template that needs no build and has the version among its outputs:\n%s\ngot\n%s", want, files["template.yaml"])
+	}
+
+	again, err := released(t, "v1.2.3")
+	if err != nil || !maps.Equal(files, again) {
+		t.Errorf("want the same bytes from another folder, got %q, %v", slices.Sorted(maps.Keys(again)), err)
+	}
+}
+
+func TestReleaseRefusesWhatIsNoVersion(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"", "1.2.3", "v1.2", "v1.2.3 -X main.x=y", "v1.2.3'"} {
+		if files, err := released(t, version); err == nil || len(files) > 0 {
+			t.Errorf("%q: want an error and no files, got %v, %d files", version, err, len(files))
+		}
+	}
+}
+
+// The template is edited as text, so an edit of the template can break a release.
+func TestReleaseUnderstandsTheTemplate(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("../../template.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, names, err := packaged(string(source), "v1.2.3")
+	if want := []string{"token", "apikey", "config", "webhook", "proxy"}; err != nil || !slices.Equal(names, want) {
+		t.Errorf("want functions %q, got %q, %v", want, names, err)
+	}
+	if strings.Contains(text, "BuildMethod") || strings.Contains(text, "CodeUri: .\n") || !strings.Contains(text, "    Value: v1.2.3\n") {
+		t.Error("want a template that needs no build and has the version among its outputs")
+	}
+	for _, part := range []string{"    CodeUri: .\n", "    Metadata: {BuildMethod: makefile}\n", "    Value: dev\n"} {
+		if _, _, err := packaged(strings.Replace(string(source), part, "", 1), "v1.2.3"); err == nil || !strings.Contains(err.Error(), "want ") {
+			t.Errorf("without %q: want an error that names what is missing, got %v", part, err)
+		}
+	}
+}
+
+func TestBillOfMaterialsIsTheSameOnEveryMachine(t *testing.T) {
+	t.Parallel()
+	const purl = `"purl":"pkg:golang/x@v1?goos=linux&goarch=`
+	var texts []string
+	for _, written := range []string{
+		`{"metadata":{"timestamp":"2026-11-23T20:00:00Z","tools":[{"name":"t","hashes":[{"alg":"MD5","content":"a"}]}],"component":{` + purl + build.Host.Arch + `"}}}`,
+		`{"metadata":{"timestamp":"2027-01-01T00:00:00Z","tools":[{"name":"t","hashes":[{"alg":"MD5","content":"b"}]}],"component":{` + purl + `arm64"}}}`,
+	} {
+		text, err := reproducible([]byte(written))
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts = append(texts, string(text))
+	}
+	if texts[0] != texts[1] || !strings.Contains(texts[0], "goarch=arm64") {
+		t.Errorf("want the same twice, got\n%s\n%s", texts[0], texts[1])
+	}
+}
