@@ -11,6 +11,7 @@ ENV    ?= dev
 VERSION ?= dev
 
 FUNCTIONS := $(notdir $(wildcard functions/*))
+TEMPLATES := template.yaml deploy/ci.yaml $(wildcard examples/*/*.yaml examples/*/*/*.yaml)
 
 # The build command; internal/build explains each word. sam build runs in a copy of the tree, which includes this file.
 GOBUILD = env $(shell sed "s/=VERSION$$/=$(VERSION)/; s/.*/'&'/" internal/build/command)
@@ -33,11 +34,12 @@ pictures: ## take the README's screenshots of the development server (needs Chro
 bench: ## run every benchmark
 	go test -run '^$$' -bench . -benchmem ./...
 
-lint: ## run gofmt, go vet, staticcheck, and cfn-lint if it is installed
+# cfn-lint also finds resources that depend on each other in a circle.
+lint: ## run gofmt, go vet, staticcheck, and cfn-lint if it is installed; CI=true requires it
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "want these files formatted by gofmt:"; echo "$$files"; exit 1; }
 	go vet ./...
 	go run $(STATICCHECK) ./...
-	@if command -v cfn-lint >/dev/null; then set -x; cfn-lint template.yaml; fi
+	@if [ "$(CI)" = true ] || command -v cfn-lint >/dev/null; then set -x; cfn-lint $(TEMPLATES); fi
 
 build: $(FUNCTIONS:%=build/%/bootstrap) ## build the functions as build/<function>/bootstrap
 

@@ -1,4 +1,4 @@
-// Package build builds commands of this module as they are deployed.
+// Package build builds commands of this module with the flags of a deployment.
 package build
 
 import (
@@ -13,32 +13,32 @@ import (
 	"strings"
 )
 
-// command is the one list of how a function is built, an argument of env(1) on
-// each line; the Makefile reads it, too. It sets whatever decides on the bytes,
-// mostly to Go's default, so that neither GOFLAGS nor `go env -w` does, and leaves
-// the rest to them: a proxy, a cache, the number of processors. GOEXPERIMENT has
-// no value for "the default", so it turns off something that is off.
+// command builds a function: an argument of env(1) per line. The Makefile reads the
+// same file. It sets everything that affects the bytes, mostly to Go's default, so
+// that GOFLAGS and `go env -w` cannot. They still decide the rest: proxy, cache,
+// number of processors. GOEXPERIMENT has no value that means "the default", so it
+// turns off an experiment that is off anyway.
 //
-// Binaries have no code for the RPC of Lambda's retired runtime (2 MB), no debug
-// data, and no build id, which would differ from one machine to the next. VERSION
-// stands for the version, dev where it is no release.
+// Binaries leave out the RPC of Lambda's retired runtime (2 MB), debug data, and the
+// build id, which differs between machines. VERSION is replaced by the version, dev
+// except in a release.
 //
 //go:embed command
 var command string
 
-// A System is what a binary runs on.
+// A System is the operating system and the architecture of a binary.
 type System struct{ OS, Arch string }
 
 // Host is this machine.
 var Host = System{runtime.GOOS, runtime.GOARCH}
 
 // Commands builds packages ("./functions/token") of the module at root for a
-// system, all at once, and returns the binary of each in the folder out.
+// system. It returns the path of each one's binary, in the folder out.
 func Commands(ctx context.Context, root, out string, system System, packages ...string) (map[string]string, error) {
 	return Version(ctx, "dev", root, out, system, packages...)
 }
 
-// Version is [Commands] for binaries that say they are of a version.
+// Version is [Commands] for binaries that report a version.
 func Version(ctx context.Context, version, root, out string, system System, packages ...string) (map[string]string, error) {
 	goTool, err := exec.LookPath("go")
 	if err != nil {
@@ -62,7 +62,8 @@ func Version(ctx context.Context, version, root, out string, system System, pack
 	return binaries, nil
 }
 
-// firstComplaint is the first line of the compiler's output that is no heading.
+// firstComplaint returns the first error in the compiler's output, without the
+// headings.
 func firstComplaint(text string, err error) string {
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -73,7 +74,7 @@ func firstComplaint(text string, err error) string {
 	return err.Error()
 }
 
-// Root returns the folder of the module around the working directory.
+// Root returns the root of the module that the working directory is in.
 func Root() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {

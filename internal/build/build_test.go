@@ -18,8 +18,8 @@ func write(t *testing.T, dir string, files map[string]string) {
 	}
 }
 
-// What a developer has set for other work must not be in what is deployed.
-func TestUsersSettingsDoNotChangeTheBytes(t *testing.T) {
+// What a developer has set for other work must not end up in what is deployed.
+func TestDevelopersSettingsDoNotChangeTheBytes(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, map[string]string{
 		"go.mod":  "module small\ngo 1.26\n",
@@ -63,13 +63,13 @@ func TestUsersSettingsDoNotChangeTheBytes(t *testing.T) {
 	} {
 		set()
 		if got := binary(name + "/"); !bytes.Equal(got, want) {
-			t.Errorf("%s: want the same %d bytes, got %d others", name, len(want), len(got))
+			t.Errorf("%s: want the same %d bytes, got %d different ones", name, len(want), len(got))
 		}
 	}
 }
 
 // A proxy, a cache or a flag such as -modcacherw is the developer's business.
-func TestUsersOtherSettingsCount(t *testing.T) {
+func TestDevelopersOtherSettingsApply(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, map[string]string{"go.mod": "module small\ngo 1.26\n", "main.go": "package main\nfunc main() {}\n"})
 	t.Setenv("GOFLAGS", "-mod=vendor")
@@ -78,11 +78,11 @@ func TestUsersOtherSettingsCount(t *testing.T) {
 	}
 	write(t, dir, map[string]string{"go.mod": "module small\ngo 1.26\nrequire example.com/x v1.0.0\n"})
 	if _, err := Commands(t.Context(), dir, dir, Host, "./."); err == nil || !strings.Contains(err.Error(), "vendor") {
-		t.Errorf("want -mod=vendor to count, got %v", err)
+		t.Errorf("want -mod=vendor to apply, got %v", err)
 	}
 }
 
-// make build and sam build are what is deployed; everything else is built here.
+// make build and sam build make what is deployed; this package builds the rest.
 func TestMakeBuildsWithTheSameCommand(t *testing.T) {
 	tool, err := exec.LookPath("make")
 	if err != nil {
@@ -92,18 +92,21 @@ func TestMakeBuildsWithTheSameCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for target, path := range map[string]string{"build/token/bootstrap": "./functions/token", "build-ApiKeyFunction": "./functions/apikey"} {
-		cmd := exec.Command(tool, "-n", "--no-print-directory", target, "ARTIFACTS_DIR=out", "VERSION=VERSION")
+	for target, want := range map[string]string{
+		"build/token/bootstrap": "GOOS=linux GOARCH=amd64 COMMAND -o build/token/bootstrap ./functions/token\n",
+		"build-ApiKeyFunction":  "GOOS=linux GOARCH=arm64 COMMAND -o \"out/bootstrap\" ./functions/apikey\n", // whatever GOARCH is
+	} {
+		cmd := exec.Command(tool, "-n", "--no-print-directory", target, "ARTIFACTS_DIR=out", "VERSION=VERSION", "GOARCH=amd64")
 		cmd.Dir = root
-		out, err := cmd.CombinedOutput()
-		want := "'" + strings.Join(strings.Split(strings.TrimSpace(command), "\n"), "' '") + "' -o "
-		if err != nil || !strings.Contains(string(out), want) || !strings.HasSuffix(strings.TrimSpace(string(out)), path) {
-			t.Errorf("%s: want %s... of %s, got %s, %v", target, want, path, out, err)
+		cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MFLAGS=") // of a make that runs this test
+		want = strings.Replace(want, "COMMAND", "env '"+strings.ReplaceAll(strings.TrimSpace(command), "\n", "' '")+"'", 1)
+		if out, err := cmd.CombinedOutput(); err != nil || string(out) != want {
+			t.Errorf("%s: want %s, got %s, %v", target, want, out, err)
 		}
 	}
 }
 
-func TestMissingGoIsSaidPlainly(t *testing.T) {
+func TestMissingGoIsAPlainError(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	if _, err := Commands(t.Context(), ".", t.TempDir(), Host, "./x"); err == nil || !strings.Contains(err.Error(), "want Go's toolchain") {
 		t.Errorf("want an error about Go, got %v", err)

@@ -1,41 +1,48 @@
 package stacktest
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"chat-service-backend/internal/awstest"
+	"chat-service-backend/shared/api"
+	"chat-service-backend/shared/identity"
+	"chat-service-backend/shared/settings"
 )
 
-// dimensions writes an alarm's dimensions as "Name=Value" with spaces between.
-func dimensions(v any) string {
-	var words []string
-	items, _ := v.(list)
-	for _, d := range items {
-		words = append(words, fmt.Sprint(dig(d, "Name"), "=", dig(d, "Value")))
-	}
-	return strings.Join(words, " ")
-}
-
-// watches lists what an alarm looks at, a line for each metric, and the
-// expression that makes one number of several.
-func watches(t *testing.T, id string, alarm object) (lines []string) {
+// watched returns what an alarm watches: a line for each metric, and one for the
+// expression that combines several.
+func watched(t *testing.T, id string, alarm object) (lines []string) {
 	t.Helper()
 	add := func(metric, statistic any) {
-		lines = append(lines, strings.TrimSpace(fmt.Sprint(statistic, " ", dig(metric, "Namespace"), " ", dig(metric, "MetricName"), " ", dimensions(dig(metric, "Dimensions")))))
+		words := []string{fmt.Sprint(statistic, " ", dig(metric, "Namespace"), " ", dig(metric, "MetricName"))}
+		dimensions, _ := dig(metric, "Dimensions").(list)
+		for _, d := range dimensions {
+			words = append(words, fmt.Sprint(dig(d, "Name"), "=", dig(d, "Value")))
+		}
+		lines = append(lines, strings.Join(words, " "))
 	}
-	queries, math := alarm["Metrics"].(list)
-	if !math {
+	queries, _ := alarm["Metrics"].(list)
+	if queries == nil {
 		statistic := alarm["Statistic"]
 		if statistic == nil {
 			statistic = alarm["ExtendedStatistic"]
 		}
 		add(alarm, statistic)
+		return lines
 	}
 	returned := 0
 	for _, query := range queries {
@@ -48,15 +55,15 @@ func watches(t *testing.T, id string, alarm object) (lines []string) {
 			returned++
 		}
 	}
-	if math && returned != 1 {
-		t.Errorf("%s: want one value to look at, got %d", id, returned)
+	if returned != 1 {
+		t.Errorf("%s: want one value to compare with the threshold, got %d", id, returned)
 	}
 	return lines
 }
 
-func TestAlarmsWatchEveryFunctionAndBothApis(t *testing.T) {
+func TestAlarmsWatchEveryFunctionAndBothAPIs(t *testing.T) {
 	t.Parallel()
-	s := translate(t)
+	s := translate(t, full...)
 	each := func(metric string, ids ...string) (lines []string) {
 		for _, id := range ids {
 			lines = append(lines, metric+" FunctionName="+id+"Function")
@@ -64,7 +71,11 @@ func TestAlarmsWatchEveryFunctionAndBothApis(t *testing.T) {
 		return lines
 	}
 	all := sortedKeys(functions)
-	const share = "IF(failed >= 5, 100 * failed / requests, 0)"
+	const (
+		client, service = "Sum AWS/ApiGateway Count ApiId=ClientApi", "Sum AWS/ApiGateway Count ApiName=chat-service"
+		share           = "IF(failed >= 5, 100 * failed / requests, 0)"
+		visible         = "Maximum AWS/SQS ApproximateNumberOfMessagesVisible QueueName="
+	)
 	want := map[string][]string{
 		"FunctionErrorsAlarm":    append(each("Sum AWS/Lambda Errors", all...), "SUM(METRICS())"),
 		"FunctionThrottlesAlarm": append(each("Sum AWS/Lambda Throttles", all...), "SUM(METRICS())"),
@@ -72,113 +83,152 @@ func TestAlarmsWatchEveryFunctionAndBothApis(t *testing.T) {
 		"ProxyDurationAlarm":     each("p99 AWS/Lambda Duration", "Proxy"),
 		"SettingsStaleAlarm":     append(each("Sum ChatServiceBackend SettingsServedStale", all...), "SUM(METRICS())"),
 		"UpstreamLatencyAlarm":   each("p99 ChatServiceBackend UpstreamLatency", "Proxy"),
+		"HookAlarm":              each("Sum ChatServiceBackend HooksFailed", "Webhook"),
 		"ServerErrorsAlarm":      {"Sum ChatServiceBackend/chat ServerErrors"},
-		"ClientApi5xxAlarm":      {"Sum AWS/ApiGateway 5xx ApiId=ClientApi", "Sum AWS/ApiGateway Count ApiId=ClientApi", share},
-		"ServiceApi5xxAlarm":     {"Sum AWS/ApiGateway 5XXError ApiName=chat-service", "Sum AWS/ApiGateway Count ApiName=chat-service", share},
-		"RequestsAlarm":          {"Sum AWS/ApiGateway Count ApiId=ClientApi", "Sum AWS/ApiGateway Count ApiName=chat-service", "SUM(METRICS())"},
-		"CostAlarm": {"Sum AWS/ApiGateway Count ApiId=ClientApi", "Sum AWS/ApiGateway Count ApiName=chat-service",
-			"Sum AWS/Lambda Duration FunctionName=ProxyFunction", "Sum ChatServiceBackend EventsPublished FunctionName=WebhookFunction",
-			"0.00000176 * FILL(client, 0) + 0.0000041 * FILL(service, 0) + 0.0000000133334 * 256 / 1024 * FILL(proxy, 0) + 0.0000014 * FILL(events, 0)"},
-		"FallbackQueueAlarm": {"Maximum AWS/SQS ApproximateNumberOfMessagesVisible QueueName=FallbackQueue.QueueName"},
+		"ClientApi5xxAlarm":      {"Sum AWS/ApiGateway 5xx ApiId=ClientApi", client, share},
+		"ServiceApi5xxAlarm":     {"Sum AWS/ApiGateway 5XXError ApiName=chat-service", service, share},
+		"RequestsAlarm":          {client, service, "SUM(METRICS())"},
+		"CostAlarm": {client, service, "Sum AWS/Lambda Duration FunctionName=ProxyFunction", "Sum ChatServiceBackend EventsPublished FunctionName=WebhookFunction",
+			"0.00000176 * FILL(client, 0) + 0.0000041 * FILL(service, 0) + 0.0000000133334 * 512 / 1024 * FILL(proxy, 0) + 0.0000014 * FILL(events, 0)"},
+		"FallbackQueueAlarm":    {visible + "FallbackQueue.QueueName"},
+		"StreamDeadLetterAlarm": {visible + "StreamDeadLetterQueue.QueueName"},
 	}
 	for _, id := range all {
 		// The version that a deployment sends the first requests to, and no other.
-		function := id + "Function"
-		var version string
-		for published := range s.resources("AWS::Lambda::Version") {
-			if strings.HasPrefix(published, function+"Version") {
-				version = published
+		for version := range s.all("AWS::Lambda::Version") {
+			if function := id + "Function"; strings.HasPrefix(version, function+"Version") {
+				want[id+"NewVersionErrorsAlarm"] = []string{"Sum AWS/Lambda Errors FunctionName=" + function + " Resource=" + function + ":live ExecutedVersion=" + version + ".Version"}
 			}
 		}
-		want[id+"NewVersionErrorsAlarm"] = each("Sum AWS/Lambda Errors", id)
-		want[id+"NewVersionErrorsAlarm"][0] += " Resource=" + function + ":live ExecutedVersion=" + version + ".Version"
 	}
-	alarms := s.resources("AWS::CloudWatch::Alarm")
+	alarms := s.all("AWS::CloudWatch::Alarm")
 	same(t, "alarms", sortedKeys(alarms), sortedKeys(want))
 	for id, alarm := range alarms {
-		same(t, id, watches(t, id, alarm), want[id])
-		lambda, _, byFunction := strings.Cut(id, "Errors")
-		if byFunction && lambda != "Server" && (alarm["Threshold"] != "1" || alarm["EvaluationPeriods"] != "1") {
-			t.Errorf("%s: want an alarm at the first, got %v in %v periods", id, alarm["Threshold"], alarm["EvaluationPeriods"])
+		same(t, id, watched(t, id, alarm), want[id])
+		if strings.Contains(strings.Join(want[id], " "), "AWS/Lambda Errors") && (alarm["Threshold"] != "1" || alarm["EvaluationPeriods"] != "1") {
+			t.Errorf("%s: want an alarm on the first error, got %v in %v periods", id, alarm["Threshold"], alarm["EvaluationPeriods"])
 		}
 	}
-	for id, f := range s.resources("AWS::Lambda::Function") {
-		timeout := 1000 * number(t, f["Timeout"]) // ms
-		alarm := "FunctionDurationAlarm"
-		if id == "ProxyFunction" {
+	for id := range functions {
+		alarm, timeout := "FunctionDurationAlarm", 1000*number(t, s.get(id+"Function", "Timeout")) // ms
+		if id == "Proxy" {
 			alarm = "ProxyDurationAlarm"
 		}
 		if threshold := number(t, alarms[alarm]["Threshold"]); threshold < timeout*3/4 || threshold >= timeout {
 			t.Errorf("%s: want an alarm near the timeout of %d ms, got %d ms", id, timeout, threshold)
 		}
 	}
-	if name := s.resource("AWS::ApiGateway::RestApi", "ServiceApi")["Name"]; name != "chat-service" {
-		t.Errorf("want the Service API by the name that its alarm looks at, got %v", name)
+	if name := s.get("ServiceApi", "Name"); name != "chat-service" {
+		t.Errorf("want the Service API to have the name that its alarm watches, got %v", name)
 	}
 }
 
-func TestAlarmsStaySilentWithoutRequestsAndTellWhomTheyAreTold(t *testing.T) {
+func TestAlarmsIgnoreMissingDataAndNotifyTheTarget(t *testing.T) {
 	t.Parallel()
-	topic := "arn:aws:sns:eu-central-1:123456789012:alarms"
-	for _, c := range []struct {
-		overrides []string
-		actions   string
+	for _, test := range []struct {
+		overrides       []string
+		actions, topics string
 	}{
-		{nil, "[]"},
-		{[]string{"AlarmEmail=ops@example.com"}, "[AlarmTopic]"},
-		{[]string{"AlarmTopicArn=" + topic}, "[" + topic + "]"},
+		{nil, "<nil>", "map[]"},
+		{full, "[AlarmTopic]", "map[AlarmTopic:map[DisplayName:chat Subscription:[map[Endpoint:ops@example.com Protocol:email]]]]"},
+		{private, "[" + topicARN + "]", "map[]"},
 	} {
-		s := translate(t, c.overrides...)
-		for id, alarm := range s.resources("AWS::CloudWatch::Alarm") {
+		s := translate(t, test.overrides...)
+		for id, alarm := range s.all("AWS::CloudWatch::Alarm") {
 			if alarm["TreatMissingData"] != "notBreaching" {
-				t.Errorf("%s: want no data to be no alarm, got %v", id, alarm["TreatMissingData"])
+				t.Errorf("%s: want missing data to raise no alarm, got %v", id, alarm["TreatMissingData"])
 			}
-			if got := fmt.Sprint(texts(alarm["AlarmActions"])); got != c.actions {
-				t.Errorf("%q: %s: want actions %s, got %s", c.overrides, id, c.actions, got)
+			if got := fmt.Sprint(alarm["AlarmActions"]); got != test.actions {
+				t.Errorf("%q: %s: want actions %s, got %s", test.overrides, id, test.actions, got)
 			}
 			if alarm["AlarmDescription"] == nil {
 				t.Errorf("%s: want a description", id)
 			}
 		}
-		topics := s.resources("AWS::SNS::Topic")
-		if want := c.actions == "[AlarmTopic]"; (len(topics) == 1) != want {
-			t.Errorf("%q: want a topic: %t, got %q", c.overrides, want, sortedKeys(topics))
-		}
-		for _, properties := range topics {
-			if got := fmt.Sprint(properties["Subscription"]); got != "[map[Endpoint:ops@example.com Protocol:email]]" {
-				t.Errorf("want the address subscribed, got %s", got)
-			}
+		if got := fmt.Sprint(s.all("AWS::SNS::Topic")); got != test.topics {
+			t.Errorf("%q: want topics %s, got %s", test.overrides, test.topics, got)
 		}
 	}
 }
 
-func TestNothingThatCostsWhileIdleIsMadeWithoutMonitoring(t *testing.T) {
+func TestServerErrorsAreCountedInEachFunctionsLog(t *testing.T) {
 	t.Parallel()
-	s := translate(t, "Monitoring=false", "AlarmEmail=ops@example.com")
-	for _, kind := range []string{"AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::Logs::MetricFilter", "AWS::SNS::Topic"} {
-		if made := s.resources(kind); len(made) != 0 {
-			t.Errorf("%s: want none, got %q", kind, sortedKeys(made))
-		}
+	var filters, want []string
+	for _, filter := range translate(t).all("AWS::Logs::MetricFilter") {
+		filters = append(filters, fmt.Sprint(filter["LogGroupName"], " ", filter["FilterPattern"], " ", filter["MetricTransformations"]))
 	}
-}
-
-func TestServerErrorsAreCountedFromEachFunctionsRequestLine(t *testing.T) {
-	t.Parallel()
-	var groups []string
-	for id, filter := range translate(t).resources("AWS::Logs::MetricFilter") {
-		groups = append(groups, filter["LogGroupName"].(string))
-		if filter["FilterPattern"] != "{ ($.status >= 500) && ($.limit NOT EXISTS) }" {
-			t.Errorf("%s: want the requests answered with 5xx, got %v", id, filter["FilterPattern"])
-		}
-		if got := fmt.Sprint(filter["MetricTransformations"]); got != "[map[MetricName:ServerErrors MetricNamespace:ChatServiceBackend/chat MetricValue:1 Unit:Count]]" {
-			t.Errorf("%s: want the metric of the alarm, got %s", id, got)
-		}
-	}
-	var want []string
 	for id := range functions {
-		want = append(want, id+"LogGroup")
+		want = append(want, id+"LogGroup { ($.status >= 500) && ($.limit NOT EXISTS) } [map[MetricName:ServerErrors MetricNamespace:ChatServiceBackend/chat MetricValue:1 Unit:Count]]")
 	}
-	same(t, "log groups", groups, want)
+	same(t, "metric filters", filters, want)
+}
+
+// outcomes are the paths of a function that [failing] builds, what its handler
+// returns there, and whether the request counts towards a rollback.
+var outcomes = map[string]struct {
+	err      error
+	rollback bool
+}{
+	"/well":             {nil, false},
+	"/not-signed-in":    {identity.ErrBadToken, false},
+	"/ssm-throttles":    {fmt.Errorf("%w: %w", settings.ErrUnavailable, settings.ErrThrottled), false},
+	"/issuer-throttles": {fmt.Errorf("%w: %w", identity.ErrUnavailable, identity.ErrThrottled), false},
+	"/ssm-refuses":      {settings.ErrUnavailable, true}, // a role or a prefix is wrong
+	"/defect":           {errors.New("defect"), true},
+}
+
+// failing is the build of a function that answers as outcomes says.
+func failing(context.Context, func(string) string) (http.Handler, error) {
+	return api.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error { return outcomes[r.URL.Path].err }), nil
+}
+
+// ServerErrorsAlarm rolls a canary back. Its metric is made from the log lines
+// that the functions write.
+func TestOnlyOurOwnFaultsRollBack(t *testing.T) {
+	t.Parallel()
+	pattern := translate(t).get("TokenServerErrors", "FilterPattern").(string)
+	f := awstest.StartFunction(t, nil)
+	for path := range outcomes {
+		if _, err := io.Copy(io.Discard, f.Invoke(awstest.ClientEvent(t, httptest.NewRequest(http.MethodGet, path, nil), path)).Body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.Stop()
+	counted := map[string]bool{}
+	for line := range strings.Lines(f.Output()) {
+		var fields object
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		if path, ok := fields["route"].(string); ok {
+			counted[path] = counts(t, pattern, fields)
+		}
+	}
+	for path, outcome := range outcomes {
+		if got, ok := counted[path]; !ok || got != outcome.rollback {
+			t.Errorf("%s: want a line that counts: %t, got %t in\n%s", path, outcome.rollback, got, f.Output())
+		}
+	}
+}
+
+// counts reports whether a metric filter counts a log line. It knows the two
+// operators that the template uses.
+//
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntaxForMetricFilters.html
+func counts(t *testing.T, pattern string, fields object) bool {
+	t.Helper()
+	for condition := range strings.SplitSeq(strings.Trim(pattern, "{ }"), " && ") {
+		word := regexp.MustCompile(`^\(\$\.(\w+) (>= (\d+)|NOT EXISTS)\)$`).FindStringSubmatch(condition)
+		if word == nil {
+			t.Fatalf("want ($.field >= number) or ($.field NOT EXISTS), got %s", condition)
+		}
+		value, exists := fields[word[1]]
+		least, _ := strconv.ParseFloat(word[3], 64)
+		if n, _ := value.(float64); word[3] == "" && exists || word[3] != "" && n < least {
+			return false
+		}
+	}
+	return true
 }
 
 func TestDashboardAndAlarmsShowMetricsThatTheCodeSends(t *testing.T) {
@@ -194,80 +244,69 @@ func TestDashboardAndAlarmsShowMetricsThatTheCodeSends(t *testing.T) {
 			}
 		}
 	}
-	body := s.resource("AWS::CloudWatch::Dashboard", "Dashboard")["DashboardBody"].(string)
-	if err := json.Unmarshal([]byte(body), &dashboard); err != nil {
+	if err := json.Unmarshal([]byte(s.get("Dashboard", "DashboardBody").(string)), &dashboard); err != nil {
 		t.Fatalf("want a dashboard in JSON, got %v", err)
 	}
-	shown := map[string]bool{}
+	var shown, want []string
+	metrics := map[string]bool{} // in the namespace ChatServiceBackend
 	for _, widget := range dashboard.Widgets {
-		if widget.Properties.Title == "" {
-			t.Errorf("want a title on each widget, got %+v", widget)
+		if p := widget.Properties; p.Title == "" || widget.Type == "metric" && p.Region != region {
+			t.Errorf("want a title on each widget and region %s on each graph, got %+v", region, p)
 		}
-		for _, alarm := range widget.Properties.Alarms {
-			shown[strings.TrimSuffix(alarm, ".Arn")] = true
-		}
-		if widget.Type == "metric" && widget.Properties.Region != region {
-			t.Errorf("%s: want region %s, got %s", widget.Properties.Title, region, widget.Properties.Region)
-		}
-		// "." repeats the word above it, "..." all but the last.
-		var namespace, metric string
+		shown = append(shown, widget.Properties.Alarms...)
+		// "." repeats the word above it, "..." all words but the last.
+		var namespace, metric any
 		for _, line := range widget.Properties.Metrics {
 			if line[0] == "..." {
 				continue
 			}
 			if line[0] != "." {
-				namespace = line[0].(string)
+				namespace = line[0]
 			}
 			if line[1] != "." {
-				metric = line[1].(string)
+				metric = line[1]
 			}
 			if namespace == "ChatServiceBackend" {
-				shown[metric] = true
+				metrics[metric.(string)] = true
 			}
 		}
 	}
-	for id := range s.resources("AWS::CloudWatch::Alarm") {
-		// The bus is optional, and a dashboard cannot leave out what is not there.
-		if !shown[id] && !strings.HasSuffix(id, "NewVersionErrorsAlarm") && id != "FallbackQueueAlarm" {
-			t.Errorf("want %s on the dashboard", id)
+	for id, alarm := range s.all("AWS::CloudWatch::Alarm") {
+		// The bus is optional, and a dashboard cannot leave out an alarm that does not exist.
+		if !strings.HasSuffix(id, "NewVersionErrorsAlarm") && id != "FallbackQueueAlarm" {
+			want = append(want, id+".Arn")
 		}
-		delete(shown, id)
-	}
-	for _, alarm := range s.resources("AWS::CloudWatch::Alarm") {
-		queries, _ := alarm["Metrics"].(list)
-		for _, query := range append(queries, object{"MetricStat": object{"Metric": alarm}}) {
-			if metric := dig(query, "MetricStat", "Metric"); dig(metric, "Namespace") == "ChatServiceBackend" {
-				shown[dig(metric, "MetricName").(string)] = true
+		for _, line := range watched(t, id, alarm) {
+			if words := strings.Fields(line); len(words) > 2 && words[1] == "ChatServiceBackend" {
+				metrics[words[2]] = true
 			}
 		}
 	}
+	same(t, "alarms on the dashboard", shown, want)
 	sent := sentMetrics(t)
-	for metric := range shown {
+	for metric := range metrics {
 		if !slices.Contains(sent, metric) {
 			t.Errorf("want metrics that the code sends, %q, got %s", sent, metric)
 		}
 	}
-	if len(shown) < 9 {
-		t.Errorf("want the functions' metrics on the dashboard, got %q", sortedKeys(shown))
+	if len(metrics) < 9 {
+		t.Errorf("want the functions' metrics on the dashboard, got %q", sortedKeys(metrics))
 	}
 }
 
-// sentMetrics lists the metrics that functions/ and shared/ send.
-func sentMetrics(t *testing.T) []string {
+// inCode returns the groups of all matches of a pattern in functions/ and shared/,
+// tests left out.
+func inCode(t *testing.T, pattern string) (groups []string) {
 	t.Helper()
-	call := regexp.MustCompile(`lambdahttp\.(?:Count|CountBy|Milliseconds)\([\w.()]+, (?:fmt\.Sprintf\()?"([\w%]+)"`)
-	found := map[string]bool{}
+	compiled := regexp.MustCompile(pattern)
 	for _, dir := range []string{"functions", "shared"} {
-		err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 				return err
 			}
 			text, err := os.ReadFile(path)
-			for _, match := range call.FindAllStringSubmatch(string(text), -1) {
-				// A class of statuses: Upstream%dxx.
-				for class := range strings.SplitSeq("2345", "") {
-					found[strings.Replace(match[1], "%d", class, 1)] = true
-				}
+			for _, match := range compiled.FindAllStringSubmatch(string(text), -1) {
+				groups = append(groups, strings.Join(match[1:], ""))
 			}
 			return err
 		})
@@ -275,5 +314,48 @@ func sentMetrics(t *testing.T) []string {
 			t.Fatal(err)
 		}
 	}
-	return sortedKeys(found)
+	slices.Sort(groups)
+	return slices.Compact(groups)
+}
+
+// sentMetrics returns the names of the metrics that the functions send.
+func sentMetrics(t *testing.T) (names []string) {
+	t.Helper()
+	for _, name := range inCode(t, `lambdahttp\.(?:Count|CountBy|Milliseconds)\([\w.()]+, (?:fmt\.Sprintf\()?"([\w%]+)"`) {
+		if !strings.Contains(name, "%d") {
+			names = append(names, name)
+			continue
+		}
+		for _, class := range []string{"2", "4", "5"} { // of Stream's statuses; it never redirects
+			names = append(names, strings.Replace(name, "%d", class, 1))
+		}
+	}
+	return names
+}
+
+// named returns the names in backquotes in those cells of the first column of
+// tables in docs/operations.md that the pattern matches.
+func named(t *testing.T, row string) (names []string) {
+	t.Helper()
+	text, err := os.ReadFile("docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, match := range regexp.MustCompile(row).FindAllStringSubmatch(string(text), -1) {
+		names = append(names, strings.Fields(strings.ReplaceAll(match[1], "`", ""))...)
+	}
+	return names
+}
+
+func TestEveryAlarmAndMetricIsInTheRunbook(t *testing.T) {
+	t.Parallel()
+	var alarms []string
+	metrics := append(sentMetrics(t), "ServerErrors") // of the metric filters
+	for id, v := range source(t)["Resources"].(object) {
+		if dig(v, "Type") == "AWS::CloudWatch::Alarm" {
+			alarms = append(alarms, id)
+		}
+	}
+	same(t, "alarms in docs/operations.md", named(t, "(?m)^\\| ((?:`\\w+Alarm` ?)+)\\|"), alarms)
+	same(t, "metrics in docs/operations.md", named(t, "(?m)^\\| ((?:`\\w+` ?)+)\\| (?:Count|Milliseconds) \\|"), metrics)
 }

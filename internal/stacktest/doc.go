@@ -1,5 +1,4 @@
-// Package stacktest checks what is deployed and is no Go program: template.yaml,
-// as SAM's own translator turns it into CloudFormation, samconfig.toml, the
-// sample events, the sample policies, and the script that writes the parameters.
-// It has tests only.
+// Package stacktest tests what is deployed but is not Go: template.yaml, as SAM's
+// own translator turns it into CloudFormation, the sample events, and the sample
+// policies. It has tests only.
 package stacktest

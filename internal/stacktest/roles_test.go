@@ -4,27 +4,21 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 )
 
-const (
-	ssmARN = "arn:aws:ssm:eu-central-1:123456789012:parameter"
-	kmsARN = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-)
-
 // A grant is one action on one resource that a statement allows.
-type grant struct {
-	action, resource, condition string
-}
+type grant struct{ action, resource, condition string }
 
 func (g grant) String() string {
 	return strings.TrimSpace(g.action + " " + g.resource + " " + g.condition)
 }
 
-// grants lists what a policy document allows. Statements of any other kind than
-// a plain Allow of actions on resources fail the test.
+// grants returns what a policy document allows. Any statement but a plain Allow
+// of actions on resources fails the test.
 func grants(t *testing.T, document any) (all []grant) {
 	t.Helper()
 	for _, v := range dig(document, "Statement").(list) {
@@ -51,227 +45,146 @@ func grants(t *testing.T, document any) (all []grant) {
 	return all
 }
 
-// matches reports whether IAM's pattern, with * and ?, matches text.
-//
-// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html
-func matches(pattern, text string) bool {
-	if pattern == "" {
-		return text == ""
+// inlineGrants returns what the inline policies of a role or user allow.
+func inlineGrants(t *testing.T, properties any) (lines []string) {
+	t.Helper()
+	policies, _ := dig(properties, "Policies").(list)
+	for _, policy := range policies {
+		for _, g := range grants(t, dig(policy, "PolicyDocument")) {
+			lines = append(lines, g.String())
+		}
 	}
-	switch pattern[0] {
-	case '*':
-		return matches(pattern[1:], text) || text != "" && matches(pattern, text[1:])
-	case '?':
-		return text != "" && matches(pattern[1:], text[1:])
-	}
-	return text != "" && pattern[0] == text[0] && matches(pattern[1:], text[1:])
+	return lines
 }
 
-// allowed reports whether the grants, whatever their conditions, may allow the
-// action. Actions are compared without regard to case, as IAM does.
+// allowed reports whether the grants, whatever their conditions, allow an action.
+// As in IAM, * in a pattern is any text, and the case of actions does not matter.
 func allowed(all []grant, action, resource string) bool {
+	matches := func(pattern, text string) bool {
+		return regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, ".*") + "$").MatchString(text)
+	}
 	return slices.ContainsFunc(all, func(g grant) bool {
 		return matches(strings.ToLower(g.action), strings.ToLower(action)) && matches(g.resource, resource)
 	})
 }
 
-// roleGrants is what a role's inline policies allow. Managed policies fail the
-// test: nobody here could say what they allow tomorrow.
-func roleGrants(t *testing.T, id string, role object) (all []grant) {
-	t.Helper()
-	if managed := role["ManagedPolicyArns"]; managed != nil {
-		t.Errorf("%s: want no managed policy, got %v", id, managed)
-	}
-	policies, _ := role["Policies"].(list)
-	for _, policy := range policies {
-		all = append(all, grants(t, dig(policy, "PolicyDocument"))...)
-	}
-	return all
-}
-
-func TestIAMWildcardsMatchAsAtAWS(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		pattern, text string
-		want          bool
-	}{
-		{"ssm:GetParameters", "ssm:GetParameters", true},
-		{"ssm:GetParameters", "ssm:GetParametersByPath", false},
-		{"ssm:Get*", "ssm:GetParametersByPath", true},
-		{"*", "", true},
-		{"a?c", "abc", true},
-		{"a?c", "ac", false},
-		{"parameter/x/*", "parameter/x/y/z", true},
-		{"parameter/x/*", "parameter/x", false},
-		{"*secret*", "stream/api-secret", true},
-	} {
-		if got := matches(c.pattern, c.text); got != c.want {
-			t.Errorf("%q on %q: want %t, got %t", c.pattern, c.text, c.want, got)
-		}
-	}
-}
-
 func TestEachRoleMayDoWhatItsFunctionDoesAndNoMore(t *testing.T) {
 	t.Parallel()
-	log := func(id string) []string {
-		return []string{"logs:CreateLogStream " + id + "LogGroup.Arn", "logs:PutLogEvents " + id + "LogGroup.Arn"}
-	}
-	get := func(prefix string, names ...string) (lines []string) {
-		for _, name := range names {
-			lines = append(lines, "ssm:GetParameters "+ssmARN+prefix+"/stream/"+name)
+	on := func(resource string, actions ...string) (lines []string) {
+		for _, action := range actions {
+			lines = append(lines, action+" "+resource)
 		}
 		return lines
 	}
-	decrypt := func(prefix string, names ...string) []string {
-		for i, name := range names {
-			names[i] = `"` + ssmARN + prefix + "/stream/" + name + `"`
+	for _, stack := range []struct {
+		overrides     []string
+		prefix        string
+		bus, features bool
+	}{
+		{nil, "/chat-service", true, false},
+		{off, "/chat-service", false, false},
+		{full, "/acme/prod/chat", true, true},
+	} {
+		parameters := "arn:aws:ssm:eu-central-1:123456789012:parameter" + stack.prefix
+		key, secret, previous := parameters+"/stream/api-key", parameters+"/stream/api-secret", parameters+"/stream/api-secret-previous"
+		want := map[string][]string{
+			"Token":   slices.Concat(on(key, "ssm:GetParameters"), on(secret, "ssm:GetParameters")),
+			"ApiKey":  on(key, "ssm:GetParameters"),
+			"Config":  slices.Concat(on(parameters, "ssm:GetParametersByPath"), on(parameters+"/*", "ssm:GetParametersByPath")),
+			"Webhook": slices.Concat(on(key, "ssm:GetParameters"), on(secret, "ssm:GetParameters"), on(previous, "ssm:GetParameters")),
+			"Proxy":   slices.Concat(on(key, "ssm:GetParameters"), on(secret, "ssm:GetParameters")),
 		}
-		return []string{"kms:Decrypt " + kmsARN + ` {"StringEquals":{"kms:EncryptionContext:PARAMETER_ARN":[` + strings.Join(names, ",") +
-			`],"kms:ViaService":"ssm.eu-central-1.amazonaws.com"}}`}
-	}
-	for _, prefix := range []string{"/chat-service", "/acme/prod/chat"} {
-		byPath := []string{
-			"ssm:GetParametersByPath " + ssmARN + prefix,
-			"ssm:GetParametersByPath " + ssmARN + prefix + "/*",
+		add := func(id string, lines ...string) { want[id] = append(want[id], lines...) }
+		if stack.bus {
+			add("Webhook", "events:PutEvents ChatEventBus.Arn", "sqs:SendMessage FallbackQueue.Arn", "s3:PutObject LargeEventsBucket.Arn/*")
 		}
-		plain := map[string][]string{
-			"TokenRole":  slices.Concat(log("Token"), get(prefix, "api-key", "api-secret")),
-			"ApiKeyRole": slices.Concat(log("ApiKey"), get(prefix, "api-key")),
-			"ConfigRole": slices.Concat(log("Config"), byPath),
-			"WebhookRole": slices.Concat(log("Webhook"), get(prefix, "api-key", "api-secret", "api-secret-previous"),
-				[]string{"events:PutEvents ChatEventBus.Arn", "sqs:SendMessage FallbackQueue.Arn", "s3:PutObject LargeEventsBucket.Arn/*"}),
-			"ProxyRole": slices.Concat(log("Proxy"), get(prefix, "api-key", "api-secret")),
-		}
-		withKey := map[string][]string{
-			"TokenRole": decrypt(prefix, "api-secret"),
-			"ConfigRole": {"kms:Decrypt " + kmsARN + ` {"StringEquals":{"kms:ViaService":"ssm.eu-central-1.amazonaws.com"},` +
-				`"StringLike":{"kms:EncryptionContext:PARAMETER_ARN":"` + ssmARN + prefix + `/*"}}`},
-			"WebhookRole": decrypt(prefix, "api-secret", "api-secret-previous"),
-			"ProxyRole":   decrypt(prefix, "api-secret"),
-		}
-		for _, key := range []string{"", kmsARN} {
-			roles := translate(t, "ParameterPrefix="+prefix, "KmsKeyArn="+key).resources("AWS::IAM::Role")
-			// SAM's own, for CodeDeploy, which moves the aliases.
-			checkServiceRole(t, roles, "CodeDeployServiceRole", "codedeploy.amazonaws.com", "arn:aws:iam::aws:policy/service-role/AWSCodeDeployRoleForLambda")
-			for id, role := range roles {
-				want, ok := plain[id]
-				if !ok {
-					t.Errorf("want a role known here, got %s", id)
-					continue
-				}
-				if key != "" {
-					want = slices.Concat(want, withKey[id])
-				}
-				var got []string
-				for _, g := range roleGrants(t, id, role) {
-					got = append(got, g.String())
-				}
-				same(t, id, got, slices.Clone(want))
-				checkTrust(t, id, role, "lambda.amazonaws.com")
+		services := map[string]string{"CodeDeployServiceRole": "codedeploy.amazonaws.com arn:aws:iam::aws:policy/service-role/AWSCodeDeployRoleForLambda"} // SAM's own
+		if stack.features {
+			const via = `"kms:ViaService":"ssm.eu-central-1.amazonaws.com"}`
+			decrypt := func(names ...string) string {
+				return "kms:Decrypt " + kmsARN + ` {"StringEquals":{"kms:EncryptionContext:PARAMETER_ARN":["` + strings.Join(names, `","`) + `"],` + via + `}`
 			}
-			if len(roles) != len(plain) {
-				t.Errorf("want %d roles, got %q", len(plain), sortedKeys(roles))
+			add("Token", decrypt(secret))
+			add("Config", "kms:Decrypt "+kmsARN+` {"StringEquals":{`+via+`,"StringLike":{"kms:EncryptionContext:PARAMETER_ARN":"`+parameters+`/*"}}`)
+			add("Webhook", decrypt(secret, previous))
+			add("Proxy", decrypt(secret))
+			add("Webhook", on(hookARN, "lambda:InvokeFunction")...)
+			for _, queue := range []string{"StreamEventsQueue.Arn", "StreamDeadLetterQueue.Arn"} {
+				add("Webhook", on(queue, "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")...)
+			}
+			for id := range want {
+				add(id, on("*", "xray:PutTraceSegments", "xray:PutTelemetryRecords")...)
+			}
+			services["ApiGatewayAccountRole"] = "apigateway.amazonaws.com arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+		}
+		s := translate(t, stack.overrides...)
+		for id, role := range s.all("AWS::IAM::Role") {
+			function := strings.TrimSuffix(id, "Role")
+			service, managed, _ := strings.Cut(services[id], " ")
+			if functions[function] != "" {
+				service = "lambda.amazonaws.com"
+				add(function, on(function+"LogGroup.Arn", "logs:CreateLogStream", "logs:PutLogEvents")...)
+			}
+			same(t, id, inlineGrants(t, role), want[function])
+			same(t, id+": managed policies", texts(role["ManagedPolicyArns"]), strings.Fields(managed))
+			statements := dig(role, "AssumeRolePolicyDocument", "Statement").(list)
+			trust := fmt.Sprint(dig(statements[0], "Effect"), " ", texts(dig(statements[0], "Action")), " ", texts(dig(statements[0], "Principal", "Service")))
+			if len(statements) != 1 || trust != "Allow [sts:AssumeRole] ["+service+"]" || len(dig(statements[0], "Principal").(object)) != 1 {
+				t.Errorf("%s: want a role that only %s may assume, got %v", id, service, statements)
 			}
 		}
-	}
-}
-
-func TestApiGatewaysRoleWritesLogsOnly(t *testing.T) {
-	t.Parallel()
-	roles := translate(t, "ManageApiGatewayAccount=true").resources("AWS::IAM::Role")
-	// All accounts share the service's name: without this, an API of another account could write logs here.
-	trust, _ := json.Marshal(dig(roles["ApiGatewayAccountRole"], "AssumeRolePolicyDocument", "Statement"))
-	if want := `"Condition":{"StringEquals":{"aws:SourceAccount":"123456789012"}}`; !strings.Contains(string(trust), want) {
-		t.Errorf("want %s, got %s", want, trust)
-	}
-	checkServiceRole(t, roles, "ApiGatewayAccountRole", "apigateway.amazonaws.com", "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs")
-}
-
-// checkServiceRole takes from roles the one that a service of AWS's works with,
-// by the managed policy that AWS made for it.
-func checkServiceRole(t *testing.T, roles map[string]object, id, service, policy string) {
-	t.Helper()
-	role, ok := roles[id]
-	if !ok {
-		t.Errorf("want a role %s, got %q", id, sortedKeys(roles))
-		return
-	}
-	delete(roles, id)
-	checkTrust(t, id, role, service)
-	same(t, id, texts(role["ManagedPolicyArns"]), []string{policy})
-	if role["Policies"] != nil {
-		t.Errorf("%s: want no further policies, got %v", id, role["Policies"])
-	}
-}
-
-func checkTrust(t *testing.T, id string, role object, service string) {
-	t.Helper()
-	for _, v := range dig(role, "AssumeRolePolicyDocument", "Statement").(list) {
-		statement := v.(object)
-		principal := statement["Principal"]
-		if statement["Effect"] != "Allow" || fmt.Sprint(texts(statement["Action"])) != "[sts:AssumeRole]" ||
-			fmt.Sprint(texts(dig(principal, "Service"))) != "["+service+"]" || len(principal.(object)) != 1 {
-			t.Errorf("%s: want it assumed by %s alone, got %v", id, service, statement)
+		if got := s.all("AWS::IAM::Role"); len(got) != len(want)+len(services) {
+			t.Errorf("want %d roles, got %q", len(want)+len(services), sortedKeys(got))
 		}
+	}
+	// API Gateway is one service for all accounts: without this, an API of another account could write logs here.
+	trust := dig(translate(t, full...).get("ApiGatewayAccountRole"), "AssumeRolePolicyDocument", "Statement").(list)[0]
+	if got := fmt.Sprint(dig(trust, "Condition")); got != "map[StringEquals:map[aws:SourceAccount:123456789012]]" {
+		t.Errorf("want API Gateway's role assumed for this account only, got %s", got)
 	}
 }
 
 func TestSamplePoliciesGrantWhatTheirNamesSay(t *testing.T) {
 	t.Parallel()
 	// As in the output ServiceApiArn.
-	api := "arn:aws:execute-api:REGION:ACCOUNT:SERVICE_API_ID/v1"
-	for file, calls := range map[string]map[string]bool{
+	const api = "arn:aws:execute-api:REGION:ACCOUNT:SERVICE_API_ID/v1"
+	for file, calls := range map[string]struct{ allowed, denied []string }{
 		"upsert-users.json": {
-			"/POST/proxy/users":             true,
-			"/GET/proxy/users":              false,
-			"/PATCH/proxy/users":            false,
-			"/DELETE/proxy/users":           false,
-			"/POST/proxy/users/deactivate":  false,
-			"/POST/proxy/users/":            false,
-			"/POST/proxy/channels":          false,
-			"/POST/proxy/users/../app":      false,
-			"/POST/proxy/users%2F..%2Fapp":  false,
-			"/POST/proxy/users%2fdelete":    false,
-			"/POST/proxy/users;x/../app":    false,
-			"/POST/proxy//users":            false,
-			"/POST/proxy/%75sers":           false,
-			"/POST/proxy/users?user_id=bob": false,
-			"/post/proxy/users":             false,
-			"/GET/token/alice":              false,
-			"/GET/config":                   false,
-			"/POST/webhook/verify":          false,
+			[]string{"/POST/proxy/users"},
+			[]string{
+				"/GET/proxy/users", "/PATCH/proxy/users", "/DELETE/proxy/users", "/POST/proxy/users/deactivate", "/POST/proxy/users/", "/POST/proxy/channels",
+				"/POST/proxy/users/../app", "/POST/proxy/users%2F..%2Fapp", "/POST/proxy/users%2fdelete", "/POST/proxy/users;x/../app",
+				"/POST/proxy//users", "/POST/proxy/%75sers", "/POST/proxy/users?user_id=bob", "/post/proxy/users",
+				"/GET/token/alice", "/GET/config", "/POST/webhook/verify",
+			},
 		},
 		"full-access.json": {
-			"/GET/token/alice":               true,
-			"/GET/api-key":                   true,
-			"/GET/config":                    true,
-			"/POST/webhook/verify":           true,
-			"/DELETE/proxy/messages/message": true,
+			[]string{"/GET/token/alice", "/GET/api-key", "/GET/config", "/POST/webhook/verify", "/DELETE/proxy/messages/message"}, nil,
 		},
 	} {
 		text, err := os.ReadFile("docs/policies/" + file)
 		if err != nil {
-			t.Error(err)
-			continue
+			t.Fatal(err)
 		}
 		var document object
 		if err := json.Unmarshal(text, &document); err != nil {
-			t.Errorf("%s: %v", file, err)
-			continue
+			t.Fatalf("%s: %v", file, err)
 		}
 		all := grants(t, document)
-		for call, want := range calls {
-			if got := allowed(all, "execute-api:Invoke", api+call); got != want {
-				t.Errorf("%s: want %s allowed: %t, got %t", file, call, want, got)
+		check := func(action, resource string, want bool) {
+			if got := allowed(all, action, resource); got != want {
+				t.Errorf("%s: %s on %s: want allowed %t, got %t", file, action, resource, want, got)
 			}
+		}
+		for _, call := range calls.allowed {
+			check("execute-api:Invoke", api+call, true)
+		}
+		for _, call := range calls.denied {
+			check("execute-api:Invoke", api+call, false)
 		}
 		for _, action := range []string{"execute-api:ManageConnections", "execute-api:InvalidateCache", "lambda:InvokeFunction"} {
-			if allowed(all, action, api+"/POST/proxy/users") {
-				t.Errorf("%s: want execute-api:Invoke alone, got %s", file, action)
-			}
+			check(action, api+"/POST/proxy/users", false)
 		}
-		if allowed(all, "execute-api:Invoke", strings.Replace(api, "SERVICE_API_ID", "other", 1)+"/POST/proxy/users") {
-			t.Errorf("%s: want one API alone", file)
-		}
+		check("execute-api:Invoke", strings.Replace(api, "SERVICE_API_ID", "other", 1)+"/POST/proxy/users", false)
 	}
 }

@@ -3,10 +3,7 @@ package stacktest
 import (
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -14,9 +11,9 @@ import (
 
 var update = flag.Bool("update", false, "write docs/settings.md from template.yaml")
 
-// environmentInTemplate maps each variable that a function gets to the template
-// parameter it comes from.
-func environmentInTemplate(t *testing.T) map[string]string {
+// variables maps each environment variable of a function to the template parameter
+// it gets its value from, "" for one that is not a parameter's alone.
+func variables(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
 	all := list{dig(source(t), "Globals", "Function")}
@@ -32,39 +29,15 @@ func environmentInTemplate(t *testing.T) map[string]string {
 	return found
 }
 
-// environmentInCode lists the variables that the functions read, other than
-// those that Lambda sets.
-func environmentInCode(t *testing.T) []string {
-	t.Helper()
-	read := regexp.MustCompile(`getenv\("([A-Z]+_[A-Z0-9_]+)"\)|\(getenv, "([A-Z]+_[A-Z0-9_]+)"`)
-	found := map[string]bool{}
-	for _, dir := range []string{"functions", "shared"} {
-		err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-				return err
-			}
-			text, err := os.ReadFile(path)
-			for _, match := range read.FindAllStringSubmatch(string(text), -1) {
-				if name := match[1] + match[2]; !strings.HasPrefix(name, "AWS_") {
-					found[name] = true
-				}
-			}
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return sortedKeys(found)
-}
-
 func TestTemplateSetsWhatTheCodeReads(t *testing.T) {
 	t.Parallel()
-	same(t, "environment in template.yaml, environment in the code", sortedKeys(environmentInTemplate(t)), environmentInCode(t))
+	read := slices.DeleteFunc(inCode(t, `getenv\("([A-Z]+_[A-Z0-9_]+)"\)|\(getenv, "([A-Z]+_[A-Z0-9_]+)"`),
+		func(name string) bool { return strings.HasPrefix(name, "AWS_") }) // which Lambda sets
+	same(t, "environment in template.yaml, compared with the code", sortedKeys(variables(t)), read)
 }
 
-// docs/settings.md is written from the template: go test ./internal/stacktest -run SettingsPage -update
-func TestSettingsPageIsTheTemplates(t *testing.T) {
+// docs/settings.md is generated: go test ./internal/stacktest -run SettingsPage -update
+func TestSettingsPageIsUpToDate(t *testing.T) {
 	t.Parallel()
 	const page = "docs/settings.md"
 	want := settingsPage(t)
@@ -78,26 +51,26 @@ func TestSettingsPageIsTheTemplates(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != want {
-		t.Errorf("%s: want what template.yaml says; go test ./internal/stacktest -run SettingsPage -update writes it", page)
+		t.Errorf("%s: want the page for this template.yaml; write it with go test ./internal/stacktest -run SettingsPage -update", page)
 	}
 }
 
 func settingsPage(t *testing.T) string {
 	t.Helper()
 	parameters := source(t)["Parameters"].(object)
-	variables, ownVariables := map[string]string{}, []string(nil)
-	for name, id := range environmentInTemplate(t) {
+	byParameter, own := map[string]string{}, []string(nil)
+	for name, id := range variables(t) {
 		if id == "" {
-			ownVariables = append(ownVariables, "`"+name+"`")
+			own = append(own, "`"+name+"`")
 			continue
 		}
-		variables[id] = "`" + name + "`"
+		byParameter[id] = "`" + name + "`"
 	}
-	slices.Sort(ownVariables)
+	slices.Sort(own)
 	var page strings.Builder
 	fmt.Fprintf(&page, "# Settings\n\n"+
-		"All template parameters, written from `template.yaml` by a test. Functions read the environment variable; the stack sets %s itself. "+
-		"The values below `ParameterPrefix` are in [operations.md](operations.md#parameters).\n", strings.Join(ownVariables, ", "))
+		"All parameters of `template.yaml`, from which a test generates this page. Functions read the environment variable; the stack sets %s itself. "+
+		"The values below `ParameterPrefix` are in [operations.md](operations.md#parameters).\n", strings.Join(own, ", "))
 	page.WriteString("\n| parameter | variable | default | meaning |\n|---|---|---|---|\n")
 	for _, group := range dig(source(t), "Metadata", "AWS::CloudFormation::Interface", "ParameterGroups").(list) {
 		for _, id := range dig(group, "Parameters").(list) {
@@ -113,7 +86,7 @@ func settingsPage(t *testing.T) string {
 			if p["MinValue"] != nil {
 				meaning += fmt.Sprintf(" From %v to %v.", p["MinValue"], p["MaxValue"])
 			}
-			fmt.Fprintf(&page, "| `%s` | %s | %s | %s |\n", id, variables[id.(string)], value, strings.ReplaceAll(meaning, "<", "&lt;"))
+			fmt.Fprintf(&page, "| `%s` | %s | %s | %s |\n", id, byParameter[id.(string)], value, strings.ReplaceAll(meaning, "<", "&lt;"))
 		}
 	}
 	return page.String()

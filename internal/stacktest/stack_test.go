@@ -2,8 +2,8 @@ package stacktest
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -17,24 +17,49 @@ import (
 
 	"chat-service-backend/internal/awstest"
 	"chat-service-backend/internal/cfn"
+	"chat-service-backend/shared/lambdahttp"
 )
 
-// Where the stack of these tests lies.
+// Where these tests deploy the stack, and its name.
 const (
 	account = "123456789012"
 	region  = "eu-central-1"
 	name    = "chat"
 )
 
-// functions are the logical ids of the template's functions without
-// "Function", and the folders of their code.
-var functions = map[string]string{
-	"Token":   "token",
-	"ApiKey":  "apikey",
-	"Config":  "config",
-	"Webhook": "webhook",
-	"Proxy":   "proxy",
-}
+const (
+	hookARN        = "arn:aws:lambda:eu-central-1:123456789012:function:moderation"
+	kmsARN         = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+	topicARN       = "arn:aws:sns:eu-central-1:123456789012:alarms"
+	certificateARN = "arn:aws:acm:eu-central-1:123456789012:certificate/1234abcd"
+)
+
+// The parameters of the stacks that most tests look at; nil stands for the
+// defaults. Each stack is translated once, whichever tests use it.
+var (
+	// full has everything on that works together, and no setting at its default.
+	full = []string{
+		"Environment=prod", "AlarmEmail=ops@example.com", "LogRetentionDays=14", "Tracing=true", "ManageApiGatewayAccount=true",
+		"ParameterPrefix=/acme/prod/chat", "ParameterTtl=7", "KmsKeyArn=" + kmsARN, "StreamBaseUrl=https://s", "LogStreamPaths=false",
+		"OidcIssuer=https://i", "OidcAudience=a", "OidcDiscoveryUrl=https://d", "UserIdClaim=c", "UserIdMapping=none", "SyncUsers=true",
+		"UserFields=n=c", "TokensPerMinute=5", "ExpirationTokenDuration=9", "UserIdHeaderKey=h", "ErrorObjKey=e",
+		"AllowedOrigins=https://a.example.com,https://b.example.com", "MemorySize=512", "ReservedConcurrency=5", "WebhookReservedConcurrency=9",
+		"ClientApiThrottlingRateLimit=11", "ClientApiThrottlingBurstLimit=12", "WebhookThrottlingRateLimit=13", "WebhookThrottlingBurstLimit=14",
+		"ServiceApiThrottlingRateLimit=15", "ServiceApiThrottlingBurstLimit=16", "ProxyThrottlingRateLimit=17", "ProxyThrottlingBurstLimit=18",
+		"EventRetentionDays=9", "StreamQueue=true", "HookFunctionArn=" + hookARN, "HookTimeoutMs=900", "HookFailClosed=true",
+	}
+	// private has what excludes something in full.
+	private = []string{
+		"ServiceApiVpcEndpointIds=vpce-0a,vpce-0b", "ServiceApiAccountIds=111122223333,444455556666", "ServiceApiAccessLogs=true",
+		"WebhookReservedConcurrency=9", "StreamQueue=shared-account", "AlarmTopicArn=" + topicARN,
+	}
+	// off has everything off.
+	off = []string{"EventBus=false", "Monitoring=false", "AlarmEmail=ops@example.com", "AllowedOrigins=", "LogLevel=DEBUG"}
+)
+
+// functions maps the logical ids of the functions, without "Function", to the
+// folders of their code.
+var functions = map[string]string{"Token": "token", "ApiKey": "apikey", "Config": "config", "Webhook": "webhook", "Proxy": "proxy"}
 
 // object and list are the containers of a template's values.
 type (
@@ -47,21 +72,12 @@ func TestMain(m *testing.M) {
 	if err := os.Chdir("../.."); err != nil {
 		panic(err)
 	}
-	awstest.Main(m, nil)
-}
-
-// need skips the test when a tool that it calls is missing, or fails it where
-// CI=true says that there is no excuse.
-func need(t *testing.T, tool string) {
-	t.Helper()
-	if _, err := exec.LookPath(tool); err != nil {
-		awstest.Missing(t, "%s is not installed", tool)
-	}
+	awstest.Main(m, func() { lambdahttp.Main(failing) })
 }
 
 var template = sync.OnceValues(func() (*cfn.Template, error) { return cfn.Find(".") })
 
-// source is template.yaml as it is written.
+// source returns template.yaml as it is written.
 func source(t *testing.T) object {
 	t.Helper()
 	found, err := template()
@@ -71,7 +87,7 @@ func source(t *testing.T) object {
 	return found.Body
 }
 
-// deploy gives template.yaml parameters, "Name=value" each.
+// deploy gives the parameters of template.yaml their values, "Name=value" each.
 func deploy(t *testing.T, overrides ...string) (*cfn.Stack, error) {
 	t.Helper()
 	found, err := template()
@@ -90,20 +106,18 @@ func options(overrides []string) cfn.Options {
 	return o
 }
 
-// A translator is the running translate.py: starting Python and reading SAM
-// takes longer than all translations. It ends with this process, when its
-// standard input does.
+// A translator is a running translate.py: one for all tests, because starting
+// Python and loading SAM takes longer than all translations together. It ends
+// with this process, when its standard input does.
 type translator struct {
-	mu   sync.Mutex
-	in   io.Writer
-	out  *bufio.Reader
-	done map[string]*cfn.Template // by the parameters
+	mu     sync.Mutex
+	in     io.Writer
+	out    *bufio.Reader
+	stacks map[string]stack // by their parameters
 }
 
+// startTranslator returns nil where Python or samtranslator is not installed.
 var startTranslator = sync.OnceValues(func() (*translator, error) {
-	if err := exec.Command("python3", "-c", "import importlib.util, sys; sys.exit(not importlib.util.find_spec('samtranslator'))").Run(); err != nil {
-		return nil, nil
-	}
 	cmd := exec.Command("python3", "internal/stacktest/translate.py", "template.yaml")
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -114,35 +128,75 @@ var startTranslator = sync.OnceValues(func() (*translator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &translator{in: in, out: bufio.NewReader(out), done: map[string]*cfn.Template{}}, cmd.Start()
+	if err := cmd.Start(); err != nil {
+		if errors.Is(err, exec.ErrNotFound) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	tr := &translator{in: in, out: bufio.NewReader(out), stacks: map[string]stack{}}
+	if _, err := tr.out.ReadString('\n'); err != nil {
+		if err = cmd.Wait(); cmd.ProcessState.ExitCode() == 3 {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("translate.py: %w", err)
+	}
+	return tr, nil
 })
 
-func (tr *translator) translate(parameters map[string]string) (*cfn.Template, error) {
-	request, err := json.Marshal(parameters)
+func (tr *translator) translate(o cfn.Options) (s stack, err error) {
+	request, err := json.Marshal(o.Parameters)
 	if err != nil {
-		return nil, err
+		return s, err
 	}
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	if done := tr.done[string(request)]; done != nil {
+	if done, ok := tr.stacks[string(request)]; ok {
 		return done, nil
 	}
 	if _, err := fmt.Fprintf(tr.in, "%s\n", request); err != nil {
-		return nil, err
+		return s, err
 	}
 	answer, err := tr.out.ReadBytes('\n')
 	if err != nil {
-		return nil, fmt.Errorf("translate.py: %w", err)
+		return s, fmt.Errorf("translate.py: %w", err)
 	}
-	translated, err := cfn.Parse(bytes.TrimSpace(answer))
-	tr.done[string(request)] = translated
-	return translated, err
+	translated, err := cfn.Parse(answer)
+	if err != nil {
+		return s, err
+	}
+	if s.Stack, err = translated.Stack(o); err != nil {
+		return s, err
+	}
+	s.kinds, s.properties = map[string]string{}, map[string]object{}
+	for _, v := range translated.Section("Resources") {
+		kind := v.(object)["Type"].(string)
+		resources, err := s.Resources(kind)
+		if err != nil {
+			return s, err
+		}
+		for id, resource := range resources {
+			if s.kinds[id] != "" {
+				continue
+			}
+			properties, err := s.Eval(resource["Properties"])
+			if err != nil {
+				return s, fmt.Errorf("%s: %w", id, err)
+			}
+			s.kinds[id] = kind
+			s.properties[id], _ = properties.(object)
+		}
+	}
+	tr.stacks[string(request)] = s
+	return s, nil
 }
 
-// A stack is the template translated, with values for its parameters.
+// A stack is the translated template with values for its parameters. Tests share
+// it and must not change it.
 type stack struct {
-	t *testing.T
 	*cfn.Stack
+	kinds      map[string]string // types of the resources that exist with these parameters, by logical id
+	properties map[string]object // and their properties, evaluated
 }
 
 // translate returns the stack with the given parameters, "Name=value" each, and
@@ -156,52 +210,44 @@ func translate(t *testing.T, overrides ...string) stack {
 	if tr == nil {
 		awstest.Missing(t, "Python's samtranslator is not installed")
 	}
-	o := options(overrides)
-	translated, err := tr.translate(o.Parameters)
-	if err != nil {
-		t.Fatal(err)
-	}
-	deployed, err := translated.Stack(o)
+	s, err := tr.translate(options(overrides))
 	if err != nil {
 		t.Fatalf("%q: %v", overrides, err)
 	}
-	return stack{t, deployed}
+	return s
 }
 
-// resources returns the properties of all resources of a type that the
-// parameters call for, evaluated, by logical id.
-func (s stack) resources(kind string) map[string]object {
-	s.t.Helper()
-	all, err := s.Resources(kind)
+// all returns the properties of the resources of a type, by logical id.
+func (s stack) all(kind string) map[string]object {
+	found := map[string]object{}
+	for id := range s.kinds {
+		if s.kinds[id] == kind {
+			found[id] = s.properties[id]
+		}
+	}
+	return found
+}
+
+// get returns a property of a resource, nil where either does not exist. Further
+// keys lead into nested objects.
+func (s stack) get(id string, keys ...string) any {
+	if s.kinds[id] == "" {
+		return nil
+	}
+	return dig(s.properties[id], keys...)
+}
+
+// output returns the value of an output.
+func (s stack) output(t *testing.T, id string) any {
+	t.Helper()
+	value, err := s.Eval(dig(s.Template.Body, "Outputs", id, "Value"))
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	for id, resource := range all {
-		all[id], _ = s.eval(resource["Properties"]).(object)
-	}
-	return all
+	return value
 }
 
-// resource returns the properties of one resource, evaluated.
-func (s stack) resource(kind, id string) object {
-	s.t.Helper()
-	r, ok := s.resources(kind)[id]
-	if !ok {
-		s.t.Fatalf("want a resource %s of type %s, got none", id, kind)
-	}
-	return r
-}
-
-func (s stack) eval(v any) any {
-	s.t.Helper()
-	got, err := s.Eval(v)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return got
-}
-
-// dig follows keys into nested objects, nil where one is missing.
+// dig follows keys into nested objects and returns nil where one is missing.
 func dig(v any, keys ...string) any {
 	for _, key := range keys {
 		m, _ := v.(object)
@@ -210,22 +256,19 @@ func dig(v any, keys ...string) any {
 	return v
 }
 
-// texts returns a text as one element, or a list's elements.
-func texts(v any) []string {
-	switch v := v.(type) {
-	case string:
-		return []string{v}
-	case list:
-		var out []string
-		for _, item := range v {
-			out = append(out, fmt.Sprint(item))
-		}
-		return out
+// texts returns the elements of a list, or a string as the only one.
+func texts(v any) (out []string) {
+	if s, ok := v.(string); ok {
+		return []string{s}
 	}
-	return nil
+	items, _ := v.(list)
+	for _, item := range items {
+		out = append(out, fmt.Sprint(item))
+	}
+	return out
 }
 
-// number is a whole number in a template.
+// number returns a whole number of a template.
 func number(t *testing.T, v any) int {
 	t.Helper()
 	n, err := strconv.Atoi(fmt.Sprint(v))
@@ -247,5 +290,5 @@ func same(t *testing.T, what string, got, want []string) {
 	without := func(a, b []string) []string {
 		return slices.DeleteFunc(slices.Clone(a), func(line string) bool { return slices.Contains(b, line) })
 	}
-	t.Errorf("%s: missing: %q, too much: %q, in all: %q", what, without(want, got), without(got, want), got)
+	t.Errorf("%s: missing: %q, unexpected: %q, all: %q", what, without(want, got), without(got, want), got)
 }

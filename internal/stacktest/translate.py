@@ -1,9 +1,9 @@
-"""Translates a SAM template as CloudFormation does, with SAM's own translator, without network or credentials.
+"""Translates a SAM template as CloudFormation does, with SAM's own translator. Needs no network and no credentials.
 
 Usage: translate.py TEMPLATE
 
-Reads a JSON object of parameter values per line and answers each with the translated template, as JSON on one line.
-Parameters that are not named have their defaults.
+Prints "ready", then reads a JSON object of parameter values per line and answers each with the translated template, as
+JSON on one line. Other parameters have their defaults. Exits with status 3 if samtranslator is not installed.
 """
 
 import copy
@@ -13,16 +13,19 @@ import os
 import sys
 
 os.environ.setdefault("AWS_DEFAULT_REGION", "eu-central-1")
-# SAM warns of its own feature toggles and metrics.
+# SAM warns about its own feature toggles and metrics.
 logging.disable(logging.WARNING)
 
-from samtranslator.public.translator import ManagedPolicyLoader
-from samtranslator.translator.transform import transform
-from samtranslator.yaml_helper import yaml_parse
+try:
+    from samtranslator.public.translator import ManagedPolicyLoader
+    from samtranslator.translator.transform import transform
+    from samtranslator.yaml_helper import yaml_parse
+except ImportError:
+    sys.exit(3)
 
 
 class NoManagedPolicies(ManagedPolicyLoader):
-    """The functions' roles are the template's own, so IAM need not be asked for the names of managed policies."""
+    """The template names no managed policies, so there is no need to ask IAM for their ARNs."""
 
     def __init__(self):
         super().__init__(None)
@@ -34,8 +37,9 @@ class NoManagedPolicies(ManagedPolicyLoader):
 def main(path):
     with open(path, encoding="utf-8") as file:
         template = yaml_parse(file.read())
-    # What sam package does to the path of the build.
+    # As sam package rewrites the path of the build.
     template["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
+    print("ready", flush=True)
     for line in sys.stdin:
         translated = transform(copy.deepcopy(template), json.loads(line), NoManagedPolicies())
         print(json.dumps(translated, ensure_ascii=False), flush=True)

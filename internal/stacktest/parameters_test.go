@@ -1,0 +1,320 @@
+package stacktest
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func TestEveryParameterIsExplainedAndConstrained(t *testing.T) {
+	t.Parallel()
+	template := source(t)
+	grouped := map[string]bool{}
+	for _, group := range dig(template, "Metadata", "AWS::CloudFormation::Interface", "ParameterGroups").(list) {
+		for _, id := range texts(dig(group, "Parameters")) {
+			grouped[id] = true
+		}
+	}
+	for id, p := range template["Parameters"].(object) {
+		for _, test := range []struct {
+			ok   bool
+			want string
+		}{
+			{dig(p, "Description") != nil, "a description"},
+			{dig(p, "Default") != nil, "a default"},
+			{dig(p, "AllowedPattern") != nil || dig(p, "AllowedValues") != nil || dig(p, "MinValue") != nil, "a constraint"},
+			{dig(p, "AllowedPattern") == nil || dig(p, "ConstraintDescription") != nil, "a sentence that explains the pattern"},
+			{grouped[id], "a group in the console"},
+		} {
+			if !test.ok {
+				t.Errorf("%s: want %s", id, test.want)
+			}
+		}
+	}
+}
+
+func TestParameterPatternsAcceptGoodValuesOnly(t *testing.T) {
+	t.Parallel()
+	for id, values := range map[string]struct{ good, bad []string }{
+		"ParameterPrefix": {
+			good: []string{"/chat-service", "/acme/prod/chat", "/a"},
+			bad:  []string{"", "/", "chat", "/chat/", "//chat", "/a//b", "/a b", "/a*"},
+		},
+		"ParameterTtl": {
+			good: []string{"1", "300", "99999"},
+			bad:  []string{"", "0", "-1", "+1", "1.5", "5m", "100000", " 1"},
+		},
+		"StreamBaseUrl": {
+			good: []string{"https://chat.stream-io-api.com", "https://chat.example.com:8443/base", "https://[2001:db8::1]:8443", "http://127.0.0.1:3000", "http://localhost:1", "http://[::1]:8080", "http://127.1.2.3"},
+			bad: []string{"", "http://chat.stream-io-api.com", "http://127.0.0.1.example.com", "http://localhost.example.com", "http://localhost@example.com",
+				"https://user:pass@example.com", "https://example.com?x=1", "https://example.com/#a", "https://", "https://:443", "https://example.com:port", "ftp://example.com", "HTTPS//example.com"},
+		},
+		"ExpirationTokenDuration": {
+			good: []string{"", "1", "3600", "31536000"},
+			bad:  []string{"0", "-1", "+1", "1h", "1.5", " ", "1e3"},
+		},
+		"OidcIssuer": {
+			good: []string{"", "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Ab1Cd2Ef3", "https://issuer.example.com/", "http://127.0.0.1:4567", "https://a.example.com/,staff=https://b.example.com/t/v2.0"},
+			bad:  []string{"https://a,", "https://a,,x=https://b", "@x=https://a", "https://a, x=https://b", "http://issuer.example.com", "issuer.example.com", "https://a b", "https://issuer.example.com?x=1", "https://user@issuer.example.com"},
+		},
+		"OidcDiscoveryUrl": {good: []string{"", "https://a/t", "staff=https://a"}, bad: []string{"http://a", "a"}},
+		"OidcAudience":     {good: []string{"", "my-app", "https://api.example.com", "a,b"}, bad: []string{"a b", "a, b"}},
+		"UserFields":       {good: []string{"name=name", "name=n,teams=https://x/org,role=cognito:role"}, bad: []string{"", "name", "name=", "a=b,", "a=b, c=d", "a.b=c"}},
+		"TokensPerMinute":  {good: []string{"", "1", "9999"}, bad: []string{"0", "-1", "1.5", "10000", "many"}},
+		"UserIdClaim":      {good: []string{"sub", "cognito:username", "https://example.com/stream_id"}, bad: []string{"", "a b"}},
+		"UserIdHeaderKey":  {good: []string{"userid", "X-User-Id", "miauserproperties._id", "a.b.c"}, bad: []string{"", ".a", "a.", "a..b", "a b", "a:b"}},
+		"ErrorObjKey":      {good: []string{"errors", "error.object", "_e"}, bad: []string{"", "a b"}},
+		"AllowedOrigins": {
+			good: []string{"*", "https://app.example.com", "http://localhost:5173", "capacitor://localhost", "https://a.example.com,https://b.example.com", ""},
+			bad:  []string{"app.example.com", "https://app.example.com/", "https://app.example.com/path", "https://a.example.com,", "https://a.example.com, https://b.example.com"},
+		},
+		"KmsKeyArn": {
+			good: []string{"", "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab", "arn:aws-cn:kms:cn-north-1:123456789012:key/mrk-1234abcd"},
+			bad:  []string{"alias/chat", "arn:aws:kms:eu-central-1:123456789012:alias/chat", "1234abcd-12ab-34cd-56ef-1234567890ab", "*"},
+		},
+		"HookFunctionArn":            {good: []string{"", hookARN, hookARN + ":live", hookARN + ":$LATEST"}, bad: []string{"moderation", "arn:aws:sns:eu-central-1:123456789012:moderation", hookARN + ":", "*"}},
+		"HookTimeoutMs":              {good: []string{"1", "5000"}, bad: []string{"", "0", "5001", "1s"}},
+		"WebhookReservedConcurrency": {good: []string{"", "1", "100"}, bad: []string{"0", "-1", "1.5", "many"}},
+		"ReservedConcurrency":        {good: []string{"", "1", "100"}, bad: []string{"0", "-1", "1.5", "many"}},
+		"ServiceApiVpcEndpointIds":   {good: []string{"", "vpce-0abc", "vpce-0abc,vpce-1def"}, bad: []string{"vpc-0abc", "vpce-0abc,", "vpce-0abc, vpce-1def"}},
+		"ServiceApiAccountIds":       {good: []string{"", "111122223333", "111122223333,444455556666"}, bad: []string{"1", "*", "111122223333,", "111122223333 444455556666"}},
+		"AlarmEmail":                 {good: []string{"", "ops@example.com"}, bad: []string{"ops", "ops@example", "a b@example.com"}},
+		"AlarmTopicArn":              {good: []string{"", "arn:aws:sns:eu-central-1:123456789012:alarms"}, bad: []string{"alarms", "arn:aws:sqs:eu-central-1:123456789012:alarms"}},
+		"ClientApiDomainName":        {good: []string{"", "chat.example.com", "a-1.b.example"}, bad: []string{"localhost", "https://chat.example.com", "chat.example.com/", "Chat.example.com", "-a.example.com", "a..example.com"}},
+		"ServiceApiDomainName":       {good: []string{"", "internal.example.com"}, bad: []string{"*.example.com", "chat.example.com."}},
+		"CertificateArn":             {good: []string{"", "arn:aws:acm:eu-central-1:123456789012:certificate/1234abcd-12ab-34cd-56ef-1234567890ab"}, bad: []string{"1234abcd", "arn:aws:iam::123456789012:server-certificate/chat"}},
+		"HostedZoneId":               {good: []string{"", "Z0123456789ABCDEFGHIJ"}, bad: []string{"/hostedzone/Z1", "example.com"}},
+	} {
+		check := func(values []string, want bool) {
+			for _, value := range values {
+				_, err := deploy(t, id+"="+value)
+				// A rule may forbid what the pattern accepts.
+				if accepted := err == nil || !strings.HasPrefix(err.Error(), "parameter "+id+":"); accepted != want {
+					t.Errorf("%s: %q: want accepted %t, got %v", id, value, want, err)
+				}
+			}
+		}
+		check(values.good, true)
+		check(values.bad, false)
+	}
+}
+
+func TestRulesForbidWhatCannotWork(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		broken    string // the rule
+		overrides []string
+	}{
+		{"OidcIssuerNeedsAudience", []string{"OidcIssuer=https://issuer.example.com"}},
+		{"OneAlarmTarget", []string{"AlarmEmail=ops@example.com", "AlarmTopicArn=" + topicARN}},
+		{"ErrorObjKeyIsNotAuthentication", []string{"ErrorObjKey=authentication"}},
+		{"StreamQueueNeedsEventBus", []string{"StreamQueue=true", "EventBus=false"}},
+		{"DomainNeedsCertificate", []string{"ServiceApiDomainName=chat.example.com"}},
+		{"DomainNeedsCertificate", []string{"ServiceApiDomainName=chat.example.com", "ClientApiDomainName=chat.example.com", "CertificateArn=" + certificateARN}},
+		{"PrivateApiHasNoDomain", []string{"ServiceApiDomainName=chat.example.com", "CertificateArn=" + certificateARN, "ServiceApiVpcEndpointIds=vpce-0a"}},
+		{"HookFailClosedNeedsHookFunction", []string{"HookFailClosed=true"}},
+		{"ProdNeedsAlarmTarget", []string{"Environment=prod"}},
+		{"", nil},
+		{"", full},
+		{"", private},
+		{"", []string{"Environment=prod", "AlarmTopicArn=" + topicARN}},
+		{"", []string{"Environment=prod", "Monitoring=false"}},
+	} {
+		_, err := deploy(t, test.overrides...)
+		if test.broken == "" && err != nil || test.broken != "" && (err == nil || !strings.HasPrefix(err.Error(), "rule "+test.broken+":")) {
+			t.Errorf("%q: want broken rule %q, got %v", test.overrides, test.broken, err)
+		}
+	}
+}
+
+func TestParametersTakeEffect(t *testing.T) {
+	t.Parallel()
+	const none = "<nil>"
+	for _, test := range []struct {
+		overrides []string
+		want      map[string]string // by resource and property; * is each function
+	}{
+		{nil, map[string]string{
+			"*Function TracingConfig Mode":           "PassThrough",
+			"*Function MemorySize":                   "256",
+			"*Function ReservedConcurrentExecutions": none,
+			"*Function LoggingConfig SystemLogLevel": "WARN",
+			"ServiceApiv1Stage TracingEnabled":       "false",
+			"ServiceApiv1Stage AccessLogSetting":     none,
+			"ServiceApi EndpointConfiguration Types": "[REGIONAL]",
+			"ApiGatewayAccount":                      none,
+			"StreamEventsMapping":                    none,
+		}},
+		{full, map[string]string{
+			"*Function TracingConfig Mode":                        "Active",
+			"*Function MemorySize":                                "512",
+			"TokenFunction ReservedConcurrentExecutions":          "5",
+			"ProxyFunction ReservedConcurrentExecutions":          "5",
+			"WebhookFunction ReservedConcurrentExecutions":        "9",
+			"ServiceApiv1Stage TracingEnabled":                    "true",
+			"ChatEventArchive SourceArn":                          "ChatEventBus.Arn",
+			"ChatEventArchive EventPattern":                       "map[source:[stream.chat]]",
+			"ChatEventArchive RetentionDays":                      "9",
+			"LargeEventsBucket LifecycleConfiguration":            "map[Rules:[map[ExpirationInDays:9 Id:as-long-as-the-archive Status:Enabled]]]",
+			"StreamEventsMapping FunctionResponseTypes":           "[ReportBatchItemFailures]", // one failure brings one message back
+			"StreamEventsQueue RedrivePolicy deadLetterTargetArn": "StreamDeadLetterQueue.Arn",
+			"StreamDeadLetterMapping FunctionResponseTypes":       "[ReportBatchItemFailures]",
+			"StreamDeadLetterMapping Enabled":                     "false",                                                  // somebody must look first
+			"ServiceApiLogGroup Tags":                             "[map[Key:api-gateway-account Value:ApiGatewayAccount]]", // so it waits for the role, and the stage for it
+			"ServiceApiv1Stage AccessLogSetting DestinationArn":   "ServiceApiLogGroup.Arn",
+		}},
+		{private, map[string]string{
+			"TokenFunction ReservedConcurrentExecutions":        none,
+			"WebhookFunction ReservedConcurrentExecutions":      "9",
+			"ServiceApi EndpointConfiguration":                  "map[Types:[PRIVATE] VpcEndpointIds:[vpce-0a vpce-0b]]",
+			"ServiceApiv1Stage AccessLogSetting DestinationArn": "ServiceApiLogGroup.Arn",
+			"ApiGatewayAccount":                                 none,
+		}},
+		{off, map[string]string{
+			"*Function LoggingConfig SystemLogLevel":                    "INFO",
+			"WebhookFunction Environment Variables EVENT_BUS_NAME":      "",
+			"WebhookFunction Environment Variables FALLBACK_QUEUE_URL":  "",
+			"WebhookFunction Environment Variables LARGE_EVENTS_BUCKET": "",
+		}},
+	} {
+		s := translate(t, test.overrides...)
+		for path, want := range test.want {
+			ids := []string{""}
+			if strings.HasPrefix(path, "*") {
+				ids = sortedKeys(functions)
+			}
+			for _, id := range ids {
+				keys := strings.Fields(strings.Replace(path, "*", id, 1))
+				if got := fmt.Sprint(s.get(keys[0], keys[1:]...)); got != want {
+					t.Errorf("%q: %q: want %s, got %s", test.overrides, keys, want, got)
+				}
+			}
+		}
+	}
+}
+
+func TestNothingThatIsSwitchedOffIsCreated(t *testing.T) {
+	t.Parallel()
+	for id, kind := range translate(t, off...).kinds {
+		switch kind {
+		case "AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::Logs::MetricFilter", "AWS::SNS::Topic",
+			"AWS::Events::EventBus", "AWS::Events::Archive", "AWS::SQS::Queue", "AWS::S3::Bucket", "AWS::S3::BucketPolicy":
+			t.Errorf("want no resource of type %s, got %s", kind, id)
+		}
+	}
+}
+
+// A changed parameter has to reach the alias: SAM publishes a version when the
+// template changes, CloudFormation when a property of the version does.
+func TestEveryParameterOfAFunctionsConfigurationMakesANewVersion(t *testing.T) {
+	t.Parallel()
+	template := source(t)
+	shared := dig(template, "Globals", "Function")
+	for id := range functions {
+		properties := dig(template, "Resources", id+"Function", "Properties").(object)
+		used, described := map[string]bool{}, map[string]bool{}
+		for _, property := range []string{"Environment", "Timeout", "MemorySize", "LoggingConfig", "Tracing"} {
+			references(template, list{properties[property], dig(shared, property)}, used)
+		}
+		references(template, properties["VersionDescription"], described)
+		same(t, id+": parameters in VersionDescription", sortedKeys(described), sortedKeys(used))
+	}
+	before, after := translate(t).all("AWS::Lambda::Version"), translate(t, full...).all("AWS::Lambda::Version")
+	if len(before) != len(functions) {
+		t.Errorf("want a version of each function, got %q", sortedKeys(before))
+	}
+	for id := range before {
+		old, changed := before[id]["Description"], after[id]["Description"]
+		if old == changed || len(changed.(string)) > 256 {
+			t.Errorf("%s: want another description for other parameters, of at most 256 characters, got %q, then %q", id, old, changed)
+		}
+	}
+}
+
+// longSettings returns the description of a resource that gets a new name with it.
+// It holds what a version's description has no room for.
+func longSettings(template object) any {
+	return dig(template, "Resources", "LongSettings", "Properties", "Description")
+}
+
+// https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-iam-managedpolicy.html
+func TestLongSettingsFitTheDescriptionOfAPolicy(t *testing.T) {
+	t.Parallel()
+	used := map[string]bool{}
+	references(source(t), object{"Description": longSettings(source(t))}, used)
+	n := len(used) - 1
+	for id := range used {
+		length, err := strconv.Atoi(fmt.Sprint(dig(source(t), "Parameters", id, "MaxLength")))
+		if err != nil {
+			t.Fatalf("%s: %v", id, err)
+		}
+		n += length
+	}
+	if n > 1000 {
+		t.Errorf("want at most 1000 characters for %q, got %d", sortedKeys(used), n)
+	}
+	if s := translate(t); s.get("LongSettings", "ManagedPolicyName") != nil || s.get("LongSettings", "Roles") != nil {
+		t.Error("want a policy that is attached to nobody and whose name CloudFormation generates")
+	}
+}
+
+// references adds the template parameters that v depends on, also by way of
+// conditions and of LongSettings.
+func references(template object, v any, found map[string]bool) {
+	parameters := template["Parameters"].(object)
+	switch v := v.(type) {
+	case list:
+		for _, item := range v {
+			references(template, item, found)
+		}
+	case object:
+		for key, item := range v {
+			switch text, _ := item.(string); {
+			case key == "Ref" && parameters[text] != nil:
+				found[text] = true
+			case key == "Condition":
+				references(template, dig(template, "Conditions", text), found)
+			case key == "Fn::Sub":
+				for _, match := range regexp.MustCompile(`\$\{(\w+)\}`).FindAllStringSubmatch(text, -1) {
+					if match[1] == "LongSettings" {
+						references(template, longSettings(template), found)
+					}
+					references(template, object{"Ref": match[1]}, found)
+				}
+			case key == "Fn::If":
+				references(template, dig(template, "Conditions", item.(list)[0].(string)), found)
+				references(template, item, found)
+			default:
+				references(template, item, found)
+			}
+		}
+	}
+}
+
+func TestOutputsGiveEveryURLToPaste(t *testing.T) {
+	t.Parallel()
+	s := translate(t)
+	const client, service = "https://ClientApi.execute-api.eu-central-1.amazonaws.com", "https://ServiceApi.execute-api.eu-central-1.amazonaws.com/v1"
+	for id, want := range map[string]string{
+		"ClientApiUrl":   client,
+		"ConfigUrl":      client + "/config",
+		"TokenUrl":       client + "/token",
+		"ApiKeyUrl":      client + "/api-key",
+		"WebhookUrl":     client + "/webhook",
+		"ServiceApiUrl":  service,
+		"ProxyUrl":       service + "/proxy",
+		"ServiceApiArn":  "arn:aws:execute-api:eu-central-1:123456789012:ServiceApi/v1",
+		"ParameterPath":  "/chat-service",
+		"LogGroupPrefix": "/aws/lambda/chat/",
+		"DashboardUrl":   "https://eu-central-1.console.aws.amazon.com/cloudwatch/home?region=eu-central-1#dashboards/dashboard/Dashboard",
+	} {
+		if got := s.output(t, id); got != want {
+			t.Errorf("%s: want %s, got %v", id, want, got)
+		}
+		if dig(s.Template.Body, "Outputs", id, "Description") == nil {
+			t.Errorf("%s: want a description", id)
+		}
+	}
+}
