@@ -24,9 +24,10 @@ help: ## list the targets
 run: ## run both APIs on this machine; pass flags with ARGS="-client-addr 127.0.0.1:8080"
 	go run ./local $(ARGS)
 
-# -count=1: many tests build and run the functions, which go test's cache does not know of.
+# -count=1: many tests build and run the functions, which go test's cache does not know of. The other flags are those of the
+# functions' build, so that a package is compiled once for both; make lint runs vet.
 test: ## every test; CI=true adds the race detector and requires the tools that some tests skip without
-	go test -count=1 $(if $(filter true,$(CI)),-race) ./...
+	$(if $(filter true,$(CI)),,CGO_ENABLED=0 )go test -count=1 -vet=off -trimpath -tags=lambda.norpc$(if $(filter true,$(CI)), -race) ./...
 
 pictures: ## take the README's screenshots of the development server (needs Chromium)
 	PICTURES=$(CURDIR)/docs/images go test -count=1 -run TestPageInLightAndDark ./local
