@@ -14,15 +14,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
-	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/smithy-go"
-
 	"chat-service-backend/shared/lambdahttp"
-	"chat-service-backend/shared/settings"
 )
 
 // How long each step may take. Together they have receiveTimeout.
@@ -37,10 +29,11 @@ const (
 type bus struct {
 	name     string
 	queueURL string
+	bucket   string
 
-	events *eventbridge.Client
-	queue  *sqs.Client
-	bucket *bucket
+	events  *service
+	queue   *service
+	objects *service
 }
 
 // newBus returns the bus that the environment names in EVENT_BUS_NAME,
@@ -58,7 +51,7 @@ func newBus(getenv func(string) string) (*bus, error) {
 	case bucket == "":
 		return nil, errors.New("LARGE_EVENTS_BUCKET: want the bucket for events that are too large for the bus, got nothing")
 	}
-	region, credentials := getenv("AWS_REGION"), settings.Credentials(getenv)
+	region := getenv("AWS_REGION")
 	client := &http.Client{Transport: &http.Transport{
 		MaxIdleConnsPerHost: 10,
 		IdleConnTimeout:     30 * time.Second,
@@ -66,27 +59,11 @@ func newBus(getenv func(string) string) (*bus, error) {
 	return &bus{
 		name:     name,
 		queueURL: queueURL,
-		events: eventbridge.New(eventbridge.Options{
-			Region: region, Credentials: credentials, HTTPClient: client, Retryer: newRetryer(),
-			BaseEndpoint: settings.Endpoint(getenv, "EVENTBRIDGE"),
-		}),
-		queue: sqs.New(sqs.Options{
-			Region: region, Credentials: credentials, HTTPClient: client, Retryer: newRetryer(),
-			BaseEndpoint: settings.Endpoint(getenv, "SQS"),
-		}),
-		bucket: newBucket(bucket, getenv, client),
+		bucket:   bucket,
+		events:   newService(getenv, "events", region, "EVENTBRIDGE", client),
+		queue:    newService(getenv, "sqs", region, "SQS", client),
+		objects:  newBucket(getenv, bucket, region, client),
 	}, nil
-}
-
-// newRetryer returns the retry policy of a client. Lambda may have stopped the
-// process for so long that a kept connection is dead, which costs an attempt.
-// Each client has a policy of its own, because one that has retried too often
-// stops: a failing bus must not use up the queue's attempts.
-func newRetryer() aws.Retryer {
-	return retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts = 3
-		o.MaxBackoff = 200 * time.Millisecond
-	})
 }
 
 // publish returns once the event is safe: on the bus, or in the queue from which
@@ -161,52 +138,37 @@ var refusals = []string{"MalformedDetail", "InvalidArgument", "ValidationExcepti
 const maxTraceHeader = 500
 
 // send puts one entry on the bus.
+//
+// https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 func (b *bus) send(ctx context.Context, e entry) error {
 	ctx, cancel := context.WithTimeout(ctx, busTimeout)
 	defer cancel()
-	in := types.PutEventsRequestEntry{
-		EventBusName: &e.EventBusName,
-		Source:       &e.Source,
-		DetailType:   &e.DetailType,
-		Detail:       &e.Detail,
+	traced := struct {
+		entry
+		TraceHeader string `json:",omitempty"`
+	}{entry: e}
+	if trace := lambdahttp.TraceHeader(ctx); len(trace) <= maxTraceHeader {
+		traced.TraceHeader = trace
 	}
-	if trace := lambdahttp.TraceHeader(ctx); trace != "" && len(trace) <= maxTraceHeader {
-		in.TraceHeader = &trace
+	var out struct {
+		FailedEntryCount int
+		Entries          []struct{ ErrorCode string }
 	}
-	out, err := b.events.PutEvents(ctx, &eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{in}})
-	err = withoutText(err)
-	code := ""
-	switch failed, isAPI := errors.AsType[*codeError](err); {
-	case isAPI:
-		code = failed.code
-	case err == nil && out.FailedEntryCount > 0:
-		code = "unknown"
+	err := b.events.call(ctx, "1.1", "AWSEvents.PutEvents", map[string]any{"Entries": []any{traced}}, &out)
+	if err == nil && out.FailedEntryCount > 0 {
+		failed := &awsError{http.StatusOK, "unknown"}
 		if len(out.Entries) > 0 {
-			code = aws.ToString(out.Entries[0].ErrorCode)
+			failed.code = out.Entries[0].ErrorCode
 		}
-		err = &codeError{code}
+		err = failed
 	}
-	if slices.Contains(refusals, code) {
-		return &refusedError{code}
+	if failed, ok := errors.AsType[*awsError](err); ok && slices.Contains(refusals, failed.code) {
+		return &refusedError{failed.code}
 	}
 	if err != nil {
 		return fmt.Errorf("put an event on bus %s: %w", e.EventBusName, err)
 	}
 	return nil
-}
-
-// A codeError is a service's error code.
-type codeError struct{ code string }
-
-func (e *codeError) Error() string { return e.code }
-
-// withoutText returns err without the service's own message, which may quote what
-// it is about: an event.
-func withoutText(err error) error {
-	if failed, ok := errors.AsType[smithy.APIError](err); ok {
-		return &codeError{failed.ErrorCode()}
-	}
-	return err
 }
 
 // enqueue keeps an entry until somebody brings it to the bus.
@@ -217,9 +179,10 @@ func (b *bus) enqueue(ctx context.Context, e entry) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, queueTimeout)
 	defer cancel()
-	_, err = b.queue.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &b.queueURL, MessageBody: &text})
-	if err != nil {
-		return fmt.Errorf("put an event into the fallback queue: %w", withoutText(err))
+	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+	in := map[string]string{"QueueUrl": b.queueURL, "MessageBody": text}
+	if err := b.queue.call(ctx, "1.0", "AmazonSQS.SendMessage", in, nil); err != nil {
+		return fmt.Errorf("put an event into the fallback queue: %w", err)
 	}
 	return nil
 }
@@ -229,11 +192,11 @@ func (b *bus) keep(ctx context.Context, e event, reason string) (*object, error)
 	ctx, cancel := context.WithTimeout(ctx, objectTimeout)
 	defer cancel()
 	key := e.key()
-	if err := b.bucket.put(ctx, key, "application/json", e.body); err != nil {
-		return nil, err
+	if _, err := b.objects.do(ctx, http.MethodPut, "/"+key, http.Header{"Content-Type": {"application/json"}}, e.body); err != nil {
+		return nil, fmt.Errorf("put an object into bucket %s: %w", b.bucket, err)
 	}
 	lambdahttp.Count(ctx, "EventsKept")
-	return &object{b.bucket.name, key, len(e.body), reason}, nil
+	return &object{b.bucket, key, len(e.body), reason}, nil
 }
 
 // asciiJSON returns v as JSON without any character outside ASCII: SQS refuses

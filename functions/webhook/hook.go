@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,9 +14,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/settings"
@@ -75,18 +70,13 @@ func empty(member json.RawMessage) bool {
 	return text == "" || text == "null" || text == `""`
 }
 
-// An answerer has a Lambda function of the team's own answer hooks. Like a
-// [bucket], it makes do with the SDK's signer.
+// An answerer has a Lambda function of the team's own answer hooks.
 type answerer struct {
-	arn         string
-	url         string
-	region      string
-	timeout     time.Duration // from when the hook came in
-	failClosed  bool
-	credentials aws.CredentialsProvider
-	client      *http.Client
-	signer      *v4.Signer
-	used        atomic.Int64 // when a connection was last used, in Unix nanoseconds
+	*service
+	arn        string
+	timeout    time.Duration // from when the hook came in
+	failClosed bool
+	used       atomic.Int64 // when a connection was last used, in Unix nanoseconds
 }
 
 // newAnswerer returns the answerer that the environment describes in
@@ -117,22 +107,12 @@ func newAnswerer(getenv func(string) string) (*answerer, error) {
 	if (len(fields) != 7 && len(fields) != 8) || fields[0] != "arn" || fields[2] != "lambda" || fields[3] == "" || fields[5] != "function" {
 		return nil, fmt.Errorf("HOOK_FUNCTION_ARN: want the ARN of a Lambda function, got %q", arn)
 	}
-	base := "https://lambda." + fields[3] + ".amazonaws.com"
-	if fields[1] == "aws-cn" {
-		base += ".cn"
-	}
-	if endpoint := settings.Endpoint(getenv, "LAMBDA"); endpoint != nil {
-		base = strings.TrimRight(*endpoint, "/")
-	}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 10}}
 	return &answerer{
-		arn:         arn,
-		url:         base + "/2015-03-31/functions/" + strings.ReplaceAll(url.PathEscape(arn), ":", "%3A") + "/invocations",
-		region:      fields[3],
-		timeout:     timeout,
-		failClosed:  failClosed,
-		credentials: settings.Credentials(getenv),
-		client:      &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 10}},
-		signer:      v4.NewSigner(),
+		service:    newService(getenv, "lambda", fields[3], "LAMBDA", client),
+		arn:        arn,
+		timeout:    timeout,
+		failClosed: failClosed,
 	}, nil
 }
 
@@ -194,20 +174,13 @@ func (a *answerer) invoke(ctx context.Context, e event) ([]byte, error) {
 	}
 	// {"kind": …, "metadata": …, "event": …}: what the bus gets, and the kind.
 	payload := []byte(`{"kind":"` + e.hook + `",` + detail[1:])
-	credentials, err := a.credentials.Retrieve(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url, bytes.NewReader(payload))
-	if err != nil {
-		return nil, err
-	}
-	r.Header.Set("Content-Type", "application/json")
+	header := http.Header{"Content-Type": {"application/json"}}
 	if trace := lambdahttp.TraceHeader(ctx); trace != "" {
-		r.Header.Set("X-Amzn-Trace-Id", trace)
+		header.Set("X-Amzn-Trace-Id", trace)
 	}
-	sum := sha256.Sum256(payload)
-	if err := a.signer.SignHTTP(ctx, credentials, r, hex.EncodeToString(sum[:]), "lambda", a.region, time.Now()); err != nil {
+	path := "/2015-03-31/functions/" + strings.ReplaceAll(url.PathEscape(a.arn), ":", "%3A") + "/invocations"
+	r, err := a.request(ctx, http.MethodPost, path, header, payload)
+	if err != nil {
 		return nil, err
 	}
 	// By the wall clock, which goes on while Lambda has the process stopped.

@@ -399,18 +399,6 @@ func TestFailClosedNeedsAFunction(t *testing.T) {
 	}
 }
 
-func TestFunctionIsInvokedInItsOwnRegion(t *testing.T) {
-	for arn, want := range map[string]string{
-		"arn:aws:lambda:eu-west-1:123456789012:function:f":             "https://lambda.eu-west-1.amazonaws.com/2015-03-31/functions/arn%3Aaws%3Alambda%3Aeu-west-1%3A123456789012%3Afunction%3Af/invocations",
-		"arn:aws-cn:lambda:cn-north-1:123456789012:function:f:$LATEST": "https://lambda.cn-north-1.amazonaws.com.cn/2015-03-31/functions/arn%3Aaws-cn%3Alambda%3Acn-north-1%3A123456789012%3Afunction%3Af%3A$LATEST/invocations",
-	} {
-		a, err := newAnswerer(func(name string) string { return map[string]string{"HOOK_FUNCTION_ARN": arn}[name] })
-		if err != nil || a.url != want {
-			t.Errorf("want %s, got %+v, %v", want, a, err)
-		}
-	}
-}
-
 // Whatever a function says, Stream gets an empty object, or one whose only key is
 // a message that the function meant.
 func FuzzAnswerToAHook(f *testing.F) {

@@ -8,9 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-
 	"chat-service-backend/internal/awstest"
 )
 
@@ -34,6 +31,9 @@ type network struct {
 }
 
 func (n network) RoundTrip(r *http.Request) (response *http.Response, err error) {
+	if err := r.Context().Err(); err != nil { // as http.Transport has it
+		return nil, err
+	}
 	answer := make(<-chan time.Time)
 	if n.after >= 0 {
 		answer = time.After(n.after)
@@ -55,7 +55,7 @@ func (n network) RoundTrip(r *http.Request) (response *http.Response, err error)
 
 // over makes the calls of b's services go over networks.
 func over(b *bus, events, queue, objects network) {
-	b.events = eventbridge.New(b.events.Options(), func(o *eventbridge.Options) { o.HTTPClient = &http.Client{Transport: events} })
-	b.queue = sqs.New(b.queue.Options(), func(o *sqs.Options) { o.HTTPClient = &http.Client{Transport: queue} })
-	b.bucket.client = &http.Client{Transport: objects}
+	b.events.client = &http.Client{Transport: events}
+	b.queue.client = &http.Client{Transport: queue}
+	b.objects.client = &http.Client{Transport: objects}
 }
