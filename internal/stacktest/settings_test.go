@@ -83,8 +83,11 @@ func settingsPage(t *testing.T) string {
 			if values, ok := p["AllowedValues"].(list); ok && !slices.Equal(values, list{"true", "false"}) {
 				meaning += fmt.Sprintf(" One of %s.", strings.Trim(strings.Join(strings.Fields(fmt.Sprint(values)), ", "), "[]"))
 			}
-			if p["MinValue"] != nil {
+			switch {
+			case p["MaxValue"] != nil:
 				meaning += fmt.Sprintf(" From %v to %v.", p["MinValue"], p["MaxValue"])
+			case p["MinValue"] != nil:
+				meaning += fmt.Sprintf(" At least %v.", p["MinValue"])
 			}
 			fmt.Fprintf(&page, "| `%s` | %s | %s | %s |\n", id, byParameter[id.(string)], value, strings.ReplaceAll(meaning, "<", "&lt;"))
 		}
