@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -12,154 +13,137 @@ import (
 	"time"
 
 	"chat-service-backend/internal/awstest"
+	"chat-service-backend/internal/eventbus"
+	"chat-service-backend/internal/runtimeapi"
 )
 
-func TestEventIsOnTheBusBeforeStreamIsAnswered(t *testing.T) {
-	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-		response := do(h, webhook(message))
-		if len(aws.Events()) != 1 {
-			t.Fatal("want the event on the bus by the time of the answer")
-		}
-		wantAcknowledged(t, response)
-		if aws.Asked(awstest.SQS) != 0 || aws.Asked(awstest.S3) != 0 {
-			t.Error("want the bus alone to be asked")
-		}
-	})
-}
+// large is an event that the bus cannot carry whole.
+var large = `{"type":"message.new","text":"` + strings.Repeat("é", 150<<10) + `"}`
 
-func TestWithoutABusWebhooksAreVerifiedAndAcknowledged(t *testing.T) {
-	aws := awstest.NewEventBus(t)
-	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
-	h := awstest.Handler(t, build, ssm.Getenv(aws.Env(map[string]string{"EVENT_BUS_NAME": "", "FALLBACK_QUEUE_URL": "", "LARGE_EVENTS_BUCKET": ""})))
-	wantAcknowledged(t, do(h, webhook(message)))
-	forged := webhook(message)
-	forged.Header.Set("X-Signature", sign("another", message))
-	awstest.WantError(t, do(h, forged), http.StatusUnauthorized)
-	if asked := aws.Asked(awstest.EventBridge) + aws.Asked(awstest.SQS) + aws.Asked(awstest.S3); asked != 0 {
-		t.Errorf("want nobody asked, got %d calls", asked)
+// A failure answers a call in place of its service; see [awstest.EventBus.Instead].
+type failure = func(http.ResponseWriter, *http.Request) bool
+
+func failing(status int, code string) failure {
+	return func(w http.ResponseWriter, _ *http.Request) bool {
+		awstest.Fail(w, status, code)
+		return true
 	}
 }
 
-// busFailures are ways in which the bus does not take an event now.
-var busFailures = map[string]func(http.ResponseWriter, *http.Request) bool{
-	"error": func(w http.ResponseWriter, _ *http.Request) bool {
-		awstest.Fail(w, http.StatusInternalServerError, "InternalFailure")
+func failingEntry(code string) failure {
+	return func(w http.ResponseWriter, _ *http.Request) bool {
+		awstest.EntryError(w, code)
 		return true
-	},
-	"no JSON": func(w http.ResponseWriter, _ *http.Request) bool {
-		http.Error(w, "<html>", http.StatusServiceUnavailable)
-		return true
-	},
-	"throttling": func(w http.ResponseWriter, _ *http.Request) bool {
-		awstest.Fail(w, http.StatusBadRequest, "ThrottlingException")
-		return true
-	},
-	"no permission": func(w http.ResponseWriter, _ *http.Request) bool {
-		awstest.Fail(w, http.StatusBadRequest, "AccessDeniedException")
-		return true
-	},
-	"no such bus": func(w http.ResponseWriter, _ *http.Request) bool {
-		awstest.Fail(w, http.StatusBadRequest, "ResourceNotFoundException")
-		return true
-	},
-	"FailedEntryCount": func(w http.ResponseWriter, _ *http.Request) bool {
-		awstest.EntryError(w, "InternalFailure")
-		return true
-	},
-	"FailedEntryCount, throttling": func(w http.ResponseWriter, _ *http.Request) bool {
-		awstest.EntryError(w, "ThrottlingException")
-		return true
-	},
-	"FailedEntryCount without entries": func(w http.ResponseWriter, _ *http.Request) bool {
-		_, _ = io.WriteString(w, `{"FailedEntryCount":1,"Entries":[]}`)
-		return true
-	},
-	"answer cut off": func(w http.ResponseWriter, _ *http.Request) bool {
-		w.Header().Set("Content-Length", "100")
-		_, _ = io.WriteString(w, `{"FailedEntryCount":0,`)
-		return true
-	},
-	"connection reset": func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) },
+	}
+}
+
+func reset(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) }
+
+// once fails once.
+func once(f failure) failure {
+	var failed atomic.Bool
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		return !failed.Swap(true) && f(w, r)
+	}
+}
+
+// wantStored checks what is on the bus and in the queue.
+func wantStored(t testing.TB, aws *awstest.EventBus, published, queued int) {
+	t.Helper()
+	if len(aws.Events()) != published || len(aws.Messages()) != queued {
+		t.Errorf("want %d events on the bus and %d in the queue, got %.300v and %.300v", published, queued, aws.Events(), aws.Messages())
+	}
+}
+
+// last returns the last of entries.
+func last(t testing.TB, entries []awstest.Entry) awstest.Entry {
+	t.Helper()
+	if len(entries) == 0 {
+		t.Fatal("want an entry, got none")
+	}
+	return entries[len(entries)-1]
 }
 
 func TestEventThatTheBusDoesNotTakeNowIsQueued(t *testing.T) {
-	for name, failure := range busFailures {
+	for name, f := range map[string]failure{
+		"error":                        failing(http.StatusInternalServerError, "InternalFailure"),
+		"throttling":                   failing(http.StatusBadRequest, "ThrottlingException"),
+		"no permission":                failing(http.StatusBadRequest, "AccessDeniedException"),
+		"no such bus":                  failing(http.StatusBadRequest, "ResourceNotFoundException"),
+		"FailedEntryCount":             failingEntry("InternalFailure"),
+		"FailedEntryCount, throttling": failingEntry("ThrottlingException"),
+		"connection reset":             reset,
+		"not JSON": func(w http.ResponseWriter, _ *http.Request) bool {
+			http.Error(w, "<html>", http.StatusServiceUnavailable)
+			return true
+		},
+		"FailedEntryCount without entries": func(w http.ResponseWriter, _ *http.Request) bool {
+			_, _ = io.WriteString(w, `{"FailedEntryCount":1,"Entries":[]}`)
+			return true
+		},
+		"response cut off": func(w http.ResponseWriter, _ *http.Request) bool {
+			w.Header().Set("Content-Length", "100")
+			_, _ = io.WriteString(w, `{"FailedEntryCount":0,`)
+			return true
+		},
+	} {
 		t.Run(name, func(t *testing.T) {
 			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-				aws.Instead(awstest.EventBridge, failure)
-				wantAcknowledged(t, do(h, webhook(message)))
-				queued := aws.Queued(t)
-				if len(queued) != 1 || len(aws.Events()) != 0 {
-					t.Fatalf("want the event in the queue alone, got %v and %v", queued, aws.Events())
-				}
-				if e := queued[0]; e.Source != "stream.chat" || e.DetailType != "message.new" || e.EventBusName != awstest.Bus {
+				aws.Instead(awstest.EventBridge, f)
+				wantAcknowledged(t, awstest.Do(h, webhook(message)))
+				wantStored(t, aws, 0, 1)
+				e := last(t, aws.Queued(t))
+				if e.Source != "stream.chat" || e.DetailType != "message.new" || e.EventBusName != awstest.Bus {
 					t.Errorf("want the entry as the bus would have got it, got %+v", e)
 				}
-				wantBody(t, queued[0], message)
+				wantBody(t, e, message)
+
+				aws.Fail(awstest.SQS, http.StatusInternalServerError, "InternalError")
+				awstest.WantError(t, awstest.Do(h, webhook(message)), http.StatusServiceUnavailable)
+				// Stream's next attempt succeeds.
+				aws.Instead(awstest.EventBridge, nil)
+				wantAcknowledged(t, awstest.Do(h, webhook(message)))
+				wantStored(t, aws, 1, 1)
 			})
 		})
 	}
 }
 
-func TestOneFailureOfTheBusIsTriedAgain(t *testing.T) {
-	for _, name := range []string{"error", "throttling", "connection reset"} {
+func TestOneFailureIsRetried(t *testing.T) {
+	for name, c := range map[string]struct {
+		service eventbus.Service
+		failure failure
+	}{
+		"bus, error":      {awstest.EventBridge, failing(http.StatusInternalServerError, "InternalFailure")},
+		"bus, throttling": {awstest.EventBridge, failing(http.StatusBadRequest, "ThrottlingException")},
+		"bus, reset":      {awstest.EventBridge, reset},
+		"bucket":          {awstest.S3, failing(http.StatusServiceUnavailable, "SlowDown")},
+	} {
 		t.Run(name, func(t *testing.T) {
 			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-				aws.Instead(awstest.EventBridge, first(busFailures[name]))
-				wantAcknowledged(t, do(h, webhook(message)))
-				if len(aws.Events()) != 1 || len(aws.Messages()) != 0 {
-					t.Errorf("want the event on the bus, got %v and in the queue %v", aws.Events(), aws.Messages())
-				}
+				aws.Instead(c.service, once(c.failure))
+				wantAcknowledged(t, awstest.Do(h, webhook(large)))
+				wantStored(t, aws, 1, 0)
+				wantAnnounced(t, aws, aws.Events()[0], large, "TooLarge")
 			})
 		})
 	}
 }
 
-// first fails once.
-func first(failure func(http.ResponseWriter, *http.Request) bool) func(http.ResponseWriter, *http.Request) bool {
-	var failed atomic.Bool
-	return func(w http.ResponseWriter, r *http.Request) bool {
-		return !failed.Swap(true) && failure(w, r)
-	}
-}
-
-// A client that has tried again too often tries no more for a while. The bus's
-// bad day must not use up what the queue may need.
-func TestQueueIsTriedAgainHoweverOftenTheBusFailed(t *testing.T) {
-	h, aws := publisher(t)
-	aws.Fail(awstest.EventBridge, http.StatusInternalServerError, "InternalFailure")
-	synctest.Test(t, func(t *testing.T) {
-		over(h.(*handler).bus, network{answers: aws}, network{answers: aws}, network{answers: aws})
+// A client that has retried too often stops retrying for a while. A failing bus
+// must not use up the queue's retries.
+func TestQueueIsRetriedHoweverOftenTheBusFailed(t *testing.T) {
+	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
+		aws.Fail(awstest.EventBridge, http.StatusInternalServerError, "InternalFailure")
 		for range 60 {
-			wantAcknowledged(t, do(h, webhook(message)))
+			wantAcknowledged(t, awstest.Do(h, webhook(message)))
 		}
-		aws.Instead(awstest.SQS, first(func(w http.ResponseWriter, _ *http.Request) bool {
-			awstest.Fail(w, http.StatusInternalServerError, "InternalError")
-			return true
-		}))
-		wantAcknowledged(t, do(h, webhook(message)))
+		aws.Instead(awstest.SQS, once(failing(http.StatusInternalServerError, "InternalError")))
+		wantAcknowledged(t, awstest.Do(h, webhook(message)))
 	})
 }
 
-func TestWebhookIsUnavailableWhenNeitherBusNorQueueTakesIt(t *testing.T) {
-	for name, failure := range busFailures {
-		t.Run(name, func(t *testing.T) {
-			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-				aws.Instead(awstest.EventBridge, failure)
-				aws.Fail(awstest.SQS, http.StatusInternalServerError, "InternalError")
-				awstest.WantError(t, do(h, webhook(message)), http.StatusServiceUnavailable)
-				// And Stream's next attempt finds all well.
-				aws.Instead(awstest.EventBridge, nil)
-				wantAcknowledged(t, do(h, webhook(message)))
-				if len(aws.Events()) != 1 {
-					t.Errorf("want the event on the bus, got %v", aws.Events())
-				}
-			})
-		})
-	}
-}
-
-// wantAnnounced checks for an announcement of body, which lies in the bucket.
+// wantAnnounced checks that an entry announces body, which is in the bucket.
 func wantAnnounced(t testing.TB, aws *awstest.EventBus, e awstest.Entry, body, reason string) {
 	t.Helper()
 	metadata := wantBody(t, e, "null")
@@ -169,280 +153,190 @@ func wantAnnounced(t testing.TB, aws *awstest.EventBus, e awstest.Entry, body, r
 	}
 	key, _ := kept["key"].(string)
 	if content, ok := aws.Object(key); !ok || string(content) != body {
-		t.Errorf("object %q: want the body to the byte, got %.200q", key, content)
+		t.Errorf("object %q: want the body byte for byte, got %.200q", key, content)
 	}
 }
 
-func TestLargeEventIsKeptAndAnnounced(t *testing.T) {
+func TestEventOverTheBusLimitIsStoredAndAnnounced(t *testing.T) {
 	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-		body := `{"type":"message.new","text":"` + strings.Repeat("é", 1<<20) + `"}`
-		for _, r := range []*http.Request{webhook(body), compressedWebhook(body)} {
-			wantAcknowledged(t, do(h, r))
-			events := aws.Events()
-			last := events[len(events)-1]
-			wantAnnounced(t, aws, last, body, "TooLarge")
-			if last.DetailType != "message.new" || last.Source != "stream.chat" {
-				t.Errorf("want the announcement to look like the event, got %s from %s", last.DetailType, last.Source)
-			}
-		}
-	})
-}
-
-func TestLimitOfTheBusIsMetToTheByte(t *testing.T) {
-	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-		wantAcknowledged(t, do(h, webhook(message)))
+		wantAcknowledged(t, awstest.Do(h, webhook(message)))
 		sent := aws.Events()[0]
 		around := len(sent.Source) + len(sent.DetailType) + len(sent.Detail) - len(message)
 		shell := len(`{"type":"message.new","text":""}`)
-		for size, kept := range map[int]bool{256<<10 - around - 1: false, 256<<10 - around: false, 256<<10 - around + 1: true} {
+		for size, over := range map[int]bool{256<<10 - around: false, 256<<10 - around + 1: true} {
 			body := `{"type":"message.new","text":"` + strings.Repeat("x", size-shell) + `"}`
-			wantAcknowledged(t, do(h, webhook(body)))
-			events := aws.Events()
-			last := events[len(events)-1]
-			if kept {
-				wantAnnounced(t, aws, last, body, "TooLarge")
-			} else if !strings.HasSuffix(last.Detail, body+"}") {
-				t.Errorf("%d bytes: want the event whole, got %.300s", size, last.Detail)
+			wantAcknowledged(t, awstest.Do(h, webhook(body)))
+			e := last(t, aws.Events())
+			switch {
+			case over:
+				wantAnnounced(t, aws, e, body, "TooLarge")
+				if e.DetailType != sent.DetailType || e.Source != sent.Source {
+					t.Errorf("want the announcement to match the event's rules, got %s from %s", e.DetailType, e.Source)
+				}
+			case !strings.HasSuffix(e.Detail, body+"}"):
+				t.Errorf("%d bytes: want the whole event, got %.300s", size, e.Detail)
 			}
 		}
 	})
 }
 
-func TestBodyThatIsNotJSONIsKeptAndAnnounced(t *testing.T) {
-	for name, body := range map[string]string{
-		"empty":          "",
-		"text":           "no json",
-		"two values":     `{"type":"a"}{"type":"b"}`,
-		"cut off":        `{"type":"message.new"`,
-		"byte order":     "\ufeff" + message,
-		"invalid UTF-8":  "{\"type\":\"message.new\",\"text\":\"\xff\"}",
-		"a surrogate":    "{\"type\":\"message.new\",\"text\":\"\xed\xa0\x80\"}",
-		"zero bytes":     "\x00\x00",
-		"a breaking out": `1},"metadata":{"forged":true`,
-	} {
-		t.Run(name, func(t *testing.T) {
-			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-				wantAcknowledged(t, do(h, webhook(body)))
-				if events := aws.Events(); len(events) != 1 {
-					t.Fatalf("want one announcement, got %v", events)
-				}
-				wantAnnounced(t, aws, aws.Events()[0], body, "NotJSON")
-			})
-		})
-	}
-}
-
-func TestEventThatTheBusRefusesIsKeptAndAnnounced(t *testing.T) {
-	for name, c := range map[string]struct {
-		refuse func(http.ResponseWriter)
-		code   string
-	}{
-		"the entry":   {func(w http.ResponseWriter) { awstest.EntryError(w, "MalformedDetail") }, "MalformedDetail"},
-		"an argument": {func(w http.ResponseWriter) { awstest.EntryError(w, "InvalidArgument") }, "InvalidArgument"},
-		"the call":    {func(w http.ResponseWriter) { awstest.Fail(w, http.StatusBadRequest, "ValidationException") }, "ValidationException"},
-		"by SDK name": {func(w http.ResponseWriter) { awstest.Fail(w, http.StatusBadRequest, "ValidationError") }, "ValidationError"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-				aws.Instead(awstest.EventBridge, first(func(w http.ResponseWriter, _ *http.Request) bool {
-					c.refuse(w)
-					return true
-				}))
-				wantAcknowledged(t, do(h, webhook(message)))
-				if len(aws.Events()) != 1 || len(aws.Messages()) != 0 {
-					t.Fatalf("want one announcement on the bus, got %v and in the queue %v", aws.Events(), aws.Messages())
-				}
-				wantAnnounced(t, aws, aws.Events()[0], message, c.code)
-			})
-		})
-	}
-}
-
-func TestAnnouncementThatTheBusRefusesIsQueued(t *testing.T) {
+func TestBodyThatIsNotJSONIsStoredAndAnnounced(t *testing.T) {
 	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-		aws.Fail(awstest.EventBridge, http.StatusBadRequest, "ValidationException")
-		wantAcknowledged(t, do(h, webhook(message)))
-		queued := aws.Queued(t)
-		if len(queued) != 1 {
-			t.Fatalf("want one message, got %v", queued)
+		for _, body := range []string{
+			"", "text", `{"type":"a"}{"type":"b"}`, message[:20], "\ufeff" + message, "{\"text\":\"\xff\"}", "{\"text\":\"\xed\xa0\x80\"}",
+			`1},"metadata":{"forged":true`,
+		} {
+			wantAcknowledged(t, awstest.Do(h, webhook(body)))
+			wantAnnounced(t, aws, last(t, aws.Events()), body, "NotJSON")
 		}
-		wantAnnounced(t, aws, queued[0], message, "ValidationException")
 	})
 }
 
-func TestAnnouncementThatTheBusDoesNotTakeNowIsQueued(t *testing.T) {
+func TestEventThatTheBusRefusesIsStoredAndAnnounced(t *testing.T) {
 	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-		aws.Fail(awstest.EventBridge, http.StatusInternalServerError, "InternalFailure")
-		body := `{"type":"message.new","text":"` + strings.Repeat("x", 300<<10) + `"}`
-		wantAcknowledged(t, do(h, webhook(body)))
-		queued := aws.Queued(t)
-		if len(queued) != 1 {
-			t.Fatalf("want one message, got %v", queued)
+		for code, refusal := range map[string]failure{
+			"MalformedDetail":     failingEntry("MalformedDetail"),
+			"InvalidArgument":     failingEntry("InvalidArgument"),
+			"ValidationException": failing(http.StatusBadRequest, "ValidationException"),
+			"ValidationError":     failing(http.StatusBadRequest, "ValidationError"),
+		} {
+			aws.Instead(awstest.EventBridge, once(refusal))
+			wantAcknowledged(t, awstest.Do(h, webhook(message)))
+			wantAnnounced(t, aws, last(t, aws.Events()), message, code)
 		}
-		wantAnnounced(t, aws, queued[0], body, "TooLarge")
+		wantStored(t, aws, 4, 0)
+	})
+}
+
+func TestAnnouncementThatTheBusDoesNotTakeIsQueued(t *testing.T) {
+	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
+		aws.Fail(awstest.EventBridge, http.StatusBadRequest, "ValidationException")
+		wantAcknowledged(t, awstest.Do(h, webhook(message)))
+		wantAnnounced(t, aws, last(t, aws.Queued(t)), message, "ValidationException")
+		aws.Fail(awstest.EventBridge, http.StatusInternalServerError, "InternalFailure")
+		wantAcknowledged(t, awstest.Do(h, webhook(large)))
+		wantAnnounced(t, aws, last(t, aws.Queued(t)), large, "TooLarge")
 	})
 }
 
 func TestWebhookIsUnavailableWhenTheBucketFails(t *testing.T) {
-	large := `{"type":"message.new","text":"` + strings.Repeat("x", 300<<10) + `"}`
-	for name, fail := range map[string]func(*awstest.EventBus){
-		"error": func(aws *awstest.EventBus) { aws.Fail(awstest.S3, http.StatusInternalServerError, "InternalError") },
-		"reset": func(aws *awstest.EventBus) { aws.Reset(awstest.S3) },
-		"no permission": func(aws *awstest.EventBus) {
-			aws.Fail(awstest.S3, http.StatusForbidden, "AccessDenied")
-		},
-	} {
+	for name, f := range map[string]failure{"error": failing(http.StatusInternalServerError, "InternalError"), "reset": reset} {
 		t.Run(name, func(t *testing.T) {
 			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-				fail(aws)
-				awstest.WantError(t, do(h, webhook(large)), http.StatusServiceUnavailable)
-				if len(aws.Events()) != 0 || len(aws.Messages()) != 0 {
-					t.Errorf("want nothing announced that is not there, got %v and %v", aws.Events(), aws.Messages())
-				}
-				// Nor what the bus refuses.
+				aws.Instead(awstest.S3, f)
+				awstest.WantError(t, awstest.Do(h, webhook(large)), http.StatusServiceUnavailable)
 				aws.Fail(awstest.EventBridge, http.StatusBadRequest, "ValidationException")
-				awstest.WantError(t, do(h, webhook(message)), http.StatusServiceUnavailable)
+				awstest.WantError(t, awstest.Do(h, webhook(message)), http.StatusServiceUnavailable)
+				wantStored(t, aws, 0, 0) // nothing announces what is not there
 				aws.Instead(awstest.EventBridge, nil)
-				wantAcknowledged(t, do(h, webhook(message)))
+				wantAcknowledged(t, awstest.Do(h, webhook(message)))
 			})
 		})
 	}
 }
 
-func TestOneFailureOfTheBucketIsTriedAgain(t *testing.T) {
-	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-		body := `{"type":"message.new","text":"` + strings.Repeat("x", 300<<10) + `"}`
-		aws.Instead(awstest.S3, first(func(w http.ResponseWriter, _ *http.Request) bool {
-			awstest.Fail(w, http.StatusServiceUnavailable, "SlowDown")
-			return true
-		}))
-		wantAcknowledged(t, do(h, webhook(body)))
-		wantAnnounced(t, aws, aws.Events()[0], body, "TooLarge")
-	})
-}
-
-// While Lambda has the process stopped, the connections that it has kept end.
+// Kept connections die while Lambda has the process frozen.
 func TestKeptConnectionsMayHaveDied(t *testing.T) {
 	h, aws := publisher(t)
-	large := `{"type":"message.new","text":"` + strings.Repeat("x", 300<<10) + `"}`
 	// In a bubble, so that no timeout passes while the network is at work.
 	synctest.Test(t, func(t *testing.T) {
 		for range 3 {
-			wantAcknowledged(t, do(h, webhook(message)))
-			wantAcknowledged(t, do(h, webhook(large)))
+			wantAcknowledged(t, awstest.Do(h, webhook(message)))
+			wantAcknowledged(t, awstest.Do(h, webhook(large)))
 			aws.CloseConnections()
 		}
-		if events := aws.Events(); len(events) != 6 {
-			t.Errorf("want 6 events on the bus, got %d", len(events))
-		}
-		aws.Instead(awstest.EventBridge, busFailures["FailedEntryCount"])
+		wantStored(t, aws, 6, 0)
+		aws.Instead(awstest.EventBridge, failingEntry("InternalFailure"))
 		for range 3 {
-			wantAcknowledged(t, do(h, webhook(message)))
+			wantAcknowledged(t, awstest.Do(h, webhook(message)))
 			aws.CloseConnections()
 		}
-		if messages := aws.Messages(); len(messages) != 3 {
-			t.Errorf("want 3 messages in the queue, got %d", len(messages))
-		}
+		wantStored(t, aws, 6, 3)
 	})
 }
 
-// Stream waits 6 s for an answer, and some of that passes on the way.
-func TestAnswerComesWithinStreamsPatience(t *testing.T) {
+// Stream waits 6 s for an answer, some of which passes on the way.
+func TestAnswerArrivesBeforeStreamGivesUp(t *testing.T) {
 	const never = -1
-	large := `{"type":"message.new","text":"` + strings.Repeat("x", 300<<10) + `"}`
-	refuse := func(w http.ResponseWriter, _ *http.Request) bool {
-		awstest.Fail(w, http.StatusBadRequest, "ValidationException")
-		return true
-	}
 	for name, c := range map[string]struct {
-		body                   string
-		bus, queue, bucket     time.Duration
-		refuses                bool
-		status                 int
-		published, queued, all int
+		body                      string
+		bus, queue, bucket        time.Duration
+		refuses                   bool
+		status, published, queued int
 	}{
 		"the bus hangs":                      {body: message, bus: never, status: 200, queued: 1},
 		"the bus is slow":                    {body: message, bus: 1400 * time.Millisecond, status: 200, published: 1},
-		"bus and queue hang":                 {body: message, bus: never, queue: never, status: 503},
-		"bus and queue are slow":             {body: message, bus: 1600 * time.Millisecond, queue: 1600 * time.Millisecond, status: 503},
-		"the bucket is slow":                 {body: large, bucket: 1600 * time.Millisecond, status: 503},
-		"the bucket hangs":                   {body: large, bucket: never, status: 503},
+		"bus and queue are too slow":         {body: message, bus: 1600 * time.Millisecond, queue: 1600 * time.Millisecond, status: 503},
+		"the bucket is too slow":             {body: large, bucket: 1600 * time.Millisecond, status: 503},
 		"the bucket is slow, the bus hangs":  {body: large, bucket: 1400 * time.Millisecond, bus: never, status: 200, queued: 1},
-		"all hang":                           {body: large, bucket: never, bus: never, queue: never, status: 503},
+		"everything hangs":                   {body: large, bucket: never, bus: never, queue: never, status: 503},
 		"a slow refusal":                     {body: message, bus: 1400 * time.Millisecond, refuses: true, status: 200, queued: 1},
 		"a slow refusal, the bucket hangs":   {body: message, bus: 1400 * time.Millisecond, refuses: true, bucket: never, status: 503},
-		"a slow refusal, the queue hangs":    {body: message, bus: 1400 * time.Millisecond, refuses: true, bucket: 1400 * time.Millisecond, queue: never, status: 503},
 		"slow all the way, the bus refusing": {body: message, bus: 1400 * time.Millisecond, refuses: true, bucket: 1400 * time.Millisecond, queue: 1400 * time.Millisecond, status: 503},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, aws := publisher(t)
-			if c.refuses {
-				aws.Instead(awstest.EventBridge, refuse)
-			}
-			synctest.Test(t, func(t *testing.T) {
+			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
+				if c.refuses {
+					aws.Fail(awstest.EventBridge, http.StatusBadRequest, "ValidationException")
+				}
 				over(h.(*handler).bus, network{aws, c.bus}, network{aws, c.queue}, network{aws, c.bucket})
 				start := time.Now()
-				response := do(h, webhook(c.body))
+				response := awstest.Do(h, webhook(c.body))
 				if took := time.Since(start); took > 5600*time.Millisecond {
 					t.Errorf("want an answer with time to spare, got one after %v", took)
 				}
 				if response.StatusCode != c.status {
 					t.Errorf("want status %d, got %d", c.status, response.StatusCode)
 				}
-				if len(aws.Events()) != c.published || len(aws.Messages()) != c.queued {
-					t.Errorf("want %d on the bus and %d in the queue, got %v and %v", c.published, c.queued, aws.Events(), aws.Messages())
-				}
+				wantStored(t, aws, c.published, c.queued)
 			})
 		})
 	}
 }
 
-func TestNoBodyOrSignatureInTheLog(t *testing.T) {
-	aws := awstest.NewEventBus(t)
-	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
-	f := awstest.StartFunction(t, ssm.Env(aws.Env(nil)))
+func TestFunctionKilledBeforeItPublishedDoesNotAcknowledge(t *testing.T) {
+	f, aws := process(t, nil)
+	aws.Instead(awstest.EventBridge, func(_ http.ResponseWriter, r *http.Request) bool {
+		f.Kill()
+		<-r.Context().Done() // the process and its connection end
+		return true
+	})
+	if answer, _, err := f.Post(awstest.ClientEvent(t, webhook(message), "/webhook")); !errors.Is(err, runtimeapi.ErrEnded) {
+		t.Fatalf("want no answer, got %s, %v", answer, err)
+	}
+	wantStored(t, aws, 0, 0)
+}
+
+func TestNoBodyOrSignatureIsLogged(t *testing.T) {
+	f, aws := process(t, nil)
 	body := `{"type":"message.new","text":"the-text-of-the-message"}`
-	large := `{"type":"message.new","text":"` + strings.Repeat("the-text-of-the-message", 20_000) + `"}`
-	invoke := func(event any) { _, _ = io.ReadAll(f.Invoke(event).Body) }
-	send := func(r *http.Request) { invoke(awstest.ClientEvent(t, r, "/webhook")) }
+	large := `{"type":"message.new","text":"` + strings.Repeat("the-text-of-the-message", 12_000) + `"}`
+	signature := sign(secret, body)
+	invoke := func(event any) { _, _ = io.Copy(io.Discard, f.Invoke(event).Body) }
 	everyWay := func() {
-		send(webhook(body))
-		send(compressedWebhook(body))
-		send(webhook(large))
-		send(webhook("\x1f\x8bthe-text-of-the-message"))
-		forged := webhook(body + " ")
-		forged.Header.Set("X-Signature", sign(secret, body))
-		send(forged)
-		invoke(awstest.ServiceEvent(t, verification(map[string]any{"rawBody": body, "signature": sign(secret, body)}), "/webhook/verify"))
-		invoke(awstest.ServiceEvent(t, verification(`{"rawBody":"the-text-of-the-message","signature":["`+sign(secret, body)+`"]}`), "/webhook/verify"))
-	}
-	// What a service may say about a call that it refuses: all of it.
-	echo := func(w http.ResponseWriter, code string) {
-		w.WriteHeader(http.StatusBadRequest)
-		_ = json.NewEncoder(w).Encode(map[string]string{"__type": code, "message": "Value 'the-text-of-the-message' failed to satisfy a constraint"})
+		for _, r := range []*http.Request{
+			webhook(body), compressedWebhook(body), webhook(large), webhook("\x1f\x8bthe-text-of-the-message"), with(webhook(body+" "), "X-Signature", signature),
+		} {
+			invoke(awstest.ClientEvent(t, r, "/webhook"))
+		}
+		invoke(awstest.ServiceEvent(t, verification(map[string]string{"rawBody": body, "signature": signature}), "/webhook/verify"))
+		invoke(awstest.ServiceEvent(t, verification(`{"rawBody":"the-text-of-the-message","signature":["`+signature+`"]}`), "/webhook/verify"))
 	}
 	everyWay()
-	aws.Instead(awstest.EventBridge, func(w http.ResponseWriter, _ *http.Request) bool {
-		echo(w, "ValidationException")
-		return true
-	})
-	everyWay()
-	aws.Instead(awstest.SQS, func(w http.ResponseWriter, _ *http.Request) bool {
-		echo(w, "InvalidMessageContents")
-		return true
-	})
-	everyWay()
-	aws.Instead(awstest.S3, func(w http.ResponseWriter, _ *http.Request) bool {
-		echo(w, "InvalidArgument")
-		return true
-	})
-	everyWay()
-	requests, _ := lines(t, f)
-	if len(requests) != 28 {
+	// A service may quote the whole call that it refuses.
+	for service, code := range []string{awstest.EventBridge: "ValidationException", awstest.SQS: "InvalidMessageContents", awstest.S3: "InvalidArgument"} {
+		aws.Instead(eventbus.Service(service), func(w http.ResponseWriter, _ *http.Request) bool {
+			w.WriteHeader(http.StatusBadRequest)
+			_ = json.NewEncoder(w).Encode(map[string]string{"__type": code, "message": "Value 'the-text-of-the-message' failed to satisfy a constraint"})
+			return true
+		})
+		everyWay()
+	}
+	if requests, _ := lines(t, f); len(requests) != 28 {
 		t.Errorf("want 28 requests in the log, got %d", len(requests))
 	}
 	for name, hidden := range map[string]string{
-		"body": "the-text-of-the-message", "signature": sign(secret, body), "secret": secret, "access key": aws.Env(nil)["AWS_SECRET_ACCESS_KEY"],
+		"body": "the-text-of-the-message", "signature": signature, "secret": secret, "access key": aws.Env(nil)["AWS_SECRET_ACCESS_KEY"],
 	} {
 		if strings.Contains(f.Output(), hidden) {
 			t.Errorf("want no %s in the log, got\n%s", name, f.Output())
@@ -450,24 +344,8 @@ func TestNoBodyOrSignatureInTheLog(t *testing.T) {
 	}
 }
 
-func TestTraceGoesToTheBusAndWithTheVersionIntoEveryLogLine(t *testing.T) {
-	aws := awstest.NewEventBus(t)
-	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
-	f := awstest.StartFunction(t, ssm.Env(aws.Env(nil)))
-	_, _ = io.ReadAll(f.Invoke(awstest.ClientEvent(t, webhook(message), "/webhook")).Body)
-	const trace = "Root=1-2-3" // as awstest sends it
-	if events := aws.Events(); len(events) != 1 || events[0].TraceHeader != trace {
-		t.Errorf("want one event with %s, got %+v", trace, events)
-	}
-	for line := range strings.Lines(f.Output()) {
-		if !strings.Contains(line, `"traceId":"`+trace+`"`) || !strings.Contains(line, `"version":"dev"`) {
-			t.Errorf("want trace and version in every line, got %s", line)
-		}
-	}
-}
-
-// EventBridge refuses a longer one, and the event with it.
-func TestLongTraceStaysHere(t *testing.T) {
+// EventBridge refuses an event with a longer trace header.
+func TestTraceHeaderIsPassedOnUpToItsLimit(t *testing.T) {
 	h, aws := publisher(t)
 	for _, length := range []int{maxTraceHeader, maxTraceHeader + 1} {
 		r := webhook(message)
@@ -476,17 +354,14 @@ func TestLongTraceStaysHere(t *testing.T) {
 		awstest.Do(h, r.WithContext(context.WithValue(r.Context(), "x-amzn-trace-id", trace)))
 	}
 	if events := aws.Events(); len(events) != 2 || len(events[0].TraceHeader) != maxTraceHeader || events[1].TraceHeader != "" {
-		t.Errorf("want a trace of %d bytes and none, got %+v", maxTraceHeader, events)
+		t.Errorf("want a trace header of %d bytes and then none, got %+v", maxTraceHeader, events)
 	}
 }
 
-func TestWhatBecameOfAnEventIsCountedAndLogged(t *testing.T) {
-	aws := awstest.NewEventBus(t)
-	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
-	f := awstest.StartFunction(t, ssm.Env(aws.Env(nil)))
-	large := `{"type":"message.new","text":"` + strings.Repeat("x", 300<<10) + `"}`
+func TestFateOfAnEventIsCountedAndLogged(t *testing.T) {
+	f, aws := process(t, nil)
 	deliver := func(body string) {
-		_, _ = io.ReadAll(f.Invoke(awstest.ClientEvent(t, webhook(body), "/webhook")).Body)
+		_, _ = io.Copy(io.Discard, f.Invoke(awstest.ClientEvent(t, webhook(body), "/webhook")).Body)
 	}
 	deliver(message)
 	deliver(large)
@@ -515,9 +390,9 @@ func TestWhatBecameOfAnEventIsCountedAndLogged(t *testing.T) {
 			t.Errorf("request %d: want a line of stream's at %s, got %v", i, want.level, requests[i])
 		}
 	}
-	// Whoever is called by the alarm reads why.
+	// Whoever answers the alarm reads why.
 	if queued, _ := requests[2]["queued"].(string); !strings.Contains(queued, "AccessDeniedException") {
-		t.Errorf("want the cause for queueing, got %v", requests[2])
+		t.Errorf("want the reason for queueing, got %v", requests[2])
 	}
 	if cause, _ := requests[3]["cause"].(string); !strings.Contains(cause, "AccessDeniedException") || !strings.Contains(cause, "fallback queue") {
 		t.Errorf("want both causes, got %v", requests[3])

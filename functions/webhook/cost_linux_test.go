@@ -13,10 +13,9 @@ import (
 	"chat-service-backend/internal/awstest"
 )
 
-// BenchmarkEvent verifies one event of 4 KB and hands it to a bus over the
-// loopback interface. cpu-µs/op is the processor time of this process, the
-// bus's share of it included: what the function needs is less. The budget is
-// 2 ms.
+// BenchmarkEvent verifies an event of 4 KB and sends it to a bus over the loopback
+// interface. cpu-µs/op is the CPU time of this process, which includes the bus's
+// share. The budget is 2 ms.
 func BenchmarkEvent(b *testing.B) {
 	const answer = `{"FailedEntryCount":0,"Entries":[{"EventId":"1"}]}`
 	loopback := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(answer)) }))
@@ -27,7 +26,7 @@ func BenchmarkEvent(b *testing.B) {
 	for name, newRequest := range map[string]func(string) *http.Request{"plain": webhook, "gzip": compressedWebhook} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
-			// To sign and compress is Stream's part.
+			// Signing and compressing is Stream's work.
 			from := newRequest(body)
 			sent, err := io.ReadAll(from.Body)
 			if err != nil {
@@ -37,7 +36,7 @@ func BenchmarkEvent(b *testing.B) {
 			for b.Loop() {
 				r := httptest.NewRequest(http.MethodPost, "/webhook", bytes.NewReader(sent))
 				r.Header = from.Header
-				if response := do(h, r); response.StatusCode != http.StatusOK {
+				if response := awstest.Do(h, r); response.StatusCode != http.StatusOK {
 					b.Fatalf("want status 200, got %d", response.StatusCode)
 				}
 			}
@@ -46,7 +45,7 @@ func BenchmarkEvent(b *testing.B) {
 	}
 }
 
-// cpuTime is the processor time that this process has used.
+// cpuTime returns the CPU time that this process has used.
 func cpuTime(b *testing.B) time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {

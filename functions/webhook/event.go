@@ -5,63 +5,59 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"strconv"
 	"time"
 	"unicode/utf8"
 )
 
 const (
-	// source is what EventBridge rules match on to get Stream's events.
+	// source is the source of Stream's events on the bus, for rules to match.
 	source = "stream.chat"
 
-	// untyped is the detail type of a hook whose body has no type: those before
-	// a message is sent, and custom commands.
+	// untyped is the detail type of a body without a type: Stream's
+	// before-message-send hooks and custom commands.
 	untyped = "untyped"
 
-	// maxDetailType is the longest detail type that EventBridge takes, in bytes.
+	// maxDetailType is the longest detail type that EventBridge accepts, in bytes.
 	maxDetailType = 128
 
-	// maxEntry is the size of the largest entry that EventBridge takes.
+	// maxEntry is the size of the largest entry that EventBridge accepts, in bytes.
 	//
 	// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevent-size.html
 	maxEntry = 256 << 10
 )
 
-// An event is one that Stream sent, on its way to the bus.
+// An event is a webhook or a queue message on its way to the bus.
 type event struct {
 	metadata   metadata
 	body       []byte // as Stream wrote it
-	detailType string // Stream's type of the event, such as message.new
+	detailType string // Stream's event type, such as message.new
 	hook       string // the kind of hook, or "": see hookKind
 }
 
-// metadata is what we know of an event besides its body. It goes to the bus
-// in front of it.
+// metadata is what we know about an event besides its body. On the bus, it
+// precedes the body.
 type metadata struct {
-	// WebhookID is the same on every attempt to deliver one event: what a
-	// consumer drops duplicates by.
+	// WebhookID is the same on every attempt to deliver an event. Consumers use
+	// it to drop duplicates.
 	WebhookID string `json:"webhookId,omitempty"`
-	// Attempt counts deliveries from 1; 0 if Stream did not send it.
+	// Attempt counts deliveries from 1; 0 means unknown.
 	Attempt int `json:"attempt,omitempty"`
-	// Via is how the event came.
-	Via via `json:"via"`
-	// APIKey is the app's, where a signature has proved that the event is.
+	// Via is how the event arrived: viaWebhook or viaQueue.
+	Via string `json:"via"`
+	// APIKey is the app's, and set only where a signature proves that the event
+	// belongs to the app.
 	APIKey     string    `json:"apiKey,omitempty"`
 	ReceivedAt time.Time `json:"receivedAt"`
-	// Object is where the body is kept if the bus did not take it.
+	// Object is where the body is stored if the bus did not accept it.
 	Object *object `json:"object,omitempty"`
 }
 
-// A via is a way by which events come.
-type via string
-
 const (
-	viaWebhook via = "webhook" // signed with the app's secret
-	viaQueue   via = "queue"   // written by whom the queue's policy lets in
+	viaWebhook = "webhook" // signed with the app's secret
+	viaQueue   = "queue"   // sent by somebody whom the queue's policy lets in
 )
 
-// An object is the whole body of an event, kept in S3.
+// An object is an event's whole body in S3.
 type object struct {
 	Bucket string `json:"bucket"`
 	Key    string `json:"key"`
@@ -69,27 +65,14 @@ type object struct {
 	Reason string `json:"reason"`
 }
 
-// newEvent returns an event with what its header fields tell. apiKey is the
-// app's, or empty if no signature proves that the event is.
-func newEvent(header http.Header, via via, apiKey string, body []byte) event {
-	// A field that is no number says nothing.
-	attempt, _ := strconv.Atoi(header.Get("X-Webhook-Attempt"))
-	// A map, because a struct's field would match keys of any case. For a body that
-	// is no JSON object it stays empty.
+// newEvent returns the event that has just arrived with this body.
+func newEvent(m metadata, body []byte) event {
+	m.ReceivedAt = time.Now().UTC().Truncate(time.Millisecond)
+	// A map, because a struct's fields would match keys of any case. It stays
+	// nil if the body is not a JSON object.
 	var members map[string]json.RawMessage
 	_ = json.Unmarshal(body, &members)
-	return event{
-		body:       body,
-		detailType: detailType(members),
-		hook:       hookKind(members),
-		metadata: metadata{
-			WebhookID:  header.Get("X-Webhook-Id"),
-			Attempt:    attempt,
-			Via:        via,
-			APIKey:     apiKey,
-			ReceivedAt: time.Now().UTC().Truncate(time.Millisecond),
-		},
-	}
+	return event{m, body, detailType(members), hookKind(members)}
 }
 
 func detailType(members map[string]json.RawMessage) string {
@@ -100,9 +83,9 @@ func detailType(members map[string]json.RawMessage) string {
 	return name
 }
 
-// misfit returns why EventBridge cannot carry the event, or "" if it can. The body
-// must be JSON, valid UTF-8 (its bytes travel inside a JSON text), and not too
-// large with what goes around it.
+// misfit returns the reason why EventBridge cannot carry the event with this
+// detail, or "" if it can. The body must be JSON in valid UTF-8, because its
+// bytes travel inside a JSON string, and the whole entry must not be too large.
 func (e event) misfit(detail string) string {
 	switch {
 	case !json.Valid(e.body) || !utf8.Valid(e.body):
@@ -113,26 +96,21 @@ func (e event) misfit(detail string) string {
 	return ""
 }
 
-// detail returns the event as the bus carries it, its body to the byte.
+// detail returns the event as the bus carries it, with the body byte for byte.
 func (e event) detail() (string, error) {
 	head, err := json.Marshal(e.metadata)
 	if err != nil {
-		return "", fmt.Errorf("write an event's metadata: %w", err)
+		return "", fmt.Errorf("encode an event's metadata: %w", err)
 	}
 	body := e.body
 	if e.metadata.Object != nil {
 		body = []byte("null")
 	}
-	detail := make([]byte, 0, len(head)+len(body)+24)
-	detail = append(detail, `{"metadata":`...)
-	detail = append(detail, head...)
-	detail = append(detail, `,"event":`...)
-	detail = append(detail, body...)
-	return string(append(detail, '}')), nil
+	return fmt.Sprintf(`{"metadata":%s,"event":%s}`, head, body), nil
 }
 
-// key names the body's object after its content: delivered again, it is the
-// same object.
+// key returns the key of the body's object. It derives from the content, so a
+// second delivery overwrites the same object.
 func (e event) key() string {
 	sum := sha256.Sum256(e.body)
 	return e.metadata.ReceivedAt.Format("2006/01/02/") + hex.EncodeToString(sum[:])

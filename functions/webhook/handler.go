@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,18 +18,18 @@ import (
 	"chat-service-backend/shared/streamchat"
 )
 
-// receiveTimeout is how long a webhook may take in all. Stream gives up after
-// 6 s, and would then not read the answer that asks it to try again.
+// receiveTimeout bounds the handling of a webhook. Stream gives up after 6 s, and
+// would then miss the response that asks it to try again.
 //
 // https://getstream.io/chat/docs/node/webhooks_overview/
 const receiveTimeout = 5500 * time.Millisecond
 
-// A handler answers POST /webhook, for Stream, and POST /webhook/verify, for
+// A handler serves POST /webhook, for Stream, and POST /webhook/verify, for
 // services that receive Stream's webhooks themselves. Stream's events may also
-// come through a queue: see ServeMessage.
+// arrive through a queue: see ServeMessage.
 type handler struct {
 	app   *streamchat.App
-	bus   *bus      // nil: events are verified and go nowhere
+	bus   *bus      // nil: events are verified and dropped
 	hooks *answerer // nil: hooks are answered {}
 }
 
@@ -52,8 +53,8 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, r)
 }
 
-// receive takes a webhook from Stream. Of its answers, Stream repeats the call
-// after 408, 429 and 5xx only: what is our failure must be one of those.
+// receive handles a webhook from Stream. Stream retries only after 408, 429 and
+// 5xx, so failures of our own must be one of those.
 func (h *handler) receive(w http.ResponseWriter, r *http.Request) error {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(r.Context(), receiveTimeout)
@@ -77,7 +78,7 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return unreadable(err)
 	}
-	// The app's own check comes second: it may wait for Parameter Store.
+	// The app's own check comes second because it may wait for Parameter Store.
 	if !credentials.ValidSignature(plain, signature) {
 		if valid, err := h.app.ValidSignature(ctx, plain, signature); err != nil {
 			return err
@@ -87,7 +88,8 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request) error {
 	}
 	lambdahttp.SetCaller(r.Context(), "stream")
 	lambdahttp.Count(r.Context(), "WebhooksAccepted")
-	e := newEvent(r.Header, viaWebhook, credentials.Key(), plain)
+	attempt, _ := strconv.Atoi(r.Header.Get("X-Webhook-Attempt")) // 0, for unknown, if it is not a number
+	e := newEvent(metadata{WebhookID: r.Header.Get("X-Webhook-Id"), Attempt: attempt, Via: viaWebhook, APIKey: credentials.Key()}, plain)
 	if e.hook != "" {
 		return httpjson.Write(w, http.StatusOK, h.answerHook(ctx, e, start))
 	}
@@ -103,33 +105,31 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request) error {
 	return httpjson.Write(w, http.StatusOK, reply{})
 }
 
-// credentials returns the app's credentials. For a hook it does not wait until
-// Parameter Store has answered or failed to, unless there are none yet: while a
-// fetch is in flight, the old ones are served at once.
+// credentials returns the app's credentials. A hook does not wait for a slow
+// refresh from Parameter Store: it gets the old credentials, if there are any.
 func (h *handler) credentials(ctx context.Context, body []byte) (*streamchat.Credentials, error) {
-	type result struct {
-		credentials *streamchat.Credentials
-		err         error
-	}
-	fetched := make(chan result, 1)
+	var credentials *streamchat.Credentials
+	var err error
+	fetched := make(chan struct{})
 	go func() {
-		credentials, err := h.app.Credentials(ctx)
-		fetched <- result{credentials, err}
+		defer close(fetched)
+		credentials, err = h.app.Credentials(ctx)
 	}()
 	select {
-	case r := <-fetched:
-		return r.credentials, r.err
+	case <-fetched:
+		return credentials, err
 	case <-time.After(ownTime / 2):
 	}
-	if plain, err := streamchat.PlainBody(body); err == nil && newEvent(nil, viaWebhook, "", plain).hook != "" {
+	if plain, err := streamchat.PlainBody(body); err == nil && newEvent(metadata{}, plain).hook != "" {
+		// While that fetch is in flight, this returns the old ones at once.
 		return h.app.Credentials(ctx)
 	}
-	r := <-fetched
-	return r.credentials, r.err
+	<-fetched
+	return credentials, err
 }
 
-// answerHook returns the answer to a hook that came in at start. The hook is an
-// event, too, and is published in what little time there is: nobody would send it
+// answerHook returns the reply to a hook that arrived at start. It also publishes
+// the hook as an event, in what little time there is: Stream would not send it
 // again.
 func (h *handler) answerHook(ctx context.Context, e event, start time.Time) reply {
 	lambdahttp.Annotate(ctx, slog.String("hook", e.hook))
@@ -172,7 +172,7 @@ type verifyResponse struct {
 	IsValid bool `json:"isValid"`
 }
 
-// verify answers whether a webhook that somebody else received is signed with
+// verify answers whether a webhook that another service received is signed with
 // our secret.
 func (h *handler) verify(w http.ResponseWriter, r *http.Request) error {
 	var in verifyRequest
@@ -197,7 +197,7 @@ func (h *handler) verify(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if err != nil {
-		// The contract has 500 here, and 503 everywhere else.
+		// This route's contract says 500; every other one says 503.
 		if e := (*httpjson.Error)(nil); errors.As(api.Error(err), &e) {
 			e.Status = http.StatusInternalServerError
 			return e
@@ -208,11 +208,9 @@ func (h *handler) verify(w http.ResponseWriter, r *http.Request) error {
 	return httpjson.Write(w, http.StatusOK, verifyResponse{valid})
 }
 
-// inflate returns what the base64 of a gzip body inflates to, and reports whether
-// text is one.
+// inflate decodes a base64 gzip body, and reports whether text is one.
 func inflate(text string) ([]byte, bool) {
-	// The base64 of gzip's first three bytes.
-	if !strings.HasPrefix(text, "H4sI") {
+	if !strings.HasPrefix(text, "H4sI") { // gzip's first three bytes
 		return nil, false
 	}
 	compressed, err := base64.StdEncoding.DecodeString(text)

@@ -19,8 +19,8 @@ import (
 	"chat-service-backend/shared/settings"
 )
 
-// The kinds of hooks for which Stream holds a user's message until it has an
-// answer. It asks once, and a message whose hook fails or is late goes through.
+// The kinds of hooks. Stream holds a user's message until the hook is answered.
+// It asks once; if the hook fails or is late, the message passes.
 //
 // https://getstream.io/chat/docs/go-golang/before_message_send_webhook/
 // https://getstream.io/chat/docs/go-golang/custom_commands_webhook/
@@ -30,38 +30,36 @@ const (
 )
 
 const (
-	// ownTime is how much of the time that Stream waits we may use ourselves.
+	// ownTime is how much of the time that Stream waits we use ourselves.
 	ownTime = 200 * time.Millisecond
 
 	defaultHookTimeout = 1200 * time.Millisecond
-	// maxHookTimeout is the longest that Stream can be told to wait.
+	// maxHookTimeout is the longest that Stream can be configured to wait.
 	maxHookTimeout = 5 * time.Second
 
-	// maxHookAnswer is more than a whole hook with its channel and user, which a
-	// function may send back, and more than any message that Stream stores.
+	// maxHookAnswer exceeds any message that Stream stores, and a whole hook with
+	// its channel and user, which a function may echo.
 	maxHookAnswer = 64 << 10
 
-	// idleTime is how long a kept connection to Lambda is trusted. There is no
+	// idleTime is how long an idle connection to Lambda is trusted. There is no
 	// time for a second attempt.
 	idleTime = 5 * time.Second
 )
 
 // hookKind returns the kind of hook whose body has these members, or "" if it is
-// no hook but an event. Only hooks have no type. The two kinds are told apart by
-// what Stream documents: a custom command has form_data, or a message with a
-// command; a message that is about to be sent has a channel.
+// an ordinary event. Only hooks have no type. The two kinds are told apart by what
+// Stream documents: a custom command has form_data, or a message with a command; a
+// message that is about to be sent has a channel.
 func hookKind(members map[string]json.RawMessage) string {
 	if members == nil || !empty(members["type"]) {
 		return ""
 	}
 	var message map[string]json.RawMessage
 	_ = json.Unmarshal(members["message"], &message)
-	switch {
-	case !empty(members["form_data"]), members["channel"] == nil && !empty(message["command"]):
+	if !empty(members["form_data"]) || members["channel"] == nil && !empty(message["command"]) {
 		return customCommand
-	default:
-		return beforeMessageSend
 	}
+	return beforeMessageSend
 }
 
 // empty reports whether a member is absent, null or "".
@@ -70,18 +68,18 @@ func empty(member json.RawMessage) bool {
 	return text == "" || text == "null" || text == `""`
 }
 
-// An answerer has a Lambda function of the team's own answer hooks.
+// An answerer answers hooks by invoking the team's own Lambda function.
 type answerer struct {
 	*service
 	arn        string
-	timeout    time.Duration // from when the hook came in
+	timeout    time.Duration // from when the hook arrived
 	failClosed bool
 	used       atomic.Int64 // when a connection was last used, in Unix nanoseconds
 }
 
-// newAnswerer returns the answerer that the environment describes in
-// HOOK_FUNCTION_ARN, HOOK_TIMEOUT_MS and HOOK_FAIL_CLOSED, or nil if it names no
-// function: then every hook is answered {}.
+// newAnswerer returns the answerer that HOOK_FUNCTION_ARN, HOOK_TIMEOUT_MS and
+// HOOK_FAIL_CLOSED configure, or nil if they name no function: every hook is then
+// answered with {}.
 func newAnswerer(getenv func(string) string) (*answerer, error) {
 	timeout := defaultHookTimeout
 	if text := getenv("HOOK_TIMEOUT_MS"); text != "" {
@@ -98,48 +96,43 @@ func newAnswerer(getenv func(string) string) (*answerer, error) {
 	arn := getenv("HOOK_FUNCTION_ARN")
 	if arn == "" {
 		if failClosed {
-			return nil, errors.New("HOOK_FUNCTION_ARN: want the function that HOOK_FAIL_CLOSED is about, got nothing")
+			return nil, errors.New("HOOK_FUNCTION_ARN: want the function that HOOK_FAIL_CLOSED applies to, got nothing")
 		}
 		return nil, nil
 	}
-	// arn:partition:lambda:region:account:function:name, perhaps with a version or alias.
+	// arn:partition:lambda:region:account:function:name, optionally with a version or alias.
 	fields := strings.Split(arn, ":")
 	if (len(fields) != 7 && len(fields) != 8) || fields[0] != "arn" || fields[2] != "lambda" || fields[3] == "" || fields[5] != "function" {
 		return nil, fmt.Errorf("HOOK_FUNCTION_ARN: want the ARN of a Lambda function, got %q", arn)
 	}
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 10}}
 	return &answerer{
-		service:    newService(getenv, "lambda", fields[3], "LAMBDA", client),
+		service:    newService(getenv, "lambda", fields[3], "LAMBDA", &http.Client{Transport: new(http.Transport)}),
 		arn:        arn,
 		timeout:    timeout,
 		failClosed: failClosed,
 	}, nil
 }
 
-// A reply is what Stream gets for a hook: {} lets the message pass as it is.
+// A reply is the response to a hook. The zero reply, {}, lets the message pass
+// unchanged.
 type reply struct {
-	// Message is null, and not absent, where a command is taken back.
+	// Message is an explicit null to cancel a command.
 	Message any `json:"message,omitempty"`
 }
 
-// refusal is a reply with which Stream does not send the message, and shows the
-// text to its sender.
+// refusal makes Stream reject the message and show the text to its sender.
 var refusal = reply{map[string]string{"type": "error", "text": "This message cannot be checked right now. Try again in a moment."}}
 
-// answer returns what Stream is to be told about a hook that came in at start.
-// If the function gives no usable answer in time, that is counted and logged,
-// and the message passes or, with failClosed, is refused.
+// answer returns the reply to a hook that arrived at start. If the function gives
+// no usable answer in time, answer counts and logs that and lets the message pass
+// or, with failClosed, refuses it.
 func (a *answerer) answer(ctx context.Context, e event, start time.Time) reply {
 	if a == nil {
 		return reply{}
 	}
 	ctx, cancel := context.WithDeadline(ctx, start.Add(a.timeout))
 	defer cancel()
-	body, err := a.invoke(ctx, e)
-	var r reply
-	if err == nil {
-		r, err = read(e.hook, body)
-	}
+	r, err := a.invoke(ctx, e)
 	if err == nil {
 		return r
 	}
@@ -158,19 +151,19 @@ func (a *answerer) answer(ctx context.Context, e event, start time.Time) reply {
 	return reply{}
 }
 
-// A hookError is an answer that Stream cannot be given. Its text holds nothing
-// of the answer, which may quote the message.
+// A hookError is an answer that cannot be passed on to Stream. Its text quotes
+// nothing from the answer, which may contain the message.
 type hookError struct{ reason, text string }
 
 func (e *hookError) Error() string { return e.text }
 
-// invoke asks the function about a hook and returns its answer.
+// invoke calls the function with a hook and returns its reply.
 //
 // https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
-func (a *answerer) invoke(ctx context.Context, e event) ([]byte, error) {
+func (a *answerer) invoke(ctx context.Context, e event) (reply, error) {
 	detail, err := e.detail()
 	if err != nil {
-		return nil, err
+		return reply{}, err
 	}
 	// {"kind": …, "metadata": …, "event": …}: what the bus gets, and the kind.
 	payload := []byte(`{"kind":"` + e.hook + `",` + detail[1:])
@@ -181,37 +174,37 @@ func (a *answerer) invoke(ctx context.Context, e event) ([]byte, error) {
 	path := "/2015-03-31/functions/" + strings.ReplaceAll(url.PathEscape(a.arn), ":", "%3A") + "/invocations"
 	r, err := a.request(ctx, http.MethodPost, path, header, payload)
 	if err != nil {
-		return nil, err
+		return reply{}, err
 	}
-	// By the wall clock, which goes on while Lambda has the process stopped.
+	// By the wall clock, which keeps going while Lambda has the process frozen.
 	now := time.Now().UnixNano()
 	if time.Duration(now-a.used.Swap(now)) > idleTime {
 		a.client.CloseIdleConnections()
 	}
 	response, err := a.client.Do(r)
 	if err != nil {
-		return nil, fmt.Errorf("invoke %s: %w", a.arn, err)
+		return reply{}, fmt.Errorf("invoke %s: %w", a.arn, err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxHookAnswer+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("invoke %s: %w", a.arn, err)
+		return reply{}, fmt.Errorf("invoke %s: %w", a.arn, err)
 	case response.StatusCode == http.StatusTooManyRequests:
-		return nil, &hookError{"Throttled", "the hook function is throttled"}
+		return reply{}, &hookError{"Throttled", "the hook function is throttled"}
 	case response.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("invoke %s: want status 200, got %d", a.arn, response.StatusCode)
+		return reply{}, fmt.Errorf("invoke %s: want status 200, got %d", a.arn, response.StatusCode)
 	case response.Header.Get("X-Amz-Function-Error") != "":
-		return nil, &hookError{"Broken", "the hook function ended with an error"}
+		return reply{}, &hookError{"Broken", "the hook function ended with an error"}
 	case len(body) > maxHookAnswer:
-		return nil, &hookError{"TooLarge", fmt.Sprintf("the hook function's answer is over %d bytes", maxHookAnswer)}
+		return reply{}, &hookError{"TooLarge", fmt.Sprintf("the hook function's answer is over %d bytes", maxHookAnswer)}
 	}
-	return body, nil
+	return read(e.hook, body)
 }
 
-// read returns the reply that a function's answer to a hook is. The answer must
-// be one that Stream takes: nothing, or an object with a message. Whatever else
-// is in it does not reach Stream.
+// read returns the reply in a function's answer. The answer must be one that
+// Stream accepts: nothing, or an object with a message. Anything else in it is
+// dropped.
 func read(kind string, body []byte) (reply, error) {
 	broken := func(want string) (reply, error) {
 		return reply{}, &hookError{"Broken", "the hook function's answer: want " + want + ", got something else"}
@@ -226,16 +219,16 @@ func read(kind string, body []byte) (reply, error) {
 	if len(answer) == 0 {
 		return reply{}, nil
 	}
-	raw, ok := answer["message"]
+	raw := answer["message"]
 	if kind == customCommand && string(raw) == "null" {
 		return reply{raw}, nil
 	}
 	var fields map[string]json.RawMessage
-	if !ok || json.Unmarshal(raw, &fields) != nil || fields == nil {
+	if json.Unmarshal(raw, &fields) != nil || fields == nil {
 		return broken("an object as its message")
 	}
-	if err := json.Unmarshal(raw, new(rewritable)); err != nil {
-		return broken("a message with fields as Stream has them")
+	if json.Unmarshal(raw, new(rewritable)) != nil {
+		return broken("a message with the types of Stream's fields")
 	}
 	if len(fields) == 0 {
 		return reply{}, nil // changes nothing
@@ -243,8 +236,8 @@ func read(kind string, body []byte) (reply, error) {
 	return reply{fields}, nil
 }
 
-// A rewritable has the fields of a message that Stream lets a hook change. Besides
-// these there may be custom ones; whatever else is there, Stream ignores.
+// A rewritable has the message fields that Stream lets a hook change. A message may
+// also have custom fields; Stream ignores all others.
 //
 // https://getstream.io/chat/docs/go-golang/before_message_send_webhook/#rewritable-message-fields
 type rewritable struct {

@@ -12,75 +12,42 @@ import (
 	"chat-service-backend/internal/awstest"
 )
 
-// hang never answers a call.
-func hang(r *http.Request) {
+// hang never answers.
+func hang(_ http.ResponseWriter, r *http.Request) bool {
 	<-r.Context().Done()
 	panic(http.ErrAbortHandler)
 }
 
-// TestNoAcknowledgedEventIsLost delivers a hundred events at once, some of them
-// too large for the bus, while everything fails at random.
-func TestNoAcknowledgedEventIsLost(t *testing.T) {
-	withBus(t, noAcknowledgedEventIsLost)
+// sometimes fails one call in n for each of failures.
+func sometimes(n int, failures ...failure) failure {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		i := rand.IntN(n)
+		return i < len(failures) && failures[i](w, r)
+	}
 }
 
-func noAcknowledgedEventIsLost(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-	const deliveries = 100
-	var mu sync.Mutex
-	random := rand.New(rand.NewPCG(5, 2026))
-	chance := func(n int) int {
-		mu.Lock()
-		defer mu.Unlock()
-		return random.IntN(n)
-	}
-	aws.Instead(awstest.EventBridge, func(w http.ResponseWriter, r *http.Request) bool {
-		switch chance(10) {
-		case 0:
-			awstest.Fail(w, http.StatusInternalServerError, "InternalFailure")
-		case 1:
-			awstest.Fail(w, http.StatusBadRequest, "ThrottlingException")
-		case 2:
-			awstest.EntryError(w, "ThrottlingException")
-		case 3:
-			awstest.EntryError(w, "MalformedDetail")
-		case 4:
-			awstest.Fail(w, http.StatusBadRequest, "ValidationException")
-		case 5:
-			panic(http.ErrAbortHandler)
-		case 6:
-			hang(r)
-		default:
-			return false
-		}
-		return true
-	})
-	sometimes := func(w http.ResponseWriter, r *http.Request) bool {
-		switch chance(6) {
-		case 0, 1:
-			awstest.Fail(w, http.StatusInternalServerError, "InternalError")
-			return true
-		case 2:
-			panic(http.ErrAbortHandler)
-		case 3:
-			hang(r)
-		}
-		return false
-	}
-	aws.Instead(awstest.SQS, sometimes)
-	aws.Instead(awstest.S3, sometimes)
+// Delivers a hundred events at once, some of them too large for the bus, while
+// everything fails at random.
+func TestNoAcknowledgedEventIsLost(t *testing.T) { withBus(t, noAcknowledgedEventIsLost) }
 
-	statuses := make([]int, deliveries)
+func noAcknowledgedEventIsLost(t *testing.T, h http.Handler, aws *awstest.EventBus) {
+	aws.Instead(awstest.EventBridge, sometimes(10,
+		failing(http.StatusInternalServerError, "InternalFailure"), failing(http.StatusBadRequest, "ThrottlingException"), failingEntry("ThrottlingException"),
+		failingEntry("MalformedDetail"), failing(http.StatusBadRequest, "ValidationException"), reset, hang))
+	internal := failing(http.StatusInternalServerError, "InternalError")
+	aws.Instead(awstest.SQS, sometimes(6, internal, internal, reset, hang))
+	aws.Instead(awstest.S3, sometimes(6, internal, internal, reset, hang))
+
+	statuses := make([]int, 100)
 	var wg sync.WaitGroup
-	for i := range deliveries {
+	for i := range statuses {
 		wg.Go(func() {
 			filling := ""
 			if i%5 == 0 {
 				filling = strings.Repeat("x", 300<<10)
 			}
 			body := fmt.Sprintf(`{"type":"message.new","number":%d,"text":"%s"}`, i, filling)
-			r := webhook(body)
-			r.Header.Set("X-Webhook-Id", fmt.Sprint(i))
-			statuses[i] = do(h, r).StatusCode
+			statuses[i] = awstest.Do(h, with(webhook(body), "X-Webhook-Id", fmt.Sprint(i))).StatusCode
 		})
 	}
 	wg.Wait()
@@ -119,8 +86,8 @@ func noAcknowledgedEventIsLost(t *testing.T, h http.Handler, aws *awstest.EventB
 			t.Errorf("event %d: want status 200 or 503, got %d", i, status)
 		}
 	}
-	// Or the chances above prove nothing.
-	if acknowledged == 0 || acknowledged == deliveries || len(aws.Events()) == 0 || len(aws.Messages()) == 0 {
+	// Otherwise the failures above prove nothing.
+	if acknowledged == 0 || acknowledged == len(statuses) || len(aws.Events()) == 0 || len(aws.Messages()) == 0 {
 		t.Errorf("want some of everything, got %d acknowledged, %d published, %d queued", acknowledged, len(aws.Events()), len(aws.Messages()))
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -19,22 +18,22 @@ func TestMain(m *testing.M) { awstest.Main(m, main) }
 func TestBuildReadsItsVariables(t *testing.T) {
 	awstest.WantVariables(t, build, awstest.NewEventBus(t).Env(nil), map[string]string{
 		"PARAMETER_PREFIX": "chat-service", "PARAMETER_TTL": "0",
-		// Of no use here, and checked all the same: as for the other functions.
+		// Unused here, but checked as in the other functions.
 		"EXPIRATION_TOKEN_DURATION": "1h",
 		"HOOK_TIMEOUT_MS":           "1.2s", "HOOK_FAIL_CLOSED": "yes", "HOOK_FUNCTION_ARN": "moderation",
-		// Each is wrong only without the others.
+		// These are wrong only in combination.
 		"EVENT_BUS_NAME": "", "FALLBACK_QUEUE_URL": "", "LARGE_EVENTS_BUCKET": "",
 	})
 }
 
-// verifier is a function without a bus, and where its settings lie.
+// verifier returns a function without a bus, and its settings.
 func verifier(t testing.TB) (http.Handler, *awstest.ParameterStore) {
 	t.Helper()
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	return awstest.Handler(t, build, ssm.Getenv(nil)), ssm
 }
 
-// publisher is a function with a bus, and what plays the bus.
+// publisher returns a function with a bus, and its bus.
 func publisher(t testing.TB) (http.Handler, *awstest.EventBus) {
 	t.Helper()
 	aws := awstest.NewEventBus(t)
@@ -42,51 +41,48 @@ func publisher(t testing.TB) (http.Handler, *awstest.EventBus) {
 	return awstest.Handler(t, build, ssm.Getenv(aws.Env(nil))), aws
 }
 
-func TestBuildNamesTheVariableThatTheBusLacks(t *testing.T) {
-	variables := []string{"EVENT_BUS_NAME", "FALLBACK_QUEUE_URL", "LARGE_EVENTS_BUCKET"}
-	for _, missing := range variables {
-		ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
-		environment := awstest.NewEventBus(t).Env(map[string]string{missing: ""})
-		_, err := build(t.Context(), ssm.Getenv(environment))
-		if err == nil || !strings.HasPrefix(err.Error(), missing+": want ") || !strings.HasSuffix(err.Error(), ", got nothing") {
-			t.Errorf("want an error that names %s, got %v", missing, err)
+// process starts a function with a bus as a process of its own.
+func process(t testing.TB, environment map[string]string) (*awstest.Function, *awstest.EventBus) {
+	t.Helper()
+	aws := awstest.NewEventBus(t)
+	return awstest.StartFunction(t, awstest.NewParameterStore(t, awstest.App(key, secret)).Env(aws.Env(environment))), aws
+}
+
+func TestBusNeedsAllItsVariables(t *testing.T) {
+	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
+	aws := awstest.NewEventBus(t)
+	for _, name := range []string{"EVENT_BUS_NAME", "FALLBACK_QUEUE_URL", "LARGE_EVENTS_BUCKET"} {
+		_, err := build(t.Context(), ssm.Getenv(aws.Env(map[string]string{name: ""})))
+		if err == nil || !strings.HasPrefix(err.Error(), name+": want ") || !strings.HasSuffix(err.Error(), ", got nothing") {
+			t.Errorf("without %s: want an error that names it, got %v", name, err)
 		}
-	}
-	// One alone lacks the two others: which of them is named is no matter.
-	for _, only := range variables {
-		ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
-		_, err := build(t.Context(), ssm.Getenv(map[string]string{only: "something"}))
-		if err == nil || strings.HasPrefix(err.Error(), only+":") {
-			t.Errorf("%s alone: want an error that names another variable, got %v", only, err)
+		_, err = build(t.Context(), ssm.Getenv(map[string]string{name: "something"}))
+		if err == nil || strings.HasPrefix(err.Error(), name+":") {
+			t.Errorf("%s alone: want an error that names another variable, got %v", name, err)
 		}
 	}
 }
 
-func TestStartsWithoutParameterStoreAndRecovers(t *testing.T) {
+func TestWithoutCredentialsStreamIsToldToTryAgain(t *testing.T) {
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	ssm.Down(true)
 	h := awstest.Handler(t, build, ssm.Getenv(nil))
-	awstest.WantError(t, do(h, webhook(message)), http.StatusServiceUnavailable)
+	another := webhook(message)
+	another.Header.Set("X-Api-Key", "another")
+	for _, r := range []*http.Request{webhook(message), another, webhook("\x1f\x8b")} {
+		awstest.WantError(t, awstest.Do(h, r), http.StatusServiceUnavailable)
+	}
+	good := map[string]string{"rawBody": message, "signature": sign(secret, message)}
+	awstest.WantError(t, verify(h, good), http.StatusInternalServerError)
 	ssm.Down(false)
-	wantAcknowledged(t, do(h, webhook(message)))
+	wantAcknowledged(t, awstest.Do(h, webhook(message)))
 }
 
-// With an empty secret, anybody can sign.
-func TestNoSecretVerifiesNothing(t *testing.T) {
-	parameters := awstest.App(key, secret)
-	for name, change := range map[string]func(map[string]string){
-		"missing": func(p map[string]string) { delete(p, "/chat-service/stream/api-secret") },
-		"empty":   func(p map[string]string) { p["/chat-service/stream/api-secret"] = "" },
-		"blank":   func(p map[string]string) { p["/chat-service/stream/api-secret"] = " \n" },
-	} {
-		t.Run(name, func(t *testing.T) {
-			changed := maps.Clone(parameters)
-			change(changed)
-			h := awstest.Handler(t, build, awstest.NewParameterStore(t, changed).Getenv(nil))
-			r := webhook(message)
-			r.Header.Set("X-Signature", sign("", message))
-			awstest.WantError(t, do(h, r), http.StatusServiceUnavailable)
-			awstest.WantError(t, verify(h, map[string]any{"rawBody": message, "signature": sign("", message)}), http.StatusInternalServerError)
-		})
-	}
+// With an empty secret, anybody could sign.
+func TestEmptySecretVerifiesNothing(t *testing.T) {
+	h := awstest.Handler(t, build, awstest.NewParameterStore(t, awstest.App(key, " \n")).Getenv(nil))
+	r := webhook(message)
+	r.Header.Set("X-Signature", sign("", message))
+	awstest.WantError(t, awstest.Do(h, r), http.StatusServiceUnavailable)
+	awstest.WantError(t, verify(h, map[string]string{"rawBody": message, "signature": sign("", message)}), http.StatusInternalServerError)
 }

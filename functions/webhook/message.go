@@ -7,9 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -17,10 +15,10 @@ import (
 	"chat-service-backend/shared/streamchat"
 )
 
-// ServeMessage publishes an event that Stream has put into an SQS queue of this
-// stack. Such an event bears no signature: who may write into the queue is what
-// its policy says. An error leaves the message in the queue, to come again and
-// then to lie in the dead-letter queue.
+// ServeMessage publishes an event that Stream sent to this stack's SQS queue.
+// Queue messages are not signed: the queue's policy decides who may send them. An
+// error leaves the message in the queue, to be delivered again and finally moved
+// to the dead-letter queue.
 //
 // https://getstream.io/chat/docs/node/sqs/
 func (h *handler) ServeMessage(ctx context.Context, m lambdahttp.Message) error {
@@ -45,23 +43,18 @@ func (h *handler) ServeMessage(ctx context.Context, m lambdahttp.Message) error 
 		}
 	}
 	lambdahttp.SetCaller(ctx, "stream")
-	// SQS's own id is what stays the same when a message is delivered again.
-	header := http.Header{}
-	header.Set("X-Webhook-Id", m.ID)
-	header.Set("X-Webhook-Attempt", strconv.Itoa(m.Attempt))
-	return h.bus.publish(ctx, newEvent(header, viaQueue, "", body))
+	return h.bus.publish(ctx, newEvent(metadata{WebhookID: m.ID, Attempt: m.Attempt, Via: viaQueue}, body))
 }
 
-// namedApps returns the API keys that an event says are its app's: none, one, or
-// several, since JSON may repeat a name and its readers differ in which they
-// take, and in whether they mind its case. A body that is no JSON object is an
-// error.
+// namedApps returns the API keys that an event names as its app's. There may be
+// several: JSON may repeat a key, and parsers differ in which one they use and in
+// whether they match its case. A body that is not a JSON object is an error.
 func namedApps(body []byte) (keys []string, err error) {
 	if !json.Valid(body) || !utf8.Valid(body) || !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
 		return nil, errors.New("read a message: want a JSON object, got something else")
 	}
 	members := json.NewDecoder(bytes.NewReader(body))
-	_, _ = members.Token() // the brace; json.Valid has seen that nothing here can fail
+	_, _ = members.Token() // the brace; after json.Valid, nothing here can fail
 	for members.More() {
 		name, _ := members.Token()
 		var value json.RawMessage
@@ -69,18 +62,18 @@ func namedApps(body []byte) (keys []string, err error) {
 		if name, _ := name.(string); !strings.EqualFold(name, "api_key") || string(value) == "null" {
 			continue
 		}
-		var key string // stays empty, as no app's is, for what is no text
+		var key string // stays empty, which matches no app, if value is not a string
 		_ = json.Unmarshal(value, &key)
 		keys = append(keys, key)
 	}
 	return keys, nil
 }
 
-// messageBody returns the event in a message: JSON as it is, or base64 of it or
-// of a gzip of it, which is how Stream compresses for a queue.
+// messageBody returns the event in a message, which is plain JSON, or base64 of
+// JSON, or base64 of gzip, as Stream compresses for a queue.
 func messageBody(text string) ([]byte, error) {
 	body := []byte(text)
-	// An event is an object, which as JSON begins with what base64 never has.
+	// The { of a plain event does not occur in base64.
 	decoded, err := base64.StdEncoding.DecodeString(text)
 	if err == nil && (bytes.HasPrefix(decoded, []byte{0x1f, 0x8b}) || bytes.HasPrefix(decoded, []byte("{"))) {
 		body = decoded

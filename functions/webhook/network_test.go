@@ -11,30 +11,28 @@ import (
 	"chat-service-backend/internal/awstest"
 )
 
-// withBus calls f with a function and what plays its bus, in a bubble where time
-// passes only while everybody waits: neither a slow machine nor the pauses
-// between attempts count.
+// withBus calls f with a function and its bus, in a bubble where time passes only
+// while everybody waits: neither a slow machine nor pauses between attempts count.
 func withBus(t *testing.T, f func(*testing.T, http.Handler, *awstest.EventBus)) {
 	t.Helper()
 	h, aws := publisher(t)
 	synctest.Test(t, func(t *testing.T) {
-		at := network{answers: aws}
-		over(h.(*handler).bus, at, at, at)
+		over(h.(*handler).bus, network{answers: aws}, network{answers: aws}, network{answers: aws})
 		f(t, h, aws)
 	})
 }
 
-// A network is one that answers after a time, or never.
+// A network answers after a time, or never.
 type network struct {
 	answers http.Handler
 	after   time.Duration // negative: never
 }
 
 func (n network) RoundTrip(r *http.Request) (response *http.Response, err error) {
-	if err := r.Context().Err(); err != nil { // as http.Transport has it
+	if err := r.Context().Err(); err != nil { // like http.Transport
 		return nil, err
 	}
-	answer := make(<-chan time.Time)
+	var answer <-chan time.Time
 	if n.after >= 0 {
 		answer = time.After(n.after)
 	}
@@ -53,7 +51,7 @@ func (n network) RoundTrip(r *http.Request) (response *http.Response, err error)
 	return w.Result(), nil
 }
 
-// over makes the calls of b's services go over networks.
+// over routes the calls to b's services over networks.
 func over(b *bus, events, queue, objects network) {
 	b.events.client = &http.Client{Transport: events}
 	b.queue.client = &http.Client{Transport: queue}
