@@ -13,7 +13,7 @@ type response struct {
 	APIKey string `json:"api_key"`
 }
 
-// newHandler answers GET /api-key, for anybody.
+// newHandler serves GET /api-key to anybody.
 func newHandler(key *settings.Value[string]) http.Handler {
 	return api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		switch {

@@ -1,4 +1,4 @@
-// Command apikey answers with the app's public API key. It can read no secret.
+// Command apikey serves the app's public API key. It has no access to the secret.
 package main
 
 import (

@@ -22,7 +22,7 @@ import (
 	"chat-service-backend/shared/users"
 )
 
-// authenticationKey is the member of an answer that says how to connect to Stream.
+// authenticationKey is the key of the credentials in a response.
 const authenticationKey = "authentication"
 
 type authentication struct {
@@ -33,33 +33,32 @@ type authentication struct {
 	Image     string `json:"image,omitempty"`
 }
 
-// notKnown is the error object for a client type that configures none.
+// notKnown is the default error object, for client types that configure none.
 var notKnown = json.RawMessage(`{"title":"Not signed in","message":"Sign in to use the chat."}`)
 
 // clientConfig is the configuration of one client type, a JSON object.
 type clientConfig map[string]json.RawMessage
 
-// errNotObject is the parse result of a parameter that is no JSON object.
 var errNotObject = errors.New("want a JSON object")
 
-// parseClientConfig takes a parameter's value. Its members stay the text they
-// are: numbers keep all their digits.
+// parseClientConfig parses a parameter's value. Its members stay raw JSON, so
+// numbers keep all their digits.
 func parseClientConfig(text string) (clientConfig, error) {
 	var c clientConfig
 	if err := json.Unmarshal([]byte(text), &c); err != nil || c == nil {
-		// Not the error itself: it may quote the value.
+		// The decoder's own error may quote the value.
 		return nil, errNotObject
 	}
 	return c, nil
 }
 
-// values are what the function reads from SSM, all of it in one call.
+// values is everything the function reads from SSM, in one call.
 type values struct {
-	// configs are the configurations by client type. One that is broken is a
-	// nil map, and broken for its own client type only.
+	// configs has the configuration of each client type: nil for one that is
+	// broken, which does not affect the others.
 	configs     map[string]clientConfig
 	credentials *streamchat.Credentials
-	err         error // why there are no credentials; configurations there are all the same
+	err         error // why there are no credentials; configs are valid all the same
 }
 
 // keepValues returns the values in store, kept fresh.
@@ -86,7 +85,7 @@ func keepValues(store *settings.Store, credentials func(map[string]string) (*str
 	})
 }
 
-// A handler answers GET /config.
+// A handler serves GET /config.
 type handler struct {
 	options   options
 	callers   *identity.Callers
@@ -141,18 +140,18 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
 	if caller.Kind == identity.Anonymous && len(r.Header.Values("Authorization")) == 0 {
 		return writeForAll(w, r, config)
 	}
-	// The answer depends on who asks, and may hold a token.
+	// The response depends on the caller and may contain a token.
 	w.Header().Set("Cache-Control", "no-store")
 	return httpjson.Write(w, http.StatusOK, config)
 }
 
-// maxAge is for how many seconds browsers and CDNs may keep an answer that is the
-// same for all: a changed configuration is not much later than without them.
+// maxAge is how many seconds browsers and CDNs may cache a response that is the
+// same for everybody: short beside the time that a changed parameter takes anyway.
 const maxAge = "60"
 
 // writeForAll answers a request without credentials, with 304 if the caller's copy
-// is still good. API Gateway adds CORS fields if the request has an Origin, so a
-// copy is good for one origin only.
+// is current. A copy is valid for one origin only, because API Gateway adds CORS
+// headers to requests with an Origin.
 func writeForAll(w http.ResponseWriter, r *http.Request, config clientConfig) error {
 	text, err := json.Marshal(config)
 	if err != nil {
@@ -163,7 +162,7 @@ func writeForAll(w http.ResponseWriter, r *http.Request, config clientConfig) er
 	w.Header().Set("Cache-Control", "public, max-age="+maxAge)
 	w.Header().Set("Vary", "Authorization, Origin")
 	w.Header().Set("ETag", tag)
-	// Our tag is a hash, so finding it anywhere in the list is enough.
+	// The tag is a hash, so it is enough to find it anywhere in the list.
 	if have := r.Header.Get("If-None-Match"); have == "*" || strings.Contains(have, tag) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
@@ -171,8 +170,8 @@ func writeForAll(w http.ResponseWriter, r *http.Request, config clientConfig) er
 	return httpjson.Write(w, http.StatusOK, config)
 }
 
-// config returns a copy of the configuration of a client type, empty if there is
-// none.
+// config returns a copy of a client type's configuration, which is empty if there
+// is none.
 func (h *handler) config(ctx context.Context, clientType string) (clientConfig, error) {
 	v, err := h.values.Get(ctx)
 	if err != nil {
@@ -195,9 +194,9 @@ func (h *handler) config(ctx context.Context, clientType string) (clientConfig, 
 	return config, nil
 }
 
-// caller returns the caller, with the Stream user who they are, or speak for, or
-// "" if nobody is known. A client with a bad bearer token gets its configuration all
-// the same, and reads in the error object that it must sign in again.
+// caller returns the caller. Its UserID is the Stream user that the caller is or
+// speaks for, or "" if that is unknown. A bad bearer token is not an error: the
+// client gets its configuration, and an error object that tells it to sign in again.
 func (h *handler) caller(r *http.Request) (identity.Caller, error) {
 	caller, err := api.Caller(r, h.callers)
 	switch {
@@ -213,27 +212,28 @@ func (h *handler) caller(r *http.Request) (identity.Caller, error) {
 		caller.UserID = h.options.userIDHeader.value(r.Header)
 	}
 	if !userid.Valid(caller.UserID) {
-		lambdahttp.Annotate(r.Context(), slog.String("refused", "the caller names no user id that Stream takes"))
+		lambdahttp.Annotate(r.Context(), slog.String("refused", "the caller names no valid user id"))
 		caller.UserID = ""
 	}
 	return caller, nil
 }
 
-// refusal is the error object for a user whom Stream refuses.
+// refusal returns the error object for a user whom Stream refuses.
 func refusal(err error) json.RawMessage {
 	var e *httpjson.Error
 	errors.As(api.Error(err), &e)
-	object, _ := json.Marshal(map[string]string{"title": "Not signed in", "message": e.Message}) // texts always encode
+	object, _ := json.Marshal(map[string]string{"title": "Not signed in", "message": e.Message}) // strings always encode
 	return object
 }
 
+// authentication returns the credentials for a known caller.
 func (h *handler) authentication(w http.ResponseWriter, r *http.Request, caller identity.Caller) (json.RawMessage, error) {
 	if err := h.limiter.Allow(w, r, caller); err != nil {
 		return nil, err
 	}
 	v, err := h.values.Get(r.Context())
 	if err == nil && v.err != nil {
-		// Whoever puts the parameter there need not wait for the next refresh.
+		// The operator who adds the parameter need not wait for the next refresh.
 		v, err = h.values.Renew(r.Context())
 	}
 	if err != nil {

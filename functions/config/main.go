@@ -1,5 +1,5 @@
-// Command config answers with what a client needs to start: its configuration
-// and, for a caller who is known, what it takes to connect to Stream.
+// Command config serves what a client needs to start: its configuration and, if
+// the caller is known, the credentials to connect to Stream.
 package main
 
 import (

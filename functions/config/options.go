@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// options are the settings of this function alone.
+// options are the settings of this function only.
 type options struct {
 	errorKey     string
 	userIDHeader headerPath
@@ -21,7 +21,7 @@ func optionsFromEnv(getenv func(string) string) (options, error) {
 		o.errorKey = "errors"
 	}
 	if o.errorKey == authenticationKey {
-		return o, fmt.Errorf("ERROR_OBJ_KEY: want another key than %q, which is taken", authenticationKey)
+		return o, fmt.Errorf("ERROR_OBJ_KEY: want a key other than %q, which is taken", authenticationKey)
 	}
 	key := getenv("USERID_HEADER_KEY")
 	if key == "" {
@@ -32,19 +32,19 @@ func optionsFromEnv(getenv func(string) string) (options, error) {
 	return o, err
 }
 
-// A headerPath is where a request names its user: a header field, or a member
-// of the JSON object that the field holds.
+// A headerPath says where a request names its user: in a header field, or in a
+// member of the JSON object in that field.
 type headerPath struct {
 	field   string
-	members []string // one level of the object each; none: the field itself
+	members []string // one for each level of the object; none: the field itself
 }
 
-// parseHeaderPath takes a path like userid or miauserproperties._id.
+// parseHeaderPath parses a path such as userid or miauserproperties._id.
 func parseHeaderPath(text string) (headerPath, error) {
 	parts := strings.Split(text, ".")
 	for i, part := range parts {
 		if part == "" || i == 0 && strings.ContainsFunc(part, notInFieldName) {
-			return headerPath{}, fmt.Errorf("USERID_HEADER_KEY: want a header field's name, or one with dots into the JSON it holds like miauserproperties._id, got %q", text)
+			return headerPath{}, fmt.Errorf("USERID_HEADER_KEY: want the name of a header field, or a path into the JSON it holds like miauserproperties._id, got %q", text)
 		}
 	}
 	return headerPath{parts[0], parts[1:]}, nil
@@ -57,8 +57,8 @@ func notInFieldName(c rune) bool {
 	return c <= ' ' || c >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c)
 }
 
-// value returns the text at this path, or "" if there is nothing, something
-// else, or more than one field of the name.
+// value returns the string at this path, or "" if there is none or if the header
+// field is repeated.
 func (p headerPath) value(header http.Header) string {
 	values := header.Values(p.field)
 	if len(values) != 1 {

@@ -21,9 +21,9 @@ type response struct {
 // me stands for the caller's own id.
 const me = "me"
 
-// newHandler answers GET /token/{userId}: for a service, any user; for a user,
-// themselves, by their id at Stream, by what their issuer calls them, or as me;
-// for anybody else, nothing.
+// newHandler serves GET /token/{userId}. A service gets a token for any user. A
+// user gets one for themselves, by their id at Stream, by the id their issuer uses,
+// or as me. Nobody else gets one.
 func newHandler(app *streamchat.App, callers *identity.Callers, directory *users.Directory, limiter *api.Limiter) http.Handler {
 	return api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		userID, ok := strings.CutPrefix(r.URL.Path, "/token/")

@@ -1,4 +1,4 @@
-// Command token answers with a token with which a user may connect to Stream.
+// Command token issues the tokens with which users connect to Stream.
 package main
 
 import (
