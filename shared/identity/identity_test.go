@@ -28,7 +28,7 @@ import (
 	"chat-service-backend/internal/issuer"
 )
 
-// Keys of each kind, made once: RSA takes its time.
+// keys are made once, because generating RSA keys is slow.
 var keys = sync.OnceValue(func() map[string]crypto.Signer {
 	must := func(key crypto.Signer, err error) crypto.Signer {
 		if err != nil {
@@ -43,6 +43,7 @@ var keys = sync.OnceValue(func() map[string]crypto.Signer {
 		"ed":        must(ed, err),
 		"next":      must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)),
 		"foreign":   must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)),
+		"leaked":    must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)),
 		"encrypted": must(rsa.GenerateKey(rand.Reader, 2048)),
 	}
 })
@@ -59,9 +60,9 @@ type testIssuer struct {
 	issuer.Issuer
 
 	mu       sync.Mutex
-	status   int    // of all answers, where set
-	redirect string // of the metadata, where set
-	asked    map[string]int
+	status   int            // of all responses, if set
+	redirect string         // of the metadata, if set
+	asked    map[string]int // requests by path
 }
 
 func newIssuer(t testing.TB) *testIssuer {
@@ -73,9 +74,10 @@ func newIssuer(t testing.TB) *testIssuer {
 	encryption := public("encrypted")
 	encryption.Use = "enc"
 	i.Keys = []any{
-		jose.JSONWebKey{Key: knownSecret, KeyID: "oct"}, // no issuer should, some have
+		jose.JSONWebKey{Key: knownSecret, KeyID: "oct"}, // which some issuers have published
 		encryption,
 		map[string]any{"kty": "future", "kid": "future"},
+		jose.JSONWebKey{Key: keys()["leaked"], KeyID: "leaked"},
 		public("rsa"), public("ec"), public("ed"),
 	}
 	return i
@@ -112,7 +114,7 @@ func (i *testIssuer) requests() int {
 	return n
 }
 
-// callers are those of a function that trusts the issuer.
+// callers returns the Callers of a function that trusts the issuer.
 func (i *testIssuer) callers(t testing.TB, more map[string]string) *Callers {
 	t.Helper()
 	all := map[string]string{"OIDC_ISSUER": i.URL, "OIDC_AUDIENCE": "chat-app"}
@@ -124,7 +126,7 @@ func (i *testIssuer) callers(t testing.TB, more map[string]string) *Callers {
 	return c
 }
 
-// sign returns a token of u1 with changed claims; kid "" leaves the key id out.
+// sign returns a token for u1 with changed claims, without a kid if it is "".
 func (i *testIssuer) sign(t testing.TB, algorithm jose.SignatureAlgorithm, key any, kid string, changes map[string]any) string {
 	t.Helper()
 	header := map[string]any{"kid": kid}
@@ -134,7 +136,7 @@ func (i *testIssuer) sign(t testing.TB, algorithm jose.SignatureAlgorithm, key a
 	return sign(t, algorithm, key, header, i.Claims("u1", changes))
 }
 
-// good is a token with changed claims that the issuer has signed.
+// good returns a token for u1 with changed claims, signed by the issuer.
 func (i *testIssuer) good(t testing.TB, changes map[string]any) string {
 	t.Helper()
 	return i.sign(t, jose.ES256, keys()["ec"], "ec", changes)
@@ -164,7 +166,7 @@ func wantUser(t *testing.T, c *Callers, id string, authorization ...string) {
 func wantAnonymous(t *testing.T, c *Callers, authorization ...string) {
 	t.Helper()
 	if got, err := c.Identify(t.Context(), "", authorization); err != nil || got.Kind != Anonymous || got.UserID != "" {
-		t.Errorf("want nobody, got %+v, %v", got, err)
+		t.Errorf("want an anonymous caller, got %+v, %v", got, err)
 	}
 }
 
@@ -172,27 +174,36 @@ func wantRefused(t *testing.T, c *Callers, kind error, authorization ...string) 
 	t.Helper()
 	got, err := c.Identify(t.Context(), "", authorization)
 	if got.Kind != "" || !errors.Is(err, kind) {
-		t.Errorf("want the refusal %q, got %+v, %v", kind, got, err)
+		t.Errorf("want the error %q, got %+v, %v", kind, got, err)
 	}
 	return err
 }
 
-func TestGoodTokensMakeTheirUserKnown(t *testing.T) {
+func TestGoodTokensIdentifyTheirUser(t *testing.T) {
 	i := newIssuer(t)
 	now := time.Now().Unix()
-	rsaKey, ec, ed := keys()["rsa"], keys()["ec"], keys()["ed"]
+	ec := keys()["ec"]
 	tests := map[string]string{
-		"RS256":                   i.sign(t, jose.RS256, rsaKey, "rsa", nil),
-		"PS256":                   i.sign(t, jose.PS256, rsaKey, "rsa", nil),
-		"ES256":                   i.sign(t, jose.ES256, ec, "ec", nil),
-		"EdDSA":                   i.sign(t, jose.EdDSA, ed, "ed", nil),
-		"no kid":                  i.sign(t, jose.ES256, ec, "", nil),
-		"audience in a list":      i.good(t, map[string]any{"aud": []string{"other", "chat-app"}}),
-		"client_id and no aud":    i.good(t, map[string]any{"aud": nil, "client_id": "chat-app"}),
-		"nbf now":                 i.good(t, map[string]any{"nbf": now}),
-		"nbf in the past":         i.good(t, map[string]any{"nbf": now - 3600}),
-		"exp with a fraction":     i.good(t, map[string]any{"exp": float64(now) + 60.5}),
-		"a foreign client beside": i.good(t, map[string]any{"client_id": "other", "azp": "other"}),
+		"RS256":                i.sign(t, jose.RS256, keys()["rsa"], "rsa", nil),
+		"PS256":                i.sign(t, jose.PS256, keys()["rsa"], "rsa", nil),
+		"ES256":                i.sign(t, jose.ES256, ec, "ec", nil),
+		"EdDSA":                i.sign(t, jose.EdDSA, keys()["ed"], "ed", nil),
+		"no kid":               i.sign(t, jose.ES256, ec, "", nil),
+		"audience in a list":   i.good(t, map[string]any{"aud": []string{"other", "chat-app"}}),
+		"client_id and no aud": i.good(t, map[string]any{"aud": nil, "client_id": "chat-app"}),
+		"another client_id":    i.good(t, map[string]any{"client_id": "other", "azp": "other"}),
+		"nbf now":              i.good(t, map[string]any{"nbf": now}),
+		"nbf in the past":      i.good(t, map[string]any{"nbf": now - 3600}),
+		"exp with a fraction":  i.good(t, map[string]any{"exp": float64(now) + 60.5}),
+		// https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html
+		"Cognito's id token":     i.good(t, map[string]any{"token_use": "id"}),
+		"Cognito's access token": i.good(t, map[string]any{"token_use": "access", "aud": nil, "client_id": "chat-app"}),
+		// Keycloak has a claim with the name of the header's typ:
+		// https://www.keycloak.org/docs/latest/server_admin/
+		"claim typ": i.good(t, map[string]any{"typ": "Bearer"}),
+	}
+	for _, typ := range []string{"JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt"} {
+		tests["typ "+typ] = sign(t, jose.ES256, ec, map[string]any{"kid": "ec", "typ": typ}, i.Claims("u1", nil))
 	}
 	c := i.callers(t, nil)
 	for name, token := range tests {
@@ -204,6 +215,7 @@ func TestBadTokensAreRefused(t *testing.T) {
 	i := newIssuer(t)
 	now := time.Now().Unix()
 	encode := base64.RawURLEncoding.EncodeToString
+	ec, foreign := keys()["ec"], keys()["foreign"]
 	plain, _ := json.Marshal(i.Claims("u1", nil))
 	der, err := x509.MarshalPKIXPublicKey(keys()["rsa"].Public())
 	if err != nil {
@@ -216,159 +228,103 @@ func TestBadTokensAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	parts := strings.Split(good, ".")
-	other, _ := json.Marshal(i.Claims("u1", map[string]any{"sub": "admin"}))
+	other, _ := json.Marshal(i.Claims("admin", nil))
+	logout := map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}}
 	tests := map[string]string{
-		"claims exchanged":                parts[0] + "." + encode(other) + "." + parts[2],
-		"signature of zeros":              parts[0] + "." + parts[1] + "." + encode(make([]byte, 64)),
-		"no signature":                    parts[0] + "." + parts[1] + ".",
-		"two parts":                       parts[0] + "." + parts[1],
-		"foreign key, our kid":            i.sign(t, jose.ES256, keys()["foreign"], "ec", nil),
-		"foreign key, no kid":             i.sign(t, jose.ES256, keys()["foreign"], "", nil),
-		"foreign key, own kid":            i.sign(t, jose.ES256, keys()["foreign"], "foreign", nil),
-		"kid of another key":              i.sign(t, jose.ES256, keys()["ec"], "rsa", nil),
-		"key for encryption":              i.sign(t, jose.RS256, keys()["encrypted"], "encrypted", nil),
-		"expired":                         i.good(t, map[string]any{"exp": now - 1}),
-		"no exp":                          i.good(t, map[string]any{"exp": nil}),
-		"exp as text":                     i.good(t, map[string]any{"exp": "tomorrow"}),
-		"nbf in 60 s":                     i.good(t, map[string]any{"nbf": now + 60}),
-		"nbf in 4 min":                    i.good(t, map[string]any{"nbf": now + 240}),
-		"nbf in a day":                    i.good(t, map[string]any{"nbf": now + 86400}),
-		"foreign audience":                i.good(t, map[string]any{"aud": "other"}),
-		"foreign audience, our client_id": i.good(t, map[string]any{"aud": "other", "client_id": "chat-app"}),
-		"empty audience":                  i.good(t, map[string]any{"aud": ""}),
-		"part of the audience":            i.good(t, map[string]any{"aud": "chat"}),
-		"no audience":                     i.good(t, map[string]any{"aud": nil}),
-		"no audience, foreign client_id":  i.good(t, map[string]any{"aud": nil, "client_id": "other"}),
-		"no audience, azp":                i.good(t, map[string]any{"aud": nil, "azp": "chat-app"}),
-		"foreign issuer":                  i.good(t, map[string]any{"iss": "https://other.example"}),
-		"issuer with a slash":             i.good(t, map[string]any{"iss": i.URL + "/"}),
-		"no issuer":                       i.good(t, map[string]any{"iss": nil}),
-		"no sub":                          i.good(t, map[string]any{"sub": nil}),
-		"empty sub":                       i.good(t, map[string]any{"sub": ""}),
-		"alg none":                        encode([]byte(`{"alg":"none"}`)) + "." + encode(plain) + ".",
-		"alg none with a signature":       encode([]byte(`{"alg":"none","kid":"ec"}`)) + "." + encode(plain) + "." + parts[2],
-		"alg None":                        encode([]byte(`{"alg":"None"}`)) + "." + encode(plain) + ".",
-		"HS256, known secret":             i.sign(t, jose.HS256, knownSecret, "oct", nil),
-		"HS256, no kid":                   i.sign(t, jose.HS256, knownSecret, "", nil),
-		"HS256, public key as DER":        i.sign(t, jose.HS256, der, "rsa", nil),
-		"HS256, public key as PEM":        i.sign(t, jose.HS256, pemKey, "rsa", nil),
-		"claims are no object":            sign(t, jose.ES256, keys()["ec"], map[string]any{"kid": "ec"}, nil),
-		"foreign key in its own header":   sign(t, jose.ES256, keys()["foreign"], map[string]any{"jwk": public("foreign")}, i.Claims("u1", nil)),
-		"JSON form":                       whole.FullSerialize(),
-		"garbage":                         "garbage",
-		"garbage with dots":               "a.b.c",
-		"nothing":                         "",
-		"two tokens":                      good + "," + good,
-		"a word behind":                   good + " x",
+		"claims exchanged":              parts[0] + "." + encode(other) + "." + parts[2],
+		"signature of zeros":            parts[0] + "." + parts[1] + "." + encode(make([]byte, 64)),
+		"no signature":                  parts[0] + "." + parts[1] + ".",
+		"two parts":                     parts[0] + "." + parts[1],
+		"foreign key, our kid":          i.sign(t, jose.ES256, foreign, "ec", nil),
+		"foreign key, no kid":           i.sign(t, jose.ES256, foreign, "", nil),
+		"foreign key, own kid":          i.sign(t, jose.ES256, foreign, "foreign", nil),
+		"foreign key in its own header": sign(t, jose.ES256, foreign, map[string]any{"jwk": public("foreign")}, i.Claims("u1", nil)),
+		"kid of another key":            i.sign(t, jose.ES256, ec, "rsa", nil),
+		"private key that is published": i.sign(t, jose.ES256, keys()["leaked"], "leaked", nil),
+		"key for encryption":            i.sign(t, jose.RS256, keys()["encrypted"], "encrypted", nil),
+		"alg none":                      encode([]byte(`{"alg":"none"}`)) + "." + encode(plain) + ".",
+		"alg none with a signature":     encode([]byte(`{"alg":"none","kid":"ec"}`)) + "." + encode(plain) + "." + parts[2],
+		"alg None":                      encode([]byte(`{"alg":"None"}`)) + "." + encode(plain) + ".",
+		"HS256, known secret":           i.sign(t, jose.HS256, knownSecret, "oct", nil),
+		"HS256, no kid":                 i.sign(t, jose.HS256, knownSecret, "", nil),
+		"HS256, public key as DER":      i.sign(t, jose.HS256, der, "rsa", nil),
+		"HS256, public key as PEM":      i.sign(t, jose.HS256, pemKey, "rsa", nil),
+		"claims null":                   sign(t, jose.ES256, ec, map[string]any{"kid": "ec"}, nil),
+		"JSON form":                     whole.FullSerialize(),
+		"garbage":                       "garbage",
+		"garbage with dots":             "a.b.c",
+		"nothing":                       "",
+		"two tokens":                    good + "," + good,
+		"a word after it":               good + " x",
+	}
+	for name, changes := range map[string]map[string]any{
+		"expired":                         {"exp": now - 1},
+		"no exp":                          {"exp": nil},
+		"exp as text":                     {"exp": "tomorrow"},
+		"nbf in 60 s":                     {"nbf": now + 60},
+		"nbf in a day":                    {"nbf": now + 86400},
+		"nbf as text":                     {"nbf": "yesterday"},
+		"foreign audience":                {"aud": "other"},
+		"foreign audience, our client_id": {"aud": "other", "client_id": "chat-app"},
+		"empty list, our client_id":       {"aud": []string{}, "client_id": "chat-app"},
+		"odd audience, our client_id":     {"aud": map[string]any{"chat-app": true}, "client_id": "chat-app"},
+		"empty audience":                  {"aud": ""},
+		"part of the audience":            {"aud": "chat"},
+		"no audience":                     {"aud": nil},
+		"no audience, foreign client_id":  {"aud": nil, "client_id": "other"},
+		"no audience, azp":                {"aud": nil, "azp": "chat-app"},
+		"foreign issuer":                  {"iss": "https://other.example"},
+		"issuer with a slash":             {"iss": i.URL + "/"},
+		"no issuer":                       {"iss": nil},
+		"no sub":                          {"sub": nil},
+		"empty sub":                       {"sub": ""},
+		"refresh token":                   {"token_use": "refresh"},
+		"empty use":                       {"token_use": ""},
+		"use in upper case":               {"token_use": "ID"},
+		"uses in a list":                  {"token_use": []string{"id"}},
+		"logout token without a type":     {"events": logout},
+		"events as text":                  {"events": "logout"},
+	} {
+		tests[name] = i.good(t, changes)
+	}
+	for _, typ := range []any{
+		"logout+jwt", "LOGOUT+JWT", "application/logout+jwt", "secevent+jwt", "dpop+jwt", "oauth-authz-req+jwt",
+		"token-introspection+jwt", "application/okta-internal-at+jwt", "", []string{"JWT"},
+	} {
+		tests[fmt.Sprintf("typ %q", typ)] = sign(t, jose.ES256, ec, map[string]any{"kid": "ec", "typ": typ}, i.Claims("u1", nil))
 	}
 	c := i.callers(t, nil)
 	for name, token := range tests {
 		t.Run(name, func(t *testing.T) {
 			err := wantRefused(t, c, ErrBadToken, "Bearer "+token)
 			if err != nil && token != "" && (strings.Contains(err.Error(), token) || strings.Contains(err.Error(), "u1")) {
-				t.Errorf("want neither token nor user in the cause, got %v", err)
+				t.Errorf("want neither token nor user in the error, got %v", err)
+			}
+			if strings.HasPrefix(name, "HS256") && err != errUnreadable {
+				t.Errorf("want the algorithm refused before any key is tried, got %v", err)
 			}
 		})
-	}
-}
-
-// withHeader is a good token with changed claims, and more in its header.
-func (i *testIssuer) withHeader(t *testing.T, header, claims map[string]any) string {
-	t.Helper()
-	all := map[string]any{"kid": "ec"}
-	maps.Copy(all, header)
-	return sign(t, jose.ES256, keys()["ec"], all, i.Claims("u1", claims))
-}
-
-func TestOrdinaryTokensOfEveryProviderCount(t *testing.T) {
-	i := newIssuer(t)
-	c := i.callers(t, nil)
-	for source, token := range map[string]struct{ header, claims map[string]any }{
-		// Headers of kid and alg alone.
-		"https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-id-token.html":     {nil, map[string]any{"token_use": "id"}},
-		"https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html": {nil, map[string]any{"token_use": "access", "aud": nil, "client_id": "chat-app"}},
-		"https://developer.okta.com/docs/api/openapi/okta-oauth/guides/overview/":                                         {nil, map[string]any{"ver": 1, "cid": "other"}},
-		"https://firebase.google.com/docs/auth/admin/verify-id-tokens":                                                    {nil, nil},
-		"https://developer.apple.com/documentation/signinwithapple/authenticating-users-with-sign-in-with-apple":          {nil, nil},
-		// With a type.
-		"https://learn.microsoft.com/en-us/entra/identity-platform/access-token-claims-reference": {map[string]any{"typ": "JWT"}, map[string]any{"ver": "2.0"}},
-		"https://supabase.com/docs/guides/auth/jwts":                                              {map[string]any{"typ": "JWT"}, nil},
-		// Keycloak's own typ is among the claims, and no matter of the header's.
-		"https://www.keycloak.org/docs/latest/server_admin/":                                      {map[string]any{"typ": "JWT"}, map[string]any{"typ": "Bearer"}},
-		"https://auth0.com/docs/secure/tokens/access-tokens/access-token-profiles, Auth0":         {map[string]any{"typ": "JWT"}, nil},
-		"https://auth0.com/docs/secure/tokens/access-tokens/access-token-profiles, RFC 9068":      {map[string]any{"typ": "at+jwt"}, map[string]any{"client_id": "other"}},
-		"https://www.rfc-editor.org/rfc/rfc9068#section-2.1, long":                                {map[string]any{"typ": "application/at+jwt"}, nil},
-		"https://www.rfc-editor.org/rfc/rfc2045#section-5.1: types are matched whatever the case": {map[string]any{"typ": "AT+JWT"}, nil},
-		"https://www.rfc-editor.org/rfc/rfc7519#section-5.1: some write it in lower case":         {map[string]any{"typ": "jwt"}, nil},
-	} {
-		t.Run(source, func(t *testing.T) { wantUser(t, c, "u1", "Bearer "+i.withHeader(t, token.header, token.claims)) })
-	}
-}
-
-func TestTokensForSomethingElseAreRefused(t *testing.T) {
-	i := newIssuer(t)
-	c := i.callers(t, nil)
-	logout := map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}}
-	for name, token := range map[string]struct{ header, claims map[string]any }{
-		"logout token":             {map[string]any{"typ": "logout+jwt"}, map[string]any{"events": logout}},
-		"its type alone":           {map[string]any{"typ": "LOGOUT+JWT"}, nil},
-		"its type, long":           {map[string]any{"typ": "application/logout+jwt"}, nil},
-		"its events, as JWT":       {map[string]any{"typ": "JWT"}, map[string]any{"events": logout}},
-		"its events, as text":      {nil, map[string]any{"events": "logout"}},
-		"security event":           {map[string]any{"typ": "secevent+jwt"}, nil},
-		"proof of possession":      {map[string]any{"typ": "dpop+jwt"}, nil},
-		"authorization request":    {map[string]any{"typ": "oauth-authz-req+jwt"}, nil},
-		"answer of introspection":  {map[string]any{"typ": "token-introspection+jwt"}, nil},
-		"Okta's tokens for itself": {map[string]any{"typ": "application/okta-internal-at+jwt"}, nil},
-		"empty type":               {map[string]any{"typ": ""}, nil},
-		"type that is no text":     {map[string]any{"typ": []string{"JWT"}}, nil},
-		"refresh token":            {nil, map[string]any{"token_use": "refresh"}},
-		"empty use":                {nil, map[string]any{"token_use": ""}},
-		"use in upper case":        {nil, map[string]any{"token_use": "ID"}},
-		"uses in a list":           {nil, map[string]any{"token_use": []string{"id"}}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			wantRefused(t, c, ErrBadToken, "Bearer "+i.withHeader(t, token.header, token.claims))
-		})
-	}
-	if i.requests() != 0 {
-		t.Errorf("want the issuer left alone, got %d requests", i.requests())
 	}
 }
 
 func TestAuthorizationFields(t *testing.T) {
 	i := newIssuer(t)
 	c := i.callers(t, nil)
-	good, bad := "Bearer "+i.good(t, nil), "Bearer garbage"
-	for name, fields := range map[string][]string{
-		"lower case":    {"bearer " + good[len("Bearer "):]},
-		"upper case":    {"BEARER " + good[len("Bearer "):]},
-		"more spaces":   {"Bearer   " + good[len("Bearer "):] + " "},
-		"another first": {"Basic dTpw", good},
-		"another last":  {good, "Basic dTpw"},
-	} {
-		t.Run(name, func(t *testing.T) { wantUser(t, c, "u1", fields...) })
+	token := i.good(t, nil)
+	good, bad := "Bearer "+token, "Bearer garbage"
+	for _, fields := range [][]string{{"bearer " + token}, {"BEARER " + token}, {"Bearer   " + token + " "}, {"Basic dTpw", good}, {good, "Basic dTpw"}} {
+		wantUser(t, c, "u1", fields...)
 	}
-	for name, fields := range map[string][]string{
-		"none":           nil,
-		"empty":          {""},
-		"Basic":          {"Basic dTpw"},
-		"IAM":            {"AWS4-HMAC-SHA256 Credential=AKID/x, SignedHeaders=host, Signature=0"},
-		"a longer word":  {"Bearerish " + good[len("Bearer "):]},
-		"without scheme": {good[len("Bearer "):]},
+	for _, fields := range [][]string{
+		nil, {""}, {"Basic dTpw"}, {"AWS4-HMAC-SHA256 Credential=AKID/x, SignedHeaders=host, Signature=0"}, {"Bearerish " + token}, {token},
 	} {
-		t.Run(name, func(t *testing.T) { wantAnonymous(t, c, fields...) })
+		wantAnonymous(t, c, fields...)
 	}
-	for name, fields := range map[string][]string{
-		"no token":           {"Bearer"},
-		"empty token":        {"Bearer "},
-		"bad":                {bad},
-		"bad before good":    {bad, good},
-		"joined by commas":   {good + ", " + good},
-		"joined with Basic":  {good + ",Basic dTpw"},
-		"a second scheme in": {"Bearer " + good},
-	} {
-		t.Run(name, func(t *testing.T) { wantRefused(t, c, ErrBadToken, fields...) })
+	for _, fields := range [][]string{{"Bearer"}, {"Bearer "}, {bad}, {bad, good}, {good + ", " + good}, {good + ",Basic dTpw"}, {"Bearer " + good}} {
+		wantRefused(t, c, ErrBadToken, fields...)
+	}
+	if got, err := c.Identify(t.Context(), "arn:aws:iam::1:user/x", []string{bad}); got.Kind != Service || err != nil {
+		t.Errorf("want an IAM principal to be a service whatever else it sends, got %+v, %v", got, err)
 	}
 }
 
@@ -386,9 +342,9 @@ func FuzzAuthorization(f *testing.F) {
 		}
 		switch caller, err := c.Identify(t.Context(), "", []string{field}); {
 		case !ok && (err != nil || caller.Kind != Anonymous):
-			t.Errorf("%q: want nobody, got %+v, %v", field, caller, err)
+			t.Errorf("%q: want an anonymous caller, got %+v, %v", field, caller, err)
 		case ok && !errors.Is(err, ErrBadToken):
-			t.Errorf("%q: want a refusal, got %+v, %v", field, caller, err)
+			t.Errorf("%q: want an error, got %+v, %v", field, caller, err)
 		}
 	})
 }
@@ -406,7 +362,7 @@ func TestUserIDIsTheConfiguredClaim(t *testing.T) {
 	wantRefused(t, c, ErrBadToken, "Bearer "+i.good(t, map[string]any{"CHAT_ID": "jo"}))
 }
 
-func TestEachOfSeveralAudiencesCounts(t *testing.T) {
+func TestEachConfiguredAudienceIsAccepted(t *testing.T) {
 	i := newIssuer(t)
 	c := i.callers(t, map[string]string{"OIDC_AUDIENCE": "web, ios,,android "})
 	for _, audience := range []string{"web", "ios", "android"} {
@@ -418,39 +374,28 @@ func TestEachOfSeveralAudiencesCounts(t *testing.T) {
 	}
 }
 
-func TestWithoutIssuerNobodyIsKnown(t *testing.T) {
+func TestWithoutAnIssuerEverybodyIsAnonymous(t *testing.T) {
 	i := newIssuer(t)
 	c := i.callers(t, map[string]string{"OIDC_ISSUER": ""})
 	wantAnonymous(t, c, "Bearer "+i.good(t, nil))
 	wantAnonymous(t, c, "Bearer garbage")
 	wantAnonymous(t, &Callers{}, "Bearer "+i.good(t, nil))
 	if i.requests() != 0 {
-		t.Errorf("want nobody asked, got %d requests", i.requests())
+		t.Errorf("want no requests, got %d", i.requests())
 	}
 }
 
-func TestConfigurationThatCannotBeRightEndsTheStart(t *testing.T) {
-	for want, env := range map[string]map[string]string{
-		"OIDC_AUDIENCE: want the audience": {"OIDC_ISSUER": "https://issuer.example"},
-		"OIDC_AUDIENCE: want":              {"OIDC_ISSUER": "https://issuer.example", "OIDC_AUDIENCE": " , "},
-		"OIDC_ISSUER: want an https URL":   {"OIDC_ISSUER": "http://issuer.example", "OIDC_AUDIENCE": "a"},
-		"OIDC_ISSUER: want a URL":          {"OIDC_ISSUER": "issuer.example", "OIDC_AUDIENCE": "a"},
-	} {
-		c, err := FromEnv(func(name string) string { return env[name] })
-		if c != nil || err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
-			t.Errorf("%v: want one line that begins %q, got %v", env, want, err)
-		}
-	}
-}
-
-func TestKeysAreFetchedForTheFirstBearerAndKept(t *testing.T) {
+func TestKeysAreFetchedForTheFirstTokenWorthVerifyingAndKept(t *testing.T) {
 	i := newIssuer(t)
 	c := i.callers(t, nil)
 	wantAnonymous(t, c)
 	wantAnonymous(t, c, "Basic dTpw")
 	wantRefused(t, c, ErrBadToken, "Bearer garbage")
+	for _, changes := range []map[string]any{{"events": "logout"}, {"iss": "other"}, {"aud": "other"}, {"exp": 1}, {"sub": nil}} {
+		wantRefused(t, c, ErrBadToken, "Bearer "+i.good(t, changes))
+	}
 	if i.requests() != 0 {
-		t.Errorf("want no request before the first token, got %d", i.requests())
+		t.Errorf("want no request before the first such token, got %d", i.requests())
 	}
 	for range 3 {
 		wantUser(t, c, "u1", "Bearer "+i.good(t, nil))
@@ -461,29 +406,7 @@ func TestKeysAreFetchedForTheFirstBearerAndKept(t *testing.T) {
 	}
 }
 
-func TestIssuerThatIsDownIsA503(t *testing.T) {
-	i := newIssuer(t)
-	i.set(func() { i.status = http.StatusInternalServerError })
-	c := i.callers(t, nil)
-	err := wantRefused(t, c, ErrUnavailable, "Bearer "+i.good(t, nil))
-	if err == nil || !strings.Contains(err.Error(), "want status 200, got 500") {
-		t.Errorf("want the reason as cause, got %v", err)
-	}
-	wantAnonymous(t, c)
-	wantRefused(t, c, ErrBadToken, "Bearer garbage")
-}
-
-func TestIssuerThatHasTooManyRequestsSaysSo(t *testing.T) {
-	for status, limit := range map[int]bool{http.StatusTooManyRequests: true, http.StatusServiceUnavailable: false} {
-		i := newIssuer(t)
-		i.set(func() { i.status = status })
-		if err := wantRefused(t, i.callers(t, nil), ErrUnavailable, "Bearer "+i.good(t, nil)); errors.Is(err, ErrThrottled) != limit {
-			t.Errorf("%d: want it to be a limit: %t, got %v", status, limit, err)
-		}
-	}
-}
-
-func TestIssuerThatIsDownIsAskedEverMoreRarely(t *testing.T) {
+func TestFetchesOfAnIssuerThatIsDownBackOff(t *testing.T) {
 	i := newIssuer(t)
 	i.status = http.StatusInternalServerError
 	forged := make([]string, 200)
@@ -514,27 +437,32 @@ func TestIssuerThatIsDownIsAskedEverMoreRarely(t *testing.T) {
 	})
 }
 
-func TestIssuerThatCannotBeTrustedIsA503(t *testing.T) {
+func TestKeysThatCannotBeFetchedMakeTokensUnverifiable(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*testIssuer)
 		cause  string
 	}{
+		"down":                       {func(i *testIssuer) { i.status = http.StatusServiceUnavailable }, "want status 200, got 503"},
+		"rate limit":                 {func(i *testIssuer) { i.status = http.StatusTooManyRequests }, ErrThrottled.Error()},
 		"metadata of another issuer": {func(i *testIssuer) { i.Metadata["issuer"] = "https://other.example" }, "want the metadata of issuer"},
 		"keys over http":             {func(i *testIssuer) { i.Metadata["jwks_uri"] = "http://192.0.2.1/keys" }, "want an https URL as jwks_uri"},
 		"no jwks_uri":                {func(i *testIssuer) { delete(i.Metadata, "jwks_uri") }, "want an https URL as jwks_uri"},
 		"redirect to http":           {func(i *testIssuer) { i.redirect = "http://192.0.2.1/moved" }, "want an https URL, got a redirect"},
-		"redirects without end":      {func(i *testIssuer) { i.redirect = i.URL + "/.well-known/openid-configuration" }, "want at most 3 redirects"},
-		"no usable key":              {func(i *testIssuer) { i.Keys = i.Keys[:3] }, "want public keys"},
+		"endless redirects":          {func(i *testIssuer) { i.redirect = i.URL + "/.well-known/openid-configuration" }, "want at most 3 redirects"},
+		"no usable key":              {func(i *testIssuer) { i.Keys = i.Keys[:4] }, "want public keys"},
 		"no keys":                    {func(i *testIssuer) { i.Keys = []any{} }, "want public keys"},
 		"too long":                   {func(i *testIssuer) { i.Metadata["x"] = strings.Repeat("x", maxDocument) }, "want JSON"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			i := newIssuer(t)
 			test.change(i)
-			err := wantRefused(t, i.callers(t, nil), ErrUnavailable, "Bearer "+i.good(t, nil))
-			if err == nil || !strings.Contains(err.Error(), test.cause) {
+			c := i.callers(t, nil)
+			err := wantRefused(t, c, ErrUnavailable, "Bearer "+i.good(t, nil))
+			if err == nil || !strings.Contains(err.Error(), test.cause) || errors.Is(err, ErrThrottled) != (name == "rate limit") {
 				t.Errorf("want cause %q, got %v", test.cause, err)
 			}
+			wantAnonymous(t, c)
+			wantRefused(t, c, ErrBadToken, "Bearer garbage")
 		})
 	}
 }
@@ -545,7 +473,7 @@ func TestRedirectToLoopbackIsFollowed(t *testing.T) {
 	wantUser(t, i.callers(t, nil), "u1", "Bearer "+i.good(t, nil))
 }
 
-func TestIssuerMayEndInASlash(t *testing.T) {
+func TestIssuerMayEndWithASlash(t *testing.T) {
 	i := newIssuer(t)
 	i.Metadata["issuer"] = i.URL + "/"
 	c := i.callers(t, map[string]string{"OIDC_ISSUER": i.URL + "/"})
@@ -553,12 +481,12 @@ func TestIssuerMayEndInASlash(t *testing.T) {
 	wantRefused(t, c, ErrBadToken, "Bearer "+i.good(t, nil))
 }
 
-// roundTrip answers without a network, so that time can stand still.
+// roundTrip answers without a network, for tests in a synctest bubble.
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// offline returns callers for whose requests the issuer answers in memory.
+// offline returns callers that reach the issuer without a network.
 func (i *testIssuer) offline(t *testing.T) *Callers {
 	t.Helper()
 	c := i.callers(t, nil)
@@ -570,7 +498,7 @@ func (i *testIssuer) offline(t *testing.T) *Callers {
 	return c
 }
 
-func TestUnknownKeyIDIsLookedForAtMostOnceAMinute(t *testing.T) {
+func TestUnknownKeyIDsCauseAFetchAMinuteAtMost(t *testing.T) {
 	i := newIssuer(t)
 	known := i.good(t, nil)
 	next := i.sign(t, jose.ES256, keys()["next"], "next", nil)
@@ -592,55 +520,46 @@ func TestUnknownKeyIDIsLookedForAtMostOnceAMinute(t *testing.T) {
 			want(made, false, 2)
 			want(known, true, 2)
 		}
-		i.Keys = []any{public("next")} // rotated, while a stranger keeps us busy
+		i.Keys = []any{public("next")} // rotated after a stranger has caused a fetch
 		want(next, false, 2)
 		time.Sleep(time.Minute - time.Second)
 		want(next, false, 2)
 		time.Sleep(time.Second)
 		want(next, true, 3)
-		want(known, false, 3) // taken back by the issuer
+		want(known, false, 3) // withdrawn by the issuer
 		time.Sleep(time.Hour)
 		want(next, true, 3)
 	})
 }
 
-func TestTokenThatCameBeforeIsVerifiedOnceAndStillExpires(t *testing.T) {
+func TestRepeatedTokenIsVerifiedOnceAndStillExpires(t *testing.T) {
 	i := newIssuer(t)
 	token := i.good(t, map[string]any{"exp": 946684860}) // a minute into the bubble's time
 	synctest.Test(t, func(t *testing.T) {
 		c := i.offline(t)
 		wantUser(t, c, "u1", "Bearer "+token)
 		for n, key := range c.issuers[i.URL].keys.keys {
-			key.Key = keys()["foreign"].Public() // which no signature fits
+			key.Key = keys()["foreign"].Public() // which verifies no signature
 			c.issuers[i.URL].keys.keys[n] = key
 		}
 		wantUser(t, c, "u1", "Bearer "+token)
-		time.Sleep(time.Minute + 1)
+		time.Sleep(time.Minute)
 		wantRefused(t, c, ErrBadToken, "Bearer "+token)
 	})
 }
 
-func TestTokensThatAreRememberedAreBounded(t *testing.T) {
-	s := &keySet{}
+func TestRememberedTokensAreBounded(t *testing.T) {
+	s := &keySet{verified: map[[32]byte]Caller{}}
 	for n := range maxVerified + 10 {
 		s.remember([32]byte{byte(n), byte(n >> 8)}, Caller{}, 0)
 	}
 	s.remember([32]byte{31: 1}, Caller{}, -1)
 	if _, old := s.seen([32]byte{31: 1}); len(s.verified) != maxVerified || old {
-		t.Errorf("want %d tokens, and none of older keys, got %d, %t", maxVerified, len(s.verified), old)
+		t.Errorf("want %d tokens, and none verified with older keys, got %d, %t", maxVerified, len(s.verified), old)
 	}
 }
 
-func TestRotatedKeyIsFoundAtOnce(t *testing.T) {
-	i := newIssuer(t)
-	c := i.callers(t, nil)
-	wantUser(t, c, "u1", "Bearer "+i.good(t, nil))
-	i.set(func() { i.Keys = append(i.Keys, public("next")) })
-	wantUser(t, c, "u2", "Bearer "+i.sign(t, jose.ES256, keys()["next"], "next", map[string]any{"sub": "u2"}))
-	wantUser(t, c, "u1", "Bearer "+i.good(t, nil))
-}
-
-func TestTokenOfUnknownKeyIsNotCalledBadWhileTheIssuerIsDown(t *testing.T) {
+func TestTokenWithAnUnknownKeyIsNotBadWhileTheIssuerIsDown(t *testing.T) {
 	i := newIssuer(t)
 	c := i.callers(t, nil)
 	wantUser(t, c, "u1", "Bearer "+i.good(t, nil))
@@ -651,11 +570,11 @@ func TestTokenOfUnknownKeyIsNotCalledBadWhileTheIssuerIsDown(t *testing.T) {
 		wantUser(t, c, "u1", "Bearer "+i.good(t, nil))
 	}
 	if i.asked["/.well-known/openid-configuration"] != 2 {
-		t.Errorf("want the issuer asked once in that minute, got %d times", i.asked["/.well-known/openid-configuration"]-1)
+		t.Errorf("want one fetch in that minute, got %d", i.asked["/.well-known/openid-configuration"]-1)
 	}
 }
 
-func TestFetchIsBoundInTime(t *testing.T) {
+func TestFetchHasATimeout(t *testing.T) {
 	i := newIssuer(t)
 	synctest.Test(t, func(t *testing.T) {
 		s := i.offline(t).issuers[i.URL].keys

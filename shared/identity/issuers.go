@@ -10,18 +10,16 @@ import (
 	"chat-service-backend/shared/userid"
 )
 
-// issuers are the trusted ones, by what their tokens call them, to the letter.
+// issuers are the trusted issuers, by the exact text of their tokens' iss claim.
 type issuers map[string]*tokenVerifier
 
-// issuersFromEnv reads the lists of [FromEnv]. An item is about the issuer whose
-// prefix and "=" it begins with, else about the one without a prefix.
+// issuersFromEnv reads the lists that [FromEnv] describes.
 func issuersFromEnv(getenv func(string) string) (issuers, error) {
 	mapping := getenv("USER_ID_MAPPING")
 	if mapping != "" && mapping != "escape" && mapping != "none" {
 		return nil, fmt.Errorf("USER_ID_MAPPING: want escape or none, got %q", mapping)
 	}
 	all, byPrefix := issuers{}, map[string]*tokenVerifier{}
-	addresses := map[*tokenVerifier]*url.URL{}
 	for _, item := range list(getenv("OIDC_ISSUER")) {
 		prefix, name, ok := strings.Cut(item, "=")
 		if !ok || strings.Contains(prefix, ":") {
@@ -38,8 +36,8 @@ func issuersFromEnv(getenv func(string) string) (issuers, error) {
 		case mapping == "none" && (prefix != "" || len(all) > 0):
 			return nil, errors.New("USER_ID_MAPPING: want escape where there are several issuers, since their users could have the same id otherwise, got none")
 		}
-		v := &tokenVerifier{issuer: name, prefix: prefix, escape: mapping != "none"}
-		all[name], byPrefix[prefix], addresses[v] = v, v, address
+		v := &tokenVerifier{prefix: prefix, escape: mapping != "none", keys: newKeySet(name, address)}
+		all[name], byPrefix[prefix] = v, v
 	}
 	if len(all) == 0 {
 		return nil, nil
@@ -47,18 +45,22 @@ func issuersFromEnv(getenv func(string) string) (issuers, error) {
 
 	for _, l := range []struct {
 		variable, text string
-		set            func(v *tokenVerifier, item string) error
+		set            func(v *tokenVerifier, value string) error
 	}{
 		{"OIDC_AUDIENCE", getenv("OIDC_AUDIENCE"), func(v *tokenVerifier, value string) error {
-			if party, ok := strings.CutPrefix(value, "azp:"); ok {
+			party, ok := strings.CutPrefix(value, "azp:")
+			switch {
+			case ok && party == "":
+				return errors.New("OIDC_AUDIENCE: want a party after azp:, got nothing")
+			case ok:
 				v.parties = append(v.parties, party)
-			} else {
+			default:
 				v.audiences = append(v.audiences, value)
 			}
 			return nil
 		}},
 		{"OIDC_DISCOVERY_URL", getenv("OIDC_DISCOVERY_URL"), func(v *tokenVerifier, value string) (err error) {
-			addresses[v], err = baseURL("OIDC_DISCOVERY_URL", value)
+			v.keys.url, err = baseURL("OIDC_DISCOVERY_URL", value)
 			return err
 		}},
 		{"USER_ID_CLAIM", getenv("USER_ID_CLAIM"), func(v *tokenVerifier, value string) error {
@@ -78,6 +80,9 @@ func issuersFromEnv(getenv func(string) string) (issuers, error) {
 			if v == nil {
 				return nil, fmt.Errorf("%s: want each item to begin with the prefix of an issuer and =, got %q", l.variable, item)
 			}
+			if value == "" {
+				return nil, fmt.Errorf("%s: want a value after the prefix, got %q", l.variable, item)
+			}
 			if err := l.set(v, value); err != nil {
 				return nil, err
 			}
@@ -85,17 +90,16 @@ func issuersFromEnv(getenv func(string) string) (issuers, error) {
 	}
 	for name, v := range all {
 		if len(v.audiences)+len(v.parties) == 0 {
-			return nil, fmt.Errorf("OIDC_AUDIENCE: want the audience of the tokens that %s makes for this app, got nothing; without it, tokens made for any other app of that issuer would count", name)
+			return nil, fmt.Errorf("OIDC_AUDIENCE: want the audience of the tokens that %s issues for this app, got nothing; without it, tokens for any other app of that issuer would be accepted", name)
 		}
 		if v.claim == "" {
 			v.claim = "sub"
 		}
-		v.keys = newKeySet(name, addresses[v])
 	}
 	return all, nil
 }
 
-// list returns the items of a text, which commas separate.
+// list returns the items of a comma-separated list.
 func list(text string) []string {
 	var items []string
 	for item := range strings.SplitSeq(text, ",") {

@@ -10,29 +10,25 @@ import (
 	"chat-service-backend/shared/userid"
 )
 
-func TestClaimBecomesAnIDThatStreamTakes(t *testing.T) {
+func TestClaimBecomesAUserID(t *testing.T) {
 	i := newIssuer(t)
-	c := i.callers(t, nil)
-	for claim, want := range map[string]string{
-		"alice": "alice", "auth0|1": "auth0@-7C1", "@-": "@-40-", "山": "@-E5@-B1@-B1", "\ufffd": "@-EF@-BF@-BD", "😀": "@-F0@-9F@-98@-80",
-	} {
-		caller, err := c.Identify(t.Context(), "", []string{"Bearer " + i.good(t, map[string]any{"sub": claim})})
-		if err != nil || caller.UserID != want || caller.Claim != claim {
-			t.Errorf("%q: want %s, got %+v, %v", claim, want, caller, err)
+	token := "Bearer " + i.good(t, map[string]any{"sub": "auth0|1"})
+	for mapping, want := range map[string]string{"": "auth0@-7C1", "escape": "auth0@-7C1", "none": "auth0|1"} {
+		caller, err := i.callers(t, map[string]string{"USER_ID_MAPPING": mapping}).Identify(t.Context(), "", []string{token})
+		if err != nil || caller.UserID != want || caller.Claim != "auth0|1" {
+			t.Errorf("%q: want %s, got %+v, %v", mapping, want, caller, err)
 		}
 	}
-	c = i.callers(t, map[string]string{"USER_ID_MAPPING": "none"})
-	wantUser(t, c, "auth0|1", "Bearer "+i.good(t, map[string]any{"sub": "auth0|1"}))
 }
 
-// Half of a surrogate pair and bytes that are no UTF-8 would all become U+FFFD,
-// and their users the same.
-func TestClaimThatIsNoTextIsRefused(t *testing.T) {
+// encoding/json would turn half of a surrogate pair, and bytes that are not UTF-8,
+// into U+FFFD, and so several users into one.
+func TestClaimThatIsNotUnicodeIsRefused(t *testing.T) {
 	i := newIssuer(t)
 	c := i.callers(t, nil)
 	bearer := func(sub string) string {
 		rest := `,"iss":"` + i.URL + `","aud":"chat-app","exp":4102444800}`
-		// By hand, because no Go value has these claims.
+		// json.Marshal would not write these claims.
 		token, err := issuer.Sign(jose.ES256, keys()["ec"], map[string]any{"kid": "ec"}, []byte(`{"sub":"`+sub+`"`+rest))
 		if err != nil {
 			t.Fatal(err)
@@ -68,17 +64,16 @@ func TestEachIssuerHasItsOwnAudienceClaimAndIDs(t *testing.T) {
 	wantUser(t, c, "staff@--jane", employee(map[string]any{"aud": "admin=portal"}))
 	wantUser(t, c, "staff@-40--jane", "Bearer "+web.good(t, map[string]any{"sub": "staff@--jane"}))
 	for name, authorization := range map[string]string{
-		"the other's audience":        employee(map[string]any{"aud": "chat-app"}),
-		"the other's audience, again": "Bearer " + web.good(t, map[string]any{"aud": "portal"}),
-		"no claim of its own":         employee(map[string]any{"oid": nil}),
-		"the prefix for an issuer":    employee(map[string]any{"iss": "staff"}),
+		"the other issuer's audience": employee(map[string]any{"aud": "chat-app"}),
+		"the same, the other way":     "Bearer " + web.good(t, map[string]any{"aud": "portal"}),
+		"without its claim":           employee(map[string]any{"oid": nil}),
+		"a prefix as the issuer":      employee(map[string]any{"iss": "staff"}),
 	} {
 		t.Run(name, func(t *testing.T) { wantRefused(t, c, ErrBadToken, authorization) })
 	}
 }
 
-// The keys of one issuer are worth nothing for tokens of another.
-func TestIssuersDoNotVouchForEachOthersUsers(t *testing.T) {
+func TestKeysOfOneIssuerDoNotVerifyTokensOfAnother(t *testing.T) {
 	web, staff := newIssuer(t), newIssuer(t)
 	web.set(func() { web.Keys = []any{public("rsa")} })
 	c := web.callers(t, map[string]string{"OIDC_ISSUER": web.URL + ",staff=" + staff.URL, "OIDC_AUDIENCE": "chat-app,staff=chat-app"})
@@ -86,7 +81,7 @@ func TestIssuersDoNotVouchForEachOthersUsers(t *testing.T) {
 	wantRefused(t, c, ErrBadToken, "Bearer "+staff.good(t, map[string]any{"iss": web.URL}))
 }
 
-func TestPartyCountsOnlyWhereItIsNamedAsOne(t *testing.T) {
+func TestAuthorizedPartyIsAcceptedOnlyIfConfigured(t *testing.T) {
 	i := newIssuer(t)
 	account := map[string]any{"aud": "account", "azp": "web"}
 	wantRefused(t, i.callers(t, map[string]string{"OIDC_AUDIENCE": "web"}), ErrBadToken, "Bearer "+i.good(t, account))
@@ -101,8 +96,8 @@ func TestPartyCountsOnlyWhereItIsNamedAsOne(t *testing.T) {
 	}
 }
 
-func TestMetadataMayLieElsewhereButMustNameTheIssuer(t *testing.T) {
-	i := newIssuer(t) // below whose address the metadata of another lies
+func TestMetadataMayBeElsewhereButMustNameTheIssuer(t *testing.T) {
+	i := newIssuer(t) // publishes the metadata of another
 	const name = "https://sts.example.com/tenant/"
 	env := map[string]string{"OIDC_ISSUER": name, "OIDC_DISCOVERY_URL": i.URL}
 	token := "Bearer " + i.good(t, map[string]any{"iss": name})
@@ -112,11 +107,13 @@ func TestMetadataMayLieElsewhereButMustNameTheIssuer(t *testing.T) {
 	wantRefused(t, i.callers(t, env), ErrBadToken, "Bearer "+i.good(t, nil))
 }
 
-func TestListsThatCannotBeRightNameTheirVariable(t *testing.T) {
+func TestBadSettingIsAnErrorThatNamesIt(t *testing.T) {
 	for _, test := range []struct {
 		variable string
 		env      string
 	}{
+		{"OIDC_ISSUER", "OIDC_ISSUER=http://issuer.example OIDC_AUDIENCE=app"},
+		{"OIDC_ISSUER", "OIDC_ISSUER=issuer.example OIDC_AUDIENCE=app"},
 		{"OIDC_ISSUER", "OIDC_ISSUER=https://a,https://b"},
 		{"OIDC_ISSUER", "OIDC_ISSUER=https://a,x=https://a"},
 		{"OIDC_ISSUER", "OIDC_ISSUER=x=https://a,x=https://b"},
@@ -124,11 +121,16 @@ func TestListsThatCannotBeRightNameTheirVariable(t *testing.T) {
 		{"OIDC_ISSUER", "OIDC_ISSUER=https://a,=https://b"},
 		{"OIDC_ISSUER", "OIDC_ISSUER=https://a,x=http://b"},
 		{"OIDC_ISSUER", "OIDC_ISSUER=https://a," + strings.Repeat("x", 33) + "=https://b"},
+		{"OIDC_AUDIENCE", "OIDC_ISSUER=https://a"},
+		{"OIDC_AUDIENCE", "OIDC_ISSUER=https://a OIDC_AUDIENCE=,"},
+		{"OIDC_AUDIENCE", "OIDC_ISSUER=https://a OIDC_AUDIENCE=azp:"},
+		{"OIDC_AUDIENCE", "OIDC_ISSUER=https://a,x=https://b OIDC_AUDIENCE=app,x="},
 		{"OIDC_AUDIENCE", "OIDC_ISSUER=https://a,x=https://b OIDC_AUDIENCE=app"},
 		{"OIDC_AUDIENCE", "OIDC_ISSUER=https://a,x=https://b OIDC_AUDIENCE=x=app"},
 		{"OIDC_AUDIENCE", "OIDC_ISSUER=x=https://a OIDC_AUDIENCE=x=app,app"},
 		{"USER_ID_CLAIM", "OIDC_ISSUER=https://a OIDC_AUDIENCE=app USER_ID_CLAIM=sub,oid"},
 		{"USER_ID_CLAIM", "OIDC_ISSUER=https://a,x=https://b OIDC_AUDIENCE=app,x=app USER_ID_CLAIM=sub,y=oid"},
+		{"USER_ID_CLAIM", "OIDC_ISSUER=https://a,x=https://b OIDC_AUDIENCE=app,x=app USER_ID_CLAIM=x="},
 		{"OIDC_DISCOVERY_URL", "OIDC_ISSUER=https://a OIDC_AUDIENCE=app OIDC_DISCOVERY_URL=http://a"},
 		{"USER_ID_MAPPING", "OIDC_ISSUER=https://a OIDC_AUDIENCE=app USER_ID_MAPPING=hash"},
 		{"USER_ID_MAPPING", "OIDC_ISSUER=https://a,x=https://b OIDC_AUDIENCE=app,x=app USER_ID_MAPPING=none"},

@@ -21,36 +21,36 @@ const (
 	// fetchTimeout bounds the fetch of the issuer's metadata and keys together.
 	fetchTimeout = 3 * time.Second
 
-	// refetchAfter is how long a fetch for a key id that nobody knew keeps the
-	// next such fetch away: anybody can make up key ids.
+	// refetchAfter is the time between fetches for unknown key ids, which anybody
+	// can make up.
 	refetchAfter = time.Minute
 
-	// firstRetry and lastRetry bound how long a failed fetch keeps the next one
-	// away while there are no keys at all: anybody can make up tokens.
+	// firstRetry and lastRetry bound the time between fetches while there are no
+	// keys at all, since anybody can make up tokens.
 	firstRetry = time.Second
 	lastRetry  = 30 * time.Second
 
-	// maxVerified is how many tokens are remembered. Each user sends the same one
-	// for up to an hour.
+	// maxVerified is the number of verified tokens that are remembered. A user
+	// sends the same one for up to an hour.
 	maxVerified = 1000
 
-	// maxDocument is the most bytes that an issuer's metadata or keys may be.
+	// maxDocument is the maximum size of an issuer's metadata or keys, in bytes.
 	maxDocument = 1 << 20
 )
 
-// A keySet is the public keys of one issuer.
+// A keySet holds the public keys of one issuer, and the tokens verified with them.
 type keySet struct {
-	issuer string // as its tokens name it
+	issuer string   // the iss claim of its tokens
+	url    *url.URL // its metadata is below this
 	client *http.Client
-	url    *url.URL // of the issuer
 
 	mu       sync.Mutex
 	keys     []jose.JSONWebKey
-	edition  int                          // of keys
-	verified map[[sha256.Size]byte]Caller // by token, whose signature these keys fit
-	next     time.Time                    // when the issuer may be asked again
-	wait     time.Duration                // after the last failure, while there are no keys
-	failed   error                        // why the last fetch did not work, or nil
+	edition  int                          // counts successful fetches
+	verified map[[sha256.Size]byte]Caller // by the hash of a token that keys verified
+	next     time.Time                    // of the next fetch, at the earliest
+	wait     time.Duration                // before the next fetch, while there are no keys
+	failed   error                        // of the last fetch, or nil
 }
 
 func newKeySet(issuer string, u *url.URL) *keySet {
@@ -58,7 +58,7 @@ func newKeySet(issuer string, u *url.URL) *keySet {
 		issuer: issuer,
 		url:    u,
 		client: &http.Client{
-			// Fetches are far between: a kept connection would have died.
+			// Fetches are far apart: a kept connection would be dead by the next.
 			Transport: &http.Transport{DisableKeepAlives: true},
 			CheckRedirect: func(r *http.Request, via []*http.Request) error {
 				if !settings.Secure(r.URL) {
@@ -73,18 +73,18 @@ func newKeySet(issuer string, u *url.URL) *keySet {
 	}
 }
 
-// get returns the issuer's keys of that id, or all if id is empty. If it has
-// none of that id, it asks the issuer, at most once a minute. Without any keys,
-// it asks 1 s after the first failure, and doubles that up to 30 s. The edition
-// tells these keys from those before.
+// get returns the issuer's keys with this id, or all if id is empty. If there is
+// none, it fetches the keys, at most once a minute; while there are no keys at all,
+// 1 s after the first failure, then twice as long each time, up to 30 s. The
+// edition is for [keySet.remember].
 func (s *keySet) get(ctx context.Context, id string) (_ []jose.JSONWebKey, edition int, _ error) {
-	s.mu.Lock() // while fetching, too: others wait for the same keys
+	s.mu.Lock() // held while fetching, since the others need the same keys
 	defer s.mu.Unlock()
 	if matching := s.matching(id); len(matching) > 0 {
 		return matching, s.edition, nil
 	}
 	if now().Before(s.next) {
-		// If the issuer did not answer, nobody knows whether the key is its.
+		// After a failure, nobody knows whether the key is the issuer's.
 		return nil, 0, s.failed
 	}
 	known := len(s.keys) > 0
@@ -97,46 +97,15 @@ func (s *keySet) get(ctx context.Context, id string) (_ []jose.JSONWebKey, editi
 			s.wait = max(firstRetry, min(2*s.wait, lastRetry))
 			s.next = now().Add(s.wait)
 		}
-		s.failed = fmt.Errorf("get the issuer's keys: %w", err)
+		s.failed = fmt.Errorf("%w: %w", ErrUnavailable, err)
 		return nil, 0, s.failed
 	}
-	s.keys, s.failed = keys, nil
+	s.keys, s.failed, s.verified = keys, nil, make(map[[sha256.Size]byte]Caller)
 	s.edition++
-	s.verified = nil
 	return s.matching(id), s.edition, nil
 }
 
-// seen returns whose token has that hash, if the present keys fit it.
-func (s *keySet) seen(hash [sha256.Size]byte) (Caller, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	caller, ok := s.verified[hash]
-	return caller, ok
-}
-
-// remember makes a token seen, unless there are newer keys by now.
-func (s *keySet) remember(hash [sha256.Size]byte, caller Caller, edition int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if edition != s.edition {
-		return
-	}
-	if s.verified == nil {
-		s.verified = map[[sha256.Size]byte]Caller{}
-	}
-	for other := range s.verified { // any
-		if len(s.verified) < maxVerified {
-			break
-		}
-		delete(s.verified, other)
-	}
-	s.verified[hash] = caller
-}
-
-// now returns the time by the wall clock. The monotonic clock may stand still
-// while Lambda has the process stopped.
-func now() time.Time { return time.Now().Round(0) }
-
+// matching returns the keys with this id, or all if id is empty.
 func (s *keySet) matching(id string) []jose.JSONWebKey {
 	if id == "" {
 		return s.keys
@@ -150,11 +119,41 @@ func (s *keySet) matching(id string) []jose.JSONWebKey {
 	return matching
 }
 
-// fetch asks the issuer where its keys are, and then for them.
+// seen returns the caller whose token has this hash, if the present keys have
+// verified it.
+func (s *keySet) seen(hash [sha256.Size]byte) (Caller, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	caller, ok := s.verified[hash]
+	return caller, ok
+}
+
+// remember lets seen find a token verified with the keys of that edition, unless
+// they have been replaced since.
+func (s *keySet) remember(hash [sha256.Size]byte, caller Caller, edition int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if edition != s.edition {
+		return
+	}
+	for other := range s.verified {
+		if len(s.verified) < maxVerified {
+			break
+		}
+		delete(s.verified, other)
+	}
+	s.verified[hash] = caller
+}
+
+// now returns the time by the wall clock. The monotonic clock may stand still
+// while Lambda has the process stopped.
+func now() time.Time { return time.Now().Round(0) }
+
+// fetch reads the issuer's metadata, and then the keys at the URL given there.
 //
 // https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfig
 func (s *keySet) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
-	// Other requests wait for these keys, too: the fetch does not end with one.
+	// Other requests wait for these keys: the fetch must outlive this one.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
 	defer cancel()
 	var metadata struct {
@@ -180,7 +179,7 @@ func (s *keySet) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 	var keys []jose.JSONWebKey
 	for _, raw := range set.Keys {
 		var key jose.JSONWebKey
-		// A kind of key that is unknown here is one that cannot be used here.
+		// Keys of an unknown type are of no use here.
 		if json.Unmarshal(raw, &key) != nil || !key.Valid() || !key.IsPublic() || key.Use == "enc" {
 			continue
 		}
@@ -192,7 +191,7 @@ func (s *keySet) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 	return keys, nil
 }
 
-// document decodes the JSON document at u.
+// document fetches and decodes the JSON document at u.
 func (s *keySet) document(ctx context.Context, u *url.URL, v any) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {

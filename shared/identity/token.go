@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -20,8 +19,8 @@ import (
 	"chat-service-backend/shared/userid"
 )
 
-// algorithms are those with which a token may be signed: asymmetric ones only.
-// With a symmetric one, everybody who can check a token could also make one.
+// algorithms are the accepted signature algorithms, asymmetric ones only: with a
+// symmetric one, whoever can verify a token can also forge one.
 var algorithms = []jose.SignatureAlgorithm{
 	jose.RS256, jose.RS384, jose.RS512,
 	jose.PS256, jose.PS384, jose.PS512,
@@ -29,78 +28,82 @@ var algorithms = []jose.SignatureAlgorithm{
 	jose.EdDSA,
 }
 
-// notBeforeLeeway is how far a token's nbf may lie in the future, since clocks
+// notBeforeLeeway is how far a token's nbf may be in the future, since clocks
 // differ.
 const notBeforeLeeway = 5 * time.Second
 
-// A tokenVerifier checks the bearer tokens of one issuer.
+// A tokenVerifier verifies the bearer tokens of one issuer.
 type tokenVerifier struct {
-	issuer    string // to the letter, as tokens name it
 	keys      *keySet
 	audiences []string
-	parties   []string // whose tokens count whatever their audience
-	claim     string   // that says who the user is
+	parties   []string // whose tokens are accepted whatever their audience
+	claim     string   // identifies the user
 	prefix    string   // of its users' ids
-	escape    bool     // claims become ids by [userid.Map]
+	escape    bool     // ids are made by [userid.Map]
 }
 
-// Why a token is no good.
-var (
-	errUnreadable = errors.New("the token cannot be read, or its algorithm is none that counts")
-	errPurpose    = errors.New("the token is made for something other than an API call")
-	errIssuer     = errors.New("the token is another issuer's")
-	errSignature  = errors.New("no key of the issuer fits the token's signature")
-	errExpired    = errors.New("the token has expired")
-	errNotYet     = errors.New("the token is not valid yet")
-	errAudience   = errors.New("the token is for another audience")
+// A badToken is the reason why a token is refused. It matches [ErrBadToken].
+type badToken string
+
+func (e badToken) Error() string      { return string(e) }
+func (badToken) Is(target error) bool { return target == ErrBadToken }
+
+const (
+	errUnreadable badToken = "the token cannot be read, or its algorithm is not accepted"
+	errPurpose    badToken = "the token is not for API calls"
+	errIssuer     badToken = "the token is another issuer's"
+	errSignature  badToken = "no key of the issuer fits the token's signature"
+	errExpired    badToken = "the token has expired"
+	errNotYet     badToken = "the token is not valid yet"
+	errAudience   badToken = "the token is for another audience"
 )
 
-// user checks a token and returns its user. What is cheap is checked first:
-// anybody can send tokens, and only those that name a trusted issuer, this app
-// and the present are worth a look at the issuer's keys. A token that comes again
-// is verified once; what changes with time is checked each time.
+// user verifies a token and returns its user. Cheap checks come first: anybody can
+// send tokens, and only one that names a trusted issuer and this app, and has not
+// expired, is worth fetching the issuer's keys. The signature of a repeated token is
+// verified once; what changes with time is checked every time.
 func (i issuers) user(ctx context.Context, token string) (Caller, error) {
 	hash := sha256.Sum256([]byte(token))
 	for _, v := range i {
 		if caller, ok := v.keys.seen(hash); ok {
 			if err := v.check(caller.Claims); err != nil {
-				return Caller{}, failed{ErrBadToken, err}
+				return Caller{}, err
 			}
 			return caller, nil
 		}
 	}
-	// The compact form only: the others can carry several signatures.
+	// The compact form only: the others can hold several signatures.
 	jws, err := jose.ParseSignedCompact(token, algorithms)
 	if err != nil {
-		// Not the error itself: it may quote the token.
-		return Caller{}, failed{ErrBadToken, errUnreadable}
+		return Caller{}, errUnreadable // and not err, which may quote the token
 	}
 	var c Claims
 	if json.Unmarshal(jws.UnsafePayloadWithoutVerification(), &c) != nil {
-		return Caller{}, failed{ErrBadToken, errUnreadable}
+		return Caller{}, errUnreadable
 	}
-	if !forCalls(jws.Signatures[0].Header, c) {
-		return Caller{}, failed{ErrBadToken, errPurpose}
+	header := jws.Signatures[0].Header
+	if !forCalls(header, c) {
+		return Caller{}, errPurpose
 	}
 	issuer, _ := c.Text("iss")
 	v := i[issuer]
 	if v == nil {
-		return Caller{}, failed{ErrBadToken, errIssuer}
+		return Caller{}, errIssuer
 	}
 	if err := v.check(c); err != nil {
-		return Caller{}, failed{ErrBadToken, err}
+		return Caller{}, err
 	}
-	keys, edition, err := v.keys.get(ctx, jws.Signatures[0].Header.KeyID)
+	keys, edition, err := v.keys.get(ctx, header.KeyID)
 	if err != nil {
-		return Caller{}, failed{ErrUnavailable, err}
+		return Caller{}, err
 	}
 	if !slices.ContainsFunc(keys, func(key jose.JSONWebKey) bool {
 		_, err := jws.Verify(key.Key)
 		return err == nil
 	}) {
-		return Caller{}, failed{ErrBadToken, errSignature}
+		return Caller{}, errSignature
 	}
-	claim, _ := c.Text(v.claim) // check has seen that it is there
+	claim, _ := c.Text(v.claim) // check has required it
 	id := claim
 	if v.escape {
 		id = userid.Map(v.prefix, claim)
@@ -110,15 +113,15 @@ func (i issuers) user(ctx context.Context, token string) (Caller, error) {
 	return caller, nil
 }
 
-// forCalls reports whether a token may be one that an app sends with its calls:
-// an id or access token. An issuer signs others with the same keys, for the same
-// audience, such as the logout tokens that it sends to an app's servers. They
-// give themselves away by their type (RFC 8725 section 3.11), by the events that
-// they report (RFC 8417 section 2.2), or, at Cognito, by token_use.
+// forCalls reports whether a token may be an id or access token, which apps send
+// with their calls. An issuer signs other tokens with the same keys and for the same
+// audience, such as the logout tokens that it sends to an app's servers. They differ
+// in their type (RFC 8725 section 3.11), in having an events claim (RFC 8417
+// section 2.2) or, at Cognito, in token_use.
 func forCalls(header jose.Header, c Claims) bool {
-	if kind, set := header.ExtraHeaders[jose.HeaderType]; set {
-		name, _ := kind.(string)
-		// "application/" may be left out (RFC 7515 section 4.1.9).
+	if value, set := header.ExtraHeaders[jose.HeaderType]; set {
+		name, _ := value.(string)
+		// "application/" may be omitted (RFC 7515 section 4.1.9).
 		switch strings.TrimPrefix(strings.ToLower(name), "application/") {
 		case "jwt", "at+jwt":
 		default:
@@ -135,10 +138,10 @@ func forCalls(header jose.Header, c Claims) bool {
 	return true
 }
 
-// check applies the rules that a token's claims must meet.
+// check checks everything about a token's claims but the issuer.
 func (v *tokenVerifier) check(c Claims) error {
 	now := time.Now()
-	if expiry, ok := c.Time("exp"); !ok || now.After(expiry) {
+	if expiry, ok := c.Time("exp"); !ok || !now.Before(expiry) {
 		return errExpired
 	}
 	if _, set := c["nbf"]; set {
@@ -146,48 +149,48 @@ func (v *tokenVerifier) check(c Claims) error {
 			return errNotYet
 		}
 	}
-	if !v.meant(c) {
+	if !v.forUs(c) {
 		return errAudience
 	}
 	if claim, _ := c.Text(v.claim); claim == "" {
-		return fmt.Errorf("the token has no text in claim %q", v.claim)
+		return badToken(fmt.Sprintf("the token has no text in claim %q", v.claim))
 	}
 	return nil
 }
 
-// meant reports whether a token is for this app.
-func (v *tokenVerifier) meant(c Claims) bool {
-	audience := c.list("aud")
-	if len(audience) == 0 {
+// forUs reports whether a token is for this app.
+func (v *tokenVerifier) forUs(c Claims) bool {
+	name := "aud"
+	if _, set := c[name]; !set {
 		// Cognito's access tokens have a client_id and no aud:
 		// https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html
-		audience = c.list("client_id")
+		name = "client_id"
 	}
-	if slices.ContainsFunc(audience, func(a string) bool { return slices.Contains(v.audiences, a) }) {
+	if slices.ContainsFunc(c.list(name), func(a string) bool { return slices.Contains(v.audiences, a) }) {
 		return true
 	}
 	party, ok := c.Text("azp")
 	return ok && slices.Contains(v.parties, party)
 }
 
-// Claims are a token's, by their exact names: in a struct, encoding/json would
-// also take those spelled in another case.
+// Claims are a token's claims. They are not a struct, because encoding/json would
+// match a field's name in any case.
 type Claims map[string]json.RawMessage
 
 // Text returns a claim that is a string of Unicode characters.
 func (c Claims) Text(name string) (text string, ok bool) {
 	raw := c[name]
 	ok = len(raw) > 0 && raw[0] == '"' && json.Unmarshal(raw, &text) == nil
-	// encoding/json makes U+FFFD of whatever is no character, and so one user
-	// of many.
+	// encoding/json turns anything that is not a character into U+FFFD, and so
+	// several users into one.
 	if !ok || strings.ContainsRune(text, utf8.RuneError) && !wellFormed(raw) {
 		return "", false
 	}
 	return text, true
 }
 
-// wellFormed reports whether the characters of a JSON string all are some:
-// bytes that are UTF-8, and no half of a surrogate pair.
+// wellFormed reports whether a JSON string holds valid UTF-8, and no escape for half
+// of a surrogate pair.
 func wellFormed(raw []byte) bool {
 	if !utf8.Valid(raw) {
 		return false
@@ -210,14 +213,14 @@ func wellFormed(raw []byte) bool {
 	return true
 }
 
-// codeUnit is what the four hexadecimal digits at the start of a text stand for.
-func codeUnit(digits []byte) rune {
-	n, _ := strconv.ParseUint(string(digits[:4]), 16, 16) // encoding/json has read them
+// codeUnit returns the value of the four hexadecimal digits that text begins with.
+func codeUnit(text []byte) rune {
+	n, _ := strconv.ParseUint(string(text[:4]), 16, 16) // encoding/json has checked them
 	return rune(n)
 }
 
 // list returns a claim that is a string or a list of strings, as aud may be
-// (RFC 7519 section 4.1.3). Anything else is no list.
+// (RFC 7519 section 4.1.3), and nothing for any other.
 func (c Claims) list(name string) []string {
 	if text, ok := c.Text(name); ok {
 		return []string{text}
@@ -229,7 +232,7 @@ func (c Claims) list(name string) []string {
 	return list
 }
 
-// Time returns a claim that is a date: seconds since 1970, perhaps with a
+// Time returns a claim that is a time: seconds since 1970, which may have a
 // fraction (RFC 7519 section 2).
 func (c Claims) Time(name string) (t time.Time, ok bool) {
 	var seconds float64
