@@ -23,7 +23,7 @@ func binary(tb testing.TB, name string) string {
 		return awstest.Functions(tb)[name]
 	}
 	floors := "./bench/floors/"
-	return awstest.Binaries(tb, floors+"constant", floors+"empty", floors+"forward", floors+"token")[floors+floor]
+	return awstest.Binaries(tb, floors+"constant", floors+"empty", floors+"forward", floors+"ssm", floors+"token")[floors+floor]
 }
 
 // A function is one process of a command.
