@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -168,8 +169,12 @@ func errorCode(header http.Header, body []byte) string {
 	return code[strings.LastIndexByte(code, '#')+1:]
 }
 
+// errUnexpected is the error of a response 200 that does not say that the
+// operation was done. Another server than AWS must have sent it.
+var errUnexpected = errors.New("want a response of the AWS API, got something else")
+
 // call calls an operation in AWS's JSON protocol of a version, and reads the
-// answer into out, unless that is nil.
+// answer into out.
 func (s *service) call(ctx context.Context, version, operation string, in, out any) error {
 	payload, err := json.Marshal(in)
 	if err != nil {
@@ -177,8 +182,8 @@ func (s *service) call(ctx context.Context, version, operation string, in, out a
 	}
 	header := http.Header{"Content-Type": {"application/x-amz-json-" + version}, "X-Amz-Target": {operation}}
 	body, err := s.do(ctx, http.MethodPost, "/", header, payload)
-	if err != nil || out == nil {
-		return err
+	if err == nil && json.Unmarshal(body, out) != nil {
+		err = errUnexpected
 	}
-	return json.Unmarshal(body, out)
+	return err
 }

@@ -7,12 +7,15 @@ import (
 	"testing"
 )
 
-// A recorder is a network that takes every request and answers 200.
-type recorder struct{ got *http.Request }
+// A recorder is a network that takes every request and answers 200 and a body.
+type recorder struct {
+	body string
+	got  *http.Request
+}
 
 func (n *recorder) RoundTrip(r *http.Request) (*http.Response, error) {
 	n.got = r
-	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader("{}"))}, nil
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(n.body))}, nil
 }
 
 func TestEachServiceIsCalledInItsRegionAndSignedForIt(t *testing.T) {
@@ -46,14 +49,15 @@ func TestEachServiceIsCalledInItsRegionAndSignedForIt(t *testing.T) {
 		}
 		for i, call := range []struct {
 			service *service
+			answer  string
 			send    func() error
 		}{
-			{b.events, func() error { return b.send(t.Context(), entry{}) }},
-			{b.queue, func() error { return b.enqueue(t.Context(), entry{}) }},
-			{b.objects, func() error { _, err := b.objects.do(t.Context(), http.MethodPut, "/key", nil, nil); return err }},
-			{hooks.service, func() error { _, err := hooks.invoke(t.Context(), event{body: []byte("{}")}); return err }},
+			{b.events, `{"Entries":[{"EventId":"1"}]}`, func() error { return b.send(t.Context(), entry{}) }},
+			{b.queue, `{"MessageId":"1"}`, func() error { return b.enqueue(t.Context(), entry{}) }},
+			{b.objects, "", func() error { _, err := b.objects.do(t.Context(), http.MethodPut, "/key", nil, nil); return err }},
+			{hooks.service, "{}", func() error { _, err := hooks.invoke(t.Context(), event{body: []byte("{}")}); return err }},
 		} {
-			network := new(recorder)
+			network := &recorder{body: call.answer}
 			call.service.client = &http.Client{Transport: network}
 			if err := call.send(); err != nil {
 				t.Errorf("%s: %v", wants[i], err)
@@ -66,6 +70,19 @@ func TestEachServiceIsCalledInItsRegionAndSignedForIt(t *testing.T) {
 			if got := network.got.Header.Get("Authorization"); !strings.Contains(got, scope) {
 				t.Errorf("%s: want a signature for %s, got %s", wants[i], scope, got)
 			}
+		}
+	}
+}
+
+func TestOnlyAWSCanAcknowledgeAnEvent(t *testing.T) {
+	for _, answer := range []string{"", "<html>", "{}", `{"FailedEntryCount":0,"Entries":[]}`, `{"Entries":[{}]}`, `{"MessageId":""}`} {
+		s := newService(func(string) string { return "x" }, "", "", "", &http.Client{Transport: &recorder{body: answer}})
+		b := &bus{events: s, queue: s}
+		if err := b.send(t.Context(), entry{}); err == nil {
+			t.Errorf("%q: want an error from send", answer)
+		}
+		if err := b.enqueue(t.Context(), entry{}); err == nil {
+			t.Errorf("%q: want an error from enqueue", answer)
 		}
 	}
 }

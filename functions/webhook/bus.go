@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -151,16 +152,15 @@ func (b *bus) send(ctx context.Context, e entry) error {
 		traced.TraceHeader = trace
 	}
 	var out struct {
-		FailedEntryCount int
-		Entries          []struct{ ErrorCode string }
+		Entries []struct{ EventId, ErrorCode string } // one of the two
 	}
 	err := b.events.call(ctx, "1.1", "AWSEvents.PutEvents", map[string]any{"Entries": []any{traced}}, &out)
-	if err == nil && out.FailedEntryCount > 0 {
-		failed := &awsError{http.StatusOK, "unknown"}
-		if len(out.Entries) > 0 {
-			failed.code = out.Entries[0].ErrorCode
-		}
-		err = failed
+	switch {
+	case err != nil:
+	case len(out.Entries) != 1:
+		err = errUnexpected
+	case out.Entries[0].EventId == "":
+		err = &awsError{http.StatusOK, cmp.Or(out.Entries[0].ErrorCode, "unknown")}
 	}
 	if failed, ok := errors.AsType[*awsError](err); ok && slices.Contains(refusals, failed.code) {
 		return &refusedError{failed.code}
@@ -181,7 +181,12 @@ func (b *bus) enqueue(ctx context.Context, e entry) error {
 	defer cancel()
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 	in := map[string]string{"QueueUrl": b.queueURL, "MessageBody": text}
-	if err := b.queue.call(ctx, "1.0", "AmazonSQS.SendMessage", in, nil); err != nil {
+	var out struct{ MessageId string }
+	err = b.queue.call(ctx, "1.0", "AmazonSQS.SendMessage", in, &out)
+	if err == nil && out.MessageId == "" {
+		err = errUnexpected
+	}
+	if err != nil {
 		return fmt.Errorf("put an event into the fallback queue: %w", err)
 	}
 	return nil
