@@ -55,7 +55,8 @@ func Binaries(t testing.TB, packages ...string) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	folder := filepath.Join(cache, "chat-service-backend", key, filepath.Dir(packages[0]))
+	tree := filepath.Join(cache, "chat-service-backend", key)
+	folder := filepath.Join(tree, filepath.Dir(packages[0]))
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -64,6 +65,8 @@ func Binaries(t testing.TB, packages ...string) map[string]string {
 		t.Fatal(err)
 	}
 	defer unlock()
+	now := time.Now()
+	_ = os.Chtimes(tree, now, now) // removeOld goes by it
 	binaries := make(map[string]string)
 	var missing []string
 	for _, path := range packages {
@@ -75,7 +78,7 @@ func Binaries(t testing.TB, packages ...string) map[string]string {
 	if len(missing) == 0 {
 		return binaries
 	}
-	removeOld(filepath.Join(cache, "chat-service-backend"))
+	removeOld(filepath.Dir(tree))
 	// Not into the folder itself: a build that is broken off leaves half a file.
 	made, err := build.Commands(t.Context(), root, filepath.Join(folder, "new"), build.Host, missing...)
 	if err != nil {
@@ -102,9 +105,9 @@ var sources = sync.OnceValues(func() (string, error) {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && path != root && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "build" && filepath.Dir(path) == root):
+		case entry.IsDir() && path != root && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "node_modules" || path == filepath.Join(root, "build")):
 			return fs.SkipDir
-		case !entry.Type().IsRegular() || strings.HasSuffix(path, ".md"):
+		case !entry.Type().IsRegular() || strings.HasSuffix(path, ".md") || strings.HasSuffix(path, "_test.go"):
 			return nil
 		}
 		file, err := os.Open(path)
@@ -112,18 +115,19 @@ var sources = sync.OnceValues(func() (string, error) {
 			return err
 		}
 		defer file.Close()
-		fmt.Fprintln(sum, path)
+		fmt.Fprintln(sum, strings.TrimPrefix(path, root))
 		_, err = io.Copy(sum, file)
 		return err
 	})
 	return fmt.Sprintf("%x", sum.Sum(nil)[:16]), err
 })
 
-// removeOld removes what was built more than a day ago.
+// removeOld removes what no test has used for an hour: each change of the source
+// leaves 50 MB.
 func removeOld(cache string) {
 	folders, _ := os.ReadDir(cache)
 	for _, folder := range folders {
-		if info, err := folder.Info(); err == nil && time.Since(info.ModTime()) > 24*time.Hour {
+		if info, err := folder.Info(); err == nil && time.Since(info.ModTime()) > time.Hour {
 			os.RemoveAll(filepath.Join(cache, folder.Name()))
 		}
 	}
