@@ -1,30 +1,14 @@
 package streamapi
 
 import (
-	"bytes"
-	"context"
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
-
-// collections are what an app has besides its settings: roles, permissions,
-// channel types, blocklists and commands, each by its name.
-type collections map[string]map[string]document
-
-// key is the field that names an item of a collection.
-func key(collection string) string {
-	if collection == "permissions" {
-		return "id"
-	}
-	return "name"
-}
 
 // freshApp returns the settings of a new app.
 func freshApp() document {
@@ -38,8 +22,9 @@ func freshApp() document {
 	}
 }
 
-func freshCollections() collections {
-	all := collections{
+// freshCollections returns what a new app has besides its settings.
+func freshCollections() map[string]map[string]document {
+	all := map[string]map[string]document{
 		"roles": {}, "blocklists": {}, "commands": {}, "channeltypes": {},
 		"permissions": {"search-user": {"id": "search-user", "name": "Search User", "action": "SearchUser", "custom": false}},
 	}
@@ -73,196 +58,164 @@ func freshChannelType(name string) document {
 	return t
 }
 
-// patchApp sets the settings that are named. Event hooks are replaced as a
-// whole: one without an id becomes a new one, and those left out are gone.
-func (s *API) patchApp(set document) (int, document, error) {
-	app := maps.Clone(s.app)
-	maps.Copy(app, set)
-	if set["migrate_permissions_to_v2"] == true {
-		app["permission_version"] = "v2"
-	}
-	delete(app, "migrate_permissions_to_v2")
-	if given, ok := set["event_hooks"].([]any); ok {
-		hooks := []any{}
-		for _, v := range given {
-			hook, ok := v.(document)
-			if !ok {
-				return 0, nil, badInput("UpdateApp failed with error: event_hooks must be objects")
-			}
-			for _, field := range []string{"created_at", "updated_at"} {
-				if _, ok := hook[field].(json.Number); ok { // which is how GET /app writes them
-					return 0, nil, badInput("UpdateApp failed with error: event_hooks: %s must be a time", field)
-				}
-			}
-			if hook["id"] == nil {
-				hook["id"] = rand.Text()
-			}
-			hook["updated_at"] = time.Now().UnixNano()
-			hooks = append(hooks, hook)
+// patchApp sets the named settings. Event hooks are replaced as a whole: one
+// without an id becomes a new one, and those left out are gone.
+func (s *API) patchApp(_ *http.Request, set document) (document, error) {
+	for _, v := range list(set["event_hooks"]) {
+		hook, ok := v.(document)
+		if !ok {
+			return nil, badInput("UpdateApp failed with error: event_hooks must be objects")
 		}
-		app["event_hooks"] = hooks
+		for _, field := range []string{"created_at", "updated_at"} {
+			if _, ok := hook[field].(json.Number); ok { // as GET /app writes them
+				return nil, badInput("UpdateApp failed with error: event_hooks: %s must be a time", field)
+			}
+		}
+		if hook["id"] == nil {
+			hook["id"] = rand.Text()
+		}
+		hook["updated_at"] = time.Now().UnixNano()
 	}
-	if err := mergeGrants(app, s.app["grants"], freshApp()["grants"]); err != nil {
-		return 0, nil, err
+	app, err := withGrants(s.app, set, freshApp())
+	if err != nil {
+		return nil, err
 	}
 	s.app = app
-	return http.StatusOK, document{}, nil
+	return document{}, nil
 }
 
-// mergeGrants keeps the grants of the roles that doc does not name. Without grants
-// it gets those of a fresh one.
-func mergeGrants(doc document, before, fresh any) error {
-	switch named := doc["grants"].(type) {
+// withGrants returns a changed document that keeps the grants of roles that set
+// does not name. Grants of null are those of a fresh document.
+func withGrants(d, set, fresh document) (document, error) {
+	before := object(d["grants"])
+	d = changed(d, set)
+	switch named := d["grants"].(type) {
 	case document:
-		merged := maps.Clone(before.(document))
-		maps.Copy(merged, named)
-		doc["grants"] = merged
+		d["grants"] = changed(before, named)
 	case nil:
-		doc["grants"] = fresh
+		d["grants"] = fresh["grants"]
 	default:
-		return badInput("grants must be an object")
+		return nil, badInput("grants must be an object")
 	}
-	return nil
+	return d, nil
 }
 
-// configure answers a call about a collection, or about one of its items.
-func (s *API) configure(method, collection, name string, body document) (int, document, error) {
-	items := s.collections[collection]
-	item, found := items[name]
+// list returns a collection.
+func (s *API) list(kind string) document {
+	if kind == "channeltypes" {
+		types := document{}
+		for name, t := range s.collections[kind] {
+			types[name] = s.withCommands(t)
+		}
+		return document{"channel_types": types}
+	}
+	items := []document{}
+	for _, name := range slices.Sorted(maps.Keys(s.collections[kind])) {
+		items = append(items, s.collections[kind][name])
+	}
+	return document{kind: items}
+}
+
+func (s *API) get(kind, name string) (document, error) {
+	item, ok := s.collections[kind][name]
 	switch {
-	case name == "" && method == http.MethodGet:
-		if collection == "channeltypes" {
-			types := document{}
-			for name, t := range items {
-				types[name] = s.shown(collection, t)
-			}
-			return http.StatusOK, document{"channel_types": types}, nil
-		}
-		list := []document{}
-		for _, name := range slices.Sorted(maps.Keys(items)) {
-			list = append(list, items[name])
-		}
-		return http.StatusOK, document{collection: list}, nil
-	case name == "" && method == http.MethodPost:
-		name, _ := body[key(collection)].(string)
-		if _, found := items[name]; found || name == "" {
-			return 0, nil, badInput("%s: want a %s that is not taken, got %q", collection, key(collection), name)
-		}
-		item = document{}
-		if collection == "channeltypes" {
-			item = freshChannelType(name)
-		}
-		if collection == "roles" || collection == "permissions" {
-			item["custom"] = true
-		}
-		return s.put(http.StatusCreated, collection, name, item, body)
-	case !found:
-		return 0, nil, notFound("%s: %q does not exist", collection, name)
-	case method == http.MethodGet:
-		return http.StatusOK, answer(collection, method, s.shown(collection, item)), nil
-	case item["custom"] == false && (method == http.MethodPut || method == http.MethodDelete):
-		return 0, nil, badInput("%s: %q is built in", collection, name)
-	case method == http.MethodPut:
-		return s.put(http.StatusOK, collection, name, item, body)
-	case method == http.MethodDelete:
-		delete(items, name)
-		return http.StatusOK, document{}, nil
+	case !ok:
+		return nil, notFound("%s: %q does not exist", kind, name)
+	case kind == "channeltypes":
+		return s.withCommands(item), nil
 	}
-	return 0, nil, notFound("the stand-in for Stream has no %s %s", method, collection)
+	return document{strings.TrimSuffix(kind, "s"): item}, nil
 }
 
-func (s *API) put(status int, collection, name string, item, set document) (int, document, error) {
-	before, custom := item["grants"], item["custom"]
-	item = maps.Clone(item)
-	maps.Copy(item, set)
-	if custom != nil { // which is read-only
-		item["custom"] = custom
-	}
-	item[key(collection)], item["updated_at"] = name, now()
-	if collection == "channeltypes" {
-		if err := mergeGrants(item, before, freshChannelType(name)["grants"]); err != nil {
-			return 0, nil, err
-		}
-		commands, _ := item["commands"].([]any)
-		for _, v := range commands {
-			if command, _ := v.(string); command != "all" && s.collections["commands"][command] == nil {
-				return 0, nil, badInput("channeltypes: command %q does not exist", command)
-			}
-		}
-		if blocklist, _ := item["blocklist"].(string); blocklist != "" && s.collections["blocklists"][blocklist] == nil {
-			return 0, nil, badInput("channeltypes: blocklist %q does not exist", blocklist)
-		}
-		for role := range item["grants"].(document) {
-			if s.collections["roles"][role] == nil {
-				return 0, nil, badInput("channeltypes: role %q does not exist", role)
-			}
+// withCommands returns a channel type with its commands in full.
+func (s *API) withCommands(channelType document) document {
+	commands := []any{}
+	for _, name := range list(channelType["commands"]) {
+		if command := s.collections["commands"][text(name)]; command != nil {
+			commands = append(commands, command)
 		}
 	}
-	s.collections[collection][name] = item
-	return status, answer(collection, "", maps.Clone(item)), nil
+	return changed(channelType, document{"commands": commands})
 }
 
-// answer has an item as it is, or under a name, as Stream does for each.
-func answer(collection, method string, item document) document {
-	switch {
-	case collection == "blocklists":
-		return document{"blocklist": item}
-	case collection == "permissions":
-		return document{"permission": item}
-	case collection == "commands" && method != http.MethodGet:
-		return document{"command": item}
+func (s *API) create(kind string, item document) (document, error) {
+	key := "name"
+	if kind == "permissions" {
+		key = "id"
 	}
-	return item
+	name := text(item[key])
+	if name == "" || s.collections[kind][name] != nil {
+		return nil, badInput("%s: want a %s that is not taken, got %q", kind, key, name)
+	}
+	fresh := document{key: name}
+	switch kind {
+	case "channeltypes":
+		fresh = freshChannelType(name)
+	case "roles", "permissions":
+		fresh["custom"] = true
+	}
+	return s.put(kind, name, fresh, item)
 }
 
-// shown is an item as an answer has it: a channel type with its commands, and
-// not with their names alone.
-func (s *API) shown(collection string, item document) document {
-	item = maps.Clone(item)
-	if names, ok := item["commands"].([]any); ok && collection == "channeltypes" {
-		commands := []any{}
-		for _, v := range names {
-			if command := s.collections["commands"][v.(string)]; command != nil {
-				commands = append(commands, command)
-			}
-		}
-		item["commands"] = commands
-	}
-	return item
-}
-
-// notify sends an event to the webhooks that ask for its type, once.
-func (s *API) notify(event document) {
-	apiKey, secrets, err := s.credentials()
+func (s *API) update(kind, name string, set document) (document, error) {
+	item, err := s.own(kind, name)
 	if err != nil {
-		return
+		return nil, err
 	}
-	body, _ := json.Marshal(event)
-	mac := hmac.New(sha256.New, []byte(secrets[0]))
-	mac.Write(body)
-	signature := hex.EncodeToString(mac.Sum(nil))
-	hooks, _ := s.app["event_hooks"].([]any)
-	for _, v := range hooks {
-		hook := v.(document)
-		types, _ := hook["event_types"].([]any)
-		target, _ := hook["webhook_url"].(string)
-		if hook["hook_type"] != "webhook" || hook["enabled"] != true || len(types) > 0 && !slices.Contains(types, event["type"]) {
-			continue
+	return s.put(kind, name, item, set)
+}
+
+func (s *API) remove(kind, name string) (document, error) {
+	if _, err := s.own(kind, name); err != nil {
+		return nil, err
+	}
+	delete(s.collections[kind], name)
+	return document{}, nil
+}
+
+// own returns an item that is not built in.
+func (s *API) own(kind, name string) (document, error) {
+	item, ok := s.collections[kind][name]
+	switch {
+	case !ok:
+		return nil, notFound("%s: %q does not exist", kind, name)
+	case item["custom"] == false:
+		return nil, badInput("%s: %q is built in", kind, name)
+	}
+	return item, nil
+}
+
+// put stores an item with changed fields. A channel type may only use commands,
+// a blocklist and roles that exist.
+func (s *API) put(kind, name string, item, set document) (document, error) {
+	changes := changed(set, document{"updated_at": now()})
+	for _, field := range []string{"id", "name", "custom"} {
+		if v, ok := item[field]; ok { // which is read-only
+			changes[field] = v
 		}
-		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 6*time.Second)
-			defer cancel()
-			r, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
-			if err != nil {
-				return
-			}
-			r.Header = http.Header{
-				"Content-Type": {"application/json"}, "X-Signature": {signature},
-				"X-Api-Key": {apiKey}, "X-Webhook-Id": {rand.Text()}, "X-Webhook-Attempt": {"1"},
-			}
-			if resp, err := http.DefaultClient.Do(r); err == nil {
-				resp.Body.Close()
-			}
-		}()
 	}
+	if kind != "channeltypes" {
+		s.collections[kind][name] = changed(item, changes)
+		return s.get(kind, name)
+	}
+	t, err := withGrants(item, changes, freshChannelType(name))
+	if err != nil {
+		return nil, err
+	}
+	uses := map[string][]any{"commands": list(t["commands"])}
+	if t["blocklist"] != "" {
+		uses["blocklists"] = []any{t["blocklist"]}
+	}
+	for role := range object(t["grants"]) {
+		uses["roles"] = append(uses["roles"], role)
+	}
+	for used, names := range uses {
+		for _, v := range names {
+			if s.collections[used][text(v)] == nil && v != "all" {
+				return nil, badInput("channeltypes: %s: %q does not exist", used, v)
+			}
+		}
+	}
+	s.collections[kind][name] = t
+	return changed(t, nil), nil // with the commands' names
 }
