@@ -1,11 +1,11 @@
 #!/bin/sh
-# Builds the stack of one environment and deploys it: make deploy ENV=prod
+# Builds and deploys the stack of one environment: make deploy ENV=prod
 #
-#   ENV   any name of a-z, 0-9 and -; the stack is chat-service-$ENV
-#   CI    true asks nothing
+#   ENV   a name of a-z, 0-9 and -; the stack is chat-service-$ENV
+#   CI    if true, nothing has to be confirmed
 #
-# Template parameters come from deploy/$ENV.env, one Name=Value a line, which no upgrade touches. Those that it does not
-# name keep the value that the stack has; a new stack gets the defaults below and the template's.
+# Template parameters come from deploy/$ENV.env, one Name=Value per line, which upgrades do not touch. A parameter that is not
+# in the file keeps the value that the stack has; a new stack starts with the defaults below and those of the template.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -21,14 +21,21 @@ esac
 stack=chat-service-$ENV
 choices=deploy/$ENV.env
 
-# describe-stacks fails for a stack that is not there and for much else; only the first is an answer.
+for tool in aws sam; do
+	command -v $tool >/dev/null || fail "want the command $tool, found none in PATH; README.md links to its installation"
+done
+
+# describe-stacks fails if the stack does not exist, and for many other reasons.
 if answer=$(aws cloudformation describe-stacks --stack-name "$stack" --query 'Stacks[0].StackStatus' --output text 2>&1); then
 	new=false
-	[ "$answer" != REVIEW_IN_PROGRESS ] || new=true
+	case $answer in
+	REVIEW_IN_PROGRESS) new=true ;;
+	ROLLBACK_COMPLETE) fail "the first deployment of $stack failed and cannot be updated; delete it (sam delete --stack-name $stack) and deploy again" ;;
+	esac
 else
 	case $answer in
 	*'does not exist'*) new=true ;;
-	*) fail "cannot ask for the stack $stack: $answer" ;;
+	*) fail "cannot look up the stack $stack: $answer" ;;
 	esac
 fi
 
@@ -41,22 +48,26 @@ if $new; then
 	esac
 fi
 if [ -f "$choices" ]; then
+	parameters=$(sed -n '/^Parameters:/,/^Rules:/s/^  \([A-Za-z0-9]*\):$/\1/p' template.yaml)
 	while IFS= read -r line || [ -n "$line" ]; do
+		line=${line%"$(printf '\r')"} # of an editor on Windows
 		case $line in
 		'' | '#'*) continue ;;
 		*[\"\\]*) fail "$choices: want a value without quotes and backslashes, got $line" ;;
-		[A-Z]*=*) ;;
+		*=*) ;;
 		*) fail "$choices: want Name=Value, got $line" ;;
 		esac
-		# The quotes are for the SAM CLI, which would not take an empty value without them. Of two values it takes the later.
+		# The SAM CLI ignores names that it does not know.
+		printf '%s\n' "$parameters" | grep -qxF -e "${line%%=*}" || fail "$choices: want a parameter of template.yaml, got ${line%%=*}"
+		# Without the quotes, the SAM CLI would reject an empty value. If a name is given twice, it uses the later value.
 		set -- "$@" "${line%%=*}=\"${line#*=}\""
 	done <"$choices"
 else
-	echo "deploy: no $choices, so $stack has the defaults; deploy/sample.env shows what to choose" >&2
+	echo "deploy: found no $choices; $stack keeps its parameters or gets the defaults (deploy/sample.env shows what to set)" >&2
 fi
 
 confirm=--no-confirm-changeset
 [ "$ENV" != prod ] || [ "${CI:-}" = true ] || confirm=--confirm-changeset
 sam build
-# Without parameters there must be no option either: it takes at least one.
+# The SAM CLI rejects --parameter-overrides without a value.
 sam deploy --stack-name "$stack" --s3-prefix "$stack" $confirm ${1:+--parameter-overrides "$@"}

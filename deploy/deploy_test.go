@@ -1,5 +1,5 @@
-// Package deploy_test runs deploy.sh with a sam and an aws that only take notes,
-// and reads the deployer's policy.
+// Package deploy_test runs deploy.sh with a sam and an aws that only record their
+// arguments, and evaluates the deployer's policy.
 package deploy_test
 
 import (
@@ -13,8 +13,8 @@ import (
 	"chat-service-backend/internal/cfn"
 )
 
-// deploy runs deploy.sh in a tree of its own, with an aws that answers for
-// the stack and a sam that notes its arguments, one a line.
+// deploy runs deploy.sh in a tree of its own, with an aws that reports the state of
+// the stack and a sam that records its arguments, one per line.
 func deploy(t *testing.T, aws, choices string, environment ...string) (sam []string, output string, err error) {
 	t.Helper()
 	dir := t.TempDir()
@@ -28,11 +28,13 @@ func deploy(t *testing.T, aws, choices string, environment ...string) (sam []str
 			t.Fatal(err)
 		}
 	}
-	script, err := os.ReadFile("deploy.sh")
-	if err != nil {
-		t.Fatal(err)
+	for name, from := range map[string]string{"deploy/deploy.sh": "deploy.sh", "template.yaml": "../template.yaml"} {
+		text, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(name, string(text))
 	}
-	write("deploy/deploy.sh", string(script))
 	write("bin/aws", "#!/bin/sh\n"+aws)
 	write("bin/sam", "#!/bin/sh\nfor a; do printf '%s\\n' \"$a\"; done >>'"+dir+"/args'\n")
 	if choices != "" {
@@ -47,8 +49,8 @@ func deploy(t *testing.T, aws, choices string, environment ...string) (sam []str
 }
 
 const (
-	stackIsNew   = "echo 'An error occurred (ValidationError): Stack with id x does not exist' >&2; exit 254\n"
-	stackIsThere = "echo UPDATE_COMPLETE\n"
+	newStack      = "echo 'An error occurred (ValidationError): Stack with id x does not exist' >&2; exit 254\n"
+	existingStack = "echo UPDATE_COMPLETE\n"
 )
 
 func TestEachEnvironmentHasItsOwnStackAndParameters(t *testing.T) {
@@ -56,12 +58,16 @@ func TestEachEnvironmentHasItsOwnStackAndParameters(t *testing.T) {
 	for _, test := range []struct {
 		environment, aws, choices, want string
 	}{
-		{"qa", stackIsNew, "", "build deploy --stack-name chat-service-qa --s3-prefix chat-service-qa --no-confirm-changeset " +
+		{"qa", newStack, "", "build deploy --stack-name chat-service-qa --s3-prefix chat-service-qa --no-confirm-changeset " +
 			`--parameter-overrides ParameterPrefix="/chat-service/qa" Environment="dev" LogLevel="DEBUG" LogRetentionDays="7"`},
-		{"prod", stackIsNew, "# mine\n\nAlarmEmail=ops@example.com\nExpirationTokenDuration=\nAllowedOrigins=*", "build deploy --stack-name chat-service-prod --s3-prefix chat-service-prod --confirm-changeset " +
+		{"prod", newStack, "# mine\n\nAlarmEmail=ops@example.com\nExpirationTokenDuration=\nAllowedOrigins=*", "build deploy --stack-name chat-service-prod --s3-prefix chat-service-prod --confirm-changeset " +
 			`--parameter-overrides ParameterPrefix="/chat-service/prod" Environment="prod" LogRetentionDays="90" AlarmEmail="ops@example.com" ExpirationTokenDuration="" AllowedOrigins="*"`},
-		{"prod", stackIsThere, "LogLevel=WARN\n", `build deploy --stack-name chat-service-prod --s3-prefix chat-service-prod --confirm-changeset --parameter-overrides LogLevel="WARN"`},
-		{"qa", stackIsThere, "", "build deploy --stack-name chat-service-qa --s3-prefix chat-service-qa --no-confirm-changeset"},
+		{"prod", existingStack, "LogLevel=WARN\n", `build deploy --stack-name chat-service-prod --s3-prefix chat-service-prod --confirm-changeset --parameter-overrides LogLevel="WARN"`},
+		{"qa", existingStack, "AlarmEmail=ops@example.com\r\nLogLevel=WARN\r\n", "build deploy --stack-name chat-service-qa --s3-prefix chat-service-qa --no-confirm-changeset " +
+			`--parameter-overrides AlarmEmail="ops@example.com" LogLevel="WARN"`},
+		{"qa", "echo REVIEW_IN_PROGRESS\n", "", "build deploy --stack-name chat-service-qa --s3-prefix chat-service-qa --no-confirm-changeset " +
+			`--parameter-overrides ParameterPrefix="/chat-service/qa" Environment="dev" LogLevel="DEBUG" LogRetentionDays="7"`},
+		{"qa", existingStack, "", "build deploy --stack-name chat-service-qa --s3-prefix chat-service-qa --no-confirm-changeset"},
 	} {
 		args, out, err := deploy(t, test.aws, test.choices, "ENV="+test.environment)
 		if got := strings.Join(args, " "); err != nil || got != test.want {
@@ -70,33 +76,38 @@ func TestEachEnvironmentHasItsOwnStackAndParameters(t *testing.T) {
 	}
 }
 
-func TestDeployAsksNothingInCI(t *testing.T) {
+func TestDeployConfirmsItselfInCI(t *testing.T) {
 	t.Parallel()
-	args, out, err := deploy(t, stackIsNew, "AlarmEmail=ops@example.com\n", "ENV=prod", "CI=true")
+	args, out, err := deploy(t, newStack, "AlarmEmail=ops@example.com\n", "ENV=prod", "CI=true")
 	if err != nil || !slices.Contains(args, "--no-confirm-changeset") {
 		t.Errorf("want --no-confirm-changeset, got %v, %v %s", args, err, out)
 	}
 }
 
-func TestDeployRefusesWhatItCannotMean(t *testing.T) {
+func TestDeployExplainsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ environment, aws, choices, want string }{
-		{"../prod", stackIsNew, "", "want ENV to be up to 20"},
-		{"Prod", stackIsNew, "", "want ENV to be up to 20"},
-		{"a-name-of-over-20-chars", stackIsNew, "", "want ENV to be up to 20"},
-		{"qa", "echo 'Unable to locate credentials' >&2; exit 253\n", "", "Unable to locate credentials"},
-		{"qa", stackIsNew, "OidcIssuer\n", "want Name=Value, got OidcIssuer"},
-		{"qa", stackIsNew, `OidcIssuer="https://issuer.example.com"`, "want a value without quotes"},
+		{"ENV=../prod", newStack, "", "want ENV to be up to 20"},
+		{"ENV=Prod", newStack, "", "want ENV to be up to 20"},
+		{"ENV=a-name-of-over-20-chars", newStack, "", "want ENV to be up to 20"},
+		{"PATH=/usr/bin:/bin", newStack, "", "want the command aws, found none in PATH"},
+		{"ENV=qa", "echo 'Unable to locate credentials' >&2; exit 253\n", "", "Unable to locate credentials"},
+		{"ENV=qa", "echo ROLLBACK_COMPLETE\n", "", "delete it (sam delete --stack-name chat-service-qa)"},
+		{"ENV=qa", newStack, "OidcIssuer\n", "want Name=Value, got OidcIssuer"},
+		{"ENV=qa", newStack, `OidcIssuer="https://issuer.example.com"`, "want a value without quotes"},
+		{"ENV=qa", newStack, "OidcIsuer=https://issuer.example.com", "want a parameter of template.yaml, got OidcIsuer"},
+		{"ENV=qa", newStack, "TokenFunction=x", "want a parameter of template.yaml, got TokenFunction"}, // a resource
+		{"ENV=qa", newStack, "AlarmEmail =ops@example.com", "want a parameter of template.yaml, got AlarmEmail "},
 	} {
-		args, out, err := deploy(t, test.aws, test.choices, "ENV="+test.environment)
+		args, out, err := deploy(t, test.aws, test.choices, test.environment)
 		if err == nil || !strings.Contains(out, test.want) || args[0] != "" {
-			t.Errorf("%s %q: want %q and no sam, got %v %q %v", test.environment, test.choices, test.want, err, out, args)
+			t.Errorf("%s %q: want %q and no call of sam, got %v %q %v", test.environment, test.choices, test.want, err, out, args)
 		}
 	}
 }
 
-// The choices in sample.env are commented out, so a copy of it deploys as it is.
-func TestSampleOfChoicesNamesParameters(t *testing.T) {
+// The settings in sample.env are commented out, so an unchanged copy deploys.
+func TestSampleNamesParametersOfTheTemplate(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("sample.env")
 	if err != nil {
@@ -105,7 +116,7 @@ func TestSampleOfChoicesNamesParameters(t *testing.T) {
 	parameters := parse(t, "../template.yaml").Section("Parameters")
 	for line := range strings.Lines(string(text)) {
 		if id, _, ok := strings.Cut(strings.TrimPrefix(line, "#"), "="); ok && !strings.Contains(id, " ") && parameters[id] == nil {
-			t.Errorf("sample.env: want parameters of the template, got %s", line)
+			t.Errorf("sample.env: want a parameter of template.yaml, got %s", line)
 		}
 	}
 }
