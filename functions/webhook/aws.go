@@ -113,7 +113,11 @@ func (s *service) request(ctx context.Context, method, path string, header http.
 // do sends a request, as often as the retry policy allows, and returns the body of
 // the response with status 200.
 func (s *service) do(ctx context.Context, method, path string, header http.Header, payload []byte) ([]byte, error) {
-	release := func(error) error { return nil }
+	// Retries draw on a budget, which successes refill.
+	release, err := s.retryer.GetAttemptToken(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for attempt := 1; ; attempt++ {
 		body, err := s.attempt(ctx, method, path, header, payload)
 		_ = release(err)

@@ -143,6 +143,22 @@ func TestQueueIsRetriedHoweverOftenTheBusFailed(t *testing.T) {
 	})
 }
 
+func TestBusIsRetriedAgainAfterAnOutage(t *testing.T) {
+	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
+		aws.Fail(awstest.EventBridge, http.StatusInternalServerError, "InternalFailure")
+		for range 60 {
+			awstest.Do(h, webhook(message))
+		}
+		aws.Instead(awstest.EventBridge, nil)
+		for range 10 {
+			awstest.Do(h, webhook(message))
+		}
+		aws.Instead(awstest.EventBridge, once(failing(http.StatusInternalServerError, "InternalFailure")))
+		awstest.Do(h, webhook(message))
+		wantStored(t, aws, 11, 60)
+	})
+}
+
 // wantAnnounced checks that an entry announces body, which is in the bucket.
 func wantAnnounced(t testing.TB, aws *awstest.EventBus, e awstest.Entry, body, reason string) {
 	t.Helper()
