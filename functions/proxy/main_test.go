@@ -2,12 +2,9 @@ package main
 
 import (
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"testing"
 
 	"chat-service-backend/internal/awstest"
-	"chat-service-backend/shared/streamchat"
 )
 
 func TestMain(m *testing.M) { awstest.Main(m, main) }
@@ -24,22 +21,10 @@ func TestBuildReadsItsVariables(t *testing.T) {
 	})
 }
 
-func TestWithoutBaseURLStreamIsCalled(t *testing.T) {
-	u, err := url.Parse(streamchat.DefaultBaseURL)
-	if err != nil || u.String() != "https://chat.stream-io-api.com" {
-		t.Errorf("want https://chat.stream-io-api.com, got %v, %v", u, err)
-	}
-}
-
 func TestStartsWithoutParameterStoreAndRecovers(t *testing.T) {
-	backend := httptest.NewServer(http.NotFoundHandler())
-	defer backend.Close()
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	ssm.Down(true)
-	h, err := build(t.Context(), ssm.Getenv(map[string]string{"STREAM_BASE_URL": backend.URL}))
-	if err != nil {
-		t.Fatalf("build: %v", err)
-	}
+	h := awstest.Handler(t, build, ssm.Getenv(map[string]string{"STREAM_BASE_URL": newBackend(t, http.NotFound)}))
 	awstest.WantError(t, do(h, http.MethodGet, "/proxy/users", ""), http.StatusServiceUnavailable)
 	ssm.Down(false)
 	if response := do(h, http.MethodGet, "/proxy/users", ""); response.StatusCode != http.StatusNotFound {
@@ -48,16 +33,8 @@ func TestStartsWithoutParameterStoreAndRecovers(t *testing.T) {
 }
 
 func TestWithoutASecretNothingIsForwarded(t *testing.T) {
-	backend := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		t.Error("want no request at the backend, got one")
-	}))
-	defer backend.Close()
-	for _, secret := range []string{"", " \n"} {
-		ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
-		h, err := build(t.Context(), ssm.Getenv(map[string]string{"STREAM_BASE_URL": backend.URL}))
-		if err != nil {
-			t.Fatalf("build: %v", err)
-		}
-		awstest.WantError(t, do(h, http.MethodPost, "/proxy/users", "{}"), http.StatusServiceUnavailable)
-	}
+	base := newBackend(t, func(http.ResponseWriter, *http.Request) { t.Error("want no request at the backend, got one") })
+	ssm := awstest.NewParameterStore(t, awstest.App(key, " \n"))
+	h := awstest.Handler(t, build, ssm.Getenv(map[string]string{"STREAM_BASE_URL": base}))
+	awstest.WantError(t, do(h, http.MethodPost, "/proxy/users", "{}"), http.StatusServiceUnavailable)
 }
