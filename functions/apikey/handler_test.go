@@ -16,89 +16,63 @@ func TestMain(m *testing.M) { awstest.Main(m, main) }
 
 const keyName = "/chat-service/stream/api-key"
 
-// want checks the answer of h to a request.
-func want(t *testing.T, h http.Handler, method, path string, status int, body string) http.Header {
+// want checks an answer's status and the beginning of its body.
+func want(t *testing.T, response *http.Response, status int, body string) {
 	t.Helper()
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(method, path, nil))
-	if w.Code != status || !strings.HasPrefix(w.Body.String(), body) {
-		t.Errorf("%s %s: want %d %s, got %d %s", method, path, status, body, w.Code, w.Body)
+	got, _ := io.ReadAll(response.Body)
+	if response.StatusCode != status || !strings.HasPrefix(string(got), body) {
+		t.Errorf("want %d %s, got %d %s", status, body, response.StatusCode, got)
 	}
-	if got := w.Header().Get("Content-Type"); got != "application/json" {
+	if got := response.Header.Get("Content-Type"); got != "application/json" {
 		t.Errorf("Content-Type: want application/json, got %q", got)
 	}
-	return w.Header()
 }
 
-const anError = `{"errorMsg":"`
+func get(h http.Handler, path string) *http.Response {
+	return awstest.Do(h, httptest.NewRequest(http.MethodGet, path, nil))
+}
 
-func TestAnybodyGetsTheKey(t *testing.T) {
-	h := newFunction(t, awstest.NewParameterStore(t, awstest.App("key", "secret")))
-	header := want(t, h, http.MethodGet, "/api-key", http.StatusOK, `{"api_key":"key"}`)
-	if got := header.Get("X-Chat-Service-Version"); got != lambdahttp.Version() || got == "" {
+func TestAnybodyGetsTheKeyAndTheSecretIsNeverRead(t *testing.T) {
+	ssm := awstest.NewParameterStore(t, awstest.App("key", "secret"))
+	response := get(awstest.Handler(t, build, ssm.Getenv(nil)), "/api-key")
+	want(t, response, http.StatusOK, `{"api_key":"key"}`)
+	if got := response.Header.Get("X-Chat-Service-Version"); got != lambdahttp.Version() || got == "" {
 		t.Errorf("X-Chat-Service-Version: want %s, got %q", lambdahttp.Version(), got)
 	}
+	if asked := ssm.Asked(); !slices.Equal(asked, []string{keyName}) {
+		t.Errorf("want only %s read, got %q", keyName, asked)
+	}
 }
 
-func TestBothAPIsAnswerTheKey(t *testing.T) {
+func TestBothAPIsGetTheKey(t *testing.T) {
 	f := awstest.StartFunction(t, awstest.NewParameterStore(t, awstest.App("key", "secret")).Env(nil))
 	r := httptest.NewRequest(http.MethodGet, "/api-key", nil)
-	for name, event := range map[string]any{
-		"REST API": awstest.ServiceEvent(t, r, "/api-key"),
-		"HTTP API": awstest.ClientEvent(t, r, "/api-key"),
-	} {
-		response := f.Invoke(event)
-		if body, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusOK || string(body) != `{"api_key":"key"}` {
-			t.Errorf(`%s: want 200 {"api_key":"key"}, got %d %s`, name, response.StatusCode, body)
-		}
-	}
-}
-
-func TestTheSecretIsNeverAskedFor(t *testing.T) {
-	ssm := awstest.NewParameterStore(t, awstest.App("key", "secret"))
-	h := newFunction(t, ssm)
-	want(t, h, http.MethodGet, "/api-key", http.StatusOK, `{"api_key":"key"}`)
-	if asked := ssm.Asked(); !slices.Equal(asked, []string{keyName}) {
-		t.Errorf("want %s to be asked for and nothing else, got %q", keyName, asked)
-	}
+	want(t, f.Invoke(awstest.ServiceEvent(t, r, "/api-key")), http.StatusOK, `{"api_key":"key"}`)
+	want(t, f.Invoke(awstest.ClientEvent(t, r, "/api-key")), http.StatusOK, `{"api_key":"key"}`)
 }
 
 func TestWithoutAKeyTheFunctionIsUnavailable(t *testing.T) {
-	for _, values := range []map[string]string{{}, {keyName: ""}, {keyName: " \n"}} {
-		h := newFunction(t, awstest.NewParameterStore(t, values))
-		want(t, h, http.MethodGet, "/api-key", http.StatusServiceUnavailable, anError)
-	}
-}
+	blank := awstest.NewParameterStore(t, map[string]string{keyName: " \n"})
+	awstest.WantError(t, get(awstest.Handler(t, build, blank.Getenv(nil)), "/api-key"), http.StatusServiceUnavailable)
 
-func TestStartsWithoutParameterStoreAndRecovers(t *testing.T) {
 	ssm := awstest.NewParameterStore(t, awstest.App("key", "secret"))
 	ssm.Down(true)
-	h := newFunction(t, ssm)
-	header := want(t, h, http.MethodGet, "/api-key", http.StatusServiceUnavailable, anError)
-	if got := header.Get("Cache-Control"); got != "no-store" {
-		t.Errorf("Cache-Control: want no-store, got %q", got)
-	}
+	h := awstest.Handler(t, build, ssm.Getenv(nil))
+	awstest.WantError(t, get(h, "/api-key"), http.StatusServiceUnavailable)
 	ssm.Down(false)
-	want(t, h, http.MethodGet, "/api-key", http.StatusOK, `{"api_key":"key"}`)
+	want(t, get(h, "/api-key"), http.StatusOK, `{"api_key":"key"}`)
 }
 
-func TestOnlyGetIsAllowed(t *testing.T) {
-	h := newFunction(t, awstest.NewParameterStore(t, awstest.App("key", "secret")))
-	header := want(t, h, http.MethodPost, "/api-key", http.StatusMethodNotAllowed, anError)
-	if got := header.Get("Allow"); got != http.MethodGet {
+func TestOtherMethodsAndPathsAreRefused(t *testing.T) {
+	h := awstest.Handler(t, build, awstest.NewParameterStore(t, awstest.App("key", "secret")).Getenv(nil))
+	response := awstest.Do(h, httptest.NewRequest(http.MethodPost, "/api-key", nil))
+	if got := response.Header.Get("Allow"); got != http.MethodGet {
 		t.Errorf("Allow: want GET, got %q", got)
 	}
-}
-
-func TestOtherPathsAreNotFound(t *testing.T) {
-	h := newFunction(t, awstest.NewParameterStore(t, awstest.App("key", "secret")))
+	awstest.WantError(t, response, http.StatusMethodNotAllowed)
 	for _, path := range []string{"/", "/api-key/", "/api-keys"} {
-		want(t, h, http.MethodGet, path, http.StatusNotFound, anError)
+		awstest.WantError(t, get(h, path), http.StatusNotFound)
 	}
-}
-
-func newFunction(t testing.TB, ssm *awstest.ParameterStore) http.Handler {
-	return awstest.Handler(t, build, ssm.Getenv(nil))
 }
 
 func TestBuildReadsItsVariables(t *testing.T) {

@@ -3,10 +3,12 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,21 +18,19 @@ import (
 	"chat-service-backend/internal/awstest"
 )
 
-// ownError is the error object where none is configured.
+// ownError is the default error object.
 var ownError = string(notKnown)
 
-// get sends a GET with an Authorization field, if any, to h.
+// get returns h's answer to a GET with an Authorization field, if any.
 func get(h http.Handler, path, authorization string) *http.Response {
 	r := httptest.NewRequest(http.MethodGet, path, nil)
 	if authorization != "" {
 		r.Header.Set("Authorization", authorization)
 	}
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
-	return w.Result()
+	return awstest.Do(h, r)
 }
 
-// object returns the JSON object of a good answer, its members as text.
+// object returns the JSON object in an answer, its members as text.
 func object(t testing.TB, response *http.Response) map[string]json.RawMessage {
 	t.Helper()
 	body, _ := io.ReadAll(response.Body)
@@ -38,7 +38,7 @@ func object(t testing.TB, response *http.Response) map[string]json.RawMessage {
 	if err := json.Unmarshal(body, &answer); err != nil || response.StatusCode != http.StatusOK {
 		t.Fatalf("want 200 and a JSON object, got %d %s", response.StatusCode, body)
 	}
-	// A token is never cached, and neither is an answer to one that does not count.
+	// Neither a token is cached, nor the answer to a bad one.
 	if got := response.Header.Get("Cache-Control"); got != "no-store" && (answer[authenticationKey] != nil || got != forAll) {
 		t.Errorf("Cache-Control: want no-store, or %q without a token, got %q", forAll, got)
 	}
@@ -50,22 +50,24 @@ func object(t testing.TB, response *http.Response) map[string]json.RawMessage {
 
 const forAll = "public, max-age=60"
 
-// wantJSON checks for a good answer with this JSON object.
+// wantJSON checks for an answer with this JSON object.
 func wantJSON(t testing.TB, response *http.Response, want string) {
 	t.Helper()
-	got, err := json.Marshal(object(t, response))
-	if err != nil {
-		t.Fatal(err)
-	}
+	wantObject(t, object(t, response), want)
+}
+
+func wantObject(t testing.TB, got map[string]json.RawMessage, want string) {
+	t.Helper()
+	text, _ := json.Marshal(got)
 	var a, b any
-	if json.Unmarshal([]byte(want), &a) != nil || json.Unmarshal(got, &b) != nil || !reflect.DeepEqual(a, b) {
-		t.Errorf("want %s, got %s", want, got)
+	if json.Unmarshal([]byte(want), &a) != nil || json.Unmarshal(text, &b) != nil || !reflect.DeepEqual(a, b) {
+		t.Errorf("want %s, got %s", want, text)
 	}
 }
 
-// wantAuthentication checks for what it takes to connect as that user, and
-// returns the rest of the answer.
-func wantAuthentication(t testing.TB, response *http.Response, userID string) map[string]json.RawMessage {
+// wantAuthentication checks for a user's credentials, and for this JSON object
+// besides.
+func wantAuthentication(t testing.TB, response *http.Response, userID, rest string) {
 	t.Helper()
 	answer := object(t, response)
 	var got map[string]string
@@ -81,54 +83,53 @@ func wantAuthentication(t testing.TB, response *http.Response, userID string) ma
 		t.Errorf("user_id: want %q, got %v", userID, claims["user_id"])
 	}
 	delete(answer, authenticationKey)
-	return answer
+	wantObject(t, answer, rest)
 }
 
+// clientFunction returns the function as users of an issuer reach it.
 func clientFunction(t testing.TB, configs, environment map[string]string) (http.Handler, *awstest.Issuer) {
 	issuer := awstest.NewIssuer(t)
 	env := issuer.Env()
-	for name, value := range environment {
-		env[name] = value
-	}
+	maps.Copy(env, environment)
 	return awstest.Handler(t, build, awstest.NewParameterStore(t, parameters(configs)).Getenv(env)), issuer
 }
 
-// serviceFunction is the function as callers that API Gateway authenticated
-// reach it: it returns the answer to a request with these header fields.
-func serviceFunction(t testing.TB, configs, environment map[string]string) func(http.Header) *http.Response {
-	f := awstest.StartFunction(t, awstest.NewParameterStore(t, parameters(configs)).Env(environment))
-	return func(header http.Header) *http.Response {
-		r := httptest.NewRequest(http.MethodGet, "/config?clientType=web", nil)
-		for name, values := range header {
-			r.Header[http.CanonicalHeaderKey(name)] = values
+func TestCallersGetConfigurationAndCredentialsOrAnErrorObject(t *testing.T) {
+	h, issuer := clientFunction(t, map[string]string{
+		"web":    `{"theme":{"name":"dark"},"limit":3}`,
+		"tv":     `{"errors":{"title":"Hi","code":7}}`,
+		"forged": `{"authentication":{"apiKey":"x","userToken":"forged"}}`,
+	}, nil)
+	bearer := issuer.Bearer("auth0|1", nil)
+	for range 2 { // no answer may leak into the next
+		for clientType, want := range map[string]struct{ known, unknown string }{
+			"web":                      {`{"theme":{"name":"dark"},"limit":3}`, `{"theme":{"name":"dark"},"limit":3,"errors":` + ownError + `}`},
+			"tv":                       {`{}`, `{"errors":{"title":"Hi","code":7}}`},
+			"forged":                   {`{}`, `{"errors":` + ownError + `}`},
+			"desktop":                  {`{}`, `{"errors":` + ownError + `}`},
+			"..%2Fstream%2Fapi-secret": {`{}`, `{"errors":` + ownError + `}`},
+			"WEB":                      {`{}`, `{"errors":` + ownError + `}`},
+		} {
+			wantAuthentication(t, get(h, "/config?clientType="+clientType, bearer), "auth0@-7C1", want.known)
+			wantJSON(t, get(h, "/config?clientType="+clientType, ""), want.unknown)
 		}
-		return f.Invoke(awstest.ServiceEvent(t, r, "/config"))
+	}
+	for _, path := range []string{"/config", "/config?clientType=", "/config?clienttype=web"} {
+		awstest.WantError(t, get(h, path, bearer), http.StatusBadRequest)
 	}
 }
 
-func TestKnownCallerGetsConfigurationAndAuthentication(t *testing.T) {
-	h, issuer := clientFunction(t, map[string]string{"web": `{"theme":{"name":"dark"},"limit":3}`}, nil)
-	rest := wantAuthentication(t, get(h, "/config?clientType=web", issuer.Bearer("alice", nil)), "alice")
-	if len(rest) != 2 || string(rest["theme"]) != `{"name":"dark"}` || string(rest["limit"]) != "3" {
-		t.Errorf("want theme and limit besides, got %s", rest)
-	}
+func TestBadBearerTokenGetsAnErrorObjectUnlessItCannotBeChecked(t *testing.T) {
+	h, issuer := clientFunction(t, map[string]string{"web": `{"a":1}`}, nil)
+	wantJSON(t, get(h, "/config?clientType=web", "Bearer nonsense"), `{"a":1,"errors":`+ownError+`}`)
+	bearer := issuer.Bearer("alice", nil)
+	issuer.Stop()
+	awstest.WantError(t, get(h, "/config?clientType=web", bearer), http.StatusServiceUnavailable)
 }
 
-func TestUnknownCallerGetsConfigurationAndErrorObject(t *testing.T) {
-	h, _ := clientFunction(t, map[string]string{"web": `{"theme":"dark"}`}, nil)
-	wantJSON(t, get(h, "/config?clientType=web", ""), `{"theme":"dark","errors":`+ownError+`}`)
-	var own map[string]string
-	if err := json.Unmarshal(notKnown, &own); err != nil || len(own) != 2 || own["title"] == "" || own["message"] == "" {
-		t.Errorf("want an error object with title and message, got %s", notKnown)
-	}
-}
-
-func TestConfiguredErrorObjectIsForUnknownCallers(t *testing.T) {
-	h, issuer := clientFunction(t, map[string]string{"web": `{"errors":{"title":"Hi","code":7}}`}, nil)
-	wantJSON(t, get(h, "/config?clientType=web", ""), `{"errors":{"title":"Hi","code":7}}`)
-	if rest := wantAuthentication(t, get(h, "/config?clientType=web", issuer.Bearer("alice", nil)), "alice"); len(rest) != 0 {
-		t.Errorf("want no error object for a known caller, got %s", rest)
-	}
+func TestWithoutMappingAUserWhoseIDStreamRefusesIsNotKnown(t *testing.T) {
+	h, issuer := clientFunction(t, nil, map[string]string{"USER_ID_MAPPING": "none"})
+	wantJSON(t, get(h, "/config?clientType=web", issuer.Bearer("auth0|1", nil)), `{"errors":`+ownError+`}`)
 }
 
 func TestAnswerToNobodyMayBeCached(t *testing.T) {
@@ -141,7 +142,7 @@ func TestAnswerToNobodyMayBeCached(t *testing.T) {
 	first := ask("/config?clientType=web", nil)
 	tag := first.Header.Get("ETag")
 	if !regexp.MustCompile(`^"[\w-]{16}"$`).MatchString(tag) || first.Header.Get("Cache-Control") != forAll || first.Header.Get("Vary") != "Authorization, Origin" {
-		t.Errorf("want an answer to keep for a minute, for requests without credentials of one origin, got %v", first.Header)
+		t.Errorf("want an answer to keep for a minute, for requests of one origin without credentials, got %v", first.Header)
 	}
 	if again := ask("/config?clientType=web", nil).Header.Get("ETag"); again != tag {
 		t.Errorf("want tag %s for the same answer, got %s", tag, again)
@@ -173,71 +174,24 @@ func TestAnswerToNobodyMayBeCached(t *testing.T) {
 	awstest.WantError(t, ask("/config", nil), http.StatusBadRequest)
 }
 
-func TestAnswerToAServiceIsNeverCached(t *testing.T) {
-	ask := serviceFunction(t, map[string]string{"web": `{}`}, nil)
-	for _, header := range []http.Header{{}, {"userid": {"alice"}}, {"userid": {"not an id"}}} {
-		if got := ask(header).Header; got.Get("Cache-Control") != "no-store" || got.Get("ETag") != "" {
-			t.Errorf("%v: want an answer that nobody keeps, got %v", header, got)
-		}
-	}
-}
-
-func TestErrorObjectLiesUnderTheConfiguredKey(t *testing.T) {
-	h, issuer := clientFunction(t, map[string]string{
-		"web": `{"errors":1}`,
-		"tv":  `{"problem":{"title":"TV"},"errors":1}`,
-	}, map[string]string{"ERROR_OBJ_KEY": "problem"})
-	wantJSON(t, get(h, "/config?clientType=web", ""), `{"errors":1,"problem":`+ownError+`}`)
+func TestErrorObjectIsUnderTheConfiguredKey(t *testing.T) {
+	h, issuer := clientFunction(t, map[string]string{"tv": `{"problem":{"title":"TV"},"errors":1}`}, map[string]string{"ERROR_OBJ_KEY": "problem"})
+	wantJSON(t, get(h, "/config?clientType=web", ""), `{"problem":`+ownError+`}`)
 	wantJSON(t, get(h, "/config?clientType=tv", ""), `{"errors":1,"problem":{"title":"TV"}}`)
-	rest := wantAuthentication(t, get(h, "/config?clientType=tv", issuer.Bearer("alice", nil)), "alice")
-	if len(rest) != 1 || string(rest["errors"]) != "1" {
-		t.Errorf("want only problem dropped for a known caller, got %s", rest)
-	}
+	wantAuthentication(t, get(h, "/config?clientType=tv", issuer.Bearer("alice", nil)), "alice", `{"errors":1}`)
 }
 
-func TestConfiguredAuthenticationIsOverwrittenOrDropped(t *testing.T) {
-	h, issuer := clientFunction(t, map[string]string{"web": `{"authentication":{"apiKey":"x","userToken":"forged"}}`}, nil)
-	wantJSON(t, get(h, "/config?clientType=web", ""), `{"errors":`+ownError+`}`)
-	wantAuthentication(t, get(h, "/config?clientType=web", issuer.Bearer("alice", nil)), "alice")
-}
-
-func TestAnswersDoNotLeakIntoEachOther(t *testing.T) {
-	h, issuer := clientFunction(t, map[string]string{"web": `{"errors":{"title":"Hi"}}`}, nil)
-	for range 2 {
-		wantAuthentication(t, get(h, "/config?clientType=web", issuer.Bearer("alice", nil)), "alice")
-		wantJSON(t, get(h, "/config?clientType=web", ""), `{"errors":{"title":"Hi"}}`)
+func TestBrokenParameterIsAnErrorForItsTypeOnly(t *testing.T) {
+	configs := map[string]string{"web": `{"id":9007199254740993,"e":1.50e+10,"html":"<b>&</b>","text":"ñ ☃","escaped":"\u00f1","n":null}`}
+	broken := []string{"", "null", "[]", `"text"`, "7", "{", `{"a":1} x`, "not json"}
+	for i, text := range broken {
+		configs[strconv.Itoa(i)] = text
 	}
-}
-
-func TestClientTypeIsRequired(t *testing.T) {
-	h, _ := clientFunction(t, nil, nil)
-	for _, path := range []string{"/config", "/config?clientType=", "/config?clienttype=web"} {
-		awstest.WantError(t, get(h, path, ""), http.StatusBadRequest)
+	h := awstest.Handler(t, build, awstest.NewParameterStore(t, parameters(configs)).Getenv(nil))
+	for i := range broken {
+		awstest.WantError(t, get(h, "/config?clientType="+strconv.Itoa(i), ""), http.StatusInternalServerError)
 	}
-}
-
-func TestClientTypeWithoutConfigurationIsAnEmptyObject(t *testing.T) {
-	h, issuer := clientFunction(t, map[string]string{"web": `{"a":1}`}, nil)
-	for _, clientType := range []string{"desktop", "..%2Fstream%2Fapi-secret", "WEB", "web%20"} {
-		wantJSON(t, get(h, "/config?clientType="+clientType, ""), `{"errors":`+ownError+`}`)
-	}
-	if rest := wantAuthentication(t, get(h, "/config?clientType=desktop", issuer.Bearer("alice", nil)), "alice"); len(rest) != 0 {
-		t.Errorf("want nothing besides, got %s", rest)
-	}
-}
-
-func TestBrokenParameterIsAnErrorForItsTypeAlone(t *testing.T) {
-	for _, broken := range []string{"", "null", "[]", `"text"`, "7", "{", `{"a":1} x`, "not json"} {
-		h, _ := clientFunction(t, map[string]string{"web": `{"a":1}`, "tv": broken}, nil)
-		awstest.WantError(t, get(h, "/config?clientType=tv", ""), http.StatusInternalServerError)
-		wantJSON(t, get(h, "/config?clientType=web", ""), `{"a":1,"errors":`+ownError+`}`)
-	}
-}
-
-func TestTextOfTheConfigurationStaysAsItIs(t *testing.T) {
-	h, _ := clientFunction(t, map[string]string{
-		"web": `{"id":9007199254740993,"e":1.50e+10,"html":"<b>&</b>","text":"ñ ☃","escaped":"\u00f1","n":null}`,
-	}, nil)
+	// The others' text stays as it is.
 	answer := object(t, get(h, "/config?clientType=web", ""))
 	for name, want := range map[string]string{
 		"id": "9007199254740993", "e": "1.50e+10", "html": `"<b>&</b>"`, "text": `"ñ ☃"`, "escaped": `"\u00f1"`, "n": "null",
@@ -248,110 +202,48 @@ func TestTextOfTheConfigurationStaysAsItIs(t *testing.T) {
 	}
 }
 
-func TestBadBearerTokenGetsConfigurationAndErrorObject(t *testing.T) {
-	h, issuer := clientFunction(t, map[string]string{"web": `{"a":1}`}, nil)
-	for _, authorization := range []string{
-		"Bearer nonsense",
-		issuer.Bearer("alice", map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}),
-		awstest.NewIssuer(t).Bearer("alice", nil),
-	} {
-		wantJSON(t, get(h, "/config?clientType=web", authorization), `{"a":1,"errors":`+ownError+`}`)
+// The function's own process, with the events of both APIs.
+func TestOnlyAServiceSpeaksForTheUserInItsHeader(t *testing.T) {
+	f := awstest.StartFunction(t, awstest.NewParameterStore(t, parameters(map[string]string{"web": `{"a":1}`})).Env(nil))
+	const path, unknown = "/config?clientType=web", `{"a":1,"errors":{"title":"Not signed in","message":"Sign in to use the chat."}}`
+	request := func(userIDs ...string) *http.Request {
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r.Header["Userid"] = userIDs
+		return r
 	}
+	alice := f.Invoke(awstest.ServiceEvent(t, request("alice"), "/config"))
+	wantAuthentication(t, alice, "alice", `{"a":1}`)
+	for _, ids := range [][]string{nil, {""}, {"alice", "bob"}, {"not an id"}} {
+		response := f.Invoke(awstest.ServiceEvent(t, request(ids...), "/config"))
+		if got := response.Header.Get("Cache-Control"); got != "no-store" {
+			t.Errorf("%q: Cache-Control: want no-store, got %q", ids, got)
+		}
+		wantJSON(t, response, unknown)
+	}
+	wantJSON(t, f.Invoke(awstest.AnonymousServiceEvent(t, request("alice"), "/config")), unknown)
+	wantJSON(t, f.Invoke(awstest.ClientEvent(t, request("alice"), "/config")), unknown)
 }
 
-func TestUserIDIsTheOneAtStream(t *testing.T) {
-	h, issuer := clientFunction(t, nil, nil)
-	wantAuthentication(t, get(h, "/config?clientType=web", issuer.Bearer("auth0|1", nil)), "auth0@-7C1")
-}
-
-func TestWithoutMappingAUserWhoseIDStreamRefusesIsNotKnown(t *testing.T) {
-	h, issuer := clientFunction(t, nil, map[string]string{"USER_ID_MAPPING": "none"})
-	wantJSON(t, get(h, "/config?clientType=web", issuer.Bearer("auth0|1", nil)), `{"errors":`+ownError+`}`)
-}
-
-func TestIssuerThatDoesNotAnswerIsUnavailable(t *testing.T) {
-	h, issuer := clientFunction(t, nil, nil)
+func TestWithoutCredentialsKnownCallersGetNoAnswer(t *testing.T) {
+	issuer := awstest.NewIssuer(t)
 	bearer := issuer.Bearer("alice", nil)
-	issuer.Stop()
+	ssm := awstest.NewParameterStore(t, awstest.App(key, "\t"))
+	ssm.Down(true)
+	h := awstest.Handler(t, build, ssm.Getenv(issuer.Env()))
+	awstest.WantError(t, get(h, "/config?clientType=web", ""), http.StatusServiceUnavailable)
+	ssm.Down(false)
+	wantJSON(t, get(h, "/config?clientType=web", ""), `{"errors":`+ownError+`}`)
 	awstest.WantError(t, get(h, "/config?clientType=web", bearer), http.StatusServiceUnavailable)
 }
 
-func TestNoHeaderMakesACallerKnown(t *testing.T) {
-	f := awstest.StartFunction(t, awstest.NewParameterStore(t, parameters(nil)).Env(awstest.NewIssuer(t).Env()))
-	r := httptest.NewRequest(http.MethodGet, "/config?clientType=web", nil)
-	for _, name := range []string{"Userid", "X-Amzn-Userid", "X-Amzn-Oidc-Identity", "X-Forwarded-User"} {
-		r.Header.Set(name, "alice")
+func TestOtherMethodsAndPathsAreRefused(t *testing.T) {
+	h := awstest.Handler(t, build, awstest.NewParameterStore(t, parameters(nil)).Getenv(nil))
+	response := awstest.Do(h, httptest.NewRequest(http.MethodPost, "/config?clientType=web", nil))
+	if got := response.Header.Get("Allow"); got != http.MethodGet {
+		t.Errorf("Allow: want GET, got %q", got)
 	}
-	r.Header.Set("X-Golambdaproxy-Apigw-Context", `{"identity":{"userArn":"arn:aws:iam::1:user/a"}}`)
-	for name, event := range map[string]any{
-		"REST API": awstest.AnonymousServiceEvent(t, r, "/config"),
-		"HTTP API": awstest.ClientEvent(t, r, "/config"),
-	} {
-		t.Run(name, func(t *testing.T) { wantJSON(t, f.Invoke(event), `{"errors":`+ownError+`}`) })
-	}
-}
-
-func TestServiceSpeaksForTheUserThatItsHeaderNames(t *testing.T) {
-	ask := serviceFunction(t, map[string]string{"web": `{"a":1}`}, nil)
-	wantAuthentication(t, ask(http.Header{"userid": {"alice"}}), "alice")
-	for name, header := range map[string]http.Header{
-		"no header":            {},
-		"empty":                {"userid": {""}},
-		"repeated":             {"userid": {"alice", "bob"}},
-		"no id":                {"userid": {"alice, bob"}},
-		"under another header": {"user": {"alice"}},
-	} {
-		t.Run(name, func(t *testing.T) { wantJSON(t, ask(header), `{"a":1,"errors":`+ownError+`}`) })
-	}
-}
-
-func TestHeaderKeyWithDotsLooksIntoTheJSONObject(t *testing.T) {
-	ask := serviceFunction(t, nil, map[string]string{"USERID_HEADER_KEY": "miauserproperties._id"})
-	wantAuthentication(t, ask(http.Header{"MiaUserProperties": {`{"name":"A, B","_id":"alice"}`}}), "alice")
-	for name, values := range map[string][]string{
-		"a number":           {`{"_id":7}`},
-		"null":               {`{"_id":null}`},
-		"an object":          {`{"_id":{"_id":"alice"}}`},
-		"nothing":            {`{}`},
-		"another case":       {`{"_ID":"alice"}`},
-		"no object":          {`["alice"]`},
-		"broken":             {`{"_id":"alice"`},
-		"not JSON":           {`alice`},
-		"more than one":      {`{"_id":"alice"}`, `{"_id":"alice"}`},
-		"joined with commas": {`{"_id":"alice"},{"_id":"bob"}`},
-		"not a user id":      {`{"_id":"a b"}`},
-	} {
-		t.Run(name, func(t *testing.T) {
-			wantJSON(t, ask(http.Header{"miauserproperties": values}), `{"errors":`+ownError+`}`)
-		})
-	}
-}
-
-func TestEachFurtherDotIsOneLevelDeeper(t *testing.T) {
-	ask := serviceFunction(t, nil, map[string]string{"USERID_HEADER_KEY": "session.user.ids.chat"})
-	wantAuthentication(t, ask(http.Header{"session": {`{"user":{"ids":{"chat":"alice"}}}`}}), "alice")
-	for _, value := range []string{`{"user":{"ids":"alice"}}`, `{"user.ids.chat":"alice"}`, `{"user":null}`, `{"user":{"ids":{}}}`} {
-		wantJSON(t, ask(http.Header{"session": {value}}), `{"errors":`+ownError+`}`)
-	}
-}
-
-func FuzzHeaderPathGivesNoMoreThanTheHeaderSays(f *testing.F) {
-	f.Add("userid", "alice")
-	f.Add("p._id", `{"_id":"alice"}`)
-	f.Add("p.a.b", `{"a":{"b":"c"}}`)
-	f.Fuzz(func(t *testing.T, key, value string) {
-		path, err := parseHeaderPath(key)
-		if err != nil {
-			return
-		}
-		id := path.value(http.Header{http.CanonicalHeaderKey(path.field): {value}})
-		if !strings.Contains(key, ".") && id != value {
-			t.Errorf("want the field itself, %q, got %q", value, id)
-		}
-		if strings.Contains(key, ".") && id != "" && !json.Valid([]byte(value)) {
-			t.Errorf("want nothing out of %q, which is not JSON, got %q", value, id)
-		}
-	})
+	awstest.WantError(t, response, http.StatusMethodNotAllowed)
+	awstest.WantError(t, get(h, "/config/web?clientType=web", ""), http.StatusNotFound)
 }
 
 func FuzzClientConfigIsAnObjectOrAnError(f *testing.F) {
@@ -365,25 +257,10 @@ func FuzzClientConfigIsAnObjectOrAnError(f *testing.F) {
 		}
 		if err == nil {
 			if _, err := json.Marshal(c); err != nil {
-				t.Errorf("want what was read to be written again, got %v", err)
+				t.Errorf("want what was read to encode again, got %v", err)
 			}
 		}
 	})
-}
-
-func TestOnlyGetIsAllowed(t *testing.T) {
-	h, _ := clientFunction(t, nil, nil)
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/config?clientType=web", nil))
-	awstest.WantError(t, w.Result(), http.StatusMethodNotAllowed)
-	if got := w.Header().Get("Allow"); got != http.MethodGet {
-		t.Errorf("Allow: want GET, got %q", got)
-	}
-}
-
-func TestOtherPathsAreNotFound(t *testing.T) {
-	h, _ := clientFunction(t, nil, nil)
-	awstest.WantError(t, get(h, "/config/web?clientType=web", ""), http.StatusNotFound)
 }
 
 func BenchmarkConfig(b *testing.B) {

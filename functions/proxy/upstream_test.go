@@ -178,7 +178,10 @@ func TestWhatStreamMayHaveReadIsNotRepeated(t *testing.T) {
 					t.Errorf("want %d requests at Stream, got %d", want, got)
 				}
 				if want == 1 {
-					awstest.WantError(t, response, http.StatusBadGateway)
+					message := awstest.WantError(t, response, http.StatusBadGateway)
+					if !strings.Contains(message, "may or may not have done") {
+						t.Errorf("want a message that says what is not known, got %q", message)
+					}
 				} else if response.StatusCode != http.StatusOK {
 					t.Errorf("want status 200, got %d", response.StatusCode)
 				}
