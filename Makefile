@@ -30,7 +30,7 @@ test: ## every test; CI=true adds the race detector and requires the tools that 
 	$(if $(filter true,$(CI)),,CGO_ENABLED=0 )go test -count=1 -vet=off -trimpath -tags=lambda.norpc$(if $(filter true,$(CI)), -race) ./...
 
 pictures: ## take the README's screenshots of the development server (needs Chromium)
-	PICTURES=$(CURDIR)/docs/images go test -count=1 -run TestPageInLightAndDark ./local
+	PICTURES=$(CURDIR)/docs/images go test -count=1 -run TestPage/pictures ./local
 
 bench: ## run every benchmark
 	go test -run '^$$' -bench . -benchmem ./...

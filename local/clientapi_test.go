@@ -35,7 +35,7 @@ type testHTTPEvent struct {
 
 func TestHTTPAPIEvent(t *testing.T) {
 	t.Parallel()
-	s, _ := startTest(t)
+	s, _ := sharedTest(t)
 	e := event[testHTTPEvent](t, call(t, "GET", s.clientURL+"/echo/a%20b%C3%A9%25?x=1&x=a%2Bb+c&empty=&bare&bad=%zz", "",
 		"Cookie", "a=1; b=2", "Cookie", "c=3", "X-Two", "one", "X-Two", "two, three", "User-Agent", "tester",
 		"X-Forwarded-For", "10.0.0.1", "X-Forwarded-Proto", "gopher", "X-Forwarded-Port", "1", "X-Amzn-Trace-Id", "Root=1-abc-def"))
@@ -97,7 +97,7 @@ func jsonEqual(a, b any) bool {
 
 func TestHTTPAPIBodyIsTextOrBase64(t *testing.T) {
 	t.Parallel()
-	s, _ := startTest(t)
+	s, _ := sharedTest(t)
 	for _, c := range []struct {
 		kind, body string
 		text       bool
@@ -137,7 +137,7 @@ func TestHTTPAPIBodyIsTextOrBase64(t *testing.T) {
 
 func TestHTTPAPIAnswers(t *testing.T) {
 	t.Parallel()
-	s, log := startTest(t)
+	s, log := sharedTest(t)
 	if g := call(t, "GET", s.clientURL+"/echo/binary", ""); g.body != "\x00\xff" {
 		t.Errorf("want the body decoded, got %q", g.body)
 	}
@@ -168,7 +168,7 @@ func TestHTTPAPIAnswers(t *testing.T) {
 
 func TestCORS(t *testing.T) {
 	t.Parallel()
-	s, _ := startTest(t)
+	s, _ := sharedTest(t)
 	for _, c := range []struct {
 		name   string
 		method string
@@ -232,7 +232,7 @@ func TestCORSOrigins(t *testing.T) {
 
 func TestRequestsOverTheSizeLimitsNeverReachAFunction(t *testing.T) {
 	t.Parallel()
-	s, _ := startTest(t)
+	s, _ := sharedTest(t)
 	for _, c := range []struct {
 		url, kind string
 		size      int
@@ -259,13 +259,13 @@ func TestRequestsOverTheSizeLimitsNeverReachAFunction(t *testing.T) {
 
 func TestHTTPAPITimeLimit(t *testing.T) {
 	t.Parallel()
-	s, _ := startTest(t, func(o *options) { o.limits.http, o.limits.rest = 50*time.Millisecond, 50*time.Millisecond })
+	s, _ := sharedTest(t)
 	gate := newGate(t)
 	defer close(gate.open)
-	if g := call(t, "GET", s.clientURL+"/echo/wait?gate="+gate.url, ""); g.status != 503 || g.body != `{"message":"Service Unavailable"}` {
+	if g := call(t, "GET", s.clientURL+"/hasty/wait?gate="+gate.url, ""); g.status != 503 || g.body != `{"message":"Service Unavailable"}` {
 		t.Errorf("HTTP API: want 503, got %+v", g)
 	}
-	if g := call(t, "GET", s.serviceURL+"/echo/wait?gate="+gate.url, ""); g.status != 504 || g.body != `{"message":"Endpoint request timed out"}` {
+	if g := call(t, "GET", s.serviceURL+"/hasty/wait?gate="+gate.url, ""); g.status != 504 || g.body != `{"message":"Endpoint request timed out"}` {
 		t.Errorf("REST API: want 504, got %+v", g)
 	}
 }

@@ -16,7 +16,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,11 +75,7 @@ import (
 // $CLIENT and $SERVICE are the URLs of the two APIs.
 func TestConversations(t *testing.T) {
 	t.Parallel()
-	shared, err := startConversation(t, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(shared.server.close)
+	shared := sharedReal(t)
 	api, err := openAPI()
 	if err != nil {
 		t.Fatal(err)
@@ -392,9 +387,9 @@ func cmdLog(ts *testscript.TestScript, neg bool, args []string) {
 	re, err := regexp.Compile(`(?m)` + args[0])
 	ts.Check(err)
 	text := talk(ts).log.String()
-	// What a function writes comes here a moment after its answer.
-	for deadline := time.Now().Add(10 * time.Second); !neg && !re.MatchString(text) && time.Now().Before(deadline); runtime.Gosched() {
-		text = talk(ts).log.String()
+	// A function's last line may arrive a moment after its answer.
+	for deadline := time.Now().Add(10 * time.Second); !neg && !re.MatchString(text) && time.Now().Before(deadline); text = talk(ts).log.String() {
+		time.Sleep(time.Millisecond)
 	}
 	if re.MatchString(text) == neg {
 		ts.Fatalf("the log: want a match of %s: %t, got:\n%s", args[0], !neg, text)

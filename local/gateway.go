@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,45 +18,51 @@ import (
 	"chat-service-backend/internal/standin"
 )
 
-// What both gateways and Lambda allow, in bytes.
+// What API Gateway and Lambda allow. Sizes are in bytes.
 const (
-	maxRequestBody = 10 << 20  // at the gateway
-	maxEvent       = 6_291_456 // of JSON, at Lambda
-	maxDrain       = 64 << 20  // of a refused body that are still read, so that its sender sees the answer
+	maxRequestBody = 10 << 20         // of a request to API Gateway
+	maxEvent       = 6_291_456        // of JSON, to Lambda
+	maxHTTPTime    = 30 * time.Second // until a buffered answer
+	maxRESTTime    = 29 * time.Second
 )
 
-// gateway is one API.
+// A refusal is an answer of API Gateway's own, which each kind of API words in
+// its own way.
+type refusal struct {
+	cause      string
+	http, rest message
+}
+
+type message struct {
+	status    int
+	text      string
+	errorType string // X-Amzn-Errortype, which only REST APIs send
+}
+
+func (r *refusal) Error() string { return r.cause }
+
+var (
+	errBadRequest = &refusal{"the request cannot be read", message{400, "Bad Request", ""}, message{400, "Bad Request", ""}}
+	errNoRoute    = &refusal{"no such route", message{404, "Not Found", ""},
+		message{403, "Missing Authentication Token", "MissingAuthenticationTokenException"}}
+	errTooLarge = &refusal{"the request is too large", message{413, "Request Entity Too Large", ""},
+		message{413, "Request Too Long", "RequestTooLargeException"}}
+	errTimeout = &refusal{"the gateway's time limit passed", message{503, "Service Unavailable", ""},
+		message{504, "Endpoint request timed out", ""}}
+	errFunction = &refusal{"the function failed", message{502, "Internal server error", ""},
+		message{502, "Internal server error", "InternalServerErrorException"}}
+)
+
+// gateway is one of the stack's APIs.
 type gateway struct {
+	*server
 	name   string // in the log
 	api    cfn.API
 	routes []route
-	pools  map[string]*pool
-	log    *lineLog
-	feed   *feed
-	limit  time.Duration // in which a buffered answer must come
-
-	basePath string            // in front of every path
-	refusals map[error]refusal // what a caller hears
 }
 
-// refusal is one of a gateway's own answers.
-type refusal struct {
-	status  int
-	message string
-	kind    string // X-Amzn-Errortype, of a REST API
-}
-
-var (
-	errBadRequest       = errors.New("the request cannot be read")
-	errNoRoute          = errors.New("no route")
-	errTooLarge         = errors.New("the request is too large")
-	errIntegrationLimit = errors.New("the gateway's time limit passed")
-	errFunction         = errors.New("the function has no fitting answer")
-	errCallerGone       = errors.New("the caller is gone")
-)
-
-// ServeHTTP answers with a panic kept to its request, and logs a line for it:
-// the path without the query, and nothing that could be a secret.
+// ServeHTTP answers a request and logs it: the path without the query, and
+// nothing that could be a secret. A panic costs only its own request.
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	sw := &statusWriter{ResponseWriter: w, id: standin.UUID()}
@@ -66,15 +71,11 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		status := strconv.Itoa(sw.status)
 		if broken != nil {
 			status = "broken off"
-			if err, ok := broken.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
+			if broken != http.ErrAbortHandler {
 				g.log.printf("%s: panic: %v", g.name, broken)
 			}
 		}
-		path := sentPath(r)
-		if len(path) > 200 {
-			path = path[:200] + "..."
-		}
-		took := time.Since(began).Milliseconds()
+		path, took := sentPath(r), time.Since(began).Milliseconds()
 		g.log.printf("%s %s %s %s %dms", g.name, r.Method, path, status, took)
 		g.feed.send("request", map[string]any{
 			"id": sw.id, "function": sw.function, "api": g.name, "method": r.Method, "path": path, "status": status, "ms": took,
@@ -83,10 +84,31 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			panic(http.ErrAbortHandler)
 		}
 	}()
-	g.handle(sw, r)
+	err := g.handle(sw, r)
+	if err == nil {
+		return
+	}
+	if r.Context().Err() != nil { // the caller left
+		panic(http.ErrAbortHandler)
+	}
+	var refused *refusal
+	if !errors.As(err, &refused) {
+		refused = errFunction
+	}
+	if sw.function != "" {
+		g.log.printf("%s: %s: %v", g.name, sw.function, err)
+	}
+	answer := refused.http
+	if g.api.REST {
+		answer = refused.rest
+	}
+	if answer.errorType != "" {
+		w.Header().Set("X-Amzn-Errortype", answer.errorType)
+	}
+	writeMessage(sw, answer.status, answer.text)
 }
 
-// statusWriter remembers what the log says of a request.
+// statusWriter remembers what the log says about a request.
 type statusWriter struct {
 	http.ResponseWriter
 	status       int
@@ -102,134 +124,90 @@ func (w *statusWriter) WriteHeader(status int) {
 
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
+// writeMessage writes an answer that no function makes.
+func writeMessage(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, `{"message":%q}`, text)
+}
+
 // handle finds the route, makes the event, and passes the function's answer on.
-func (g *gateway) handle(w *statusWriter, r *http.Request) {
+// If it returns an error, it has written nothing.
+func (g *gateway) handle(w *statusWriter, r *http.Request) (err error) {
 	request := &apigateway.Request{Request: r, Path: sentPath(r), Stage: g.api.Stage, Binary: g.api.BinaryMediaTypes}
+	newEvent := apigateway.RESTEvent
 	if g.api.REST {
 		request.ID = standin.UUID()
 		w.Header().Set("X-Amzn-Requestid", request.ID)
 	} else {
+		newEvent = apigateway.HTTPEvent
 		request.ID = apigateway.RandomHex(8)[:15] + "="
 		w.Header().Set("Apigw-Requestid", request.ID)
 		// An HTTP API decodes the path before it looks for a route, so %2F is a slash.
-		path, err := url.PathUnescape(request.Path)
-		if err != nil {
-			g.refuse(w, errBadRequest)
-			return
+		if request.Path, err = url.PathUnescape(request.Path); err != nil {
+			return errBadRequest
 		}
-		request.Path = path
 	}
-	// The base path is in the event, and in no route.
-	below, mapped := strings.CutPrefix(request.Path, g.basePath)
-	if !mapped {
-		below = ""
+	// Events contain the base path, routes do not.
+	var rt *route
+	if below, ok := strings.CutPrefix(request.Path, g.basePath); ok {
+		rt, request.Params = findRoute(g.routes, r.Method, below)
 	}
-	rt, params := findRoute(g.routes, r.Method, below)
-	if answered := g.cors(w, r, rt); answered {
-		return
+	if preflight := g.cors(w, r, rt); preflight {
+		return nil
 	}
 	if rt == nil {
-		g.refuse(w, errNoRoute)
-		return
+		return errNoRoute
 	}
-	request.Resource, request.Params, request.RouteKey = rt.Path, params, rt.key()
+	request.Resource, request.RouteKey = rt.Path, rt.key()
 	if rt.IAM {
 		request.Caller = "arn:aws:iam::" + apigateway.AccountID + ":user/local"
 	}
-	var err error
-	if request.Body, err = readBody(r); err != nil {
-		g.refuse(w, err)
-		return
-	}
-	newEvent := apigateway.HTTPEvent
-	if g.api.REST {
-		newEvent = apigateway.RESTEvent
+	if request.Body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBody)); err != nil {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil { // to its end, or the caller would not see the answer
+			return errBadRequest
+		}
+		return errTooLarge
 	}
 	event, trace := newEvent(request)
-	payload, err := encodeEvent(event)
-	if err != nil {
-		g.refuse(w, err)
-		return
+	payload, err := json.Marshal(event)
+	if err != nil || len(payload) > maxEvent {
+		return errTooLarge
 	}
 	w.function = rt.function
-	answer, err := g.invoke(r, rt, runtimeapi.Event{ID: w.id, Payload: payload, Trace: trace, Stream: rt.Stream})
-	if err == nil {
-		if rt.Stream {
-			err = g.writeStream(w, r, rt, answer)
-		} else {
-			err = g.writeBuffered(w, answer)
-		}
-	}
-	if err != nil {
-		if errors.Is(err, errCallerGone) {
-			panic(http.ErrAbortHandler)
-		}
-		g.log.printf("%s: %s: %v", g.name, rt.function, err)
-		if !errors.Is(err, errIntegrationLimit) {
-			err = errFunction
-		}
-		g.refuse(w, err)
+	answer, err := g.invoke(r.Context(), rt, runtimeapi.Event{
+		ID: w.id, Payload: payload, Stream: rt.Stream, Trace: trace + ";Parent=" + apigateway.RandomHex(8) + ";Sampled=0",
+	})
+	switch {
+	case err != nil:
+		return err
+	case rt.Stream:
+		return g.writeStream(w, r, answer)
+	default:
+		return g.writeBuffered(w, answer)
 	}
 }
 
-// refuse writes one of the gateway's own answers.
-func (g *gateway) refuse(w http.ResponseWriter, err error) {
-	answer := g.refusals[err]
-	if answer.kind != "" {
-		w.Header().Set("X-Amzn-Errortype", answer.kind)
+// invoke sends an event to the route's function. A streamed answer may take as
+// long as it likes, unless the route limits it.
+func (g *gateway) invoke(ctx context.Context, rt *route, event runtimeapi.Event) (*runtimeapi.Answer, error) {
+	limit := rt.Timeout
+	switch {
+	case limit > 0 || rt.Stream:
+	case g.api.REST:
+		limit = maxRESTTime
+	default:
+		limit = maxHTTPTime
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(answer.status)
-	fmt.Fprintf(w, `{"message":%q}`, answer.message)
-}
-
-// readBody reads a request's body whole, as API Gateway does.
-func readBody(r *http.Request) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequestBody+1))
-	if err != nil {
-		return nil, errBadRequest
-	}
-	if len(body) > maxRequestBody {
-		io.CopyN(io.Discard, r.Body, maxDrain)
-		return nil, errTooLarge
-	}
-	return body, nil
-}
-
-// encodeEvent is the event as Lambda gets it. JSON has no other way to say it:
-// bytes that are not UTF-8 become U+FFFD.
-func encodeEvent(event any) ([]byte, error) {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(event); err != nil || b.Len()-1 > maxEvent { // Encode adds a newline
-		return nil, errTooLarge
-	}
-	return b.Bytes()[:b.Len()-1], nil
-}
-
-// invoke sends an event through the function that answers rt.
-func (g *gateway) invoke(r *http.Request, rt *route, event runtimeapi.Event) (*runtimeapi.Answer, error) {
-	limit := g.limit
-	if rt.Timeout > 0 && (rt.Timeout < limit || rt.Stream) {
-		limit = rt.Timeout
-	}
-	ctx := r.Context()
-	if !rt.Stream || rt.Timeout > 0 {
+	if limit > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, limit, errIntegrationLimit)
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, errTimeout)
 		defer cancel()
 	}
-	event.Trace += ";Parent=" + apigateway.RandomHex(8) + ";Sampled=0"
-	answer, err := g.pools[rt.function].invoke(ctx, event)
-	if err != nil && r.Context().Err() != nil {
-		err = errCallerGone
-	}
-	return answer, err
+	return g.pools[rt.function].invoke(ctx, event)
 }
 
-// writeBuffered turns a buffered answer into the gateway's. It writes nothing
-// when it returns an error.
+// writeBuffered turns a buffered answer into the gateway's.
 func (g *gateway) writeBuffered(w http.ResponseWriter, a *runtimeapi.Answer) error {
 	if strings.HasPrefix(a.ContentType, runtimeapi.StreamingContentType) {
 		return errors.New("the function streams, but the route is buffered (its event wants ResponseTransferMode: RESPONSE_STREAM)")
@@ -242,18 +220,7 @@ func (g *gateway) writeBuffered(w http.ResponseWriter, a *runtimeapi.Answer) err
 	if err != nil {
 		return err
 	}
-	if g.api.CORS != nil {
-		// The API's configuration counts, not the function's headers.
-		for name := range got.Headers {
-			if strings.HasPrefix(strings.ToLower(name), "access-control-") {
-				delete(got.Headers, name)
-			}
-		}
-	}
-	got.SetHeaders(w.Header())
-	if w.Header().Get("Content-Type") == "" {
-		w.Header().Set("Content-Type", "application/json")
-	}
+	g.setHeaders(w.Header(), got)
 	if len(got.Content) > 0 {
 		w.Header().Set("Content-Length", strconv.Itoa(len(got.Content)))
 	}
@@ -261,3 +228,63 @@ func (g *gateway) writeBuffered(w http.ResponseWriter, a *runtimeapi.Answer) err
 	w.Write(got.Content)
 	return nil
 }
+
+// setHeaders copies the headers of a function's answer to h.
+func (g *gateway) setHeaders(h http.Header, a *apigateway.Answer) {
+	if g.api.CORS != nil {
+		// The API's configuration counts, not the function's headers.
+		for name := range a.Headers {
+			if strings.HasPrefix(strings.ToLower(name), "access-control-") {
+				delete(a.Headers, name)
+			}
+		}
+	}
+	a.SetHeaders(h)
+	if h.Get("Content-Type") == "" {
+		h.Set("Content-Type", "application/json")
+	}
+}
+
+// writeStream passes a streamed answer on: the prelude as status and headers,
+// then each chunk as it arrives. Once it has written something, it breaks the
+// caller's connection on an error, so that half an answer never looks whole.
+func (g *gateway) writeStream(w *statusWriter, r *http.Request, a *runtimeapi.Answer) error {
+	defer a.Body.Close()
+	if !strings.HasPrefix(a.ContentType, runtimeapi.StreamingContentType) {
+		io.Copy(io.Discard, a.Body)
+		return fmt.Errorf("the route streams, but the function answered with %s", a.ContentType)
+	}
+	got, rest, err := apigateway.ReadPrelude(a.Body)
+	if err != nil {
+		// A function that failed says so at the end.
+		if _, failed := io.Copy(io.Discard, a.Body); failed != nil {
+			err = failed
+		}
+		return err
+	}
+	g.setHeaders(w.Header(), got)
+	if w.Header().Get("Content-Length") == "" {
+		// A caller that leaves ends the function's work, even if that waits for a silent
+		// source. A caller that knows the length may leave because it has everything.
+		defer context.AfterFunc(r.Context(), func() { a.Body.Close() })()
+	}
+	w.WriteHeader(got.StatusCode)
+	flush := http.NewResponseController(w).Flush
+	if err = flush(); err == nil { // the caller may wait for the status alone
+		_, err = io.Copy(writerFunc(func(chunk []byte) (int, error) {
+			n, err := w.Write(chunk)
+			return n, errors.Join(err, flush())
+		}), rest)
+	}
+	if err != nil {
+		if r.Context().Err() == nil {
+			g.log.printf("%s: %s: the answer broke off: %v", g.name, w.function, err)
+		}
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }

@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// guard keeps other people's web pages away: the developer has a browser open,
-// too, and this server may hold the credentials of a real Stream app.
+// guard keeps other people's web pages away. The developer has a browser open,
+// and this server may hold the credentials of a real Stream app.
 //
 // A page can point its own domain name at this server (DNS rebinding), so the
-// host must be a loopback one. It can also send requests across origins, though
-// it cannot read the answers. So a request for which private reports true, one
-// that acts without a bearer token, must not come from another origin's page.
-// Browsers send Origin and Sec-Fetch-Site, which no page can change.
+// host must be a loopback one. A page can also send requests across origins,
+// though it cannot read the answers. So a request that acts without a bearer
+// token, for which private reports true, must not come from another origin's
+// page. Browsers send Origin and Sec-Fetch-Site, which no page can change.
 func guard(next http.Handler, private func(*http.Request) bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
@@ -22,7 +22,7 @@ func guard(next http.Handler, private func(*http.Request) bool) http.Handler {
 			host = strings.Trim(r.Host, "[]")
 		}
 		if !isLoopback(host) {
-			refuseAccess(w, http.StatusMisdirectedRequest, "This development server answers to loopback names only, such as 127.0.0.1 or localhost.")
+			writeMessage(w, http.StatusMisdirectedRequest, "This development server answers to loopback names only, such as 127.0.0.1 or localhost.")
 			return
 		}
 		site := r.Header.Get("Sec-Fetch-Site")
@@ -31,17 +31,11 @@ func guard(next http.Handler, private func(*http.Request) bool) http.Handler {
 			foreign = foreign || len(origin) != 1 || origin[0] != "http://"+r.Host
 		}
 		if foreign && private(r) {
-			refuseAccess(w, http.StatusForbidden, "This development server takes no request of another origin's web page here.")
+			writeMessage(w, http.StatusForbidden, "This development server refuses requests from another origin's web page here.")
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-func refuseAccess(w http.ResponseWriter, status int, message string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	fmt.Fprintf(w, `{"message":%q}`, message)
 }
 
 // isLoopback reports whether a host name or address is this machine's own.

@@ -16,7 +16,7 @@ import (
 
 func TestForeignPagesAndHostsAreRefused(t *testing.T) {
 	t.Parallel()
-	s := startPage(t)
+	s := sharedReal(t).server
 	host := strings.TrimPrefix(s.clientURL, "http://")
 	for _, c := range []struct {
 		url     string
@@ -68,7 +68,7 @@ func TestStandInsAnswerTheFunctionsOnly(t *testing.T) {
 	t.Parallel()
 	one, _ := startTest(t)
 	other, _ := startTest(t)
-	if one.credentials["AWS_SECRET_ACCESS_KEY"] == other.credentials["AWS_SECRET_ACCESS_KEY"] {
+	if one.env["AWS_SECRET_ACCESS_KEY"] == other.env["AWS_SECRET_ACCESS_KEY"] {
 		t.Error("want credentials made for each run, got the same twice")
 	}
 	ask := func(url, target, body string, sign *standin.Credentials) got {
@@ -93,16 +93,16 @@ func TestStandInsAnswerTheFunctionsOnly(t *testing.T) {
 	for who, sign := range map[string]*standin.Credentials{
 		"nobody":      nil,
 		"what was":    {AccessKeyID: "local", SecretAccessKey: "local", Region: one.region},
-		"another run": other.signedBy(),
+		"another run": signedBy(other),
 	} {
 		if g := ask(one.ssmURL, "AmazonSSM.GetParameters", names, sign); g.status < 400 || strings.Contains(g.body, developmentSecret) {
 			t.Errorf("SSM, signed by %s: want a refusal, got %d %s", who, g.status, g.body)
 		}
-		if g := ask(loopbackURL(one.bus), "AWSEvents.PutEvents", entries, sign); g.status < 400 || len(one.events.Events()) != 0 {
+		if g := ask(loopbackURL(one.aws), "AWSEvents.PutEvents", entries, sign); g.status < 400 || len(one.events.Events()) != 0 {
 			t.Errorf("EventBridge, signed by %s: want a refusal, got %d %s", who, g.status, g.body)
 		}
 	}
-	if g := ask(one.ssmURL, "AmazonSSM.GetParameters", names, one.signedBy()); g.status != http.StatusOK || !strings.Contains(g.body, developmentSecret) {
+	if g := ask(one.ssmURL, "AmazonSSM.GetParameters", names, signedBy(one)); g.status != http.StatusOK || !strings.Contains(g.body, developmentSecret) {
 		t.Errorf("SSM, signed by this run: want the secret, got %d %s", g.status, g.body)
 	}
 	// Nor may others take events from the Runtime API, or answer them.
@@ -114,6 +114,11 @@ func TestStandInsAnswerTheFunctionsOnly(t *testing.T) {
 			}
 		}
 	}
+}
+
+// signedBy returns the credentials of a server's functions.
+func signedBy(s *server) *standin.Credentials {
+	return &standin.Credentials{AccessKeyID: s.env["AWS_ACCESS_KEY_ID"], SecretAccessKey: s.env["AWS_SECRET_ACCESS_KEY"], Region: s.region}
 }
 
 func TestOnlyLoopbackAddressesAreServed(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 // An OpenID client of others' making trusts the issuer's tokens.
 func TestIssuersTokensVerify(t *testing.T) {
 	t.Parallel()
-	s, _ := startTest(t)
+	s, _ := sharedTest(t)
 	provider, err := oidc.NewProvider(t.Context(), s.clientURL+issuerPath)
 	if err != nil {
 		t.Fatal(err)

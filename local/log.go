@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// discardLog drops net/http's messages about callers and functions that went
-// away, which the server reports itself.
+// discardLog drops net/http's messages about callers and functions that left,
+// which the server reports itself.
 var discardLog = log.New(io.Discard, "", 0)
 
 // lineLog writes whole lines, from any number of goroutines.
@@ -25,52 +25,35 @@ func (l *lineLog) printf(format string, args ...any) {
 	l.w.Write(line)
 }
 
-// maxLogLine is where a line without an end is broken.
-const maxLogLine = 256 << 10
-
-// prefixed returns a writer that puts the name before each line and passes the
-// line to also. Close writes a last line without an end. It is for one goroutine.
+// prefixed returns a writer for one goroutine that logs each line with the name
+// in front and then passes it to also. Close logs an unfinished last line.
 func (l *lineLog) prefixed(name string, also func(name, line string)) io.WriteCloser {
-	return &prefixWriter{log: l, name: name, also: also}
+	return &prefixWriter{line: func(line string) {
+		l.printf("%s | %s", name, line)
+		also(name, line)
+	}}
 }
 
 type prefixWriter struct {
-	log  *lineLog
-	name string
-	also func(name, line string)
-	part []byte
-}
-
-func (w *prefixWriter) line(line []byte) {
-	w.log.printf("%s | %s", w.name, line)
-	if w.also != nil {
-		w.also(w.name, string(line))
-	}
+	line func(string)
+	part bytes.Buffer // of a line without its end
 }
 
 func (w *prefixWriter) Write(b []byte) (int, error) {
-	w.part = append(w.part, b...)
-	rest := w.part
-	for {
-		line, after, found := bytes.Cut(rest, []byte("\n"))
-		if !found {
-			break
+	for chunk := range bytes.Lines(b) {
+		whole, ended := bytes.CutSuffix(chunk, []byte("\n"))
+		w.part.Write(whole)
+		if ended {
+			w.line(w.part.String())
+			w.part.Reset()
 		}
-		w.line(line)
-		rest = after
 	}
-	if len(rest) > maxLogLine {
-		w.line(rest)
-		rest = nil
-	}
-	w.part = append(w.part[:0], rest...)
 	return len(b), nil
 }
 
 func (w *prefixWriter) Close() error {
-	if len(w.part) > 0 {
-		w.line(w.part)
-		w.part = nil
+	if w.part.Len() > 0 {
+		w.line(w.part.String())
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
-// Command local is the development server: it builds the functions that
-// template.yaml names, runs the same binaries under a Lambda Runtime API of its
-// own, and plays both gateways, Parameter Store and Stream on loopback.
+// Command local is the development server. It builds the functions in
+// template.yaml, runs them under a Lambda Runtime API of its own, and stands in
+// for API Gateway, Parameter Store, EventBridge and Stream on loopback.
 package main
 
 import (
@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -16,42 +17,40 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"chat-service-backend/internal/build"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// After the first signal the default disposition is back, so a second Ctrl-C exits at once.
+	// Restore the default after the first signal, so that a second Ctrl-C exits at once.
 	context.AfterFunc(ctx, stop)
 	ctx = endWithGoRun(ctx)
 	os.Exit(mainImpl(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }
 
-// mainImpl runs the server until ctx ends and returns the exit status: 0 after
-// a clean stop, 1 for a start that failed (one line on stderr says why), 2 for
-// arguments that are wrong.
+// mainImpl runs the server until ctx ends and returns the exit status: 0 after a
+// clean stop, 1 if the server cannot start, 2 for wrong arguments. One line on
+// stderr explains a failure.
 func mainImpl(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	opts, err := parseFlags(args, stdout)
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "local: %v (-h explains the flags)\n", err)
+		fmt.Fprintf(stderr, "local: %v (-h lists the flags)\n", err)
 		return 2
 	}
-	opts.getenv = getenv
-	opts.log = &lineLog{w: stderr}
+	opts.getenv, opts.log = getenv, &lineLog{w: stderr}
 	return run(ctx, opts, stdout)
 }
 
-// run is mainImpl behind the flags.
+// run starts the server, says where it is, and waits for ctx to end.
 func run(ctx context.Context, opts options, stdout io.Writer) int {
 	fmt.Fprintln(stdout, warning)
 	s, err := start(ctx, opts)
 	switch {
-	case ctx.Err() != nil:
-		if s != nil {
-			s.close()
-		}
+	case err != nil && ctx.Err() != nil: // interrupted
 		return 0
 	case err != nil:
 		opts.log.printf("local: %v", err)
@@ -63,39 +62,28 @@ func run(ctx context.Context, opts options, stdout io.Writer) int {
 	return 0
 }
 
-// options is what the flags say, and what a test replaces.
+// options are the flags, and what tests replace.
 type options struct {
 	clientAddr  string
 	serviceAddr string
-	parameters  string            // file of SSM values; "" means the built-in ones
-	streamURL   string            // "" means the stand-in
+	parameters  string            // file of SSM values; "" for the built-in ones
 	overrides   map[string]string // template parameters
-	moderation  bool              // examples/moderation answers Stream's hooks
+	moderation  bool              // run examples/moderation for Stream's hooks
 	basePath    string            // in front of every path of both APIs, "/chat"
 
 	dir    string // where the search for template.yaml begins
-	build  func(ctx context.Context, root, out string, names []string) (binaries map[string]string, err error)
+	build  func(ctx context.Context, root, out string, packages ...string) (binaries map[string]string, err error)
 	getenv func(string) string
 	log    *lineLog
-	limits limits
 }
 
 const usage = `local runs the whole service on this machine, for development only.
 
 Usage: go run ./local [flags]
 
-  -client-addr ADDR       where the Client API listens (default 127.0.0.1:3000; port 0 takes a free one)
-  -service-addr ADDR      where the Service API listens (default 127.0.0.1:3001)
-  -parameters FILE        a JSON object, SSM parameter name to value, in place of the built-in values;
-                          it is read on every call, so editing it is a rotation
-  -stream-url URL         where Stream is (default: a stand-in that keeps everything in memory)
-  -parameter-overrides S  template parameters: "Name=Value Name2='a b'"
-                          or "ParameterKey=Name,ParameterValue=Value"
-  -moderation             runs examples/moderation on the hooks that come to /webhook; its word lists
-                          are the parameters /chat-moderation/refuse and /chat-moderation/mask
-  -base-path PATH         serves both APIs below a path, as /chat, like a custom domain with a base path mapping
-  -h                      this text
+`
 
+const examples = `
 With AWS_ENDPOINT_URL_SSM set, the functions use that endpoint and your AWS_* credentials
 instead of the stand-in for Parameter Store.
 
@@ -110,42 +98,58 @@ Examples:
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/rest-api-mappings.html
 var basePaths = regexp.MustCompile(`^(/[A-Za-z0-9$._-]+)*$`)
 
-// parseFlags reads the command line. It prints the usage to stdout and returns
-// flag.ErrHelp when asked for it.
-func parseFlags(args []string, stdout io.Writer) (options, error) {
-	opts := options{dir: ".", build: buildFunctions, limits: awsLimits}
-	var overrides string
+// parseFlags reads the command line. Asked for help, it prints the usage to
+// stdout and returns flag.ErrHelp.
+func parseFlags(args []string, stdout io.Writer) (opts options, err error) {
+	opts.dir = "."
+	opts.build = func(ctx context.Context, root, out string, packages ...string) (map[string]string, error) {
+		return build.Commands(ctx, root, out, build.Host, packages...)
+	}
 	flags := flag.NewFlagSet("local", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	flags.Usage = func() {}
-	flags.StringVar(&opts.clientAddr, "client-addr", "127.0.0.1:3000", "")
-	flags.StringVar(&opts.serviceAddr, "service-addr", "127.0.0.1:3001", "")
-	flags.StringVar(&opts.parameters, "parameters", "", "")
-	flags.StringVar(&opts.streamURL, "stream-url", "", "")
-	flags.StringVar(&opts.basePath, "base-path", "", "")
-	flags.BoolVar(&opts.moderation, "moderation", false, "")
-	flags.StringVar(&overrides, "parameter-overrides", "", "")
+	flags.StringVar(&opts.clientAddr, "client-addr", "127.0.0.1:3000", "`address` of the Client API; port 0 picks a free one")
+	flags.StringVar(&opts.serviceAddr, "service-addr", "127.0.0.1:3001", "`address` of the Service API")
+	flags.StringVar(&opts.parameters, "parameters", "", "JSON `file` of SSM parameter names and values, in place of the built-in ones.\n"+
+		"It is read on every call, so editing it rotates values")
+	streamURL := flags.String("stream-url", "", "`URL` of Stream (default: a stand-in that keeps everything in memory)")
+	overrides := flags.String("parameter-overrides", "", "template `parameters`: \"Name=Value Name2='a b'\"\nor \"ParameterKey=Name,ParameterValue=Value\"")
+	flags.BoolVar(&opts.moderation, "moderation", false, "run examples/moderation for the hooks that reach /webhook; its word lists\n"+
+		"are the parameters /chat-moderation/refuse and /chat-moderation/mask")
+	flags.StringVar(&opts.basePath, "base-path", "", "`path` in front of both APIs, such as /chat, like a custom domain's base path mapping")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
-			io.WriteString(stdout, usage)
+			fmt.Fprint(stdout, usage)
+			flags.SetOutput(stdout)
+			flags.PrintDefaults()
+			fmt.Fprint(stdout, examples)
 		}
 		return opts, err
 	}
-	if flags.NArg() > 0 {
-		return opts, fmt.Errorf("want flags only, got %q", flags.Arg(0))
-	}
-	if !basePaths.MatchString(opts.basePath) {
-		return opts, fmt.Errorf("-base-path: want a path like /chat, got %q", opts.basePath)
-	}
-	var err error
-	if opts.overrides, err = parseOverrides(overrides); err != nil {
+	// Not a flag.Value, whose errors quote the whole text: it may hold a secret.
+	if opts.overrides, err = parseOverrides(*overrides); err != nil {
 		return opts, fmt.Errorf("-parameter-overrides: %w", err)
 	}
+	u, err := url.Parse(*streamURL)
+	switch {
+	case flags.NArg() > 0:
+		return opts, fmt.Errorf("want flags only, got %q", flags.Arg(0))
+	case !basePaths.MatchString(opts.basePath):
+		return opts, fmt.Errorf("-base-path: want a path like /chat, got %q", opts.basePath)
+	case opts.moderation && opts.overrides["HookFunctionArn"] != "":
+		return opts, errors.New("want -moderation or HookFunctionArn in -parameter-overrides, got both")
+	case *streamURL == "":
+		return opts, nil
+	case opts.overrides["StreamBaseUrl"] != "":
+		return opts, errors.New("want -stream-url or StreamBaseUrl in -parameter-overrides, got both")
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		return opts, fmt.Errorf("-stream-url: want http://... or https://..., got %q", *streamURL)
+	}
+	opts.overrides["StreamBaseUrl"] = *streamURL
 	return opts, nil
 }
 
 // endWithGoRun returns a context that also ends when `go run`, which started
-// this process, is gone: go run passes no SIGTERM on, and a server that
+// this process, ends: go run does not pass SIGTERM on, and a server that
 // outlives it would keep the ports.
 func endWithGoRun(ctx context.Context) context.Context {
 	parent := os.Getppid()

@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,7 +28,10 @@ import (
 func TestMain(m *testing.M) {
 	switch mode := os.Getenv("LOCAL_TEST_FUNCTION"); mode {
 	case "":
-		awstest.Main(m, nil)
+		status := m.Run()
+		fakeServer.close()
+		realServer.close()
+		os.Exit(status)
 	case "server":
 		serveForTest()
 	case "broken":
@@ -213,19 +218,23 @@ func newGate(t *testing.T) *gate {
 }
 
 // selfBuild lets every function be the test binary.
-func selfBuild(_ context.Context, _, _ string, names []string) (map[string]string, error) {
+func selfBuild(_ context.Context, _, _ string, packages ...string) (map[string]string, error) {
 	self, err := os.Executable()
 	binaries := map[string]string{}
-	for _, name := range names {
-		binaries[name] = self
+	for _, path := range packages {
+		binaries[path] = self
 	}
 	return binaries, err
 }
 
-// deployed builds the real functions.
-func deployed(t *testing.T) func(context.Context, string, string, []string) (map[string]string, error) {
-	return func(context.Context, string, string, []string) (map[string]string, error) {
-		return awstest.Functions(t), nil
+// deployed builds the real functions, once for all servers.
+func deployed(t *testing.T) func(context.Context, string, string, ...string) (map[string]string, error) {
+	return func(_ context.Context, _, _ string, packages ...string) (map[string]string, error) {
+		binaries := map[string]string{}
+		for _, path := range packages {
+			maps.Copy(binaries, awstest.Binaries(t, path))
+		}
+		return binaries, nil
 	}
 }
 
@@ -246,6 +255,13 @@ func testOptions(t *testing.T, log io.Writer) options {
 // startTest starts a server with fake functions, which ends with the test.
 func startTest(t *testing.T, change ...func(*options)) (*server, *awstest.Output) {
 	t.Helper()
+	s, log := launch(t, change...)
+	t.Cleanup(s.close)
+	return s, log
+}
+
+func launch(t *testing.T, change ...func(*options)) (*server, *awstest.Output) {
+	t.Helper()
 	log := &awstest.Output{}
 	opts := testOptions(t, log)
 	for _, f := range change {
@@ -255,8 +271,50 @@ func startTest(t *testing.T, change ...func(*options)) (*server, *awstest.Output
 	if err != nil {
 		t.Fatalf("start: %v\n%s", err, log)
 	}
-	t.Cleanup(s.close)
 	return s, log
+}
+
+// A shared server is for tests that leave it as it is. It ends with the last test.
+type shared struct {
+	once sync.Once
+	*server
+	log *awstest.Output
+}
+
+var fakeServer, realServer shared
+
+// sharedTest is startTest for tests that leave the server as it is.
+func sharedTest(t *testing.T) (*server, *awstest.Output) {
+	t.Helper()
+	return fakeServer.get(t, func() { fakeServer.server, fakeServer.log = launch(t) })
+}
+
+// sharedReal returns a server with the real functions.
+func sharedReal(t *testing.T) *conversation {
+	t.Helper()
+	s, log := realServer.get(t, func() {
+		if c, err := startConversation(t, nil); err == nil {
+			realServer.server, realServer.log = c.server, c.log
+		} else {
+			t.Error(err)
+		}
+	})
+	return &conversation{server: s, log: log}
+}
+
+func (s *shared) get(t *testing.T, start func()) (*server, *awstest.Output) {
+	t.Helper()
+	s.once.Do(start)
+	if s.server == nil {
+		t.Fatal("want the shared server, it did not start")
+	}
+	return s.server, s.log
+}
+
+func (s *shared) close() {
+	if s.server != nil {
+		s.server.close()
+	}
 }
 
 // got is an answer, read whole.

@@ -1,30 +1,29 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/swaggest/swgui"
 	"github.com/swaggest/swgui/v5emb"
 	"go.yaml.in/yaml/v3"
 )
 
-// docsAPIs are the tags of docs/openapi.yaml that name an API, and where on the
-// page's own origin a browser calls it.
-var docsAPIs = map[string]struct{ tag, server string }{
-	"client":  {"Client API", "/"},
-	"service": {"Service API", pagePath + "service"},
-}
+// servicePath is where the page's own origin has the Service API.
+const servicePath = pagePath + "service"
 
-// docs serves Swagger UI for both APIs, ready to try: signed in as Alice.
+// docs serves Swagger UI for both APIs, ready to try and signed in as Alice.
 func (p *page) docs(mux *http.ServeMux) {
-	for name := range docsAPIs {
+	for name, api := range map[string]struct{ tag, url string }{
+		"client":  {"Client API", cmp.Or(p.basePath, "/")},
+		"service": {"Service API", servicePath + p.basePath},
+	} {
 		path := pagePath + "docs/" + name
 		mux.HandleFunc("GET "+path+".json", func(w http.ResponseWriter, _ *http.Request) {
-			document, err := p.openAPI(name)
+			document, err := p.openAPI(api.url)
 			if err != nil {
 				http.Error(w, err.Error(), http.StatusInternalServerError)
 				return
@@ -32,7 +31,10 @@ func (p *page) docs(mux *http.ServeMux) {
 			answerJSON(w, document)
 		})
 		mux.HandleFunc("GET "+path+"/", func(w http.ResponseWriter, r *http.Request) {
-			config := swgui.Config{Title: docsAPIs[name].tag, SwaggerJSON: path + ".json", BasePath: path + "/"}
+			config := swgui.Config{
+				Title: api.tag, SwaggerJSON: path + ".json", BasePath: path + "/",
+				SettingsUI: map[string]string{"filter": fmt.Sprintf("%q", api.tag)}, // by tag
+			}
 			if p.issuer != nil && name == "client" {
 				if bearer, err := p.issuer.Bearer("alice", nil); err == nil {
 					config.PreAuthorizeApiKey = map[string]string{"bearer": bearer}
@@ -43,63 +45,34 @@ func (p *page) docs(mux *http.ServeMux) {
 	}
 }
 
-// openAPI returns what docs/openapi.yaml has about one API, with this server as
-// the only one, and with signatures that count here as examples.
-func (p *page) openAPI(name string) (map[string]any, error) {
+// openAPI returns docs/openapi.yaml with url as the only server, and with example
+// signatures that are valid here.
+func (p *page) openAPI(url string) (map[string]any, error) {
 	text, err := os.ReadFile(filepath.Join(p.template.Dir, "docs", "openapi.yaml"))
 	if err != nil {
 		return nil, err
-	}
-	secret := ""
-	if values, err := p.values(); err == nil {
-		secret = values[p.prefix()+"/stream/api-secret"]
 	}
 	var document map[string]any
 	if err := yaml.Unmarshal(text, &document); err != nil {
 		return nil, fmt.Errorf("docs/openapi.yaml: %w", err)
 	}
-	document["servers"] = []any{map[string]any{"url": docsAPIs[name].server}}
+	document["servers"] = []any{map[string]any{"url": url}}
 	paths, _ := document["paths"].(map[string]any)
-	if webhook, ok := member(paths, "/webhook", "post", "parameters").([]any); ok {
-		for _, v := range webhook {
-			if parameter, _ := v.(map[string]any); parameter["name"] == "X-Signature" {
-				// Of the body's example, as Swagger UI writes it.
-				parameter["example"] = signature(secret, []byte("{\n  \"type\": \"health.check\"\n}"))
-			}
+	for _, item := range paths {
+		item, _ := item.(map[string]any)
+		delete(item, "servers")
+	}
+	values, _ := p.values() // without a secret, the examples are not valid
+	secret := values[p.prefix()+"/stream/api-secret"]
+	parameters, _ := member(paths, "/webhook", "post", "parameters").([]any)
+	for _, v := range parameters {
+		if parameter, _ := v.(map[string]any); parameter["name"] == "X-Signature" {
+			// Of the example body, as Swagger UI formats it.
+			parameter["example"] = signature(secret, []byte("{\n  \"type\": \"health.check\"\n}"))
 		}
 	}
 	if verify, ok := member(paths, "/webhook/verify", "post", "requestBody", "content", "application/json").(map[string]any); ok {
 		verify["example"] = map[string]any{"rawBody": "{}", "signature": signature(secret, []byte("{}"))}
 	}
-	for path, item := range paths {
-		item, _ := item.(map[string]any)
-		delete(item, "servers")
-		for method, operation := range item {
-			operation, ok := operation.(map[string]any)
-			if !ok || operation["tags"] == nil {
-				continue
-			}
-			if tags, _ := operation["tags"].([]any); !slices.Contains(tags, any(docsAPIs[name].tag)) {
-				delete(item, method)
-				continue
-			}
-			operation["tags"] = []any{docsAPIs[name].tag}
-			if name == "service" {
-				delete(operation, "security") // every caller counts as signed here
-			}
-		}
-		if len(item) == 0 || len(item) == 1 && item["parameters"] != nil {
-			delete(paths, path)
-		}
-	}
 	return document, nil
-}
-
-// member returns the value at a path of keys, or nil.
-func member(v any, keys ...string) any {
-	for _, key := range keys {
-		m, _ := v.(map[string]any)
-		v = m[key]
-	}
-	return v
 }

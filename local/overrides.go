@@ -7,21 +7,20 @@ import (
 	"strings"
 )
 
-// What the words of a list of overrides consist of.
+// The words of a list of overrides, and their parts.
 var (
 	word    = regexp.MustCompile(`(?s)(?:[^\s'"\\]|\\.|'[^']*'|"(?:[^"\\]|\\.)*")+`)
 	quoted  = regexp.MustCompile(`(?s)\\.|'[^']*'|"(?:[^"\\]|\\.)*"`)
 	escaped = regexp.MustCompile(`(?s)\\(.)`)
 )
 
-// parseOverrides reads template parameters in the spelling of sam's
-// --parameter-overrides: words split at white space, each `Name=Value` or
-// `ParameterKey=Name,ParameterValue=Value`. Single and double quotes keep white
-// space together, a backslash takes the next character as it is (not inside
-// single quotes). A name given twice has its last value.
+// parseOverrides reads template parameters as sam's --parameter-overrides takes
+// them: words split at white space, each `Name=Value` or
+// `ParameterKey=Name,ParameterValue=Value`. Quotes and backslashes work as in a
+// shell. If a name is repeated, its last value wins.
 func parseOverrides(s string) (map[string]string, error) {
 	if strings.TrimSpace(word.ReplaceAllString(s, "")) != "" {
-		return nil, errors.New(`want each quote closed and no "\" at the end`)
+		return nil, errors.New(`want every quote closed and no "\" at the end`)
 	}
 	values := make(map[string]string)
 	for _, w := range word.FindAllString(s, -1) {
@@ -39,7 +38,7 @@ func parseOverrides(s string) (map[string]string, error) {
 			name, value, found = strings.Cut(rest, ",ParameterValue=")
 		}
 		if !found || name == "" || strings.ContainsAny(name, "=,") {
-			// The word may hold a secret by mistake; its beginning is enough to find it.
+			// The word may hold a secret by mistake, so show only its beginning.
 			return nil, fmt.Errorf("want Name=Value, got %q", fmt.Sprintf("%.20s...", w))
 		}
 		values[name] = value

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -22,26 +23,48 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// A tab is a browser's, and what it did that it should not.
+// The tests of the page share a browser. They share a server, too, unless they
+// change it.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		awstest.Missing(t, "chromium is not installed")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewExecAllocator(ctx, append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WindowSize(1400, 1100))...)
+	t.Cleanup(cancel)
+	browser, cancel := chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	if err := chromedp.Run(browser); err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range map[string]func(*testing.T, *tab){
+		"shows and changes the whole service":           testWholePage,
+		"has pictures in light and dark":                testPictures,
+		"has Swagger UI that tries both APIs out":       testSwaggerUI,
+		"works at a phone's width and by keyboard":      testPhone,
+		"lets another origin's page read or do nothing": testForeignPage,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f(t, openTab(t, browser))
+		})
+	}
+}
+
+// A tab is one of the browser's, and what went wrong in it.
 type tab struct {
 	context.Context
 	mu       sync.Mutex
 	mistakes []string
 }
 
-// openTab starts a headless browser.
-func openTab(t *testing.T) *tab {
+func openTab(t *testing.T, browser context.Context) *tab {
 	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		awstest.Missing(t, "chromium is not installed")
-	}
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WindowSize(1400, 1100))...)
-	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 5*time.Minute)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
+	ctx, cancel := chromedp.NewContext(browser)
 	t.Cleanup(cancel)
 	b := &tab{Context: ctx}
 	chromedp.ListenTarget(ctx, func(event any) {
@@ -71,7 +94,7 @@ func (b *tab) mistake(text string) {
 	b.mistakes = append(b.mistakes, text)
 }
 
-// wantNoMistakes checks that the browser had nothing to complain about.
+// wantNoMistakes checks that nothing went wrong in the tab.
 func (b *tab) wantNoMistakes(t *testing.T) {
 	t.Helper()
 	b.mu.Lock()
@@ -98,30 +121,30 @@ func (b *tab) want(t *testing.T, expression string) {
 	}
 }
 
-// text is an expression that is true once an element's text has a part.
+// text returns an expression that is true once an element's text contains part.
 func text(id, part string) string {
 	return fmt.Sprintf("document.getElementById(%q).textContent.includes(%q)", id, part)
 }
 
-// press clicks what an XPath expression finds. It does so in the page: a mouse
-// would miss what moves while an answer comes in.
+// press clicks what an XPath expression finds. It does so in the page, since a mouse
+// would miss what moves while an answer arrives.
 func (b *tab) press(t *testing.T, path string) {
 	t.Helper()
 	b.do(t, chromedp.Evaluate(fmt.Sprintf("document.evaluate(%q, document, null, 9).singleNodeValue.click()", path), nil))
 }
 
-// click clicks a button of the page and waits for the text that comes of it.
+// click clicks a button and waits for a text to appear.
 func (b *tab) click(t *testing.T, label, id, part string) {
 	t.Helper()
 	if id != "bus" {
-		// What an earlier click left there is not what comes of this one.
+		// An earlier click may have left the text there.
 		b.do(t, chromedp.Evaluate(fmt.Sprintf(`document.getElementById(%q).textContent = ""`, id), nil))
 	}
 	b.press(t, fmt.Sprintf("//button[normalize-space()='%s']", label))
 	b.want(t, text(id, part))
 }
 
-// clickUntil clicks a button until that shows a text: values take their time.
+// clickUntil clicks a button until a text appears: values take their time to live.
 func (b *tab) clickUntil(t *testing.T, label, id, part string) {
 	t.Helper()
 	for shown := false; !shown; {
@@ -136,24 +159,16 @@ func (b *tab) be(t *testing.T, who string) {
 	b.press(t, fmt.Sprintf("//input[@value='%s' and @type='radio']", who))
 }
 
-// startPage starts the server as make run does.
-func startPage(t *testing.T) *server {
-	t.Helper()
-	c, err := startConversation(t, nil)
+func testWholePage(t *testing.T, b *tab) {
+	c, err := startConversation(t, []string{"-parameter-overrides", "ParameterTtl=1"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.server.close)
-	return c.server
-}
-
-func TestPageShowsAndSwitchesTheWholeService(t *testing.T) {
-	t.Parallel()
-	s := startPage(t)
-	b := openTab(t)
+	s := c.server
 	b.do(t, network.Enable(), cdplog.Enable(), chromedp.Navigate(s.clientURL+pagePath), chromedp.WaitVisible("#routes button", chromedp.ByQuery))
 
-	// Who calls makes the difference.
+	// The answer depends on who calls.
 	b.click(t, "Configuration", "got", "Not signed in")
 	b.want(t, text("status", "200"))
 	b.click(t, "Token", "status", "401")
@@ -182,7 +197,7 @@ func TestPageShowsAndSwitchesTheWholeService(t *testing.T) {
 	b.click(t, "too large", "status", "413")
 	b.want(t, text("log", `"route": "/webhook"`))
 
-	// What is switched off is missed, and found again.
+	// Each stand-in can be switched off and on.
 	for _, name := range []string{"SSM", "Stream", "event bus", "issuer"} {
 		box := fmt.Sprintf("//header//label[normalize-space()='%s']/input", name)
 		b.press(t, box)
@@ -216,12 +231,10 @@ func TestPageShowsAndSwitchesTheWholeService(t *testing.T) {
 	b.wantNoMistakes(t)
 }
 
-// TestPageInLightAndDark also makes the README's pictures, where PICTURES names
-// their folder: see make pictures.
-func TestPageInLightAndDark(t *testing.T) {
-	t.Parallel()
-	s := startPage(t)
-	b := openTab(t)
+// testPictures writes the README's pictures to the folder PICTURES, if that is
+// set: see make pictures.
+func testPictures(t *testing.T, b *tab) {
+	s := sharedReal(t).server
 	for _, scheme := range []string{"light", "dark"} {
 		var picture []byte
 		b.do(t,
@@ -244,10 +257,8 @@ func TestPageInLightAndDark(t *testing.T) {
 	}
 }
 
-func TestSwaggerUITriesBothAPIsOut(t *testing.T) {
-	t.Parallel()
-	s := startPage(t)
-	b := openTab(t)
+func testSwaggerUI(t *testing.T, b *tab) {
+	s := sharedReal(t).server
 	for path, operation := range map[string]string{"docs/client/": "getToken", "docs/service/": "verifyWebhook"} {
 		status := map[string]string{"getToken": "201", "verifyWebhook": "200"}[operation]
 		b.do(t, network.Enable(), cdplog.Enable(), chromedp.Navigate(s.clientURL+pagePath+path))
@@ -262,25 +273,21 @@ func TestSwaggerUITriesBothAPIsOut(t *testing.T) {
 	b.wantNoMistakes(t)
 }
 
-func TestPageWorksOnAPhonesWidthAndByKeyboard(t *testing.T) {
-	t.Parallel()
-	s := startPage(t)
-	b := openTab(t)
+func testPhone(t *testing.T, b *tab) {
+	s := sharedReal(t).server
 	b.do(t, emulation.SetDeviceMetricsOverride(360, 740, 1, true), chromedp.Navigate(s.clientURL+pagePath), chromedp.WaitVisible("#routes button", chromedp.ByQuery))
 	b.want(t, `document.documentElement.scrollWidth <= 360`)
 	b.do(t, chromedp.Focus("#routes button", chromedp.ByQuery), chromedp.KeyEvent("\r"))
 	b.want(t, text("status", "200"))
 }
 
-func TestForeignPageCanReadAndDoNothing(t *testing.T) {
-	t.Parallel()
-	s := startPage(t)
+func testForeignPage(t *testing.T, b *tab) {
+	s := sharedReal(t).server
 	foreign := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprint(w, "<!doctype html><link rel=icon href=data:,>")
 	}))
 	defer foreign.Close()
-	b := openTab(t)
 	b.do(t, chromedp.Navigate(foreign.URL))
 	for _, attempt := range []string{
 		`fetch(%q, {method: "POST", body: "{}"})`, `fetch(%q, {method: "POST", mode: "no-cors", body: "{}"})`,
@@ -298,5 +305,52 @@ func TestForeignPageCanReadAndDoNothing(t *testing.T) {
 	}
 	if values, _ := s.values(); values["/chat-service/stream/api-secret"] != developmentSecret || values["/chat-service/stream/api-secret-previous"] != "" {
 		t.Error("want the secret as it was, got it rotated by a foreign page")
+	}
+}
+
+// The page's own API, as the page uses it.
+func TestPageKeepsToFlagsAndSettings(t *testing.T) {
+	t.Parallel()
+	c, err := startConversation(t, []string{"-base-path", "/chat"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.server.close)
+	api := c.server.clientURL + pagePath
+	wantStatus := func(what, path, body, want string) {
+		t.Helper()
+		if got := event[exchange](t, call(t, "POST", api+path, body)); !strings.HasPrefix(got.Status, want) {
+			t.Errorf("%s: want %s, got %+v", what, want, got)
+		}
+	}
+	const asAlice = `{"who":"alice","user":"alice","api":"client","method":"GET","path":"/token/alice"}`
+	wantStatus("a call below the base path", "call", asAlice, "201")
+	wantStatus("a service's call below the base path", "call", `{"who":"alice","user":"alice","api":"service","method":"GET","path":"/token/alice"}`, "201")
+	wantStatus("a webhook below the base path", "webhook?kind=gzip", `{"type":"message.new"}`, "200")
+	for name, want := range map[string]string{"client": "/chat", "service": "/.local/service/chat"} {
+		document := event[struct{ Servers []struct{ URL string } }](t, call(t, "GET", api+"docs/"+name+".json", ""))
+		if len(document.Servers) != 1 || document.Servers[0].URL != want {
+			t.Errorf("documentation of the %s API: want the server %s, got %+v", name, want, document.Servers)
+		}
+	}
+	if g := call(t, "GET", api+"service/chat/token/alice", ""); g.status != http.StatusCreated {
+		t.Errorf("the Service API on the page's origin: want 201, got %+v", g)
+	}
+
+	call(t, "PUT", api+"settings/OidcAudience", "another")
+	wantStatus("a token for the old audience", "call", asAlice, "401")
+	for _, wrong := range []struct{ method, path, body, want string }{
+		{"PUT", "settings/AlarmEmail", "x", "want one of"},
+		{"PUT", "settings/ParameterTtl", "0", "ParameterTtl"},
+		{"PUT", "stand-ins/SSM", "maybe", "want on or off"},
+		{"PUT", "parameters/client-config/web", "", "want a value"},
+	} {
+		got := event[struct {
+			OK   bool
+			Text string
+		}](t, call(t, wrong.method, api+wrong.path, wrong.body))
+		if got.OK || !strings.Contains(got.Text, wrong.want) {
+			t.Errorf("%s %s: want an error with %q, got %+v", wrong.method, wrong.path, wrong.want, got)
+		}
 	}
 }

@@ -9,31 +9,28 @@ import (
 	"chat-service-backend/internal/runtimeapi"
 )
 
-// maxProcesses is how many processes one function may have at a time; further
-// requests wait.
+// maxProcesses is the most processes that one function may have; further requests
+// wait.
 const maxProcesses = 10
 
 // pool holds the processes of one function. As at AWS, each answers one request
-// at a time, and a request that finds none free starts another.
+// at a time, and a request that finds none idle starts another.
 type pool struct {
 	start func() (*runtimeapi.Process, error)
-	slots chan struct{} // one taken for each request in progress
+	slots chan struct{} // holds one element for each request in progress
 
-	mu     sync.Mutex
-	idle   []*runtimeapi.Process // the most recently used is last
-	alive  map[*runtimeapi.Process]bool
-	closed bool
-	ended  sync.WaitGroup // one for each process
+	mu    sync.Mutex
+	idle  []*runtimeapi.Process // the most recently used last
+	alive map[*runtimeapi.Process]bool
+	ended sync.WaitGroup
 }
 
 func newPool() *pool {
 	return &pool{slots: make(chan struct{}, maxProcesses), alive: map[*runtimeapi.Process]bool{}}
 }
 
-var errServerStops = errors.New("the server stops")
-
-// invoke hands the event to a process and returns its answer. When ctx ends
-// first, its cause is the error.
+// invoke sends the event to a process and returns its answer. If ctx ends first,
+// the error is its cause.
 func (p *pool) invoke(ctx context.Context, e runtimeapi.Event) (*runtimeapi.Answer, error) {
 	select {
 	case p.slots <- struct{}{}:
@@ -55,18 +52,18 @@ func (p *pool) invoke(ctx context.Context, e runtimeapi.Event) (*runtimeapi.Answ
 			err = fmt.Errorf("the process ended at its start: %s", proc.State())
 		}
 		if err == nil && !e.Stream {
-			p.put(proc) // which asks for its next event in a moment
+			p.put(proc) // it asks for its next event in a moment
 			return answer, nil
 		}
 		go func() {
-			_ = proc.Idle(context.Background()) // or it has ended
+			_ = proc.Idle(context.Background()) // fails if it has ended
 			p.put(proc)
 		}()
 		return answer, err
 	}
 }
 
-// take returns an idle process, or one that it started.
+// take returns an idle process or starts one.
 func (p *pool) take() (proc *runtimeapi.Process, started bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,7 +75,7 @@ func (p *pool) take() (proc *runtimeapi.Process, started bool, err error) {
 	return proc, true, err
 }
 
-// put makes a process idle, and its slot free.
+// put marks a process as idle and frees its slot.
 func (p *pool) put(proc *runtimeapi.Process) {
 	p.mu.Lock()
 	if p.alive[proc] {
@@ -88,11 +85,8 @@ func (p *pool) put(proc *runtimeapi.Process) {
 	<-p.slots
 }
 
-// add starts a process. p.mu is held.
+// add starts a process. The caller holds p.mu.
 func (p *pool) add() (*runtimeapi.Process, error) {
-	if p.closed {
-		return nil, errServerStops
-	}
 	proc, err := p.start()
 	if err != nil {
 		return nil, err
@@ -107,7 +101,7 @@ func (p *pool) add() (*runtimeapi.Process, error) {
 	return proc, nil
 }
 
-// replace kills every process, and starts the first of their successors.
+// replace kills every process and starts another one.
 func (p *pool) replace(start func() (*runtimeapi.Process, error)) (*runtimeapi.Process, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -115,21 +109,16 @@ func (p *pool) replace(start func() (*runtimeapi.Process, error)) (*runtimeapi.P
 	for proc := range p.alive {
 		proc.Kill()
 	}
+	p.idle = nil
 	proc, err := p.add()
-	if err != nil {
-		return nil, err
+	if err == nil {
+		p.idle = append(p.idle, proc)
 	}
-	p.idle = []*runtimeapi.Process{proc}
-	return proc, nil
+	return proc, err
 }
 
-// close kills every process and waits until they are gone.
+// close kills every process, waits for them to end, and lets none follow.
 func (p *pool) close() {
-	p.mu.Lock()
-	p.closed = true
-	for proc := range p.alive {
-		proc.Kill()
-	}
-	p.mu.Unlock()
+	_, _ = p.replace(func() (*runtimeapi.Process, error) { return nil, errors.New("the server stops") })
 	p.ended.Wait()
 }

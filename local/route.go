@@ -10,39 +10,37 @@ import (
 	"chat-service-backend/internal/cfn"
 )
 
-// route is one of a function's routes. A part of its path is a literal, a
-// parameter, "{userId}", or at the end one that takes all that is left, "{path+}".
+// route is one of a function's routes. Each segment of its path is literal or a
+// parameter, "{userId}"; the last may take the rest of the path, "{path+}".
 type route struct {
 	cfn.Route
-	function string         // its name
+	function string
 	pattern  *regexp.Regexp // of the path, with a named group for each parameter
 }
 
-// What a parameter is in a path whose special characters are quoted.
+// Parameters in a path whose special characters are quoted.
 var (
 	parameter = regexp.MustCompile(`\\\{(\w+)\\\}`)
 	greedy    = regexp.MustCompile(`\\\{(\w+)\\\+\\\}`)
 )
 
-func newRoute(function string, r cfn.Route) (route, error) {
+func newRoute(function string, r cfn.Route) route {
 	pattern := parameter.ReplaceAllString(regexp.QuoteMeta(r.Path), `(?P<$1>[^/]+)`)
-	// An empty rest ("/proxy/") counts: the function says what is wrong with it.
+	// The rest may be empty ("/proxy/"): the function says what is wrong with that.
 	pattern = greedy.ReplaceAllString(pattern, `(?P<$1>.*)`)
-	compiled, err := regexp.Compile(`(?s)^` + pattern + `$`)
-	return route{r, function, compiled}, err
+	return route{r, function, regexp.MustCompile(`(?s)^` + pattern + `$`)}
 }
 
-// key is how an HTTP API names the route.
+// key is an HTTP API's name for the route.
 func (rt *route) key() string { return rt.Method + " " + rt.Path }
 
-// sortRoutes puts the routes in the order in which they are tried: literals
-// before parameters, since "{" sorts after every letter.
+// sortRoutes puts literals before parameters, since "{" sorts after every letter.
 func sortRoutes(routes []route) {
 	slices.SortFunc(routes, func(a, b route) int { return cmp.Compare(a.Path, b.Path) })
 }
 
-// findRoute returns the route that answers method and path, or nil, and the
-// path's parameters as the path has them, nil for none.
+// findRoute returns the first route for a method and a path, or nil, and the
+// path's parameters, still encoded.
 func findRoute(routes []route, method, path string) (*route, map[string]string) {
 	for i := range routes {
 		rt := &routes[i]
@@ -50,11 +48,11 @@ func findRoute(routes []route, method, path string) (*route, map[string]string) 
 		if values == nil || rt.Method != method && rt.Method != "ANY" {
 			continue
 		}
-		var params map[string]string
+		if len(values) == 1 {
+			return rt, nil // an event without parameters has a null
+		}
+		params := map[string]string{}
 		for group, name := range rt.pattern.SubexpNames()[1:] {
-			if params == nil {
-				params = map[string]string{}
-			}
 			params[name] = values[group+1]
 		}
 		return rt, params
@@ -62,12 +60,12 @@ func findRoute(routes []route, method, path string) (*route, map[string]string) 
 	return nil, nil
 }
 
-// sentPath is the path as the caller wrote it, percent-escapes, dots and
-// doubled slashes included.
+// sentPath returns the path as the caller sent it, with percent-escapes, dots and
+// repeated slashes.
 func sentPath(r *http.Request) string {
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	if !strings.HasPrefix(path, "/") {
-		return r.URL.EscapedPath() // "GET http://host/path", as to a proxy
+		return r.URL.EscapedPath() // "GET http://host/path", as sent to a proxy
 	}
 	return path
 }

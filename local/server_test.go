@@ -38,7 +38,7 @@ func TestHelpExplainsEveryFlag(t *testing.T) {
 	if status := mainImpl(t.Context(), []string{"-h"}, noEnv, &out, &log); status != 0 || log.Len() != 0 {
 		t.Fatalf("want status 0, got %d %q", status, log.String())
 	}
-	for _, flag := range []string{"-client-addr", "-service-addr", "-parameters", "-stream-url", "-parameter-overrides", "-h", "127.0.0.1:3000", "127.0.0.1:3001", "AWS_ENDPOINT_URL_SSM"} {
+	for _, flag := range []string{"-client-addr", "-service-addr", "-parameters", "-stream-url", "-parameter-overrides", "-moderation", "-base-path", "127.0.0.1:3000", "127.0.0.1:3001", "AWS_ENDPOINT_URL_SSM"} {
 		if !strings.Contains(out.String(), flag) {
 			t.Errorf("want %s in the usage", flag)
 		}
@@ -70,6 +70,10 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 	write("module/go.mod", "module odd\ngo 1.26\n")
 	write("module/functions/odd/main.go", "package main\nfunc main() { nonsense() }\n")
 
+	flagged, err := parseFlags(nil, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		change func(*options)
 		want   string
@@ -85,13 +89,9 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 		"broken constraint":  {func(o *options) { o.overrides["TimeoutSeconds"] = "0" }, "parameter TimeoutSeconds: want a number from 1 to 900"},
 		"no file":            {func(o *options) { o.parameters = filepath.Join(dir, "none.json") }, "-parameters: open"},
 		"no text values":     {func(o *options) { o.parameters = numbers }, "want a JSON object whose values are text"},
-		"Stream twice": {func(o *options) {
-			o.streamURL, o.overrides["StreamBaseUrl"] = "https://a.test", "https://b.test"
-		}, "got both"},
-		"no URL":            {func(o *options) { o.streamURL = "chat.test" }, "-stream-url: want http"},
-		"http to elsewhere": {func(o *options) { o.streamURL = "http://chat.test" }, "parameter StreamBaseUrl"},
-		"broken switch":     {func(o *options) { o.overrides["Mode"] = "broken" }, "function echo did not start: exit status 3"},
-		"compile error":     {func(o *options) { o.dir, o.build = filepath.Join(dir, "module"), buildFunctions }, "go build: functions/odd/main.go:2:15: undefined: nonsense"},
+		"http to elsewhere":  {func(o *options) { o.overrides["StreamBaseUrl"] = "http://chat.test" }, "parameter StreamBaseUrl"},
+		"broken switch":      {func(o *options) { o.overrides["Mode"] = "broken" }, "function echo did not start: exit status 3"},
+		"compile error":      {func(o *options) { o.dir, o.build = filepath.Join(dir, "module"), flagged.build }, "go build: functions/odd/main.go:2:15: undefined: nonsense"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := &awstest.Output{}
@@ -187,7 +187,7 @@ func TestInterruptDuringTheBuildIsACleanStop(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	opts := testOptions(t, io.Discard)
-	opts.build = func(ctx context.Context, _, _ string, _ []string) (map[string]string, error) {
+	opts.build = func(ctx context.Context, _, _ string, _ ...string) (map[string]string, error) {
 		cancel()
 		return nil, ctx.Err()
 	}
@@ -204,13 +204,11 @@ func TestStreamIsTheStandInUnlessNamed(t *testing.T) {
 		want   string // "" for the stand-in
 	}{
 		{"default", func(*options) {}, ""},
-		{"flag", func(o *options) { o.streamURL = "https://chat.test" }, "https://chat.test"},
-		{"flag, loopback", func(o *options) { o.streamURL = "http://127.0.0.1:9" }, "http://127.0.0.1:9"},
 		{"override", func(o *options) { o.overrides["StreamBaseUrl"] = "https://other.test" }, "https://other.test"},
 	} {
 		s, _ := startTest(t, c.change)
-		if (s.stream != nil) != (c.want == "") || c.want != "" && s.streamURL != c.want || !strings.HasPrefix(s.streamURL, "http") {
-			t.Errorf("%s: want %q, got %s (stand-in %t)", c.name, c.want, s.streamURL, s.stream != nil)
+		if s.playsStream() != (c.want == "") || c.want != "" && s.streamURL != c.want || !strings.HasPrefix(s.streamURL, "http") {
+			t.Errorf("%s: want %q, got %s (stand-in %t)", c.name, c.want, s.streamURL, s.playsStream())
 		}
 		if env := call(t, "GET", s.clientURL+"/echo/env", "").body; !strings.Contains(env+"\n", "STREAM_BASE_URL="+s.streamURL+"\n") {
 			t.Errorf("%s: want %s at the functions", c.name, s.streamURL)
@@ -231,7 +229,7 @@ func TestGivenSSMEndpointReplacesTheStandIn(t *testing.T) {
 			t.Errorf("want %s at the functions", want)
 		}
 	}
-	if strings.Contains(env, "AWS_SESSION_TOKEN=") || s.ssm != nil {
+	if strings.Contains(env, "AWS_SESSION_TOKEN=") || s.playsSSM() {
 		t.Error("want no session token of ours beside the developer's keys, and no stand-in")
 	}
 }
@@ -257,12 +255,8 @@ func TestStreamStandInAsksTheGivenSSM(t *testing.T) {
 func TestPanicInAHandlerStaysWithItsRequest(t *testing.T) {
 	t.Parallel()
 	log := &awstest.Output{}
-	rt, err := newRoute("absent", cfn.Route{Method: "GET", Path: "/defect"})
-	if err != nil {
-		t.Fatal(err)
-	}
 	// A defect: the route's function has no processes.
-	g := &gateway{name: "client", log: &lineLog{w: log}, feed: &feed{}, routes: []route{rt}, refusals: clientRefusals}
+	g := &gateway{name: "client", server: &server{options: options{log: &lineLog{w: log}}}, routes: []route{newRoute("absent", cfn.Route{Method: "GET", Path: "/defect"})}}
 	srv := httptest.NewUnstartedServer(g)
 	srv.Config.ErrorLog = discardLog
 	srv.Start()
@@ -332,7 +326,13 @@ func TestNoEventGoesToAWSBecauseAnEndpointWasForgotten(t *testing.T) {
 		"AWS_ENDPOINT_URL":             "",
 		"":                             "AWS_ENDPOINT_URL_EVENTBRIDGE AWS_ENDPOINT_URL_SQS AWS_ENDPOINT_URL_S3 AWS_ENDPOINT_URL_LAMBDA",
 	} {
-		missing := missingBusEndpoints(func(name string) string { return map[string]string{set: "http://127.0.0.1:1"}[name] })
+		env := awsEnvironment(func(name string) string { return map[string]string{set: "http://127.0.0.1:1"}[name] }, "http://stand-in")
+		var missing []string
+		for _, name := range []string{"AWS_ENDPOINT_URL_EVENTBRIDGE", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_LAMBDA"} {
+			if env[name] == "http://stand-in" {
+				missing = append(missing, name)
+			}
+		}
 		if got := strings.Join(missing, " "); got != want {
 			t.Errorf("with %s: want the stand-in for %q, got %q", set, want, got)
 		}

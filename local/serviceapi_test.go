@@ -36,7 +36,7 @@ type testRESTEvent struct {
 
 func TestRESTEvent(t *testing.T) {
 	t.Parallel()
-	s, _ := startTest(t)
+	s, _ := sharedTest(t)
 	g := call(t, "GET", s.serviceURL+"/echo/a%20b%2Fc?x=1&x=a%2Bb+c&empty=", "",
 		"X-Two", "one", "x-two", "two", "Cookie", "a=1; b=2", "Connection", "X-Two", "X-Forwarded-For", "10.0.0.1, 10.0.0.2")
 	e := event[testRESTEvent](t, g)
@@ -64,7 +64,7 @@ func TestRESTEvent(t *testing.T) {
 
 func TestRESTEventHasNullsWhereThereIsNothing(t *testing.T) {
 	t.Parallel()
-	s, _ := startTest(t)
+	s, _ := sharedTest(t)
 	e := event[map[string]any](t, call(t, "GET", s.serviceURL+"/open", ""))
 	for _, name := range []string{"queryStringParameters", "multiValueQueryStringParameters", "pathParameters", "stageVariables", "body"} {
 		if v, ok := e[name]; !ok || v != nil {
@@ -87,7 +87,7 @@ func TestRESTEventHasNullsWhereThereIsNothing(t *testing.T) {
 
 func TestRESTBodyIsBinaryOnlyForBinaryMediaTypes(t *testing.T) {
 	t.Parallel()
-	s, _ := startTest(t)
+	s, _ := sharedTest(t)
 	for _, c := range []struct {
 		kind, body, want string
 		binary           bool
@@ -113,7 +113,7 @@ func TestRESTBodyIsBinaryOnlyForBinaryMediaTypes(t *testing.T) {
 
 func TestRESTAnswers(t *testing.T) {
 	t.Parallel()
-	s, _ := startTest(t)
+	s, _ := sharedTest(t)
 	if g := call(t, "GET", s.serviceURL+"/echo/multi", ""); !jsonEqual(g.header.Values("X-Multi"), []string{"one", "two"}) {
 		t.Errorf("want multiValueHeaders to win, got %+v", g)
 	}
@@ -151,7 +151,7 @@ func raw(t *testing.T, url, request string) *http.Response {
 
 func TestProxyPathReachesTheFunctionAsSent(t *testing.T) {
 	t.Parallel()
-	s, _ := startTest(t)
+	s, _ := sharedTest(t)
 	for _, path := range []string{"/proxy/a/../../b", "/proxy//a//", "/proxy/", "/proxy/a%2Fb%2f%5c", "/proxy/%E2%82%AC/é'()*!$&,;=:@", "/proxy/./a", "/proxy/a%"} {
 		resp := raw(t, s.serviceURL, "GET "+path+"?q=/../")
 		if path == "/proxy/a%" {
@@ -174,7 +174,7 @@ func TestProxyPathReachesTheFunctionAsSent(t *testing.T) {
 
 func TestStreamedAnswerArrivesInPieces(t *testing.T) {
 	t.Parallel()
-	s, _ := startTest(t)
+	s, _ := sharedTest(t)
 	gate := newGate(t)
 	req, _ := http.NewRequestWithContext(t.Context(), "GET", s.serviceURL+"/proxy/x?gate="+gate.url, nil)
 	req.Header.Set("Do", "slowly")
@@ -197,7 +197,7 @@ func TestStreamedAnswerArrivesInPieces(t *testing.T) {
 
 func TestStreamedAnswerHasStatusAndHeaders(t *testing.T) {
 	t.Parallel()
-	s, _ := startTest(t)
+	s, _ := sharedTest(t)
 	if g := call(t, "POST", s.serviceURL+"/proxy/x", "{}", "Do", "created"); g.status != 201 || !jsonEqual(g.header.Values("X-Multi"), []string{"one", "two"}) {
 		t.Errorf("want 201 and both values, got %+v", g)
 	}
@@ -208,7 +208,7 @@ func TestStreamedAnswerHasStatusAndHeaders(t *testing.T) {
 
 func TestHalfAnAnswerNeverLooksWhole(t *testing.T) {
 	t.Parallel()
-	s, _ := startTest(t)
+	s, _ := sharedTest(t)
 	for _, do := range []string{"fail-midway", "die-midway"} {
 		gate := newGate(t)
 		req, _ := http.NewRequestWithContext(t.Context(), "GET", s.serviceURL+"/proxy/x?gate="+gate.url, nil)
@@ -234,7 +234,7 @@ func TestHalfAnAnswerNeverLooksWhole(t *testing.T) {
 
 func TestMismatchOfRouteAndAnswerIsExplained(t *testing.T) {
 	t.Parallel()
-	s, log := startTest(t)
+	s, log := sharedTest(t)
 	for _, c := range []struct{ path, do, why string }{
 		{"/proxy/x", "buffered", "the route streams, but the function answered with application/"},
 		{"/buffered", "", "the function streams, but the route is buffered"},

@@ -9,74 +9,98 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awsssm "github.com/aws/aws-sdk-go-v2/service/ssm"
-
 	"chat-service-backend/internal/cfn"
 	"chat-service-backend/internal/parameterstore"
-	"chat-service-backend/internal/standin"
 	"chat-service-backend/internal/streamapi"
+	"chat-service-backend/shared/settings"
 )
 
-// limits are the gateways' time limits, in which a buffered answer must come.
-type limits struct{ http, rest time.Duration }
-
-var awsLimits = limits{http: 30 * time.Second, rest: 29 * time.Second}
-
-// route makes the gateways of the stack's APIs, and a pool for each function
-// that has a route on one.
-func (s *server) route(context.Context) error {
+// routeRequests makes the gateways of the stack's two APIs, and a pool for each
+// function to which one of their routes leads.
+func (s *server) routeRequests(context.Context) error {
 	apis, err := s.stack.APIs()
 	if err != nil {
 		return fmt.Errorf("template.yaml: %w", err)
-	}
-	s.clientAPI = &gateway{name: "client", basePath: s.basePath, pools: s.pools, log: s.log, feed: &s.feed, limit: s.limits.http, refusals: clientRefusals}
-	s.restAPI = &gateway{name: "service", basePath: s.basePath, pools: s.pools, log: s.log, feed: &s.feed, limit: s.limits.rest, refusals: serviceRefusals}
-	for _, api := range apis {
-		g := s.clientAPI
-		if api.REST {
-			g = s.restAPI
-		}
-		if g.api.ID != "" {
-			return fmt.Errorf("template.yaml: want one HTTP API and one REST API, got %s too", api.ID)
-		}
-		g.api = api
 	}
 	functions, err := s.stack.Functions()
 	if err != nil {
 		return fmt.Errorf("template.yaml: %w", err)
 	}
+	s.clientAPI, s.serviceAPI = &gateway{server: s, name: "client"}, &gateway{server: s, name: "service"}
+	gatewayOf := func(rest bool) *gateway {
+		if rest {
+			return s.serviceAPI
+		}
+		return s.clientAPI
+	}
+	for _, api := range apis {
+		g := gatewayOf(api.REST)
+		if g.api.ID != "" {
+			return fmt.Errorf("template.yaml: want one HTTP API and one REST API, got %s too", api.ID)
+		}
+		g.api = api
+	}
 	for _, f := range functions {
 		for _, r := range f.Routes {
-			g := s.clientAPI
-			if r.REST {
-				g = s.restAPI
-			}
+			g := gatewayOf(r.REST)
 			if r.API != g.api.ID {
 				return fmt.Errorf("template.yaml: %s: Events: want the API %q, got %q", f.ID, g.api.ID, r.API)
 			}
-			rt, err := newRoute(folder(f), r)
-			if err != nil {
-				return fmt.Errorf("template.yaml: %s: Events: %w", f.ID, err)
-			}
-			g.routes = append(g.routes, rt)
+			g.routes = append(g.routes, newRoute(folder(f), r))
 			s.pools[folder(f)] = newPool()
 		}
 	}
 	sortRoutes(s.clientAPI.routes)
-	sortRoutes(s.restAPI.routes)
+	sortRoutes(s.serviceAPI.routes)
 	if len(s.pools) == 0 {
 		return errors.New("template.yaml: want a function with an HttpApi or Api event, got none")
+	}
+	if s.moderation {
+		s.pools[moderation] = newPool()
 	}
 	return nil
 }
 
-// folder returns the name of a function's folder below functions/:
-// ApiKeyFunction's is apikey.
+// folder returns the name of a function's folder below functions/: apikey for
+// ApiKeyFunction.
 func folder(f cfn.Function) string { return strings.ToLower(strings.TrimSuffix(f.ID, "Function")) }
 
-// developmentSecret is the API secret that the stand-ins share when no file of
-// parameters is given. README names it; it protects nothing.
+// awsEnvironment returns the variables with which the functions reach AWS: the
+// stand-ins at a URL, or what the developer's environment names instead.
+func awsEnvironment(getenv func(string) string, standIns string) map[string]string {
+	env := map[string]string{}
+	take := func(names ...string) (found bool) {
+		for _, name := range names {
+			if v := getenv(name); v != "" {
+				env[name], found = v, true
+			}
+		}
+		return found
+	}
+	take("SSL_CERT_FILE", "SSL_CERT_DIR")
+	other := take("AWS_ENDPOINT_URL")
+	own := other
+	for _, service := range []string{"SSM", "EVENTBRIDGE", "SQS", "S3", "LAMBDA"} {
+		name := "AWS_ENDPOINT_URL_" + service
+		switch {
+		case take(name):
+			own = true
+		case !other || service == "SSM":
+			env[name] = standIns // or a forgotten one would lead to AWS itself
+		}
+	}
+	// The stand-ins accept no credentials but those of this run, because others may
+	// use this machine. An endpoint of the developer's needs theirs.
+	if !own || !take("AWS_ACCESS_KEY_ID") {
+		env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"] = rand.Text(), rand.Text()
+	} else {
+		take("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+	}
+	return env
+}
+
+// developmentSecret is the API secret if there is no file of parameters. The
+// README of examples/moderation quotes it; it protects nothing.
 const developmentSecret = "local-secret-for-development-only"
 
 // builtInValues are the parameters of a server without -parameters.
@@ -93,76 +117,43 @@ func builtInValues(prefix string) *parameterstore.Memory {
 	})
 }
 
-// endpointValues asks the SSM endpoint that the functions use for the values
-// which the stand-in for Stream needs.
-func (s *server) endpointValues() (map[string]string, error) {
-	client := awsssm.New(awsssm.Options{
-		BaseEndpoint: &s.ssmURL,
-		Region:       s.region,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			c := s.credentials
-			return aws.Credentials{AccessKeyID: c["AWS_ACCESS_KEY_ID"], SecretAccessKey: c["AWS_SECRET_ACCESS_KEY"], SessionToken: c["AWS_SESSION_TOKEN"]}, nil
-		}),
-	})
-	prefix := s.stack.Parameter("ParameterPrefix") + "/stream/"
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	out, err := client.GetParameters(ctx, &awsssm.GetParametersInput{
-		Names: []string{prefix + "api-key", prefix + "api-secret", prefix + "api-secret-previous"}, WithDecryption: new(true),
-	})
+// endpointValues returns what the stand-in for Stream needs of the values at the
+// SSM endpoint that the functions use.
+func (s *server) endpointValues(prefix string) (parameterstore.Values, error) {
+	variables := map[string]string{"AWS_REGION": s.region, "PARAMETER_PREFIX": prefix}
+	store, err := settings.Open(func(name string) string { return variables[name] + s.env[name] })
 	if err != nil {
-		return nil, fmt.Errorf("SSM at %s: %w", s.ssmURL, err)
+		return nil, err
 	}
-	found := map[string]string{}
-	for _, p := range out.Parameters {
-		found[aws.ToString(p.Name)] = aws.ToString(p.Value)
-	}
-	return found, nil
+	return func() (map[string]string, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		found, err := store.Parameters(ctx, "stream/api-key", "stream/api-secret", "stream/api-secret-previous")
+		if err != nil {
+			return nil, fmt.Errorf("SSM at %s: %w", s.ssmURL, err)
+		}
+		values := map[string]string{}
+		for name, value := range found {
+			values[store.Name(name)] = value
+		}
+		return values, nil
+	}, nil
 }
 
-// credentialsOf returns the credentials of the app at Stream. During a rotation
-// both secrets count.
+// credentialsOf returns the app's credentials at Stream. During a rotation both
+// secrets are valid.
 func credentialsOf(values parameterstore.Values, prefix string) streamapi.Credentials {
 	return func() (key string, secrets []string, err error) {
 		all, err := values()
 		if err != nil {
 			return "", nil, err
 		}
-		for _, name := range []string{"api-secret", "api-secret-previous"} {
-			if secret := all[prefix+"/stream/"+name]; secret != "" {
-				secrets = append(secrets, secret)
-			}
-		}
-		if key = all[prefix+"/stream/api-key"]; key == "" || len(secrets) == 0 {
+		key = all[prefix+"/stream/api-key"]
+		secrets = []string{all[prefix+"/stream/api-secret"], all[prefix+"/stream/api-secret-previous"]}
+		secrets = slices.DeleteFunc(secrets, func(secret string) bool { return secret == "" })
+		if key == "" || len(secrets) == 0 {
 			return "", nil, errors.New("want stream/api-key and stream/api-secret in Parameter Store, one is missing")
 		}
 		return key, secrets, nil
 	}
-}
-
-// awsEndpoints are the variables that say where AWS is, if it is not played here.
-var awsEndpoints = []string{
-	"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL_EVENTBRIDGE", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_LAMBDA",
-}
-
-// credentials returns the AWS_* ones with which functions call AWS and its
-// stand-ins, which answer nobody else: others may work on this machine, too. They
-// are made for this run, or the developer's where any AWS is the developer's.
-func credentials(getenv func(string) string) map[string]string {
-	c := map[string]string{}
-	if slices.ContainsFunc(awsEndpoints, func(name string) bool { return getenv(name) != "" }) && getenv("AWS_ACCESS_KEY_ID") != "" {
-		for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"} {
-			if v := getenv(name); v != "" {
-				c[name] = v
-			}
-		}
-		return c
-	}
-	c["AWS_ACCESS_KEY_ID"], c["AWS_SECRET_ACCESS_KEY"] = rand.Text(), rand.Text()
-	return c
-}
-
-// signedBy returns what a stand-in wants its calls signed with.
-func (s *server) signedBy() *standin.Credentials {
-	return &standin.Credentials{AccessKeyID: s.credentials["AWS_ACCESS_KEY_ID"], SecretAccessKey: s.credentials["AWS_SECRET_ACCESS_KEY"], Region: s.region}
 }

@@ -14,10 +14,14 @@ import (
 // routed is a server that has read a template and no more.
 func routed(t *testing.T, tmpl *cfn.Template) (*server, error) {
 	s := &server{options: testOptions(t, io.Discard), template: tmpl, pools: map[string]*pool{}}
+	if err := s.listen(t.Context()); err != nil {
+		return nil, err
+	}
+	t.Cleanup(s.close)
 	if err := s.deploy(t.Context()); err != nil {
 		return nil, err
 	}
-	return s, s.route(t.Context())
+	return s, s.routeRequests(t.Context())
 }
 
 func TestStackHasTheFunctionsAndRoutesOfTheTemplate(t *testing.T) {
@@ -31,15 +35,17 @@ func TestStackHasTheFunctionsAndRoutesOfTheTemplate(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, rt := range append(s.clientAPI.routes, s.restAPI.routes...) {
+	for _, rt := range append(s.clientAPI.routes, s.serviceAPI.routes...) {
 		got = append(got, fmt.Sprintf("%s → %s, IAM %t, streamed %t", rt.key(), rt.function, rt.IAM, rt.Stream))
 	}
 	want := []string{
 		"POST /echo → echo, IAM false, streamed false",
 		"GET /echo/{name} → echo, IAM false, streamed false",
+		"GET /hasty/{name} → echo, IAM false, streamed false",
 		"GET /buffered → proxy, IAM true, streamed false",
 		"POST /echo → echo, IAM true, streamed false",
 		"GET /echo/{name} → echo, IAM true, streamed false",
+		"GET /hasty/{name} → echo, IAM true, streamed false",
 		"GET /open → echo, IAM false, streamed false",
 		"ANY /proxy/{path+} → proxy, IAM true, streamed true",
 	}

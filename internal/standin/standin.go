@@ -29,6 +29,9 @@ func (s *Switch) Set(f Fault) {
 	s.fault.Store(&f)
 }
 
+// Faulty reports whether a fault is set.
+func (s *Switch) Faulty() bool { return s.fault.Load() != nil }
+
 // Serve lets the fault answer where one is set, else next.
 func (s *Switch) Serve(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	if f := s.fault.Load(); f != nil {

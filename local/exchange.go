@@ -1,0 +1,170 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"chat-service-backend/internal/issuer"
+	"chat-service-backend/internal/standin"
+)
+
+// exchange is a request that the server sent for the page, and its answer.
+type exchange struct {
+	Status string  `json:"status"`
+	MS     float64 `json:"ms"`
+	Sent   string  `json:"sent"`
+	Got    string  `json:"got"`
+	Curl   string  `json:"curl"`
+}
+
+// send sends a request and answers with the exchange. shown is the request's body
+// in a form fit for reading; err says why there is no request.
+func send(w http.ResponseWriter, request *http.Request, shown string, err error) {
+	e := exchange{}
+	defer func() { answerJSON(w, e) }()
+	if err != nil {
+		e.Status = "Not sent: " + err.Error()
+		return
+	}
+	e.Sent = request.Method + " " + request.URL.RequestURI() + "\n"
+	e.Curl = "curl -i"
+	if request.Method != http.MethodGet {
+		e.Curl += " -X " + request.Method
+	}
+	for _, name := range slices.Sorted(maps.Keys(request.Header)) {
+		field := name + ": " + request.Header.Get(name)
+		e.Sent += field + "\n"
+		e.Curl += " -H " + quote(field)
+	}
+	if shown != "" {
+		e.Sent += "\n" + shown
+		data := " -d " + quote(shown)
+		if request.Header.Get("Content-Encoding") == "gzip" {
+			e.Curl, data = "printf %s "+quote(shown)+" | gzip | "+e.Curl, " --data-binary @-"
+		}
+		e.Curl += data
+	}
+	e.Curl += " " + quote(request.URL.String())
+	began := time.Now()
+	response, err := http.DefaultClient.Do(request)
+	e.MS = float64(time.Since(began).Microseconds()) / 1000
+	if err != nil {
+		e.Status = "No answer: " + err.Error()
+		return
+	}
+	defer response.Body.Close()
+	e.Status = response.Status
+	var got bytes.Buffer
+	_ = response.Header.Write(&got) // a Buffer takes everything
+	got.WriteByte('\n')
+	_, _ = io.Copy(&got, io.LimitReader(response.Body, 1<<20))
+	e.Got = strings.ReplaceAll(got.String(), "\r\n", "\n")
+}
+
+// quote quotes text for a shell.
+func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
+
+// call sends the request that the page describes, as the caller it names.
+func (p *page) call(w http.ResponseWriter, r *http.Request) {
+	var in struct{ Who, User, API, Method, Path, Body string }
+	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&in); err != nil {
+		send(w, nil, "", err)
+		return
+	}
+	if in.Method == http.MethodGet {
+		in.Body = ""
+	}
+	url := p.clientURL
+	if in.API == "service" {
+		url = p.serviceURL
+	}
+	request, err := http.NewRequestWithContext(r.Context(), in.Method, url+p.basePath+in.Path, strings.NewReader(in.Body))
+	if err == nil && in.Body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if err == nil && in.Who != "nobody" {
+		err = p.identify(request, in.API, in.Who, in.User)
+	}
+	send(w, request, in.Body, err)
+}
+
+// identify makes a caller known: a service names its user in a header, everybody
+// else has a bearer token, which may only look like one of the issuer's.
+func (p *page) identify(request *http.Request, api, who, user string) error {
+	if api == "service" {
+		request.Header.Set(p.parameter("UserIdHeaderKey"), user)
+		return nil
+	}
+	if p.issuer == nil {
+		return errors.New("this server has no issuer of its own: get a token from yours, and call with curl")
+	}
+	signer, claims := p.issuer, map[string]any{}
+	switch who {
+	case "forged":
+		signer = &issuer.Issuer{URL: p.issuer.URL, Audience: p.issuer.Audience}
+	case "expired":
+		claims["exp"] = time.Now().Add(-time.Hour).Unix()
+	}
+	bearer, err := signer.Bearer(user, claims)
+	request.Header.Set("Authorization", "Bearer "+bearer)
+	return err
+}
+
+// sendWebhook plays Stream: it signs an event and sends it to the webhook route.
+func (p *page) sendWebhook(w http.ResponseWriter, r *http.Request) {
+	event, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+	if err != nil {
+		return
+	}
+	values, err := p.values()
+	if err != nil {
+		send(w, nil, "", fmt.Errorf("no secret to sign with: %w", err))
+		return
+	}
+	kind, secret, shown := r.URL.Query().Get("kind"), values[p.prefix()+"/stream/api-secret"], string(event)
+	switch kind {
+	case "forged":
+		secret = "somebody else's"
+	case "large":
+		event = append(event, bytes.Repeat([]byte(" "), maxEvent)...)
+		shown = fmt.Sprintf("(the event, and %d spaces)", maxEvent)
+	}
+	signed := signature(secret, event) // before compression, as Stream does
+	if kind == "gzip" {
+		var compressed bytes.Buffer
+		z := gzip.NewWriter(&compressed)
+		_, _ = z.Write(event) // a Buffer takes everything
+		_ = z.Close()
+		event = compressed.Bytes()
+	}
+	request, err := http.NewRequestWithContext(r.Context(), http.MethodPost, p.clientURL+p.basePath+"/webhook", bytes.NewReader(event))
+	if err == nil {
+		request.Header = http.Header{
+			"Content-Type": {"application/json"}, "X-Signature": {signed}, "X-Api-Key": {values[p.prefix()+"/stream/api-key"]},
+			"X-Webhook-Id": {standin.UUID()}, "X-Webhook-Attempt": {"1"},
+		}
+		if kind == "gzip" {
+			request.Header.Set("Content-Encoding", "gzip")
+		}
+	}
+	send(w, request, shown, err)
+}
+
+// signature returns Stream's signature of a webhook.
+func signature(secret string, body []byte) string {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write(body)
+	return hex.EncodeToString(mac.Sum(nil))
+}
