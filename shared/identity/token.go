@@ -161,9 +161,10 @@ func (v *tokenVerifier) check(c Claims) error {
 // forUs reports whether a token is for this app.
 func (v *tokenVerifier) forUs(c Claims) bool {
 	name := "aud"
-	if _, set := c[name]; !set {
-		// Cognito's access tokens have a client_id and no aud:
+	if aud, set := c[name]; !set || string(aud) == "[]" {
+		// Cognito's access tokens have a client_id and no aud, Ory's an empty one:
 		// https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html
+		// https://www.ory.com/docs/oauth2-oidc/jwt-access-token
 		name = "client_id"
 	}
 	if slices.ContainsFunc(c.list(name), func(a string) bool { return slices.Contains(v.audiences, a) }) {
