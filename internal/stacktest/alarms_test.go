@@ -151,18 +151,6 @@ func TestAlarmsIgnoreMissingDataAndNotifyTheTarget(t *testing.T) {
 	}
 }
 
-func TestServerErrorsAreCountedInEachFunctionsLog(t *testing.T) {
-	t.Parallel()
-	var filters, want []string
-	for _, filter := range translate(t).all("AWS::Logs::MetricFilter") {
-		filters = append(filters, fmt.Sprint(filter["LogGroupName"], " ", filter["FilterPattern"], " ", filter["MetricTransformations"]))
-	}
-	for id := range functions {
-		want = append(want, id+"LogGroup { ($.status >= 500) && ($.limit NOT EXISTS) } [map[MetricName:ServerErrors MetricNamespace:ChatServiceBackend/chat MetricValue:1 Unit:Count]]")
-	}
-	same(t, "metric filters", filters, want)
-}
-
 // outcomes are the paths of a function that [failing] builds, what its handler
 // returns there, and whether the request counts towards a rollback.
 var outcomes = map[string]struct {
@@ -182,11 +170,10 @@ func failing(context.Context, func(string) string) (http.Handler, error) {
 	return api.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error { return outcomes[r.URL.Path].err }), nil
 }
 
-// ServerErrorsAlarm rolls a canary back. Its metric is made from the log lines
-// that the functions write.
+// ServerErrorsAlarm rolls back a canary. Metric filters count for it the log lines
+// of failures.
 func TestOnlyOurOwnFaultsRollBack(t *testing.T) {
 	t.Parallel()
-	pattern := translate(t).get("TokenServerErrors", "FilterPattern").(string)
 	f := awstest.StartFunction(t, nil)
 	for path := range outcomes {
 		if _, err := io.Copy(io.Discard, f.Invoke(awstest.ClientEvent(t, httptest.NewRequest(http.MethodGet, path, nil), path)).Body); err != nil {
@@ -194,21 +181,29 @@ func TestOnlyOurOwnFaultsRollBack(t *testing.T) {
 		}
 	}
 	f.Stop()
-	counted := map[string]bool{}
+	lines := map[string]object{} // by route
 	for line := range strings.Lines(f.Output()) {
 		var fields object
 		if err := json.Unmarshal([]byte(line), &fields); err != nil {
 			t.Fatalf("%v: %s", err, line)
 		}
-		if path, ok := fields["route"].(string); ok {
-			counted[path] = counts(t, pattern, fields)
+		if route, ok := fields["route"].(string); ok {
+			lines[route] = fields
 		}
 	}
-	for path, outcome := range outcomes {
-		if got, ok := counted[path]; !ok || got != outcome.rollback {
-			t.Errorf("%s: want a line that counts: %t, got %t in\n%s", path, outcome.rollback, got, f.Output())
+	var filters, want []string
+	for id, filter := range translate(t).all("AWS::Logs::MetricFilter") {
+		filters = append(filters, fmt.Sprint(filter["LogGroupName"], " ", filter["MetricTransformations"]))
+		for path, outcome := range outcomes {
+			if lines[path] == nil || counts(t, filter["FilterPattern"].(string), lines[path]) != outcome.rollback {
+				t.Errorf("%s: %s: want a line that counts: %t, got %v", id, path, outcome.rollback, lines[path])
+			}
 		}
 	}
+	for id := range functions {
+		want = append(want, id+"LogGroup [map[MetricName:ServerErrors MetricNamespace:ChatServiceBackend/chat MetricValue:1 Unit:Count]]")
+	}
+	same(t, "metric filters", filters, want)
 }
 
 // counts reports whether a metric filter counts a log line. It knows the two

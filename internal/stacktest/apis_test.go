@@ -165,8 +165,6 @@ func TestEachRouteHasALimitOfItsOwn(t *testing.T) {
 
 func TestDomainNames(t *testing.T) {
 	t.Parallel()
-	client := []string{"ClientApiDomainName=chat.example.com", "CertificateArn=" + certificateARN}
-	both := append(slices.Clone(client), "ServiceApiDomainName=internal.chat.example.com", "HostedZoneId=Z123")
 	for _, test := range []struct {
 		parameters             []string
 		domains, records       int
@@ -174,8 +172,8 @@ func TestDomainNames(t *testing.T) {
 		clientURL, serviceBase string
 	}{
 		{nil, 0, 0, "false", "false", "https://ClientApi.execute-api.eu-central-1.amazonaws.com", "https://ServiceApi.execute-api.eu-central-1.amazonaws.com/v1"},
-		{client, 1, 0, "true", "false", "https://chat.example.com", "https://ServiceApi.execute-api.eu-central-1.amazonaws.com/v1"},
-		{both, 2, 2, "true", "true", "https://chat.example.com", "https://internal.chat.example.com"},
+		{clientDomain, 1, 0, "true", "false", "https://chat.example.com", "https://ServiceApi.execute-api.eu-central-1.amazonaws.com/v1"},
+		{bothDomains, 2, 2, "true", "true", "https://chat.example.com", "https://internal.chat.example.com"},
 	} {
 		s := translate(t, test.parameters...)
 		domains, mappings, records := s.all("AWS::ApiGatewayV2::DomainName"), s.all("AWS::ApiGatewayV2::ApiMapping"), s.all("AWS::Route53::RecordSet")
@@ -213,7 +211,7 @@ func TestDomainNames(t *testing.T) {
 		}
 	}
 	// A REST API's endpoint is switched off by a new deployment, which has a new name.
-	if before, after := deployments(translate(t, client...)), deployments(translate(t, both...)); before != deployments(translate(t)) || before == after {
+	if before, after := deployments(translate(t, clientDomain...)), deployments(translate(t, bothDomains...)); before != deployments(translate(t)) || before == after {
 		t.Errorf("want another deployment with the Service API's domain only, got %s, then %s", before, after)
 	}
 }

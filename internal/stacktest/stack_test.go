@@ -1,11 +1,10 @@
 package stacktest
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -34,9 +33,10 @@ const (
 	certificateARN = "arn:aws:acm:eu-central-1:123456789012:certificate/1234abcd"
 )
 
-// The parameters of the stacks that most tests look at; nil stands for the
-// defaults. Each stack is translated once, whichever tests use it.
+// The parameters of the stacks that tests look at.
 var (
+	// stacks lists them all; nil stands for the defaults.
+	stacks = [][]string{nil, full, private, off, clientDomain, bothDomains}
 	// full has everything on that works together, and no setting at its default.
 	full = []string{
 		"Environment=prod", "AlarmEmail=ops@example.com", "LogRetentionDays=14", "Tracing=true", "ManageApiGatewayAccount=true",
@@ -55,6 +55,9 @@ var (
 	}
 	// off has everything off.
 	off = []string{"EventBus=false", "Monitoring=false", "AlarmEmail=ops@example.com", "AllowedOrigins=", "LogLevel=DEBUG"}
+
+	clientDomain = []string{"ClientApiDomainName=chat.example.com", "CertificateArn=" + certificateARN}
+	bothDomains  = append(slices.Clone(clientDomain), "ServiceApiDomainName=internal.chat.example.com", "HostedZoneId=Z123")
 )
 
 // functions maps the logical ids of the functions, without "Function", to the
@@ -106,88 +109,63 @@ func options(overrides []string) cfn.Options {
 	return o
 }
 
-// A translator is a running translate.py: one for all tests, because starting
-// Python and loading SAM takes longer than all translations together. It ends
-// with this process, when its standard input does.
-type translator struct {
-	mu     sync.Mutex
-	in     io.Writer
-	out    *bufio.Reader
-	stacks map[string]stack // by their parameters
-}
-
-// startTranslator returns nil where Python or samtranslator is not installed.
-var startTranslator = sync.OnceValues(func() (*translator, error) {
+// translated returns the stacks by their parameters, as [key] writes them: one
+// start of Python for all tests, because it takes longer than the translations.
+// It returns nil where Python or samtranslator is not installed.
+var translated = sync.OnceValues(func() (map[string]stack, error) {
+	var requests []byte
+	for _, overrides := range stacks {
+		request, err := json.Marshal(options(overrides).Parameters)
+		if err != nil {
+			return nil, err
+		}
+		requests = append(append(requests, request...), '\n')
+	}
 	cmd := exec.Command("python3", "internal/stacktest/translate.py", "template.yaml")
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(requests), os.Stderr
+	answers, err := cmd.Output()
+	if errors.Is(err, exec.ErrNotFound) || cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == 3 {
+		return nil, nil
+	}
 	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		if errors.Is(err, exec.ErrNotFound) {
-			return nil, nil
-		}
-		return nil, err
-	}
-	tr := &translator{in: in, out: bufio.NewReader(out), stacks: map[string]stack{}}
-	if _, err := tr.out.ReadString('\n'); err != nil {
-		if err = cmd.Wait(); cmd.ProcessState.ExitCode() == 3 {
-			return nil, nil
-		}
 		return nil, fmt.Errorf("translate.py: %w", err)
 	}
-	return tr, nil
+	found := map[string]stack{}
+	for i, answer := range slices.Collect(bytes.Lines(answers)) {
+		if found[key(stacks[i])], err = newStack(answer, options(stacks[i])); err != nil {
+			return nil, fmt.Errorf("%q: %w", stacks[i], err)
+		}
+	}
+	return found, nil
 })
 
-func (tr *translator) translate(o cfn.Options) (s stack, err error) {
-	request, err := json.Marshal(o.Parameters)
+func key(overrides []string) string { return strings.Join(overrides, " ") }
+
+func newStack(text []byte, o cfn.Options) (s stack, err error) {
+	template, err := cfn.Parse(text)
 	if err != nil {
 		return s, err
 	}
-	tr.mu.Lock()
-	defer tr.mu.Unlock()
-	if done, ok := tr.stacks[string(request)]; ok {
-		return done, nil
-	}
-	if _, err := fmt.Fprintf(tr.in, "%s\n", request); err != nil {
-		return s, err
-	}
-	answer, err := tr.out.ReadBytes('\n')
-	if err != nil {
-		return s, fmt.Errorf("translate.py: %w", err)
-	}
-	translated, err := cfn.Parse(answer)
-	if err != nil {
-		return s, err
-	}
-	if s.Stack, err = translated.Stack(o); err != nil {
+	if s.Stack, err = template.Stack(o); err != nil {
 		return s, err
 	}
 	s.kinds, s.properties = map[string]string{}, map[string]object{}
-	for _, v := range translated.Section("Resources") {
-		kind := v.(object)["Type"].(string)
-		resources, err := s.Resources(kind)
+	for id, v := range template.Section("Resources") {
+		kind := dig(v, "Type").(string)
+		existing, err := s.Resources(kind)
 		if err != nil {
 			return s, err
 		}
-		for id, resource := range resources {
-			if s.kinds[id] != "" {
-				continue
-			}
-			properties, err := s.Eval(resource["Properties"])
-			if err != nil {
-				return s, fmt.Errorf("%s: %w", id, err)
-			}
-			s.kinds[id] = kind
-			s.properties[id], _ = properties.(object)
+		if existing[id] == nil {
+			continue // its condition does not hold
 		}
+		properties, err := s.Eval(dig(v, "Properties"))
+		if err != nil {
+			return s, fmt.Errorf("%s: %w", id, err)
+		}
+		s.kinds[id] = kind
+		s.properties[id], _ = properties.(object)
 	}
-	tr.stacks[string(request)] = s
 	return s, nil
 }
 
@@ -199,20 +177,19 @@ type stack struct {
 	properties map[string]object // and their properties, evaluated
 }
 
-// translate returns the stack with the given parameters, "Name=value" each, and
-// defaults for the others.
+// translate returns one of the stacks, by its parameters.
 func translate(t *testing.T, overrides ...string) stack {
 	t.Helper()
-	tr, err := startTranslator()
+	all, err := translated()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tr == nil {
+	if all == nil {
 		awstest.Missing(t, "Python's samtranslator is not installed")
 	}
-	s, err := tr.translate(options(overrides))
-	if err != nil {
-		t.Fatalf("%q: %v", overrides, err)
+	s, ok := all[key(overrides)]
+	if !ok {
+		t.Fatalf("want a stack that is translated for all tests, got %q", overrides)
 	}
 	return s
 }

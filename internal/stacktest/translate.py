@@ -2,8 +2,8 @@
 
 Usage: translate.py TEMPLATE
 
-Prints "ready", then reads a JSON object of parameter values per line and answers each with the translated template, as
-JSON on one line. Other parameters have their defaults. Exits with status 3 if samtranslator is not installed.
+Reads a JSON object of parameter values per line and writes the translated template for each, as JSON on one line. Other
+parameters have their defaults. Exits with status 3 if samtranslator is not installed.
 """
 
 import copy
@@ -39,10 +39,9 @@ def main(path):
         template = yaml_parse(file.read())
     # As sam package rewrites the path of the build.
     template["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
-    print("ready", flush=True)
     for line in sys.stdin:
         translated = transform(copy.deepcopy(template), json.loads(line), NoManagedPolicies())
-        print(json.dumps(translated, ensure_ascii=False), flush=True)
+        print(json.dumps(translated, ensure_ascii=False))
 
 
 main(sys.argv[1])
