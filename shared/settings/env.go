@@ -16,15 +16,15 @@ import (
 // maxSeconds is the most seconds that fit a [time.Duration]: 292 years.
 const maxSeconds = uint64((1<<63 - 1) / time.Second)
 
-// Seconds returns the duration that an environment variable gives in whole
-// seconds, or otherwise if it is unset or empty. Anything but a positive whole
-// number is an error that names the variable.
+// Seconds returns an environment variable's whole number of seconds, or otherwise if
+// it is unset or empty. Anything but a positive whole number is an error that names
+// the variable.
 func Seconds(getenv func(string) string, name string, otherwise time.Duration) (time.Duration, error) {
 	text := getenv(name)
 	if text == "" {
 		return otherwise, nil
 	}
-	// ParseUint takes no sign and no space.
+	// ParseUint rejects signs and spaces.
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || n == 0 || n > maxSeconds {
 		return 0, fmt.Errorf("%s: want a positive whole number of seconds, got %q", name, text)
@@ -32,8 +32,8 @@ func Seconds(getenv func(string) string, name string, otherwise time.Duration) (
 	return time.Duration(n) * time.Second, nil
 }
 
-// Bool returns the switch in an environment variable, true or false, or otherwise
-// if it is unset or empty. Anything else is an error that names the variable.
+// Bool returns an environment variable that is true or false, or otherwise if it is
+// unset or empty. Anything else is an error that names the variable.
 func Bool(getenv func(string) string, name string, otherwise bool) (bool, error) {
 	switch text := getenv(name); text {
 	case "":
@@ -56,7 +56,7 @@ func URL(getenv func(string) string, name, otherwise string) (*url.URL, error) {
 	}
 	u, err := url.Parse(strings.TrimRight(text, "/"))
 	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
-		// The text is not repeated: with a user in it, it holds a password.
+		// Without the text, which may contain a password.
 		return nil, fmt.Errorf("%s: want a URL like https://host/path, got something else", name)
 	}
 	if !Secure(u) {
@@ -65,8 +65,8 @@ func URL(getenv func(string) string, name, otherwise string) (*url.URL, error) {
 	return u, nil
 }
 
-// Secure reports whether nobody between this process and its peer can read what
-// is sent to u: u is https, or http on the loopback interface.
+// Secure reports whether u is https, or http on the loopback interface, so that
+// nobody between this process and its peer can read what is sent.
 func Secure(u *url.URL) bool {
 	switch u.Scheme {
 	case "https":
@@ -79,7 +79,7 @@ func Secure(u *url.URL) bool {
 	}
 }
 
-// Credentials returns the credentials that Lambda puts into the environment.
+// Credentials returns the AWS credentials in the environment, where Lambda puts them.
 func Credentials(getenv func(string) string) aws.CredentialsProvider {
 	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		credentials := aws.Credentials{
@@ -95,8 +95,8 @@ func Credentials(getenv func(string) string) aws.CredentialsProvider {
 	})
 }
 
-// Endpoint returns the URL that the environment sets in place of an AWS
-// service's own: AWS_ENDPOINT_URL_<service>, else AWS_ENDPOINT_URL, else nil.
+// Endpoint returns the URL that the environment sets for an AWS service instead of
+// its own: AWS_ENDPOINT_URL_<service>, else AWS_ENDPOINT_URL, else nil.
 //
 // https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
 func Endpoint(getenv func(string) string, service string) *string {

@@ -1,11 +1,10 @@
-// Package settings reads SSM parameters and keeps what is made of them fresh.
+// Package settings reads SSM parameters, and keeps values made from them fresh.
 //
-// A value is fetched again on the first access after its time to live, by one
-// request at a time. When SSM does not answer, the last good value goes on
-// being served: stale rather than absent. When SSM answers that a parameter is
-// missing, that is believed. When SSM answers that it has too many calls, and
-// there is no value to serve, the fetch waits its turn. Nothing runs in the
-// background, since Lambda stops the process between two requests.
+// The first access after a value's time to live fetches it again, one request at a
+// time. If SSM does not answer, the last good value stays in use: stale rather than
+// absent. If SSM answers that a parameter is missing, that takes effect at once. If
+// SSM throttles calls and there is no value to serve, the fetch waits its turn.
+// Nothing runs in the background, since Lambda stops the process between requests.
 package settings
 
 import (
@@ -25,21 +24,19 @@ const (
 	defaultPrefix = "/chat-service"
 	defaultTTL    = 300 * time.Second
 
-	// callTimeout is how long SSM may take to answer a call at all, retries
-	// included.
+	// callTimeout bounds a call to SSM, including the SDK's retries.
 	callTimeout = 2 * time.Second
 
-	// How long a throttled call waits before it is made again is random (full
-	// jitter): up to firstWait, and each time up to twice as much as before,
-	// until it is up to maxWait. With a thousand processes waiting, maxWait lets
-	// a thousand calls a second through to SSM, and the last process notices
-	// within maxWait that SSM is free again.
+	// A throttled call is repeated after a random wait (full jitter) of up to
+	// firstWait, then of up to twice as long each time, and of up to maxWait at
+	// most. A thousand waiting processes then make a thousand calls a second, and
+	// notice within maxWait that SSM has capacity again.
 	//
 	// https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 	firstWait = 500 * time.Millisecond
 	maxWait   = 2 * time.Second
 
-	// maxNames is the number of names that GetParameters takes.
+	// maxNames is the most names that a call of GetParameters may have.
 	//
 	// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameters.html
 	maxNames = 10
@@ -52,12 +49,12 @@ type Store struct {
 	prefix string
 	ttl    time.Duration
 
-	// OnStale, if set, is called each time a value could not be fetched again
-	// and the last good one is served.
+	// OnStale, if set, is called each time a refresh fails and the last good value
+	// stays in use.
 	OnStale func(context.Context)
 }
 
-// Open returns the store that the environment names: PARAMETER_PREFIX (default
+// Open returns the store that the environment configures: PARAMETER_PREFIX (default
 // /chat-service), PARAMETER_TTL (whole seconds, at least 1; default 300), and
 // AWS's own AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
 // AWS_SESSION_TOKEN, AWS_ENDPOINT_URL_SSM and AWS_ENDPOINT_URL. It makes no call.
@@ -77,7 +74,7 @@ func Open(getenv func(string) string) (*Store, error) {
 	return &Store{client: newClient(getenv, client), http: client, prefix: prefix, ttl: ttl}, nil
 }
 
-// validPrefix reports whether a parameter's name may begin with prefix and a slash.
+// validPrefix reports whether parameter names may begin with prefix and a slash.
 //
 // https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-su-create.html#sysman-parameter-name-constraints
 func validPrefix(prefix string) bool {
@@ -111,41 +108,39 @@ func newClient(getenv func(string) string, client *http.Client) *ssm.Client {
 		Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
 			o.MaxAttempts = 3
 			o.MaxBackoff = callTimeout / 4
-			// These are ask's: the SDK would give up after three.
-			throttlesAreNot := retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
+			// ask repeats throttled calls: the SDK would give up after three.
+			notThrottles := retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
 				if throttled(err) {
 					return aws.FalseTernary
 				}
 				return aws.UnknownTernary
 			})
-			o.Retryables = append([]retry.IsErrorRetryable{throttlesAreNot}, o.Retryables...)
+			o.Retryables = append([]retry.IsErrorRetryable{notThrottles}, o.Retryables...)
 		}),
 	})
 }
 
-// throttled reports whether SSM's answer is that it has had too many calls.
+// throttled reports whether err is SSM's answer to too many calls.
 func throttled(err error) bool {
 	return retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}.IsErrorThrottle(err).Bool()
 }
 
 var errSilent = fmt.Errorf("SSM did not answer within %v", callTimeout)
 
-// refreshing is the key of a context in which a throttled call does not wait:
-// there is a value to serve.
+// refreshing is the key of a context in which a throttled call is not repeated,
+// because there is an old value to serve.
 type refreshing struct{}
 
-// ask calls f until SSM takes the call, for as long as ctx lasts. SSM that does
-// not answer is given up after callTimeout, unless it has said before that it is
-// busy.
+// ask calls f, and repeats it while SSM throttles it, until ctx ends. If SSM does not
+// answer within callTimeout, ask gives up, unless SSM has throttled f before.
 func ask[T any](ctx context.Context, s *Store, f func(context.Context) (T, error)) (T, error) {
-	// Minutes pass before the next fetch, and Lambda stops the process
-	// meanwhile: a connection kept for longer than this fetch would be dead.
+	// The next fetch is minutes away, and Lambda stops the process meanwhile: a
+	// connection kept until then would be dead.
 	defer s.http.CloseIdleConnections()
 	var busy error
 	for longest, last := firstWait, false; ; longest = min(2*longest, maxWait) {
 		attempt, cancel := context.WithTimeoutCause(ctx, callTimeout, errSilent)
-		// Not before the end: net/http may give up the connection of a context
-		// that ends right after an answer.
+		// Not right after f, when net/http may drop the connection with it.
 		defer cancel()
 		out, err := f(attempt)
 		cause := context.Cause(attempt)
@@ -159,18 +154,15 @@ func ask[T any](ctx context.Context, s *Store, f func(context.Context) (T, error
 		case cause == nil:
 			return out, err
 		}
+		if last || ctx.Value(refreshing{}) != nil {
+			return out, busy
+		}
 		wait := rand.N(longest)
 		if deadline, ok := ctx.Deadline(); ok {
 			left := time.Until(deadline)
-			if left <= 0 || last {
-				return out, busy
-			}
 			if last = left < wait; last {
-				wait = rand.N(left)
+				wait = rand.N(max(left, 1))
 			}
-		}
-		if ctx.Value(refreshing{}) != nil {
-			return out, busy
 		}
 		select {
 		case <-time.After(wait):
@@ -180,8 +172,8 @@ func ask[T any](ctx context.Context, s *Store, f func(context.Context) (T, error
 	}
 }
 
-// Parameters returns the values of at most 10 parameters, named relative to the
-// store's prefix, in one call. Parameters that do not exist are absent.
+// Parameters returns the values of up to 10 parameters, by their names below the
+// store's prefix, in one call. It leaves out parameters that do not exist.
 func (s *Store) Parameters(ctx context.Context, names ...string) (map[string]string, error) {
 	if len(names) > maxNames {
 		return nil, fmt.Errorf("get parameters: want at most %d names, got %d", maxNames, len(names))
@@ -194,7 +186,7 @@ func (s *Store) Parameters(ctx context.Context, names ...string) (map[string]str
 		return s.client.GetParameters(ctx, &ssm.GetParametersInput{Names: full, WithDecryption: aws.Bool(true)})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("ask for parameters below %s: %w", s.prefix, err)
+		return nil, fmt.Errorf("get parameters below %s: %w", s.prefix, err)
 	}
 	values := make(map[string]string, len(out.Parameters))
 	for _, p := range out.Parameters {
@@ -203,8 +195,8 @@ func (s *Store) Parameters(ctx context.Context, names ...string) (map[string]str
 	return values, nil
 }
 
-// All returns the values of all parameters below the store's prefix, by their
-// names relative to it, in one call for each ten of them.
+// All returns the values of all parameters below the store's prefix, by their names
+// below it, in one call for every ten.
 func (s *Store) All(ctx context.Context) (map[string]string, error) {
 	values := make(map[string]string)
 	pages := ssm.NewGetParametersByPathPaginator(s.client, &ssm.GetParametersByPathInput{
@@ -215,7 +207,7 @@ func (s *Store) All(ctx context.Context) (map[string]string, error) {
 	for pages.HasMorePages() {
 		page, err := ask(ctx, s, func(ctx context.Context) (*ssm.GetParametersByPathOutput, error) { return pages.NextPage(ctx) })
 		if err != nil {
-			return nil, fmt.Errorf("ask for the parameters below %s: %w", s.prefix, err)
+			return nil, fmt.Errorf("get all parameters below %s: %w", s.prefix, err)
 		}
 		for _, p := range page.Parameters {
 			values[strings.TrimPrefix(aws.ToString(p.Name), s.prefix+"/")] = aws.ToString(p.Value)
@@ -224,5 +216,5 @@ func (s *Store) All(ctx context.Context) (map[string]string, error) {
 	return values, nil
 }
 
-// Name returns the full name of a parameter, for messages.
+// Name returns the full name of the parameter name.
 func (s *Store) Name(name string) string { return s.prefix + "/" + name }

@@ -30,8 +30,7 @@ func openWith(t testing.TB, getenv func(string) string) *Store {
 	return store
 }
 
-// failing makes the store refuse some of its calls, counted from 1, and counts
-// them all.
+// failing makes the store fail some calls, numbered from 1, and counts all.
 func failing(ssm *awstest.ParameterStore, code string, fails func(call int) bool) (calls *int) {
 	calls = new(int)
 	ssm.Fault.Set(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -46,7 +45,7 @@ func failing(ssm *awstest.ParameterStore, code string, fails func(call int) bool
 
 func never(int) bool { return false }
 
-func TestParametersAreAskedForInOneCallAndMissingOnesAbsent(t *testing.T) {
+func TestParametersAreFetchedInOneCallWithoutMissingOnes(t *testing.T) {
 	ssm := awstest.NewParameterStore(t, map[string]string{"/app/stream/api-key": "k", "/app/stream/api-secret": "s"})
 	calls := failing(ssm, "", never)
 	store := openWith(t, ssm.Getenv(map[string]string{"PARAMETER_PREFIX": "/app"}))
@@ -62,15 +61,15 @@ func TestParametersAreAskedForInOneCallAndMissingOnesAbsent(t *testing.T) {
 	}
 }
 
-func TestMoreThanTenNamesAreRefused(t *testing.T) {
+func TestMoreThanTenNamesAreAnError(t *testing.T) {
 	ssm := awstest.NewParameterStore(t, nil)
 	store := openWith(t, ssm.Getenv(nil))
 	names := strings.Split(strings.Repeat("n ", 10)+"n", " ")
 	if _, err := store.Parameters(t.Context(), names...); err == nil || !strings.Contains(err.Error(), "want at most 10 names, got 11") {
-		t.Errorf("want a refusal of eleven, got %v", err)
+		t.Errorf("want an error for eleven names, got %v", err)
 	}
 	if _, err := store.Parameters(t.Context(), names[:10]...); err != nil || len(ssm.Asked()) != 10 {
-		t.Errorf("want ten asked for, got %q, %v", ssm.Asked(), err)
+		t.Errorf("want ten names requested, got %q, %v", ssm.Asked(), err)
 	}
 }
 
@@ -83,7 +82,7 @@ func below() (values, want map[string]string) {
 	return values, want
 }
 
-func TestAllHasTheParametersOfAllPages(t *testing.T) {
+func TestAllReadsAllPages(t *testing.T) {
 	values, want := below()
 	ssm := awstest.NewParameterStore(t, values)
 	calls := failing(ssm, "", never)
@@ -93,17 +92,16 @@ func TestAllHasTheParametersOfAllPages(t *testing.T) {
 	}
 }
 
-func TestAllThatBreaksOffIsAnError(t *testing.T) {
+func TestAllFailsWithAnyPage(t *testing.T) {
 	values, _ := below()
 	ssm := awstest.NewParameterStore(t, values)
 	failing(ssm, "AccessDeniedException", func(call int) bool { return call == 2 })
 	if got, err := openWith(t, ssm.Getenv(nil)).All(t.Context()); err == nil || got != nil || !strings.Contains(err.Error(), "/chat-service") {
-		t.Errorf("want an error that names the prefix and no half of it, got %v, %v", got, err)
+		t.Errorf("want an error that names the prefix, and no parameters, got %v, %v", got, err)
 	}
 }
 
-// A page that is throttled is asked for again, and not the whole.
-func TestThrottledPageIsAskedForAgain(t *testing.T) {
+func TestThrottledPageAloneIsRepeated(t *testing.T) {
 	values, want := below()
 	ssm := awstest.NewParameterStore(t, values)
 	calls := failing(ssm, "ThrottlingException", func(call int) bool { return call == 2 })

@@ -12,15 +12,14 @@ import (
 )
 
 const (
-	// retryAfter is how long, at most, a stale value is served before it is
-	// fetched again. Where there is no value to serve, each access fetches.
+	// retryAfter is the time between refreshes that fail, at most. Where there is
+	// no value to serve, each access fetches.
 	retryAfter = 10 * time.Second
 
-	// renewAfter is how old a value must be to be fetched before it is due.
+	// renewAfter is the time since the last fetch before [Value.Renew] fetches.
 	renewAfter = 10 * time.Second
 
-	// patience is how long a request without a value waits for one while SSM
-	// answers that it has too many calls.
+	// patience bounds how long a request waits for a value while SSM throttles.
 	patience = 5 * time.Second
 )
 
@@ -28,53 +27,42 @@ const (
 const Forever time.Duration = 1<<63 - 1
 
 var (
-	// ErrUnavailable is matched, by [errors.Is], by every error of
-	// [Value.Get]: there is no value to work with right now.
+	// ErrUnavailable matches every error of [Value.Get]: there is no value.
 	ErrUnavailable = errors.New("settings are unavailable")
 
-	// ErrMissing is for a fetch to wrap when SSM did answer and what it
-	// answered is no value: the parameter does not exist, or is empty. The
-	// last good value is then not served any more.
+	// ErrMissing is for a fetch to return, wrapped, when SSM answered but a
+	// parameter does not exist or is empty. The last good value is then dropped.
 	ErrMissing = errors.New("parameter is missing or empty")
 
-	// ErrThrottled is SSM answering, for longer than there was time, that it
-	// has had too many calls.
-	ErrThrottled = errors.New("SSM has too many calls")
+	// ErrThrottled means that SSM throttled a call until there was no time left.
+	ErrThrottled = errors.New("SSM throttles calls")
 )
 
-// unavailable marks an error as ErrUnavailable. Its text is the cause's.
-type unavailable struct{ cause error }
-
-func (e unavailable) Error() string   { return e.cause.Error() }
-func (e unavailable) Unwrap() []error { return []error{ErrUnavailable, e.cause} }
-
-// A Value is something made of parameters. Its methods are safe for concurrent
-// use.
+// A Value is made from parameters. Its methods are safe for concurrent use.
 type Value[T any] struct {
 	store    *Store
 	staleFor time.Duration
 	fetch    func(context.Context) (T, error)
 
 	mu      sync.Mutex
-	known   bool // current is good to serve
+	known   bool // current may be served
 	current T
 	good    time.Time     // when current was fetched
-	fetched time.Time     // when the last fetch ended, good or not
-	due     time.Time     // when to fetch again
-	pending chan struct{} // closed when the fetch in flight has ended
+	fetched time.Time     // when the last fetch ended, successful or not
+	due     time.Time     // for the next fetch
+	pending chan struct{} // closed when the fetch in flight ends; nil if there is none
 	err     error         // of the last fetch
 }
 
-// Keep returns the value that fetch makes, kept for the store's time to live.
-// While SSM does not answer, the last one is served for staleFor at most. It is
-// fetched on first use; [Value.Load] does that early.
+// Keep returns the value that fetch makes, kept for the store's time to live. While
+// SSM does not answer, it is served stale for up to staleFor. It is fetched on first
+// use, or by [Value.Load].
 func Keep[T any](s *Store, staleFor time.Duration, fetch func(context.Context) (T, error)) *Value[T] {
 	return &Value[T]{store: s, staleFor: staleFor, fetch: fetch}
 }
 
-// Load fetches the value ahead of its first use, in Lambda's init phase. While
-// SSM has too many calls, Load waits its turn until ctx ends. A failure is
-// logged and not final: the value is fetched again when needed.
+// Load fetches the value in Lambda's init phase. While SSM throttles, it waits its
+// turn until ctx ends. It logs a failure, and leaves the fetch to the next access.
 func (v *Value[T]) Load(ctx context.Context) {
 	patience := patience
 	if deadline, ok := ctx.Deadline(); ok {
@@ -85,20 +73,41 @@ func (v *Value[T]) Load(ctx context.Context) {
 	}
 }
 
-// Get returns the value, fetching it first if it is due. That takes 2 s at most,
-// or 5 s while SSM has too many calls and there is no value to serve. Every error matches [ErrUnavailable].
+// Get returns the value, and fetches it first if it is due. That takes up to 2 s, or
+// up to 5 s if SSM throttles and there is no value to serve. Every error matches
+// [ErrUnavailable].
 func (v *Value[T]) Get(ctx context.Context) (T, error) { return v.get(ctx, patience) }
+
+// Renew is [Value.Get] for a caller that has reason to believe that the value has
+// changed. It fetches before the value is due, unless the last fetch was less than
+// 10 s ago.
+func (v *Value[T]) Renew(ctx context.Context) (T, error) {
+	v.mu.Lock()
+	if v.known && now().Sub(v.fetched) >= renewAfter {
+		v.due = now()
+	}
+	v.mu.Unlock()
+	return v.Get(ctx)
+}
 
 func (v *Value[T]) get(ctx context.Context, patience time.Duration) (T, error) {
 	v.mu.Lock()
+	defer v.mu.Unlock()
 	switch {
 	case v.known && (v.pending != nil || now().Before(v.due)):
-		defer v.mu.Unlock()
 		return v.result()
 	case v.pending != nil:
 		pending := v.pending
 		v.mu.Unlock()
-		return v.wait(ctx, pending)
+		select {
+		case <-pending:
+			v.mu.Lock()
+			return v.result()
+		case <-ctx.Done():
+			v.mu.Lock()
+			var none T
+			return none, fmt.Errorf("%w: wait for the fetch: %w", ErrUnavailable, context.Cause(ctx))
+		}
 	}
 	v.pending = make(chan struct{})
 	if v.known {
@@ -109,14 +118,13 @@ func (v *Value[T]) get(ctx context.Context, patience time.Duration) (T, error) {
 	value, err := v.call(ctx, patience)
 
 	v.mu.Lock()
-	defer v.mu.Unlock()
 	close(v.pending)
 	v.pending, v.err, v.fetched = nil, err, now()
 	switch {
 	case err == nil:
 		v.known, v.current, v.good = true, value, v.fetched
-		// Jitter spreads the calls of functions that started together. It only
-		// shortens: a new value is in use within the time to live.
+		// Jitter spreads the calls of processes that started together. It only
+		// shortens, so a new value is in use within the time to live.
 		v.due = v.fetched.Add(v.store.ttl - rand.N(v.store.ttl/5+1))
 	case errors.Is(err, ErrMissing), v.known && v.fetched.Sub(v.good) > v.staleFor:
 		var none T
@@ -131,10 +139,18 @@ func (v *Value[T]) get(ctx context.Context, patience time.Duration) (T, error) {
 	return v.result()
 }
 
-// call runs one fetch. A panic in it is its error: whoever waits for the fetch
-// must learn that it ended.
+// result returns what the value is now. v.mu is held.
+func (v *Value[T]) result() (T, error) {
+	if v.known {
+		return v.current, nil
+	}
+	return v.current, fmt.Errorf("%w: %w", ErrUnavailable, v.err)
+}
+
+// call runs one fetch. It turns a panic into an error, so that the requests that wait
+// for the fetch learn of its end.
 func (v *Value[T]) call(ctx context.Context, patience time.Duration) (value T, err error) {
-	// Other requests wait for this fetch, too: it must not end with this one.
+	// Other requests wait for this fetch: it must outlive this one.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	defer func() {
@@ -144,39 +160,6 @@ func (v *Value[T]) call(ctx context.Context, patience time.Duration) (value T, e
 		}
 	}()
 	return v.fetch(ctx)
-}
-
-// result is what a caller gets as things stand. v.mu is held.
-func (v *Value[T]) result() (T, error) {
-	if v.known {
-		return v.current, nil
-	}
-	return v.current, unavailable{v.err}
-}
-
-// Renew is [Value.Get] for a caller with reason to believe that the value has
-// changed: it is fetched before it is due, unless that was done less than 10 s
-// ago.
-func (v *Value[T]) Renew(ctx context.Context) (T, error) {
-	v.mu.Lock()
-	if v.known && now().Sub(v.fetched) >= renewAfter {
-		v.due = now()
-	}
-	v.mu.Unlock()
-	return v.Get(ctx)
-}
-
-// wait returns the result of the fetch in flight.
-func (v *Value[T]) wait(ctx context.Context, pending <-chan struct{}) (T, error) {
-	select {
-	case <-pending:
-	case <-ctx.Done():
-		var none T
-		return none, unavailable{fmt.Errorf("wait for settings: %w", context.Cause(ctx))}
-	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.result()
 }
 
 // now returns the time by the wall clock. The monotonic clock may stand still

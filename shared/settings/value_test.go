@@ -15,35 +15,21 @@ import (
 	"time"
 )
 
-// logs takes the log of the tests, one of which looks at a time.
-var logs = &syncBuffer{}
+// logs collects the log.
+var logs bytes.Buffer
 
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-// take returns what has been logged since the last call.
-func (b *syncBuffer) take() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	text := b.buf.String()
-	b.buf.Reset()
-	return text
+// take returns the log so far, and empties it.
+func take() string {
+	defer logs.Reset()
+	return logs.String()
 }
 
 func TestMain(m *testing.M) {
-	slog.SetDefault(slog.New(slog.NewJSONHandler(logs, nil)))
+	slog.SetDefault(slog.New(slog.NewJSONHandler(&logs, nil)))
 	os.Exit(m.Run())
 }
 
-// A source is what a value is fetched from.
+// A source has the result of the next fetch, and counts fetches.
 type source struct {
 	calls int
 	value string
@@ -80,10 +66,10 @@ func TestValueIsKeptForTheTTLAndFetchedAgainAfterIt(t *testing.T) {
 		wantCalls(t, s, 0)
 		wantGet(t, v, "one")
 		s.value = "two"
-		time.Sleep(ttl*4/5 - time.Second) // less than jitter can take away
+		time.Sleep(ttl*4/5 - time.Second) // before the earliest refresh
 		wantGet(t, v, "one")
 		wantCalls(t, s, 1)
-		time.Sleep(ttl/5 + time.Second) // the whole time to live, exactly
+		time.Sleep(ttl/5 + time.Second) // exactly the time to live
 		wantGet(t, v, "two")
 		wantCalls(t, s, 2)
 	})
@@ -91,6 +77,7 @@ func TestValueIsKeptForTheTTLAndFetchedAgainAfterIt(t *testing.T) {
 
 func TestJitterOnlyShortensTheTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		wantGet(t, Keep(&Store{ttl: 1}, Forever, (&source{}).fetch), "") // as short as it can be
 		lives := map[time.Duration]bool{}
 		for range 200 {
 			v := Keep(&Store{ttl: ttl}, Forever, (&source{}).fetch)
@@ -102,39 +89,53 @@ func TestJitterOnlyShortensTheTTL(t *testing.T) {
 			lives[life] = true
 		}
 		if len(lives) < 100 {
-			t.Errorf("want functions that started together to ask at different times, got %d times for 200", len(lives))
+			t.Errorf("want processes that started together to fetch at different times, got %d times for 200", len(lives))
 		}
 	})
 }
 
-func TestShortestTTLHasRoomForJitter(t *testing.T) {
-	v := Keep(&Store{ttl: 1}, Forever, (&source{value: "x"}).fetch)
-	wantGet(t, v, "x")
-}
-
-func TestOneFetchIsInFlightForManyRequests(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		var calls atomic.Int32
-		v := Keep(&Store{ttl: ttl}, Forever, func(context.Context) (string, error) {
-			calls.Add(1)
-			<-release
-			return "x", nil
+func TestWaitingRequestsShareOneFetch(t *testing.T) {
+	for name, test := range map[string]struct {
+		fetch func() (string, error)
+		cause error
+	}{
+		"success": {func() (string, error) { return "good", nil }, nil},
+		"failure": {func() (string, error) { return "", errDown }, errDown},
+		"panic":   {func() (string, error) { panic("hunter2") }, ErrUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release := make(chan struct{})
+				var calls atomic.Int32
+				v := Keep(&Store{ttl: ttl}, Forever, func(context.Context) (string, error) {
+					if calls.Add(1) > 1 {
+						return "good", nil
+					}
+					<-release
+					return test.fetch()
+				})
+				var wg sync.WaitGroup
+				for range 100 {
+					wg.Go(func() {
+						got, err := v.Get(t.Context())
+						if !errors.Is(err, test.cause) || err == nil && got != "good" || err != nil && strings.Contains(err.Error(), "hunter2") {
+							t.Errorf("want %v without the panic's value, got %q, %v", test.cause, got, err)
+						}
+					})
+				}
+				synctest.Wait()
+				close(release)
+				wg.Wait()
+				if got := calls.Load(); got != 1 {
+					t.Errorf("want one fetch, got %d", got)
+				}
+				wantGet(t, v, "good")
+			})
 		})
-		var wg sync.WaitGroup
-		for range 100 {
-			wg.Go(func() { wantGet(t, v, "x") })
-		}
-		synctest.Wait()
-		close(release)
-		wg.Wait()
-		if got := calls.Load(); got != 1 {
-			t.Errorf("want one fetch, got %d", got)
-		}
-	})
+	}
 }
 
-func TestRefreshDoesNotKeepOtherRequestsWaiting(t *testing.T) {
+func TestRefreshDoesNotDelayOtherRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release, calls := make(chan struct{}), 0
 		v := Keep(&Store{ttl: ttl}, Forever, func(context.Context) (string, error) {
@@ -165,7 +166,7 @@ func TestRefreshDoesNotKeepOtherRequestsWaiting(t *testing.T) {
 
 func TestStaleValueIsServedWithOneLogLinePerFailedRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		logs.take()
+		take()
 		s, stale := &source{value: "good"}, 0
 		v := Keep(&Store{ttl: ttl, OnStale: func(context.Context) { stale++ }}, Forever, s.fetch)
 		wantGet(t, v, "good")
@@ -175,7 +176,7 @@ func TestStaleValueIsServedWithOneLogLinePerFailedRefresh(t *testing.T) {
 			wantGet(t, v, "good")
 		}
 		wantCalls(t, s, 2)
-		if log := logs.take(); strings.Count(log, "\n") != 1 || !strings.Contains(log, "SSM is down") || !strings.Contains(log, `"WARN"`) || stale != 1 {
+		if log := take(); strings.Count(log, "\n") != 1 || !strings.Contains(log, "SSM is down") || !strings.Contains(log, `"WARN"`) || stale != 1 {
 			t.Errorf("want one line at WARN with the cause and one call of OnStale, got %d and %s", stale, log)
 		}
 
@@ -185,7 +186,7 @@ func TestStaleValueIsServedWithOneLogLinePerFailedRefresh(t *testing.T) {
 		time.Sleep(time.Second)
 		wantGet(t, v, "good")
 		wantCalls(t, s, 3)
-		if log := logs.take(); strings.Count(log, "\n") != 1 || stale != 2 {
+		if log := take(); strings.Count(log, "\n") != 1 || stale != 2 {
 			t.Errorf("want one more line and call of OnStale, got %d and %s", stale, log)
 		}
 
@@ -196,13 +197,13 @@ func TestStaleValueIsServedWithOneLogLinePerFailedRefresh(t *testing.T) {
 		time.Sleep(ttl*4/5 - time.Second)
 		wantGet(t, v, "better")
 		wantCalls(t, s, 4)
-		if log := logs.take(); log != "" || stale != 2 {
-			t.Errorf("want silence after recovery, got %d and %s", stale, log)
+		if log := take(); log != "" || stale != 2 {
+			t.Errorf("want nothing logged after recovery, got %d and %s", stale, log)
 		}
 	})
 }
 
-func TestStaleValueIsRetriedWithinAShortTTL(t *testing.T) {
+func TestFailedRefreshIsRepeatedWithinAShortTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{value: "good"}
 		v := Keep(&Store{ttl: time.Second}, Forever, s.fetch)
@@ -216,7 +217,7 @@ func TestStaleValueIsRetriedWithinAShortTTL(t *testing.T) {
 	})
 }
 
-func TestValueThatWasNeverFetchedIsFetchedOnEachAccess(t *testing.T) {
+func TestWithoutAValueEachAccessFetches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{err: errDown}
 		stale := 0
@@ -236,7 +237,7 @@ func TestValueThatWasNeverFetchedIsFetchedOnEachAccess(t *testing.T) {
 	})
 }
 
-func TestMissingParameterEndsTheLastGoodValue(t *testing.T) {
+func TestMissingParameterDropsTheLastGoodValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{value: "good"}
 		v := Keep(&Store{ttl: ttl}, Forever, s.fetch)
@@ -255,7 +256,7 @@ func TestMissingParameterEndsTheLastGoodValue(t *testing.T) {
 	})
 }
 
-func TestValueIsServedStaleNoLongerThanItMayBe(t *testing.T) {
+func TestValueIsServedStaleUpToItsLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{value: "good"}
 		v := Keep(&Store{ttl: ttl}, 24*time.Hour, s.fetch)
@@ -272,70 +273,24 @@ func TestValueIsServedStaleNoLongerThanItMayBe(t *testing.T) {
 	})
 }
 
-func TestPanicInAFetchIsAnErrorForAllWhoWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		release, calls := make(chan struct{}), 0
-		v := Keep(&Store{ttl: ttl}, Forever, func(context.Context) (string, error) {
-			if calls++; calls > 1 {
-				return "good", nil
-			}
-			<-release
-			panic("hunter2")
-		})
-		var wg sync.WaitGroup
-		for range 10 {
-			wg.Go(func() {
-				if _, err := v.Get(t.Context()); !errors.Is(err, ErrUnavailable) || strings.Contains(err.Error(), "hunter2") {
-					t.Errorf("want an error that does not quote the panic, got %v", err)
-				}
-			})
-		}
-		synctest.Wait()
-		close(release)
-		wg.Wait()
-		wantGet(t, v, "good")
-	})
-}
-
-func TestWaitingRequestsShareAFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		v := Keep(&Store{ttl: ttl}, Forever, func(context.Context) (string, error) {
-			<-release
-			return "", errDown
-		})
-		var wg sync.WaitGroup
-		for range 10 {
-			wg.Go(func() {
-				if _, err := v.Get(t.Context()); !errors.Is(err, errDown) {
-					t.Errorf("want the cause, got %v", err)
-				}
-			})
-		}
-		synctest.Wait()
-		close(release)
-		wg.Wait()
-	})
-}
-
-func TestLoadLogsAFailureAndLeavesItToTheNextAccess(t *testing.T) {
-	logs.take()
+func TestLoadLogsAFailureAndTheNextAccessFetches(t *testing.T) {
+	take()
 	s := &source{err: errDown}
 	v := Keep(&Store{ttl: ttl}, Forever, s.fetch)
 	v.Load(t.Context())
-	if log := logs.take(); strings.Count(log, "\n") != 1 || !strings.Contains(log, "SSM is down") {
+	if log := take(); strings.Count(log, "\n") != 1 || !strings.Contains(log, "SSM is down") {
 		t.Errorf("want one line with the cause, got %s", log)
 	}
 	s.value, s.err = "x", nil
 	wantGet(t, v, "x")
 	v.Load(t.Context())
 	wantCalls(t, s, 2)
-	if log := logs.take(); log != "" {
-		t.Errorf("want silence, got %s", log)
+	if log := take(); log != "" {
+		t.Errorf("want nothing logged, got %s", log)
 	}
 }
 
-func TestRequestThatEndsWhileWaitingIsLetGo(t *testing.T) {
+func TestRequestThatEndsStopsWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		v := Keep(&Store{ttl: ttl}, Forever, func(context.Context) (string, error) {
@@ -365,16 +320,16 @@ func TestRequestThatEndsWhileWaitingIsLetGo(t *testing.T) {
 	})
 }
 
-func TestFetchDoesNotEndWithTheRequestThatBeganIt(t *testing.T) {
+func TestFetchOutlivesTheRequestThatBeganIt(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	v := Keep(&Store{ttl: ttl}, Forever, func(ctx context.Context) (string, error) { return "x", ctx.Err() })
 	if got, err := v.Get(ctx); got != "x" || err != nil {
-		t.Errorf("want x, for the others who wait, got %q, %v", got, err)
+		t.Errorf("want x, for other requests that wait, got %q, %v", got, err)
 	}
 }
 
-func TestFetchMayTake5SecondsAnd2WhereThereIsSomethingToServe(t *testing.T) {
+func TestFetchMayTake5SecondsOr2WithAnOldValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hangs := true
 		v := Keep(&Store{ttl: ttl}, Forever, func(ctx context.Context) (string, error) {
@@ -398,29 +353,16 @@ func TestFetchMayTake5SecondsAnd2WhereThereIsSomethingToServe(t *testing.T) {
 	})
 }
 
+// The monotonic clock may stand still while Lambda has the process stopped.
 func TestAgeIsTakenFromTheWallClock(t *testing.T) {
-	if got := now(); strings.Contains(got.String(), "m=") || time.Since(got).Abs() > time.Minute {
-		t.Errorf("want the time without a monotonic reading, which stands still while Lambda stops the process, got %v", got)
-	}
 	v := Keep(&Store{ttl: ttl}, Forever, (&source{}).fetch)
 	wantGet(t, v, "")
-	if strings.Contains(v.due.String(), "m=") {
+	if strings.Contains(v.due.String(), "m=") || strings.Contains(now().String(), "m=") {
 		t.Errorf("want no monotonic reading, got %v", v.due)
 	}
 }
 
-func BenchmarkGet(b *testing.B) {
-	v := Keep(&Store{ttl: time.Hour}, Forever, (&source{value: "x"}).fetch)
-	ctx := b.Context()
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := v.Get(ctx); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func TestRenewFetchesAheadOfTimeButNotAtOnceAgain(t *testing.T) {
+func TestRenewFetchesEarlyEvery10SecondsAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{value: "old"}
 		v := Keep(&Store{ttl: time.Hour}, Forever, s.fetch)
@@ -443,4 +385,15 @@ func TestRenewFetchesAheadOfTimeButNotAtOnceAgain(t *testing.T) {
 		time.Sleep(renewAfter)
 		renew("newest", 3)
 	})
+}
+
+func BenchmarkGet(b *testing.B) {
+	v := Keep(&Store{ttl: time.Hour}, Forever, (&source{value: "x"}).fetch)
+	ctx := b.Context()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := v.Get(ctx); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
