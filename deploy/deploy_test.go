@@ -76,7 +76,7 @@ func TestEachEnvironmentHasItsOwnStackAndParameters(t *testing.T) {
 	}
 }
 
-func TestDeployConfirmsItselfInCI(t *testing.T) {
+func TestDeployNeedsNoConfirmationInCI(t *testing.T) {
 	t.Parallel()
 	args, out, err := deploy(t, newStack, "AlarmEmail=ops@example.com\n", "ENV=prod", "CI=true")
 	if err != nil || !slices.Contains(args, "--no-confirm-changeset") {
@@ -90,7 +90,7 @@ func TestDeployExplainsWhatIsWrong(t *testing.T) {
 		{"ENV=../prod", newStack, "", "want ENV to be up to 20"},
 		{"ENV=Prod", newStack, "", "want ENV to be up to 20"},
 		{"ENV=a-name-of-over-20-chars", newStack, "", "want ENV to be up to 20"},
-		{"PATH=/usr/bin:/bin", newStack, "", "want the command aws, found none in PATH"},
+		{"PATH=/nonexistent", newStack, "", "want the command aws, found none in PATH"},
 		{"ENV=qa", "echo 'Unable to locate credentials' >&2; exit 253\n", "", "Unable to locate credentials"},
 		{"ENV=qa", "echo ROLLBACK_COMPLETE\n", "", "delete it (sam delete --stack-name chat-service-qa)"},
 		{"ENV=qa", newStack, "OidcIssuer\n", "want Name=Value, got OidcIssuer"},
