@@ -15,6 +15,7 @@ import (
 	"chat-service-backend/internal/awstest"
 	"chat-service-backend/internal/eventbus"
 	"chat-service-backend/internal/runtimeapi"
+	"chat-service-backend/internal/standin"
 )
 
 // large is an event that the bus cannot carry whole.
@@ -25,14 +26,14 @@ type failure = func(http.ResponseWriter, *http.Request) bool
 
 func failing(status int, code string) failure {
 	return func(w http.ResponseWriter, _ *http.Request) bool {
-		awstest.Fail(w, status, code)
+		standin.Error(w, status, code, "the test's failure")
 		return true
 	}
 }
 
 func failingEntry(code string) failure {
 	return func(w http.ResponseWriter, _ *http.Request) bool {
-		awstest.EntryError(w, code)
+		standin.Answer(w, map[string]any{"FailedEntryCount": 1, "Entries": []any{map[string]string{"ErrorCode": code, "ErrorMessage": "the test's failure"}}})
 		return true
 	}
 }

@@ -2,8 +2,8 @@ package awstest
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -27,9 +27,9 @@ func Functions(t testing.TB) map[string]string {
 		t.Fatal(err)
 	}
 	folders, _ := filepath.Glob(filepath.Join(root, "functions", "*"))
-	packages := make([]string, len(folders))
-	for i, folder := range folders {
-		packages[i] = "./functions/" + filepath.Base(folder)
+	var packages []string
+	for _, folder := range folders {
+		packages = append(packages, "./functions/"+filepath.Base(folder))
 	}
 	binaries := make(map[string]string)
 	for path, binary := range Binaries(t, packages...) {
@@ -38,35 +38,32 @@ func Functions(t testing.TB) map[string]string {
 	return binaries
 }
 
-// Binaries is [Functions] for any commands of this module that have one parent
-// folder, by package: "./local". They are kept in the user's cache, because the
+// Binaries is [Functions] for any commands of this module that share a parent
+// folder, by package: "./local". It keeps them in the user's cache, because the
 // tests of many packages need them and Go links them anew each time.
 func Binaries(t testing.TB, packages ...string) map[string]string {
 	t.Helper()
+	binaries, err := cached(t, packages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return binaries
+}
+
+func cached(t testing.TB, packages []string) (map[string]string, error) {
 	root, err := build.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := sources()
-	if err != nil {
-		t.Fatal(err)
-	}
-	tree := filepath.Join(cache, "chat-service-backend", key)
-	folder := filepath.Join(tree, filepath.Dir(packages[0]))
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		t.Fatal(err)
+	cache, err2 := os.UserCacheDir()
+	key, err3 := sources()
+	cache = filepath.Join(cache, "chat-service-backend")
+	folder := filepath.Join(cache, key, filepath.Dir(packages[0]))
+	if err := errors.Join(err, err2, err3, os.MkdirAll(folder, 0o700)); err != nil {
+		return nil, err
 	}
 	unlock, err := lockedfile.MutexAt(filepath.Join(folder, "lock")).Lock()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	defer unlock()
-	now := time.Now()
-	_ = os.Chtimes(tree, now, now) // removeOld goes by it
 	binaries := make(map[string]string)
 	var missing []string
 	for _, path := range packages {
@@ -76,24 +73,19 @@ func Binaries(t testing.TB, packages ...string) map[string]string {
 		}
 	}
 	if len(missing) == 0 {
-		return binaries
+		return binaries, nil
 	}
-	removeOld(filepath.Dir(tree))
-	// Not into the folder itself: a build that is broken off leaves half a file.
-	made, err := build.Commands(t.Context(), root, filepath.Join(folder, "new"), build.Host, missing...)
-	if err != nil {
-		t.Fatal(err)
+	removeOld(cache)
+	// Not into the folder itself: an interrupted build leaves half a file.
+	built, err := build.Commands(t.Context(), root, filepath.Join(folder, "new"), build.Host, missing...)
+	for path, binary := range built {
+		err = errors.Join(err, os.Rename(binary, binaries[path]))
 	}
-	for path, binary := range made {
-		if err := os.Rename(binary, binaries[path]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return binaries
+	return binaries, err
 }
 
 // sources returns a hash of Go's version and of all files of the module that may
-// matter to a binary.
+// affect a binary.
 var sources = sync.OnceValues(func() (string, error) {
 	root, err := build.Root()
 	if err != nil {
@@ -105,29 +97,23 @@ var sources = sync.OnceValues(func() (string, error) {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && path != root && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "node_modules" || path == filepath.Join(root, "build")):
+		case entry.IsDir() && path != root && (strings.HasPrefix(entry.Name(), ".") || path == filepath.Join(root, "build")):
 			return fs.SkipDir
-		case !entry.Type().IsRegular() || strings.HasSuffix(path, ".md") || strings.HasSuffix(path, "_test.go"):
+		case !entry.Type().IsRegular() || strings.HasSuffix(path, ".md"):
 			return nil
 		}
-		file, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		fmt.Fprintln(sum, strings.TrimPrefix(path, root))
-		_, err = io.Copy(sum, file)
+		content, err := os.ReadFile(path)
+		fmt.Fprintf(sum, "%s %d\n%s", path, len(content), content)
 		return err
 	})
 	return fmt.Sprintf("%x", sum.Sum(nil)[:16]), err
 })
 
-// removeOld removes what no test has used for an hour: each change of the source
-// leaves 50 MB.
+// removeOld removes binaries that are more than a day old.
 func removeOld(cache string) {
 	folders, _ := os.ReadDir(cache)
 	for _, folder := range folders {
-		if info, err := folder.Info(); err == nil && time.Since(info.ModTime()) > time.Hour {
+		if info, err := folder.Info(); err == nil && time.Since(info.ModTime()) > 24*time.Hour {
 			os.RemoveAll(filepath.Join(cache, folder.Name()))
 		}
 	}

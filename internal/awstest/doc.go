@@ -1,3 +1,3 @@
-// Package awstest starts stand-ins for AWS and for an identity provider, each for
-// the length of a test.
+// Package awstest starts stand-ins for AWS and an identity provider for the
+// length of a test.
 package awstest

@@ -11,20 +11,20 @@ import (
 	"chat-service-backend/internal/standin"
 )
 
-// What Env names.
+// The names in [EventBus.Env].
 const (
 	Bus    = "chat-events"
 	Bucket = "large-events"
 )
 
-// The services that an EventBus plays.
+// The services of an EventBus.
 const (
 	EventBridge = eventbus.EventBridge
 	SQS         = eventbus.SQS
 	S3          = eventbus.S3
 )
 
-// An Entry is an event that was published, or waits in the queue.
+// An Entry is an event on the bus or in the queue.
 type Entry = eventbus.Entry
 
 var credentials = standin.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "access-key-for-tests", Region: "eu-central-1"}
@@ -47,26 +47,22 @@ func NewEventBus(t testing.TB) *EventBus {
 	return b
 }
 
-// Env is the environment of a function that publishes here, together with
-// environment.
+// Env returns environment and the variables of a function that publishes here.
 func (b *EventBus) Env(environment map[string]string) map[string]string {
-	all := map[string]string{
+	all := awsEnv(map[string]string{
 		"EVENT_BUS_NAME":               Bus,
 		"FALLBACK_QUEUE_URL":           b.QueueURL,
 		"LARGE_EVENTS_BUCKET":          Bucket,
-		"AWS_REGION":                   credentials.Region,
-		"AWS_ACCESS_KEY_ID":            credentials.AccessKeyID,
-		"AWS_SECRET_ACCESS_KEY":        credentials.SecretAccessKey,
 		"AWS_ENDPOINT_URL_EVENTBRIDGE": b.URL,
 		"AWS_ENDPOINT_URL_SQS":         b.URL,
 		"AWS_ENDPOINT_URL_S3":          b.URL,
-	}
+	})
 	maps.Copy(all, environment)
 	return all
 }
 
-// Instead makes f answer the calls of a service from now on, those for which it
-// returns true; nil lets the service answer again.
+// Instead makes f answer the calls of a service for which it returns true. With
+// nil, the service answers them all again.
 func (b *EventBus) Instead(s eventbus.Service, f func(http.ResponseWriter, *http.Request) bool) {
 	if f == nil {
 		b.Fault[s].Set(nil)
@@ -84,13 +80,10 @@ func (b *EventBus) Fail(s eventbus.Service, status int, code string) {
 	b.Fault[s].Set(standin.Refuse(status, code))
 }
 
-// Reset makes the calls of a service end without an answer.
-func (b *EventBus) Reset(s eventbus.Service) { b.Fault[s].Set(standin.HangUp) }
-
-// CloseConnections ends the connections that callers have kept.
+// CloseConnections closes the connections that callers keep open.
 func (b *EventBus) CloseConnections() { b.server.CloseClientConnections() }
 
-// Queued returns the messages in the queue as the entries they are.
+// Queued returns the entries in the queue.
 func (b *EventBus) Queued(t testing.TB) []Entry {
 	t.Helper()
 	var entries []Entry
@@ -102,14 +95,4 @@ func (b *EventBus) Queued(t testing.TB) []Entry {
 		entries = append(entries, e)
 	}
 	return entries
-}
-
-// Fail answers with an error of the JSON protocols.
-func Fail(w http.ResponseWriter, status int, code string) {
-	standin.Error(w, status, code, "as the test wants it")
-}
-
-// EntryError answers that EventBridge did not take an entry of a call.
-func EntryError(w http.ResponseWriter, code string) {
-	standin.Answer(w, map[string]any{"FailedEntryCount": 1, "Entries": []any{map[string]string{"ErrorCode": code, "ErrorMessage": "as the test wants it"}}})
 }

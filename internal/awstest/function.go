@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -13,11 +15,11 @@ import (
 	"chat-service-backend/internal/runtimeapi"
 )
 
-// marker is in the environment of a process that is a function.
+// marker is set in the environment of a process that is a function.
 const marker = "AWSTEST_FUNCTION"
 
-// Main is the body of a TestMain. In a process that [StartFunction] has started
-// it runs the function's main, otherwise the tests.
+// Main is the body of a TestMain. It runs the tests, or in a process that
+// [StartFunction] started, the function's main.
 func Main(m *testing.M, main func()) {
 	if os.Getenv(marker) != "" {
 		main()
@@ -32,11 +34,11 @@ type Function struct {
 	*runtimeapi.Process
 
 	t      testing.TB
-	output *Output
+	output Output
 }
 
 // StartFunction starts the function with an environment, until t ends. The test
-// binary's TestMain must be [Main].
+// binary's TestMain must call [Main].
 func StartFunction(t testing.TB, environment map[string]string) *Function {
 	t.Helper()
 	self, err := os.Executable()
@@ -44,11 +46,9 @@ func StartFunction(t testing.TB, environment map[string]string) *Function {
 		t.Fatal(err)
 	}
 	all := map[string]string{marker: "1"}
-	for name, value := range environment {
-		all[name] = value
-	}
-	f := &Function{t: t, output: new(Output)}
-	f.Process, err = runtimeapi.Start(runtimeapi.Config{Binary: self, Env: all, Output: f.output})
+	maps.Copy(all, environment)
+	f := &Function{t: t}
+	f.Process, err = runtimeapi.Start(runtimeapi.Config{Binary: self, Env: all, Output: &f.output})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,23 +56,17 @@ func StartFunction(t testing.TB, environment map[string]string) *Function {
 	return f
 }
 
-// Stop ends the process and returns when it is gone.
-func (f *Function) Stop() {
-	f.Kill()
-	<-f.Ended()
-}
-
-// Output is what the function has written so far: its log and metrics.
+// Output returns what the function has written so far: its log and metrics.
 func (f *Function) Output() string { return f.output.String() }
 
-// Post sends an event, as JSON, and returns what the function posts, as it is.
+// Post sends an event, as JSON, and returns the function's answer as it is.
 func (f *Function) Post(event any) (body []byte, trailer http.Header, err error) {
 	f.t.Helper()
 	answer, err := f.post(event)
 	if err != nil {
 		return nil, nil, err
 	}
-	// A stream that breaks off says why in its trailers.
+	// The trailers of a stream that breaks off say why.
 	body, _ = io.ReadAll(answer.Body)
 	return body, answer.Trailer(), nil
 }
@@ -86,47 +80,43 @@ func (f *Function) post(event any) (*runtimeapi.Answer, error) {
 }
 
 // Invoke sends an event, as JSON, and returns the answer, of either payload
-// format. Its body must be read to the end, or closed, before the next event.
-// The body of a streamed answer comes as the function writes it; it ends with an
-// error where the function says so in the trailers.
+// format. The caller must read its body to the end, or close it, before the next
+// event. A streamed body arrives as the function writes it, and ends with an
+// error if the trailers report one.
 func (f *Function) Invoke(event any) *http.Response {
 	f.t.Helper()
 	posted, err := f.post(event)
 	if err != nil {
 		f.t.Fatalf("%v\n%s", err, f.Output())
 	}
-	answer, body, err := read(posted)
+	var answer *apigateway.Answer
+	var body io.Reader
+	if posted.ContentType == runtimeapi.StreamingContentType {
+		answer, body, err = apigateway.ReadPrelude(posted.Body)
+	} else {
+		var text []byte
+		if text, err = io.ReadAll(posted.Body); err == nil {
+			answer, err = apigateway.ParseAnswer(text)
+		}
+	}
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	response := &http.Response{StatusCode: answer.StatusCode, Header: make(http.Header), Body: body}
+	if body == nil {
+		body = bytes.NewReader(answer.Content)
+	}
+	response := &http.Response{StatusCode: answer.StatusCode, Header: make(http.Header), Body: struct {
+		io.Reader
+		io.Closer
+	}{body, posted.Body}}
 	answer.SetHeaders(response.Header)
 	return response
 }
 
-func read(posted *runtimeapi.Answer) (*apigateway.Answer, io.ReadCloser, error) {
-	if posted.ContentType == runtimeapi.StreamingContentType {
-		answer, body, err := apigateway.ReadPrelude(posted.Body)
-		return answer, struct {
-			io.Reader
-			io.Closer
-		}{body, posted.Body}, err
-	}
-	text, err := io.ReadAll(posted.Body)
-	if err != nil {
-		return nil, nil, err
-	}
-	answer, err := apigateway.ParseAnswer(text)
-	if err != nil {
-		return nil, nil, err
-	}
-	return answer, io.NopCloser(bytes.NewReader(answer.Content)), nil
-}
-
-// Output collects what is written to it, by many goroutines at once.
+// Output collects what many goroutines write to it.
 type Output struct {
 	mu   sync.Mutex
-	text bytes.Buffer
+	text strings.Builder
 }
 
 func (o *Output) Write(p []byte) (int, error) {

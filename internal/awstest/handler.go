@@ -13,9 +13,9 @@ import (
 )
 
 // A Build is what a function's main runs.
-type Build func(ctx context.Context, getenv func(string) string) (http.Handler, error)
+type Build = func(ctx context.Context, getenv func(string) string) (http.Handler, error)
 
-// Handler returns what build makes of an environment.
+// Handler returns the handler that build returns for an environment.
 func Handler(t testing.TB, build Build, getenv func(string) string) http.Handler {
 	t.Helper()
 	h, err := build(t.Context(), getenv)
@@ -25,9 +25,9 @@ func Handler(t testing.TB, build Build, getenv func(string) string) http.Handler
 	return h
 }
 
-// WantVariables checks that build, in an environment that is right, reads these
-// variables and no others but AWS's own, and that it refuses each one's wrong
-// value, "" for a variable of which none is wrong, in one line that names it.
+// WantVariables checks that build reads exactly the variables in wrong, besides
+// AWS's own, and refuses each one's wrong value with one line that names it. The
+// value "" is for variables that cannot be wrong. environment must be valid.
 func WantVariables(t *testing.T, build Build, environment, wrong map[string]string) {
 	t.Helper()
 	store := NewParameterStore(t, App("key", "secret"))
@@ -39,16 +39,14 @@ func WantVariables(t *testing.T, build Build, environment, wrong map[string]stri
 		return right(name)
 	})
 	if got, want := slices.Sorted(maps.Keys(read)), slices.Sorted(maps.Keys(wrong)); !slices.Equal(got, want) {
-		t.Errorf("want %q to be read, got %q", want, got)
+		t.Errorf("want the variables %q read, got %q", want, got)
 	}
 	for name, value := range wrong {
 		if value == "" {
 			continue
 		}
-		changed := maps.Clone(environment)
-		if changed == nil {
-			changed = map[string]string{}
-		}
+		changed := map[string]string{}
+		maps.Copy(changed, environment)
 		changed[name] = value
 		if _, err := build(t.Context(), store.Getenv(changed)); err == nil || !strings.HasPrefix(err.Error(), name+":") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s=%q: want one line that names the variable, got %v", name, value, err)
@@ -63,8 +61,8 @@ func Do(h http.Handler, r *http.Request) *http.Response {
 	return w.Result()
 }
 
-// WantError checks for an answer {"errorMsg": …} with that status, which may not
-// be cached, and returns its message.
+// WantError checks that an answer is {"errorMsg": …} with this status, which may
+// not be cached, and returns the message.
 func WantError(t testing.TB, response *http.Response, status int) string {
 	t.Helper()
 	body, _ := io.ReadAll(response.Body)

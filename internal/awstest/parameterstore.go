@@ -12,9 +12,9 @@ import (
 	"chat-service-backend/internal/standin"
 )
 
-// A ParameterStore takes calls that are signed as [ParameterStore.Env] says, and
-// remembers what it was asked for. Its methods may be called by
-// many goroutines at once.
+// A ParameterStore accepts calls signed with the credentials of
+// [ParameterStore.Env] and records what they ask for. Its methods may be called
+// by many goroutines at once.
 type ParameterStore struct {
 	*parameterstore.Memory
 	URL   string
@@ -28,7 +28,7 @@ type ParameterStore struct {
 // names, until t ends.
 func NewParameterStore(t testing.TB, values map[string]string) *ParameterStore {
 	s := &ParameterStore{Memory: parameterstore.NewMemory(values)}
-	store := &parameterstore.Store{Values: s.Values, Memory: s.Memory, Credentials: &credentials, Asked: func(names ...string) {
+	store := &parameterstore.Store{Values: s.Values, Credentials: &credentials, Asked: func(names ...string) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.asked = append(s.asked, names...)
@@ -40,8 +40,8 @@ func NewParameterStore(t testing.TB, values map[string]string) *ParameterStore {
 	return s
 }
 
-// App are the parameters of an app with this key and secret, below the default
-// prefix.
+// App returns the parameters of an app with this key and secret, below the
+// default prefix.
 func App(key, secret string) map[string]string {
 	return map[string]string{
 		"/chat-service/stream/api-key":    key,
@@ -49,34 +49,36 @@ func App(key, secret string) map[string]string {
 	}
 }
 
-// Env returns the environment of a function that uses this store: environment,
-// and what AWS adds.
+// Env returns environment and the variables of a function that uses this store.
 func (s *ParameterStore) Env(environment map[string]string) map[string]string {
-	all := map[string]string{
-		"AWS_REGION":            credentials.Region,
-		"AWS_ACCESS_KEY_ID":     credentials.AccessKeyID,
-		"AWS_SECRET_ACCESS_KEY": credentials.SecretAccessKey,
-		"AWS_ENDPOINT_URL_SSM":  s.URL,
-	}
+	all := awsEnv(map[string]string{"AWS_ENDPOINT_URL_SSM": s.URL})
 	maps.Copy(all, environment)
 	return all
 }
 
-// Getenv returns the getenv of that environment.
+// awsEnv adds what AWS adds to every function's environment.
+func awsEnv(environment map[string]string) map[string]string {
+	environment["AWS_REGION"] = credentials.Region
+	environment["AWS_ACCESS_KEY_ID"] = credentials.AccessKeyID
+	environment["AWS_SECRET_ACCESS_KEY"] = credentials.SecretAccessKey
+	return environment
+}
+
+// Getenv returns os.Getenv for that environment.
 func (s *ParameterStore) Getenv(environment map[string]string) func(string) string {
 	all := s.Env(environment)
 	return func(name string) string { return all[name] }
 }
 
-// Down makes every call fail from now on, or work again.
+// Down makes every call fail, or work again.
 func (s *ParameterStore) Down(down bool) {
 	s.Fault.Set(nil)
 	if down {
-		s.Fault.Set(standin.Refuse(http.StatusBadRequest, "AccessDeniedException")) // which the client does not try again
+		s.Fault.Set(standin.Refuse(http.StatusBadRequest, "AccessDeniedException")) // which the client does not retry
 	}
 }
 
-// Asked returns the full names and paths that were asked for so far.
+// Asked returns the full names and paths of all calls so far.
 func (s *ParameterStore) Asked() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -23,17 +23,15 @@ func NewService(t testing.TB, environment []string, flags ...string) *Service {
 	t.Helper()
 	server := exec.CommandContext(t.Context(), Binaries(t, "./local")["./local"],
 		append([]string{"-client-addr", "127.0.0.1:0", "-service-addr", "127.0.0.1:0"}, flags...)...)
-	// A signal that it handles, so that it takes its functions with it.
+	// A signal that the server handles, so that it stops its functions.
 	server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
-	for _, binary := range Functions(t) {
-		server.Env = append(os.Environ(), "LOCAL_FUNCTIONS="+filepath.Dir(binary))
-	}
+	server.Env = append(os.Environ(), "LOCAL_FUNCTIONS="+filepath.Dir(Functions(t)["token"]))
 	server.Env = append(server.Env, environment...)
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	server.Stderr = log // a file, so that a benchmark does not read along
+	server.Stderr = log // a file, so that a benchmark does not spend time reading
 	out, err := server.StdoutPipe()
 	if err == nil {
 		err = server.Start()
@@ -57,7 +55,7 @@ func NewService(t testing.TB, environment []string, flags ...string) *Service {
 	}
 	if lines.Text() != "ready" {
 		text, _ := os.ReadFile(log.Name())
-		t.Fatalf("want the development server ready, got its end: %v\n%s", server.Wait(), text)
+		t.Fatalf("want the development server ready, got an exit: %v\n%s", server.Wait(), text)
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }()
 	return s

@@ -17,7 +17,7 @@ import (
 	"chat-service-backend/internal/standin"
 )
 
-// Values returns the parameters as they are now, name to value.
+// Values returns the current parameters, name to value.
 type Values func() (map[string]string, error)
 
 // File reads the values from a JSON object in a file, on every call: editing the
@@ -37,7 +37,7 @@ func File(name string) Values {
 	}
 }
 
-// Memory keeps values that can be written, by many goroutines at once.
+// Memory keeps values that many goroutines may read and write at once.
 type Memory struct {
 	mu     sync.Mutex
 	values map[string]string
@@ -53,7 +53,7 @@ func (m *Memory) Values() (map[string]string, error) {
 	return maps.Clone(m.values), nil
 }
 
-// Set gives the parameter of a full name a value.
+// Set gives a value to the parameter with a full name.
 func (m *Memory) Set(name, value string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -67,12 +67,12 @@ func (m *Memory) Delete(name string) {
 	delete(m.values, name)
 }
 
-// A Store answers GetParameter, GetParameters and GetParametersByPath, and where
-// it has a Memory, PutParameter and DeleteParameter.
+// A Store answers GetParameters and GetParametersByPath, and with a Memory also
+// PutParameter and DeleteParameter.
 type Store struct {
 	Values      Values
 	Memory      *Memory                          // may be nil
-	Credentials *standin.Credentials             // with which calls must be signed; nil: any
+	Credentials *standin.Credentials             // that calls must be signed with; nil: any
 	Asked       func(names ...string)            // gets the names, or the path, of each call that reads; may be nil
 	Log         func(format string, args ...any) // may be nil
 	Fault       standin.Switch
@@ -93,11 +93,6 @@ type parameter struct {
 func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.Fault.Serve(w, r, s.serve) }
 
 func (s *Store) serve(w http.ResponseWriter, r *http.Request) {
-	operation, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "AmazonSSM.")
-	if !ok || r.Method != http.MethodPost {
-		refuse(w, "UnknownOperationException", "want a POST with X-Amz-Target: AmazonSSM.<operation>")
-		return
-	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	var q request
 	if err != nil || json.Unmarshal(body, &q) != nil {
@@ -116,38 +111,21 @@ func (s *Store) serve(w http.ResponseWriter, r *http.Request) {
 		standin.Error(w, http.StatusInternalServerError, "InternalServerError", "the parameters cannot be read")
 		return
 	}
-	switch {
-	case operation == "GetParameter":
-		s.asked(q.Name)
-		if _, ok := all[q.Name]; !ok {
-			refuse(w, "ParameterNotFound", "")
-			return
-		}
-		standin.Answer(w, map[string]any{"Parameter": q.parameter(q.Name, all)})
-	case operation == "GetParameters" && (len(q.Names) < 1 || len(q.Names) > 10):
-		refuse(w, "ValidationException", "want 1 to 10 names")
-	case operation == "GetParameters":
+	switch target := r.Header.Get("X-Amz-Target"); {
+	case target == "AmazonSSM.GetParameters":
 		s.asked(q.Names...)
-		found, missing := []parameter{}, []string{}
-		for _, name := range q.Names {
-			if _, ok := all[name]; ok {
-				found = append(found, q.parameter(name, all))
-			} else {
-				missing = append(missing, name)
-			}
-		}
-		standin.Answer(w, map[string]any{"Parameters": found, "InvalidParameters": missing})
-	case operation == "GetParametersByPath":
+		byName(w, q, all)
+	case target == "AmazonSSM.GetParametersByPath":
 		s.asked(q.Path)
 		byPath(w, q, all)
-	case operation == "PutParameter" && s.Memory != nil:
+	case target == "AmazonSSM.PutParameter" && s.Memory != nil:
 		s.Memory.Set(q.Name, q.Value)
 		standin.Answer(w, map[string]any{"Version": 1})
-	case operation == "DeleteParameter" && s.Memory != nil:
+	case target == "AmazonSSM.DeleteParameter" && s.Memory != nil:
 		s.Memory.Delete(q.Name)
 		standin.Answer(w, struct{}{})
 	default:
-		refuse(w, "UnknownOperationException", "the stand-in has no "+operation)
+		refuse(w, "UnknownOperationException", "the stand-in does not know X-Amz-Target: "+target)
 	}
 }
 
@@ -155,6 +133,22 @@ func (s *Store) asked(names ...string) {
 	if s.Asked != nil {
 		s.Asked(names...)
 	}
+}
+
+func byName(w http.ResponseWriter, q request, all map[string]string) {
+	if len(q.Names) < 1 || len(q.Names) > 10 {
+		refuse(w, "ValidationException", "want 1 to 10 names")
+		return
+	}
+	found, missing := []parameter{}, []string{}
+	for _, name := range q.Names {
+		if value, ok := all[name]; ok {
+			found = append(found, q.parameter(name, value))
+		} else {
+			missing = append(missing, name)
+		}
+	}
+	standin.Answer(w, map[string]any{"Parameters": found, "InvalidParameters": missing})
 }
 
 func byPath(w http.ResponseWriter, q request, all map[string]string) {
@@ -166,32 +160,30 @@ func byPath(w http.ResponseWriter, q request, all map[string]string) {
 		refuse(w, "ValidationException", "want a Path that begins with / and MaxResults from 1 to 10")
 		return
 	}
-	below := strings.TrimSuffix(q.Path, "/") + "/"
-	names := slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(name string) bool {
-		rest, ok := strings.CutPrefix(name, below)
-		return !ok || !q.Recursive && strings.Contains(rest, "/")
-	})
+	page := []parameter{}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		rest, below := strings.CutPrefix(name, strings.TrimSuffix(q.Path, "/")+"/")
+		if below && (q.Recursive || !strings.Contains(rest, "/")) {
+			page = append(page, q.parameter(name, all[name]))
+		}
+	}
 	first, err := strconv.Atoi("0" + q.NextToken)
-	if err != nil || first > len(names) {
+	if err != nil || first > len(page) {
 		refuse(w, "InvalidNextToken", "The specified token is not valid.")
 		return
 	}
-	page := []parameter{}
-	end := min(first+size, len(names))
-	for _, name := range names[first:end] {
-		page = append(page, q.parameter(name, all))
+	answer := map[string]any{}
+	if page = page[first:]; len(page) > size {
+		page, answer["NextToken"] = page[:size], strconv.Itoa(first+size)
 	}
-	answer := map[string]any{"Parameters": page}
-	if end < len(names) {
-		answer["NextToken"] = strconv.Itoa(end)
-	}
+	answer["Parameters"] = page
 	standin.Answer(w, answer)
 }
 
-// parameter returns a value as the caller gets it: a SecureString stays encrypted
-// without WithDecryption.
-func (q *request) parameter(name string, all map[string]string) parameter {
-	p := parameter{Name: name, Type: "String", Value: all[name], Version: 1}
+// parameter returns a value as the caller gets it: without WithDecryption, a
+// SecureString stays encrypted.
+func (q *request) parameter(name, value string) parameter {
+	p := parameter{Name: name, Type: "String", Value: value, Version: 1}
 	if strings.HasSuffix(name, "/api-secret") || strings.HasSuffix(name, "/api-secret-previous") {
 		p.Type = "SecureString"
 		if !q.WithDecryption {

@@ -13,7 +13,6 @@ import (
 
 type answer struct {
 	Type              string `json:"__type"`
-	Parameter         parameter
 	Parameters        []parameter
 	InvalidParameters []string
 	NextToken         string
@@ -31,20 +30,20 @@ func ask(t *testing.T, s *Store, operation, body string) (status int, a answer) 
 	return w.Code, a
 }
 
-func TestSecretsAreShownDecryptedOnly(t *testing.T) {
+func TestSecretsNeedDecryption(t *testing.T) {
 	s := &Store{Values: NewMemory(map[string]string{"/p/stream/api-key": "k", "/p/stream/api-secret": "s"}).Values}
 	const names = `"Names":["/p/stream/api-key","/p/stream/api-secret","/p/none"]`
 	_, a := ask(t, s, "GetParameters", "{"+names+`,"WithDecryption":true}`)
 	if len(a.Parameters) != 2 || a.Parameters[0].Value != "k" || a.Parameters[1].Value != "s" || a.Parameters[1].Type != "SecureString" ||
 		len(a.InvalidParameters) != 1 || a.InvalidParameters[0] != "/p/none" {
-		t.Errorf("want key and secret, and a missing name, got %+v", a)
+		t.Errorf("want key and secret, and the missing name, got %+v", a)
 	}
 	if _, a := ask(t, s, "GetParameters", "{"+names+"}"); a.Parameters[0].Value != "k" || a.Parameters[1].Value == "s" {
 		t.Errorf("want no plain secret without WithDecryption, got %+v", a)
 	}
 }
 
-func TestFolderHasPages(t *testing.T) {
+func TestPathIsListedInPages(t *testing.T) {
 	values := map[string]string{"/p/deep/x": "1", "/pother": "1", "/p": "1"}
 	for _, name := range strings.Split("abcdefghijkl", "") {
 		values["/p/"+name] = name
@@ -60,12 +59,11 @@ func TestFolderHasPages(t *testing.T) {
 func TestWhatSSMRefusesIsRefused(t *testing.T) {
 	s := &Store{Values: NewMemory(nil).Values}
 	for _, c := range []struct{ operation, body, want string }{
-		{"GetParameter", `{"Name":"/p/none"}`, "ParameterNotFound"},
 		{"GetParameters", `{"Names":[` + strings.Repeat(`"/a",`, 10) + `"/a"]}`, "ValidationException"},
 		{"GetParametersByPath", `{"Path":"p"}`, "ValidationException"},
 		{"GetParametersByPath", `{"Path":"/p","MaxResults":11}`, "ValidationException"},
 		{"GetParametersByPath", `{"Path":"/p","NextToken":"never"}`, "InvalidNextToken"},
-		{"GetParameter", `nonsense`, "SerializationException"},
+		{"GetParameters", `nonsense`, "SerializationException"},
 		{"PutParameter", `{"Name":"/p/a","Value":"x"}`, "UnknownOperationException"},
 	} {
 		if status, a := ask(t, s, c.operation, c.body); status != 400 || a.Type != c.want {
@@ -90,14 +88,14 @@ func TestEditingTheFileIsARotation(t *testing.T) {
 		if err := os.WriteFile(file, []byte(`{"/p/a":"`+value+`"}`), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, a := ask(t, s, "GetParameter", `{"Name":"/p/a"}`); a.Parameter.Value != value {
+		if _, a := ask(t, s, "GetParameters", `{"Names":["/p/a"]}`); len(a.Parameters) != 1 || a.Parameters[0].Value != value {
 			t.Errorf("want %q, got %+v", value, a)
 		}
 	}
 	if err := os.WriteFile(file, []byte(`{"/p/a": "SECRET", broken`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if status, _ := ask(t, s, "GetParameter", `{"Name":"/p/a"}`); status != 500 || strings.Contains(log.String(), "SECRET") || !strings.Contains(log.String(), "want a JSON object") {
+	if status, _ := ask(t, s, "GetParameters", `{"Names":["/p/a"]}`); status != 500 || strings.Contains(log.String(), "SECRET") || !strings.Contains(log.String(), "want a JSON object") {
 		t.Errorf("want 500 and the reason without a value in the log, got %d, %q", status, log.String())
 	}
 }

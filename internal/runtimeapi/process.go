@@ -105,6 +105,12 @@ func (p *Process) State() string { return p.cmd.ProcessState.String() }
 // Kill ends the process and all that it started, at once.
 func (p *Process) Kill() { killGroup(p.OS) }
 
+// Stop ends the process and returns once it is gone.
+func (p *Process) Stop() {
+	p.Kill()
+	<-p.ended
+}
+
 // environment is Lambda's.
 //
 // https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html

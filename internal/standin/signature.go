@@ -11,11 +11,11 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
-// Credentials are those with which a caller has to sign.
+// Credentials are what a caller must sign with.
 type Credentials struct{ AccessKeyID, SecretAccessKey, Region string }
 
-// Signed reports whether r, whose body is body, bears the signature that an AWS
-// service wants: it signs what the caller signed, and compares.
+// Signed reports whether r, with this body, has the signature that an AWS service
+// expects: it signs what the caller signed and compares.
 func (c Credentials) Signed(r *http.Request, body []byte, service string) bool {
 	when, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
 	if err != nil {
@@ -36,7 +36,7 @@ func (c Credentials) Signed(r *http.Request, body []byte, service string) bool {
 	}
 	sum := sha256.Sum256(body)
 	digest := hex.EncodeToString(sum[:])
-	// S3 wants the digest of the body as a header, too.
+	// S3 also requires the digest of the body as a header.
 	if said := signed.Header.Get("X-Amz-Content-Sha256"); said != digest && (said != "" || service == "s3") {
 		return false
 	}

@@ -1,6 +1,6 @@
-// Package standin is what the stand-ins for AWS have in common: answers of
-// AWS's JSON protocols, signatures, and faults that can be switched on and off
-// while they serve.
+// Package standin holds what the stand-ins for AWS share: answers of AWS's JSON
+// protocols, signatures, and faults that can be switched on and off while they
+// serve.
 package standin
 
 import (
@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// A Fault answers in place of a stand-in, or passes the request on to it.
+// A Fault answers instead of a stand-in, or passes the request on to it.
 type Fault func(w http.ResponseWriter, r *http.Request, next http.Handler)
 
-// A Switch is in front of a stand-in. The zero Switch passes everything on.
+// A Switch goes in front of a stand-in. The zero Switch passes everything on.
 type Switch struct{ fault atomic.Pointer[Fault] }
 
-// Set puts a fault in place of the one before; nil lets the stand-in answer.
+// Set replaces the fault; with nil, the stand-in answers.
 func (s *Switch) Set(f Fault) {
 	if f == nil {
 		s.fault.Store(nil)
@@ -32,7 +32,7 @@ func (s *Switch) Set(f Fault) {
 // Faulty reports whether a fault is set.
 func (s *Switch) Faulty() bool { return s.fault.Load() != nil }
 
-// Serve lets the fault answer where one is set, else next.
+// Serve lets the fault answer if one is set, otherwise next.
 func (s *Switch) Serve(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	if f := s.fault.Load(); f != nil {
 		(*f)(w, r, next)
@@ -46,17 +46,17 @@ func (s *Switch) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.Serve(w, r, next.ServeHTTP) })
 }
 
-// Refuse answers every call with an error.
+// Refuse returns a fault that answers every call with an error.
 func Refuse(status int, code string) Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		Error(w, status, code, "a fault is switched on")
 	}
 }
 
-// HangUp closes the connection of every call without an answer.
+// HangUp closes every call's connection without an answer.
 func HangUp(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) }
 
-// Hang keeps every call waiting until its caller gives up.
+// Hang makes every call wait until its caller gives up.
 func Hang(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
 	_, _ = io.Copy(io.Discard, r.Body) // or net/http does not watch the connection
 	<-r.Context().Done()
@@ -85,19 +85,17 @@ func UUID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// Limit lets through a number of calls a second, saved up to burst, and refuses
-// the others as AWS does.
+// Limit admits a number of calls a second, and up to burst of those saved, and
+// throttles the others as AWS does.
 func Limit(perSecond, burst float64) Fault {
 	var mu sync.Mutex
-	var last time.Time
+	var last time.Time // long ago: all are saved
 	saved := burst
-	take := func() bool {
+	admit := func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		now := time.Now()
-		if !last.IsZero() {
-			saved = min(burst, saved+perSecond*now.Sub(last).Seconds())
-		}
+		saved = min(burst, saved+perSecond*now.Sub(last).Seconds())
 		last = now
 		if saved < 1 {
 			return false
@@ -106,7 +104,7 @@ func Limit(perSecond, burst float64) Fault {
 		return true
 	}
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		if !take() {
+		if !admit() {
 			Error(w, http.StatusBadRequest, "ThrottlingException", "Rate exceeded")
 			return
 		}
