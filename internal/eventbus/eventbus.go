@@ -1,6 +1,6 @@
 // Package eventbus stands in for EventBridge, and for the SQS queue and the S3
-// bucket that keep the events it does not take. All three share one address: their
-// calls look different.
+// bucket that keep the events it does not take. All three share one address, since
+// their calls look different.
 //
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
@@ -10,7 +10,6 @@ package eventbus
 import (
 	"bytes"
 	"crypto/md5"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -22,7 +21,7 @@ import (
 	"chat-service-backend/internal/standin"
 )
 
-// A Service is one of those that are played.
+// A Service is one of the three.
 type Service int
 
 const (
@@ -31,30 +30,29 @@ const (
 	S3
 )
 
-// An Entry is an event that was published, or waits in the queue.
+// An Entry is an event on the bus or in the queue.
 type Entry struct {
 	EventBusName, Source, DetailType, Detail string
 	TraceHeader                              string `json:",omitempty"`
 }
 
-// A Bus answers PutEvents, SendMessage and PutObject, as strict as AWS is about
-// what they take. Its methods may be called by many goroutines at once.
+// A Bus answers PutEvents, SendMessage and PutObject, and refuses what AWS would.
+// Its methods may be called by many goroutines at once.
 type Bus struct {
-	// What callers must name; where one is empty, anything will do.
+	// What callers must name; anything if empty.
 	Name, QueueURL, Bucket string
-	Credentials            *standin.Credentials             // with which calls must be signed; nil: any
+	Credentials            *standin.Credentials             // that calls must be signed with; nil: any
 	Log                    func(format string, args ...any) // gets a line for each event, without its body; may be nil
-	Took                   func(Entry)                      // gets each event that was published, and each message sent; may be nil
-	Fault                  [3]standin.Switch                // one for each service
+	Took                   func(Entry)                      // gets each event and message; may be nil
+	Fault                  [3]standin.Switch                // by service
 
 	mu       sync.Mutex
-	asked    [3]int
 	events   []Entry
 	messages []string
 	objects  map[string][]byte
 }
 
-// The limits of AWS, in bytes, and of events that are kept here.
+// AWS's limits in bytes, and how many events are kept here.
 const (
 	maxEntry   = 256 << 10
 	maxMessage = 1 << 20
@@ -62,21 +60,14 @@ const (
 	maxEvents  = 1000
 )
 
-// Asked counts the calls of a service.
-func (b *Bus) Asked(s Service) int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.asked[s]
-}
-
-// Events returns what was published: of very many, the last.
+// Events returns the last 1,000 events on the bus.
 func (b *Bus) Events() []Entry {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.events)
 }
 
-// Messages returns the bodies of the messages that are in the queue.
+// Messages returns the bodies of the messages in the queue.
 func (b *Bus) Messages() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -89,6 +80,14 @@ func (b *Bus) Object(key string) ([]byte, bool) {
 	defer b.mu.Unlock()
 	content, ok := b.objects[key]
 	return content, ok
+}
+
+// took reports what the bus or the queue accepted.
+func (b *Bus) took(e Entry, format string, args ...any) {
+	if b.Took != nil {
+		b.Took(e)
+	}
+	b.log(format, args...)
 }
 
 func (b *Bus) log(format string, args ...any) {
@@ -111,9 +110,6 @@ func (b *Bus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(target, "AmazonSQS."):
 		service, scope = SQS, "sqs"
 	}
-	b.mu.Lock()
-	b.asked[service]++
-	b.mu.Unlock()
 	// Without the lock: a fault may wait.
 	b.Fault[service].Serve(w, r, func(w http.ResponseWriter, r *http.Request) {
 		b.mu.Lock()
@@ -123,9 +119,9 @@ func (b *Bus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			standin.Error(w, http.StatusForbidden, "InvalidSignatureException", "want the call signed with the credentials of this run")
 		case target == "AWSEvents.PutEvents":
 			b.putEvents(w, body)
-		case service == SQS:
-			b.queue(w, strings.TrimPrefix(target, "AmazonSQS."), body)
-		case service == S3 && target == "" && r.Method == http.MethodPut:
+		case target == "AmazonSQS.SendMessage":
+			b.sendMessage(w, body)
+		case target == "" && r.Method == http.MethodPut:
 			b.putObject(w, r, body)
 		default:
 			refuse(w, "UnknownOperationException")
@@ -135,78 +131,70 @@ func (b *Bus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (b *Bus) putEvents(w http.ResponseWriter, body []byte) {
 	var in struct{ Entries []Entry }
-	if err := json.Unmarshal(body, &in); err != nil || len(in.Entries) < 1 || len(in.Entries) > 10 {
-		refuse(w, "ValidationException")
-		return
-	}
+	err := json.Unmarshal(body, &in)
 	size := 0
 	for _, e := range in.Entries {
-		if size += len(e.Source) + len(e.DetailType) + len(e.Detail); size > maxEntry {
-			refuse(w, "ValidationException")
-			return
-		}
-		if b.Name != "" && e.EventBusName != b.Name {
-			refuse(w, "ResourceNotFoundException")
-			return
-		}
+		size += len(e.Source) + len(e.DetailType) + len(e.Detail)
+	}
+	switch {
+	case err != nil || len(in.Entries) < 1 || len(in.Entries) > 10 || size > maxEntry:
+		refuse(w, "ValidationException")
+		return
+	case b.Name != "" && slices.ContainsFunc(in.Entries, func(e Entry) bool { return e.EventBusName != b.Name }):
+		refuse(w, "ResourceNotFoundException")
+		return
 	}
 	failed, results := 0, []map[string]string{}
 	for _, e := range in.Entries {
-		var detail struct {
-			Metadata struct {
-				WebhookID string `json:"webhookId"`
-				Attempt   int    `json:"attempt"`
-			} `json:"metadata"`
-		}
-		code := ""
-		if e.Source == "" || e.DetailType == "" || len(e.DetailType) > 128 {
-			code = "InvalidArgument"
-		} else if json.Unmarshal([]byte(e.Detail), &detail) != nil {
-			code = "MalformedDetail"
-		}
-		if code != "" {
+		if code := b.put(e); code != "" {
 			failed++
-			results = append(results, map[string]string{"ErrorCode": code, "ErrorMessage": "EventBridge would refuse it, too"})
-			continue
+			results = append(results, map[string]string{"ErrorCode": code, "ErrorMessage": "EventBridge would refuse it"})
+		} else {
+			results = append(results, map[string]string{"EventId": standin.UUID()})
 		}
-		if len(b.events) == maxEvents {
-			b.events = b.events[1:]
-		}
-		b.events = append(b.events, e)
-		if b.Took != nil {
-			b.Took(e)
-		}
-		results = append(results, map[string]string{"EventId": standin.UUID()})
-		webhook := ""
-		if id := detail.Metadata.WebhookID; id != "" {
-			webhook = fmt.Sprintf(", webhook %q, attempt %d", id, detail.Metadata.Attempt)
-		}
-		b.log("event %q, %d bytes%s", e.DetailType, len(e.Detail), webhook)
 	}
 	standin.Answer(w, map[string]any{"FailedEntryCount": failed, "Entries": results})
 }
 
-func (b *Bus) queue(w http.ResponseWriter, action string, body []byte) {
-	var in struct{ QueueUrl, MessageBody string } // as SQS spells it
-	if err := json.Unmarshal(body, &in); err != nil || b.QueueURL != "" && in.QueueUrl != b.QueueURL {
-		refuse(w, "QueueDoesNotExist")
-		return
+// put puts one event on the bus. It returns the code of an error, or "".
+func (b *Bus) put(e Entry) string {
+	var detail struct {
+		Metadata struct {
+			WebhookID string `json:"webhookId"`
+			Attempt   int    `json:"attempt"`
+		} `json:"metadata"`
 	}
 	switch {
-	case action != "SendMessage":
-		refuse(w, "UnknownOperationException")
-	case len(in.MessageBody) > maxMessage || len(in.MessageBody) == 0:
+	case e.Source == "" || e.DetailType == "" || len(e.DetailType) > 128:
+		return "InvalidArgument"
+	case json.Unmarshal([]byte(e.Detail), &detail) != nil:
+		return "MalformedDetail"
+	}
+	b.events = append(b.events, e)
+	b.events = b.events[max(0, len(b.events)-maxEvents):]
+	webhook := ""
+	if id := detail.Metadata.WebhookID; id != "" {
+		webhook = fmt.Sprintf(", webhook %q, attempt %d", id, detail.Metadata.Attempt)
+	}
+	b.took(e, "event %q, %d bytes%s", e.DetailType, len(e.Detail), webhook)
+	return ""
+}
+
+func (b *Bus) sendMessage(w http.ResponseWriter, body []byte) {
+	var in struct{ QueueUrl, MessageBody string } // as SQS spells it
+	err := json.Unmarshal(body, &in)
+	text := in.MessageBody
+	switch {
+	case err != nil || b.QueueURL != "" && in.QueueUrl != b.QueueURL:
+		refuse(w, "QueueDoesNotExist")
+	case len(text) > maxMessage || len(text) == 0:
 		refuse(w, "InvalidParameterValue")
-	case strings.ContainsFunc(in.MessageBody, forbidden):
+	case strings.ContainsFunc(text, forbidden):
 		refuse(w, "InvalidMessageContents")
 	default:
-		b.messages = append(b.messages, in.MessageBody)
-		if b.Took != nil {
-			b.Took(Entry{DetailType: "in the fallback queue", Detail: in.MessageBody})
-		}
-		b.log("events: one went into the fallback queue, %d bytes", len(in.MessageBody))
-		sum := md5.Sum([]byte(in.MessageBody))
-		standin.Answer(w, map[string]string{"MessageId": standin.UUID(), "MD5OfMessageBody": hex.EncodeToString(sum[:])})
+		b.messages = append(b.messages, text)
+		b.took(Entry{DetailType: "in the fallback queue", Detail: text}, "events: one went into the fallback queue, %d bytes", len(text))
+		standin.Answer(w, map[string]string{"MessageId": standin.UUID(), "MD5OfMessageBody": fmt.Sprintf("%x", md5.Sum([]byte(text)))})
 	}
 }
 
@@ -217,18 +205,17 @@ func forbidden(r rune) bool {
 
 func (b *Bus) putObject(w http.ResponseWriter, r *http.Request, body []byte) {
 	bucket, key, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
-	switch {
-	case key == "" || b.Bucket != "" && bucket != b.Bucket:
+	if key == "" || b.Bucket != "" && bucket != b.Bucket {
 		w.WriteHeader(http.StatusNotFound)
-	default:
-		if b.objects == nil {
-			b.objects = make(map[string][]byte)
-		}
-		b.objects[key] = body
-		b.log("events: %d bytes kept in %s", len(body), r.URL.Path)
+		return
 	}
+	if b.objects == nil {
+		b.objects = make(map[string][]byte)
+	}
+	b.objects[key] = body
+	b.log("events: %d bytes kept in %s", len(body), r.URL.Path)
 }
 
 func refuse(w http.ResponseWriter, code string) {
-	standin.Error(w, http.StatusBadRequest, code, "the stand-in refuses it, as AWS would")
+	standin.Error(w, http.StatusBadRequest, code, "AWS would refuse it")
 }

@@ -16,7 +16,7 @@ import (
 type API struct {
 	standin.Switch
 	ARN         string
-	Credentials *standin.Credentials // nil takes any
+	Credentials *standin.Credentials // that calls must be signed with; nil: any
 	Function    func(ctx context.Context, payload []byte) ([]byte, error)
 }
 
