@@ -19,6 +19,7 @@ Conditions:
   Both: !And [!Condition Yes, !Condition No]
   Either: !Or [!Condition No, !Condition Yes]
   Circle: !Not [!Condition Circle]
+  Unknown: !Equals [!FindInMap [A, B, C], x]
 Resources:
   Thing: {Type: X}
 Outputs:
@@ -60,6 +61,7 @@ func TestIntrinsicFunctionsEvaluateAsInCloudFormation(t *testing.T) {
 		"{a: !If [No, x, !Ref AWS::NoValue]}":              map[string]any{},
 		"[1, !If [Yes, !Ref AWS::NoValue, x], 3]":          []any{"1", "3"},
 		"!Split [',', 'x,y']":                              []any{"x", "y"},
+		"!Rain [1]":                                        map[string]any{"Fn::Rain": []any{"1"}},
 		"{Condition: {StringEquals: x}}":                   map[string]any{"Condition": map[string]any{"StringEquals": "x"}},
 	} {
 		if got, err := eval(value); err != nil || !reflect.DeepEqual(got, want) {
@@ -68,7 +70,7 @@ func TestIntrinsicFunctionsEvaluateAsInCloudFormation(t *testing.T) {
 	}
 	for _, value := range []string{
 		"!Ref Nobody", "!Sub '${Nobody}'", "!Sub '${AWS::NoValue}'", "!Sub ['${A}', {A: [1]}]", "!Sub []", "!If [Nothing, 1, 2]", "!If [Yes, 1]",
-		"!If [Circle, 1, 2]", "!GetAtt Thing", "!Split [1]", "!Split [',', !Ref AWS::NoValue]", "!Not [1]", "!Rain [1]",
+		"!If [Circle, 1, 2]", "!GetAtt Thing", "!Split [1]", "!Split [',', !Ref AWS::NoValue]", "!Not [1]", "!If [Unknown, 1, 2]",
 	} {
 		if got, err := eval(value); err == nil {
 			t.Errorf("%s: want an error, got %#v", value, got)
@@ -184,7 +186,7 @@ func TestErrorsAreOneLineThatNamesThePlace(t *testing.T) {
 		strings.Replace(sam, "MemorySize: 256", "Timeout: 1h", 1):                                         "AFunction: Timeout: want 1 to 900 seconds, got 1h",
 		strings.Replace(sam, "B: own", "B: [1]", 1):                                                       "AFunction: Environment: B: want text",
 		strings.Replace(sam, "B: own", "B: !Ref Nothing", 1):                                              `there is no "Nothing"`,
-		strings.Replace(sam, "Path: /x", "Path: !Ref Nothing", 1):                                         "AFunction: Events: E1: Path: Ref",
+		strings.Replace(sam, "Path: /x", "Path: !Ref Nothing", 1):                                         "AFunction: Events: E1: Properties: Path: Ref",
 	} {
 		s, err := deploy(text, nil)
 		if err == nil {

@@ -3,18 +3,18 @@ package cfn
 import (
 	"errors"
 	"fmt"
-	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// noValue is what AWS::NoValue evaluates to; its key or list item is removed.
+// noValue is the value of AWS::NoValue, which removes its key or list item.
 type noValue struct{}
 
 // Eval returns v without intrinsic functions. A reference to a resource is its
 // logical id, an attribute is "LogicalId.Attribute": names that are the same on
-// every run. Functions that this project's template does not use are errors.
+// every run. Functions that the project's template does not use stay as they are.
 func (s *Stack) Eval(v any) (any, error) {
 	got, err := s.eval(v)
 	if got == (any)(noValue{}) {
@@ -38,15 +38,15 @@ func (s *Stack) eval(v any) (any, error) {
 		}
 		return items, nil
 	case map[string]any:
+		if name, argument := function(v); name != "" {
+			got, err := s.call(name, argument)
+			if err != nil {
+				err = fmt.Errorf("%s: %w", name, err)
+			}
+			return got, err
+		}
 		m := make(map[string]any, len(v))
 		for key, item := range v {
-			if len(v) == 1 && isFunction(key, item) {
-				got, err := s.call(key, item)
-				if err != nil {
-					err = fmt.Errorf("%s: %w", key, err)
-				}
-				return got, err
-			}
 			got, err := s.eval(item)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", key, err)
@@ -60,28 +60,33 @@ func (s *Stack) eval(v any) (any, error) {
 	return v, nil
 }
 
-// isFunction reports whether a map with this one key is an intrinsic function.
-// A policy's Condition, which holds a map, is not one.
-func isFunction(key string, argument any) bool {
-	_, named := argument.(string)
-	return key == "Ref" || key == "Condition" && named || strings.HasPrefix(key, "Fn::")
+// arity is how many arguments a function takes, at least and at most.
+var arity = map[string][2]int{
+	"Ref": {1, 1}, "Condition": {1, 1}, "Fn::Sub": {1, 2}, "Fn::GetAtt": {1, 2}, "Fn::Split": {2, 2},
+	"Fn::If": {3, 3}, "Fn::Equals": {2, 2}, "Fn::Not": {1, 1}, "Fn::And": {2, 10}, "Fn::Or": {2, 10},
 }
 
-// call evaluates one function. A condition's value is "true" or "false".
+// function returns the intrinsic function that a map is, if it is one. A policy's
+// Condition, which holds a map, is not.
+func function(m map[string]any) (name string, argument any) {
+	for name, argument := range m {
+		_, known := arity[name]
+		_, named := argument.(string)
+		if known && len(m) == 1 && (named || name != "Condition") {
+			return name, argument
+		}
+	}
+	return "", nil
+}
+
+// call evaluates one function. The value of a condition is "true" or "false".
 func (s *Stack) call(name string, argument any) (any, error) {
 	arguments := list(argument)
 	if argument, ok := argument.(string); ok {
 		arguments = []any{argument}
 	}
-	arity, known := map[string][2]int{
-		"Ref": {1, 1}, "Condition": {1, 1}, "Fn::Sub": {1, 2}, "Fn::GetAtt": {1, 2}, "Fn::Split": {2, 2},
-		"Fn::If": {3, 3}, "Fn::Equals": {2, 2}, "Fn::Not": {1, 1}, "Fn::And": {2, 10}, "Fn::Or": {2, 10},
-	}[name]
-	if !known {
-		return nil, errors.New("this function is not supported")
-	}
-	if n := len(arguments); n < arity[0] || n > arity[1] {
-		return nil, fmt.Errorf("want %d to %d arguments, got %d", arity[0], arity[1], n)
+	if n := len(arguments); n < arity[name][0] || n > arity[name][1] {
+		return nil, fmt.Errorf("want %d to %d arguments, got %d", arity[name][0], arity[name][1], n)
 	}
 	first := text(arguments[0], "")
 	switch name {
@@ -93,16 +98,13 @@ func (s *Stack) call(name string, argument any) (any, error) {
 	case "Fn::Sub":
 		return s.sub(first, arguments[1:])
 	case "Fn::GetAtt":
-		if len(arguments) == 2 {
-			return first + "." + text(arguments[1], ""), nil
-		}
-		return attribute(first)
+		return attribute(strings.Join(texts(arguments), "."))
 	case "Fn::If":
 		yes, err := s.condition(first)
-		switch {
-		case err != nil:
+		if err != nil {
 			return nil, err
-		case yes:
+		}
+		if yes {
 			return s.eval(arguments[1])
 		}
 		return s.eval(arguments[2])
@@ -121,15 +123,15 @@ func (s *Stack) call(name string, argument any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	both := list(got)
-	if len(both) != 2 {
+	both := texts(got)
+	if len(both) != 2 || slices.ContainsFunc(list(got), func(v any) bool { return object(v) != nil }) {
 		return nil, errors.New("want two values")
 	}
 	if name == "Fn::Equals" {
-		return strconv.FormatBool(reflect.DeepEqual(both[0], both[1])), nil
+		return strconv.FormatBool(both[0] == both[1]), nil
 	}
-	var items []any
-	for item := range strings.SplitSeq(text(both[1], ""), text(both[0], "")) {
+	var items []any // Fn::Split
+	for item := range strings.SplitSeq(both[1], both[0]) {
 		items = append(items, item)
 	}
 	return items, nil
@@ -148,7 +150,7 @@ func (s *Stack) ref(id string) (any, error) {
 	return nil, fmt.Errorf("there is no %q", id)
 }
 
-// attribute checks "LogicalId.Attribute". SAM makes resources of its own
+// attribute checks "LogicalId.Attribute". SAM adds resources of its own
 // ("ServiceApi.Stage"), so an unknown one is no error.
 func attribute(name string) (any, error) {
 	if !strings.Contains(name, ".") {
@@ -159,8 +161,8 @@ func attribute(name string) (any, error) {
 
 var placeholder = regexp.MustCompile(`\$\{[^}]*\}`)
 
-// sub replaces ${Name} and ${Resource.Attribute} in a text, with variables of
-// its own, if any.
+// sub replaces ${Name} and ${Resource.Attribute} in a text. The variables are the
+// function's own, if any.
 func (s *Stack) sub(text string, variables []any) (any, error) {
 	got, err := s.eval(variables)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 // Lambda give it.
 type Function struct {
 	ID          string // its logical id
-	Name        string // as CloudFormation makes it up, but for its random end
+	Name        string // as CloudFormation generates it, without the random end
 	Environment map[string]string
 	Timeout     time.Duration
 	MemorySize  int     // MB
@@ -26,10 +26,10 @@ type Function struct {
 type Route struct {
 	REST    bool          // Api: on a REST API rather than an HTTP API
 	API     string        // logical id of the API, "" for SAM's implicit one
-	Method  string        // as it is written, ANY when it is not
-	Path    string        // as it is written, "" when it is not
-	Timeout time.Duration // of the integration, 0 for the gateway's own
-	IAM     bool          // on a REST API: callers are signed
+	Method  string        // as written, ANY by default
+	Path    string        // as written, "" by default
+	Timeout time.Duration // of the integration, 0 for the gateway's default
+	IAM     bool          // on a REST API: callers must sign
 	Stream  bool          // on a REST API: the answer is streamed
 }
 
@@ -52,7 +52,7 @@ type CORS struct {
 // APIs returns the HTTP APIs and then the REST APIs, in order of their ids.
 func (s *Stack) APIs() (apis []API, err error) {
 	for _, kind := range []string{"HttpApi", "Api"} {
-		err = errors.Join(err, s.each(kind, func(id string, p, _ map[string]any) error {
+		err = errors.Join(err, s.each(kind, func(id string, p map[string]any) error {
 			api := API{
 				ID:    id,
 				REST:  kind == "Api",
@@ -68,12 +68,12 @@ func (s *Stack) APIs() (apis []API, err error) {
 				}
 			}
 			for _, binary := range texts(p["BinaryMediaTypes"]) {
-				// SAM lets one write ~1 for the slash, as OpenAPI's pointers do.
+				// SAM allows ~1 for the slash, as in OpenAPI's pointers.
 				api.BinaryMediaTypes = append(api.BinaryMediaTypes, strings.ToLower(strings.ReplaceAll(binary, "~1", "/")))
 			}
 			apis = append(apis, api)
 			return nil
-		}, "CorsConfiguration", "StageName", "BinaryMediaTypes", "Auth"))
+		}))
 	}
 	return apis, err
 }
@@ -84,7 +84,7 @@ func (s *Stack) Functions() (functions []Function, err error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.each("Function", func(id string, p, written map[string]any) error {
+	err = s.each("Function", func(id string, p map[string]any) error {
 		f := Function{
 			ID:          id,
 			Name:        s.values["AWS::StackName"] + "-" + id,
@@ -106,21 +106,16 @@ func (s *Stack) Functions() (functions []Function, err error) {
 		if f.MemorySize, err = strconv.Atoi(text(p["MemorySize"], "128")); err != nil {
 			return fmt.Errorf("MemorySize: want a number of MB, got %v", p["MemorySize"])
 		}
-		events := object(written["Events"])
+		events := object(p["Events"])
 		for _, name := range slices.Sorted(maps.Keys(events)) {
 			event := object(events[name])
-			if event["Type"] != "HttpApi" && event["Type"] != "Api" {
-				continue
+			if kind := event["Type"]; kind == "HttpApi" || kind == "Api" {
+				f.Routes = append(f.Routes, newRoute(kind == "Api", object(event["Properties"]), apis))
 			}
-			v, err := s.Eval(event["Properties"])
-			if err != nil {
-				return fmt.Errorf("Events: %s: %w", name, err)
-			}
-			f.Routes = append(f.Routes, newRoute(event["Type"] == "Api", object(v), apis))
 		}
 		functions = append(functions, f)
 		return nil
-	}, "Environment", "Timeout", "MemorySize", "LoggingConfig")
+	})
 	return functions, err
 }
 
@@ -138,41 +133,37 @@ func newRoute(rest bool, p map[string]any, apis []API) Route {
 		if authorizer := object(p["Auth"])["Authorizer"]; authorizer != nil {
 			r.IAM = authorizer == "AWS_IAM"
 		}
-		// STREAM is the word of the API's own description; SAM passes it on from an
-		// event without any effect, so only the right word streams.
+		// SAM passes STREAM, the word of the API's own description, on from an event
+		// without any effect. Only this one streams.
 		r.Stream = p["ResponseTransferMode"] == "RESPONSE_STREAM"
 	}
 	return r
 }
 
-// each calls f with each AWS::Serverless::KIND in order of their ids: the named
-// properties, evaluated and merged over those of Globals, and all as written.
-func (s *Stack) each(kind string, f func(id string, p, written map[string]any) error, names ...string) error {
+// each calls f with the properties of each AWS::Serverless::KIND, merged over
+// those of Globals, in order of their ids.
+func (s *Stack) each(kind string, f func(id string, p map[string]any) error) error {
 	resources, err := s.Resources("AWS::Serverless::" + kind)
 	if err != nil {
 		return err
 	}
+	shared, err := s.Eval(s.Template.Section("Globals")[kind])
+	if err != nil {
+		return fmt.Errorf("Globals: %s: %w", kind, err)
+	}
 	for _, id := range slices.Sorted(maps.Keys(resources)) {
-		p, written := map[string]any{}, object(resources[id]["Properties"])
-		for _, name := range names {
-			shared, err := s.Eval(object(s.Template.Section("Globals")[kind])[name])
-			if err != nil {
-				return fmt.Errorf("Globals: %s: %s: %w", kind, name, err)
-			}
-			own, err := s.Eval(written[name])
-			if err != nil {
-				return fmt.Errorf("%s: %s: %w", id, name, err)
-			}
-			p[name] = merge(shared, own)
+		own, err := s.Eval(resources[id]["Properties"])
+		if err == nil {
+			err = f(id, object(merge(shared, own)))
 		}
-		if err := f(id, p, written); err != nil {
+		if err != nil {
 			return fmt.Errorf("%s: %w", id, err)
 		}
 	}
 	return nil
 }
 
-// merge merges maps by key; for the rest a resource's own value wins.
+// merge merges maps by key. Of other values, a resource's own wins.
 func merge(shared, own any) any {
 	a, b := object(shared), object(own)
 	switch {
