@@ -9,8 +9,8 @@ import (
 	"net/http"
 )
 
-// An Answer is what a function returns to a gateway, of either payload format,
-// or the prelude of one that it streams.
+// An Answer is what a function returns to a gateway, in either payload format, or
+// the prelude of a streamed answer.
 type Answer struct {
 	StatusCode        int                 `json:"statusCode"`
 	Headers           map[string]string   `json:"headers"`
@@ -40,8 +40,8 @@ func ParseAnswer(text []byte) (*Answer, error) {
 	return &a, nil
 }
 
-// SetHeaders copies the answer's headers to h. A name in both maps takes the
-// multi-valued one.
+// SetHeaders copies the answer's headers to h. Of a name in both maps, the
+// multi-valued one counts.
 func (a *Answer) SetHeaders(h http.Header) {
 	for name, value := range a.Headers {
 		h.Set(name, value)
@@ -61,8 +61,8 @@ func (a *Answer) SetHeaders(h http.Header) {
 	}
 }
 
-// ReadPrelude reads the prelude of a streamed answer, which 8 zero bytes end,
-// and returns it and the body.
+// ReadPrelude reads the prelude of a streamed answer, which ends with 8 zero
+// bytes, and returns it and the body.
 func ReadPrelude(stream io.Reader) (*Answer, io.Reader, error) {
 	var text json.RawMessage
 	decoder := json.NewDecoder(stream)

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -19,7 +20,7 @@ import (
 	"unicode/utf8"
 )
 
-// AccountID is that of the account in which everything seems to run.
+// AccountID is the account that everything seems to run in.
 const AccountID = "000000000000"
 
 // A Request is what a gateway knows when it calls a function.
@@ -36,23 +37,21 @@ type Request struct {
 	Binary   []string          // a REST API's BinaryMediaTypes
 }
 
-// HTTPEvent is the request as an HTTP API passes it on, payload 2.0, and its
-// X-Ray trace.
+// HTTPEvent returns the event with which an HTTP API passes a request on, payload
+// 2.0, and its X-Ray trace.
 //
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
 func HTTPEvent(r *Request) (event map[string]any, trace string) {
 	sourceIP, trace := r.arrive()
 	headers := map[string]string{"host": r.Host}
-	var cookies []string
 	for name, values := range r.Header {
-		if name != "Cookie" {
-			headers[strings.ToLower(name)] = strings.Join(values, ",")
-			continue
-		}
-		for cookie := range strings.SplitSeq(strings.Join(values, ";"), ";") {
-			if cookie = strings.TrimSpace(cookie); cookie != "" {
-				cookies = append(cookies, cookie)
-			}
+		headers[strings.ToLower(name)] = strings.Join(values, ",")
+	}
+	delete(headers, "cookie")
+	var cookies []string
+	for cookie := range strings.SplitSeq(strings.Join(r.Header["Cookie"], ";"), ";") {
+		if cookie = strings.TrimSpace(cookie); cookie != "" {
+			cookies = append(cookies, cookie)
 		}
 	}
 	if len(r.Body) > 0 || r.Header.Get("Content-Length") != "" {
@@ -65,18 +64,15 @@ func HTTPEvent(r *Request) (event map[string]any, trace string) {
 		}
 		query[q.name] = q.value
 	}
-	domain, _, _ := strings.Cut(r.Host, ".")
 	event = map[string]any{
 		"version": "2.0", "routeKey": r.RouteKey, "rawPath": r.Path, "rawQueryString": r.URL.RawQuery,
 		"headers": headers, "isBase64Encoded": false,
-		"requestContext": map[string]any{
-			"accountId": AccountID, "apiId": "local", "domainName": r.Host, "domainPrefix": domain,
+		"requestContext": r.context(map[string]any{
 			"http": map[string]any{
 				"method": r.Method, "path": r.Path, "protocol": r.Proto, "sourceIp": sourceIP, "userAgent": r.UserAgent(),
 			},
-			"requestId": r.ID, "routeKey": r.RouteKey, "stage": "$default",
-			"time": clock(time.Now()), "timeEpoch": time.Now().UnixMilli(),
-		},
+			"routeKey": r.RouteKey, "stage": "$default", "time": clock(time.Now()), "timeEpoch": time.Now().UnixMilli(),
+		}),
 	}
 	if len(cookies) > 0 {
 		event["cookies"] = cookies
@@ -87,14 +83,12 @@ func HTTPEvent(r *Request) (event map[string]any, trace string) {
 	if len(r.Params) > 0 {
 		event["pathParameters"] = r.Params
 	}
-	if len(r.Body) > 0 {
-		event["body"], event["isBase64Encoded"] = encode(r.Body, !isText(r.Header) || !utf8.Valid(r.Body))
-	}
+	r.setBody(event, !isText(r.Header) || !utf8.Valid(r.Body))
 	return event, trace
 }
 
-// RESTEvent is the request as a REST API passes it on, payload 1.0, and its
-// X-Ray trace.
+// RESTEvent returns the event with which a REST API passes a request on, payload
+// 1.0, and its X-Ray trace.
 //
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
 func RESTEvent(r *Request) (event map[string]any, trace string) {
@@ -124,36 +118,44 @@ func RESTEvent(r *Request) (event map[string]any, trace string) {
 		}
 		identity["accountId"], identity["userArn"] = AccountID, r.Caller
 	}
-	domain, _, _ := strings.Cut(r.Host, ".")
 	event = map[string]any{
 		"resource": r.Resource, "path": r.Path, "httpMethod": r.Method,
 		"headers": headers, "multiValueHeaders": multi,
 		"queryStringParameters": query, "multiValueQueryStringParameters": multiQuery,
 		"pathParameters": r.Params, "stageVariables": nil, "body": nil, "isBase64Encoded": false,
-		"requestContext": map[string]any{
-			"accountId": AccountID, "apiId": "local", "domainName": r.Host, "domainPrefix": domain,
+		"requestContext": r.context(map[string]any{
 			"extendedRequestId": base64.StdEncoding.EncodeToString([]byte(RandomHex(6)[:11])),
 			"httpMethod":        r.Method, "identity": identity, "path": "/" + r.Stage + r.Path, "protocol": r.Proto,
-			"requestId": r.ID, "requestTime": clock(time.Now()), "requestTimeEpoch": time.Now().UnixMilli(),
+			"requestTime": clock(time.Now()), "requestTimeEpoch": time.Now().UnixMilli(),
 			"resourceId": "local", "resourcePath": r.Resource, "stage": r.Stage,
-		},
+		}),
 	}
-	if len(r.Body) > 0 {
-		event["body"], event["isBase64Encoded"] = encode(r.Body, r.isBinary())
-	}
+	r.setBody(event, r.isBinary())
 	return event, trace
 }
 
-func encode(body []byte, binary bool) (string, bool) {
-	if binary {
-		return base64.StdEncoding.EncodeToString(body), true
+// context adds to a requestContext what both formats have.
+func (r *Request) context(context map[string]any) map[string]any {
+	prefix, _, _ := strings.Cut(r.Host, ".")
+	maps.Copy(context, map[string]any{
+		"accountId": AccountID, "apiId": "local", "domainName": r.Host, "domainPrefix": prefix, "requestId": r.ID,
+	})
+	return context
+}
+
+func (r *Request) setBody(event map[string]any, binary bool) {
+	switch {
+	case len(r.Body) == 0:
+	case binary:
+		event["body"], event["isBase64Encoded"] = base64.StdEncoding.EncodeToString(r.Body), true
+	default:
+		event["body"] = string(r.Body)
 	}
-	return string(body), false
 }
 
 // arrive sets the headers that AWS adds to a request: the peer at the end of
 // X-Forwarded-For, the connection's own port and scheme, and a trace id unless
-// the caller brought one.
+// the caller sent one.
 func (r *Request) arrive() (sourceIP, trace string) {
 	sourceIP, _, _ = net.SplitHostPort(r.RemoteAddr)
 	port := ""
@@ -165,8 +167,7 @@ func (r *Request) arrive() (sourceIP, trace string) {
 		root := fmt.Sprintf("Root=1-%08x-%s", time.Now().Unix(), RandomHex(12))
 		trace = strings.TrimSuffix(root+";"+trace, ";")
 	}
-	forwarded := strings.Join(append(r.Header.Values("X-Forwarded-For"), sourceIP), ", ")
-	r.Header.Set("X-Forwarded-For", forwarded)
+	r.Header.Set("X-Forwarded-For", strings.Join(append(r.Header.Values("X-Forwarded-For"), sourceIP), ", "))
 	r.Header.Set("X-Forwarded-Port", cmp.Or(port, "443"))
 	r.Header.Set("X-Forwarded-Proto", "http")
 	r.Header.Set("X-Amzn-Trace-Id", trace)
@@ -176,7 +177,7 @@ func (r *Request) arrive() (sourceIP, trace string) {
 // pair is one name=value of a query.
 type pair struct{ name, value string }
 
-// query splits the query at & and decodes each part once; what is no
+// query splits the query at & and decodes each part once. Invalid
 // percent-encoding stays as it is.
 func (r *Request) query() (pairs []pair) {
 	decode := func(s string) string {
@@ -194,7 +195,7 @@ func (r *Request) query() (pairs []pair) {
 	return pairs
 }
 
-// mediaType is the type that the Content-Type names, or "".
+// mediaType returns the type that Content-Type names, or "".
 func mediaType(h http.Header) string {
 	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
 	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
@@ -227,7 +228,7 @@ func (r *Request) isBinary() bool {
 	return false
 }
 
-// clock is a time as API Gateway writes it.
+// clock returns a time as API Gateway writes it.
 func clock(t time.Time) string { return t.UTC().Format("02/Jan/2006:15:04:05 +0000") }
 
 // RandomHex returns n random bytes as hexadecimal digits.
