@@ -58,12 +58,6 @@ func TestProcessesAreAtMostTen(t *testing.T) {
 	}
 }
 
-func idles(p *pool, n int) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.idle) == n
-}
-
 func TestDeadProcessIsReplaced(t *testing.T) {
 	t.Parallel()
 	s, log := startTest(t)

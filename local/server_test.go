@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"net"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +16,6 @@ import (
 	"github.com/golang-jwt/jwt/v4"
 
 	"chat-service-backend/internal/awstest"
-	"chat-service-backend/internal/cfn"
 )
 
 func TestFlagErrorsAreOneLine(t *testing.T) {
@@ -249,26 +247,6 @@ func TestStreamStandInAsksTheGivenSSM(t *testing.T) {
 	}
 	if g := call(t, "GET", s.streamURL+"/users?api_key=local-key", "", "Authorization", token, "Stream-Auth-Type", "jwt"); g.status != 401 {
 		t.Errorf("want the built-in key refused, got %+v", g)
-	}
-}
-
-func TestPanicInAHandlerStaysWithItsRequest(t *testing.T) {
-	t.Parallel()
-	log := &awstest.Output{}
-	// A defect: the route's function has no processes.
-	g := &gateway{name: "client", server: &server{options: options{log: &lineLog{w: log}}}, routes: []route{newRoute("absent", cfn.Route{Method: "GET", Path: "/defect"})}}
-	srv := httptest.NewUnstartedServer(g)
-	srv.Config.ErrorLog = discardLog
-	srv.Start()
-	defer srv.Close()
-	if got, err := tryCall(t.Context(), "GET", srv.URL+"/defect", ""); err == nil {
-		t.Errorf("want a broken answer, got %+v", got)
-	}
-	if got := call(t, "GET", srv.URL+"/", ""); got.status != 404 {
-		t.Errorf("want the server to live on, got %+v", got)
-	}
-	if !strings.Contains(log.String(), "client: panic: ") {
-		t.Errorf("want the panic in the log, got %s", log)
 	}
 }
 

@@ -74,6 +74,3 @@ func TestStackErrorsNameTheirPlace(t *testing.T) {
 		}
 	}
 }
-
-// object returns v, or nil if it is of another kind.
-func object(v any) map[string]any { m, _ := v.(map[string]any); return m }
