@@ -85,7 +85,7 @@ Usage: go run ./local [flags]
 
 const examples = `
 With AWS_ENDPOINT_URL_SSM set, the functions use that endpoint and your AWS_* credentials
-instead of the stand-in for Parameter Store.
+instead of the stand-in for Parameter Store. The same goes for _EVENTBRIDGE, _SQS, _S3 and _LAMBDA.
 
 Examples:
 

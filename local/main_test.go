@@ -156,8 +156,6 @@ func streamFunction(ctx context.Context, raw json.RawMessage) (any, error) {
 		answer.Body = io.MultiReader(strings.NewReader("whole"), waitingReader{e.Query["gate"]})
 	case "endless":
 		answer.Body = endlessReader{}
-	case "much":
-		answer.Body = io.LimitReader(endlessReader{}, 150<<20)
 	case "bad-prelude":
 		answer.StatusCode = 0
 	}

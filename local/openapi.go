@@ -45,8 +45,7 @@ func (p *page) docs(mux *http.ServeMux) {
 	}
 }
 
-// openAPI returns docs/openapi.yaml with url as the only server, and with example
-// signatures that are valid here.
+// openAPI returns docs/openapi.yaml with url as the only server.
 func (p *page) openAPI(url string) (map[string]any, error) {
 	text, err := os.ReadFile(filepath.Join(p.template.Dir, "docs", "openapi.yaml"))
 	if err != nil {
@@ -61,18 +60,6 @@ func (p *page) openAPI(url string) (map[string]any, error) {
 	for _, item := range paths {
 		item, _ := item.(map[string]any)
 		delete(item, "servers")
-	}
-	values, _ := p.values() // without a secret, the examples are not valid
-	secret := values[p.prefix()+"/stream/api-secret"]
-	parameters, _ := member(paths, "/webhook", "post", "parameters").([]any)
-	for _, v := range parameters {
-		if parameter, _ := v.(map[string]any); parameter["name"] == "X-Signature" {
-			// Of the example body, as Swagger UI formats it.
-			parameter["example"] = signature(secret, []byte("{\n  \"type\": \"health.check\"\n}"))
-		}
-	}
-	if verify, ok := member(paths, "/webhook/verify", "post", "requestBody", "content", "application/json").(map[string]any); ok {
-		verify["example"] = map[string]any{"rawBody": "{}", "signature": signature(secret, []byte("{}"))}
 	}
 	return document, nil
 }

@@ -42,27 +42,3 @@ func TestParseOverridesErrorDoesNotRepeatTheWord(t *testing.T) {
 		t.Fatalf("want an error without the whole word, got %v", err)
 	}
 }
-
-func FuzzParseOverrides(f *testing.F) {
-	f.Add(`A=1 B='a b' ParameterKey=X,ParameterValue=Y`)
-	f.Add(`A="\"`)
-	f.Fuzz(func(t *testing.T, s string) {
-		got, err := parseOverrides(s)
-		if err != nil {
-			return
-		}
-		for name, v := range got {
-			// What was understood can be said again.
-			quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(v)
-			again, err := parseOverrides(name2word(name) + `="` + quoted + `"`)
-			if err != nil || again[name] != v {
-				t.Fatalf("%q: want %q=%q again, got %q, %v", s, name, v, again, err)
-			}
-		}
-	})
-}
-
-// name2word quotes a parameter's name, which may be any text here.
-func name2word(name string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
-}

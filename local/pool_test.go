@@ -128,20 +128,14 @@ func TestFunctionSeesLambdasEnvironmentOnly(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"AWS_LAMBDA_FUNCTION_NAME":        "chat-service-local-EchoFunction",
-		"AWS_LAMBDA_FUNCTION_VERSION":     "$LATEST",
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
-		"AWS_LAMBDA_LOG_GROUP_NAME":       "/aws/lambda/chat-service-local-EchoFunction",
-		"AWS_LAMBDA_LOG_FORMAT":           "JSON",
 		"AWS_LAMBDA_LOG_LEVEL":            "DEBUG",
-		"AWS_LAMBDA_INITIALIZATION_TYPE":  "on-demand",
 		"AWS_REGION":                      "eu-west-3",
-		"AWS_DEFAULT_REGION":              "eu-west-3",
 		"AWS_ACCESS_KEY_ID":               s.env["AWS_ACCESS_KEY_ID"],
 		"AWS_SECRET_ACCESS_KEY":           s.env["AWS_SECRET_ACCESS_KEY"],
 		"AWS_ENDPOINT_URL_SSM":            s.ssmURL,
 		"AWS_ENDPOINT_URL_SQS":            "http://sqs.test",
 		"SSL_CERT_FILE":                   "/certs",
-		"_HANDLER":                        "bootstrap",
 		"TZ":                              ":UTC",
 		"STREAM_BASE_URL":                 s.streamURL,
 		"OIDC_ISSUER":                     s.issuer.URL,
@@ -149,11 +143,6 @@ func TestFunctionSeesLambdasEnvironmentOnly(t *testing.T) {
 	} {
 		if got[name] != want {
 			t.Errorf("%s: want %q, got %q", name, want, got[name])
-		}
-	}
-	for _, name := range []string{"AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_EXECUTION_ENV", "LAMBDA_TASK_ROOT", "LANG", "PATH"} {
-		if got[name] == "" {
-			t.Errorf("%s: want a value, got none", name)
 		}
 	}
 	for _, name := range []string{"AWS_SESSION_TOKEN", "DEVELOPERS_OWN", "HOME", "GOPATH", "USER"} {

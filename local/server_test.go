@@ -18,17 +18,52 @@ import (
 	"chat-service-backend/internal/awstest"
 )
 
+func noEnv(string) string { return "" }
+
 func TestFlagErrorsAreOneLine(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"-nonsense"}, {"extra"}, {"-client-addr"}, {"-parameter-overrides", "nonsense"}} {
+	for want, args := range map[string][]string{
+		"not defined: -nonsense":                   {"-nonsense"},
+		`want flags only, got "extra"`:             {"extra"},
+		"-client-addr":                             {"-client-addr"},
+		"-parameter-overrides: want Name=Value":    {"-parameter-overrides", "nonsense"},
+		`-base-path: want a path like /chat, got`:  {"-base-path", "chat/"},
+		`-stream-url: want http://... or https://`: {"-stream-url", "chat.test"},
+		"want -stream-url or StreamBaseUrl in":     {"-stream-url", "https://a.test", "-parameter-overrides", "StreamBaseUrl=https://b.test"},
+		"want -moderation or HookFunctionArn in":   {"-moderation", "-parameter-overrides", "HookFunctionArn=x"},
+	} {
 		var out, log strings.Builder
-		if status := mainImpl(t.Context(), args, noEnv, &out, &log); status != 2 || strings.Count(log.String(), "\n") != 1 || out.Len() != 0 {
-			t.Errorf("%q: want status 2 and one line, got %d %q %q", args, status, log.String(), out.String())
+		status := mainImpl(t.Context(), args, noEnv, &out, &log)
+		if status != 2 || strings.Count(log.String(), "\n") != 1 || out.Len() != 0 || !strings.Contains(log.String(), want) {
+			t.Errorf("%q: want status 2 and one line with %q, got %d %q %q", args, want, status, log.String(), out.String())
 		}
 	}
 }
 
-func noEnv(string) string { return "" }
+// Nothing goes to AWS itself because an endpoint was forgotten, and the
+// developer's keys go nowhere but to an endpoint of theirs.
+func TestFunctionsReachAWSAtTheStandInsOrWhereTheDeveloperSays(t *testing.T) {
+	t.Parallel()
+	keys := map[string]string{"AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "also mine"}
+	services := []string{"SSM", "EVENTBRIDGE", "SQS", "S3", "LAMBDA"}
+	for _, own := range append(services, "") {
+		env := awsEnvironment(func(name string) string {
+			if own != "" && name == "AWS_ENDPOINT_URL_"+own {
+				return "http://own"
+			}
+			return keys[name]
+		}, "http://stand-in")
+		for _, service := range services {
+			if got := env["AWS_ENDPOINT_URL_"+service]; (got == "http://own") != (service == own) || got == "" {
+				t.Errorf("with an own %s: want only that, got %s at %q", own, service, got)
+			}
+		}
+		_, session := env["AWS_SESSION_TOKEN"]
+		if mine := env["AWS_ACCESS_KEY_ID"] == "mine" && env["AWS_SECRET_ACCESS_KEY"] == "also mine"; mine != (own != "") || session || len(env["AWS_SECRET_ACCESS_KEY"]) < 9 {
+			t.Errorf("with an own %q: want own keys %t, got %q", own, own != "", env)
+		}
+	}
+}
 
 func TestHelpExplainsEveryFlag(t *testing.T) {
 	t.Parallel()
@@ -194,44 +229,6 @@ func TestInterruptDuringTheBuildIsACleanStop(t *testing.T) {
 	}
 }
 
-func TestStreamIsTheStandInUnlessNamed(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		name   string
-		change func(*options)
-		want   string // "" for the stand-in
-	}{
-		{"default", func(*options) {}, ""},
-		{"override", func(o *options) { o.overrides["StreamBaseUrl"] = "https://other.test" }, "https://other.test"},
-	} {
-		s, _ := startTest(t, c.change)
-		if s.playsStream() != (c.want == "") || c.want != "" && s.streamURL != c.want || !strings.HasPrefix(s.streamURL, "http") {
-			t.Errorf("%s: want %q, got %s (stand-in %t)", c.name, c.want, s.streamURL, s.playsStream())
-		}
-		if env := call(t, "GET", s.clientURL+"/echo/env", "").body; !strings.Contains(env+"\n", "STREAM_BASE_URL="+s.streamURL+"\n") {
-			t.Errorf("%s: want %s at the functions", c.name, s.streamURL)
-		}
-	}
-}
-
-func TestGivenSSMEndpointReplacesTheStandIn(t *testing.T) {
-	t.Parallel()
-	s, _ := startTest(t, func(o *options) {
-		o.getenv = func(name string) string {
-			return map[string]string{"AWS_ENDPOINT_URL_SSM": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "also mine"}[name]
-		}
-	})
-	env := "\n" + call(t, "GET", s.clientURL+"/echo/env", "").body + "\n"
-	for _, want := range []string{"AWS_ENDPOINT_URL_SSM=http://127.0.0.1:9", "AWS_ACCESS_KEY_ID=mine", "AWS_SECRET_ACCESS_KEY=also mine"} {
-		if !strings.Contains(env, "\n"+want+"\n") {
-			t.Errorf("want %s at the functions", want)
-		}
-	}
-	if strings.Contains(env, "AWS_SESSION_TOKEN=") || s.playsSSM() {
-		t.Error("want no session token of ours beside the developer's keys, and no stand-in")
-	}
-}
-
 // The stand-in for Stream knows the credentials that the functions have,
 // wherever those come from.
 func TestStreamStandInAsksTheGivenSSM(t *testing.T) {
@@ -295,24 +292,4 @@ func serveForTest() {
 		panic(err)
 	}
 	tryCall(context.Background(), "GET", s.clientURL+"/echo/wait?gate="+os.Getenv("LOCAL_TEST_GATE"), "")
-}
-
-func TestNoEventGoesToAWSBecauseAnEndpointWasForgotten(t *testing.T) {
-	t.Parallel()
-	for set, want := range map[string]string{
-		"AWS_ENDPOINT_URL_EVENTBRIDGE": "AWS_ENDPOINT_URL_SQS AWS_ENDPOINT_URL_S3 AWS_ENDPOINT_URL_LAMBDA",
-		"AWS_ENDPOINT_URL":             "",
-		"":                             "AWS_ENDPOINT_URL_EVENTBRIDGE AWS_ENDPOINT_URL_SQS AWS_ENDPOINT_URL_S3 AWS_ENDPOINT_URL_LAMBDA",
-	} {
-		env := awsEnvironment(func(name string) string { return map[string]string{set: "http://127.0.0.1:1"}[name] }, "http://stand-in")
-		var missing []string
-		for _, name := range []string{"AWS_ENDPOINT_URL_EVENTBRIDGE", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_LAMBDA"} {
-			if env[name] == "http://stand-in" {
-				missing = append(missing, name)
-			}
-		}
-		if got := strings.Join(missing, " "); got != want {
-			t.Errorf("with %s: want the stand-in for %q, got %q", set, want, got)
-		}
-	}
 }

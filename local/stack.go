@@ -78,15 +78,12 @@ func awsEnvironment(getenv func(string) string, standIns string) map[string]stri
 		return found
 	}
 	take("SSL_CERT_FILE", "SSL_CERT_DIR")
-	other := take("AWS_ENDPOINT_URL")
-	own := other
+	own := false
 	for _, service := range []string{"SSM", "EVENTBRIDGE", "SQS", "S3", "LAMBDA"} {
-		name := "AWS_ENDPOINT_URL_" + service
-		switch {
-		case take(name):
+		if name := "AWS_ENDPOINT_URL_" + service; take(name) {
 			own = true
-		case !other || service == "SSM":
-			env[name] = standIns // or a forgotten one would lead to AWS itself
+		} else {
+			env[name] = standIns // or the function would call AWS itself
 		}
 	}
 	// The stand-ins accept no credentials but those of this run, because others may
