@@ -75,7 +75,8 @@ import (
 // $CLIENT and $SERVICE are the URLs of the two APIs.
 func TestConversations(t *testing.T) {
 	t.Parallel()
-	shared := sharedReal(t)
+	server, log := realServer.get(t)
+	shared := &conversation{server: server, log: log}
 	api, err := openAPI()
 	if err != nil {
 		t.Fatal(err)

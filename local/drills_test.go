@@ -235,56 +235,57 @@ func drillOutput(t *testing.T, d *drill) {
 
 	client, service := d.clientURL, d.serviceURL
 	query := "?payload=" + hidden["query"] + "&api_key=" + hidden["query"]
+	requests := []struct {
+		method, url, body string
+		header            []string
+		status            int
+	}{
+		{"GET", client + "/token/" + user, "", []string{"Authorization", "Bearer " + good}, 201},
+		{"GET", client + "/token/" + user + query, "", []string{"Authorization", "Bearer " + forged}, 401},
+		{"GET", client + "/token/" + user, "", []string{"Authorization", "Bearer " + bearer("expired bearer token", map[string]any{"exp": 1})}, 401},
+		{"GET", client + "/token/" + user, "", []string{"Authorization", "Bearer " + bearer("foreign bearer token", map[string]any{"aud": "others"})}, 401},
+		{"GET", client + "/token/" + user, "", []string{"Authorization", "Bearer " + bearer("future bearer token", map[string]any{"nbf": 1 << 40})}, 401},
+		{"GET", client + "/token/" + user, "", []string{"Authorization", "Bearer " + bearer("odd bearer token", map[string]any{"exp": "tomorrow"})}, 401},
+		{"GET", client + "/token/" + user, "", []string{"Authorization", "Bearer " + hidden["no token"]}, 401},
+		{"GET", client + "/token/" + user, "", []string{"Authorization", "Bearer a." + hidden["no token"] + ".c"}, 401},
+		{"GET", client + "/token/" + user, "", []string{"Cookie", "session=" + hidden["cookie"]}, 401},
+		{"GET", client + "/token/another", "", []string{"Authorization", "Bearer " + good}, 403},
+		{"GET", service + "/token/" + user, "", nil, 201},
+		{"GET", service + "/token/" + user + "%20" + query, "", nil, 400},
+		{"GET", client + "/api-key" + query, "", []string{"X-Anything", hidden["header"]}, 200},
+		{"GET", client + "/config?clientType=web", "", []string{"Authorization", "Bearer " + good}, 200},
+		{"GET", client + "/config?clientType=web", "", []string{"Authorization", "Bearer " + forged}, 200},
+		{"GET", client + "/config?clientType=broken", "", nil, 500},
+		{"GET", client + "/config?clientType=", "", nil, 400},
+		{"GET", service + "/config?clientType=web", "", []string{"userid", user}, 200},
+		{"GET", service + "/config?clientType=web", "", []string{"userid", user + "!"}, 200},
+		{"POST", client + "/webhook", body, []string{"X-Signature", signed}, 200},
+		{"POST", client + "/webhook", body, []string{"X-Signature", hidden["signature with the previous secret"]}, 200},
+		{"POST", client + "/webhook", body, []string{"X-Signature", wrong}, 401},
+		{"POST", client + "/webhook", body, []string{"X-Signature", hidden["no signature"]}, 401},
+		{"POST", client + "/webhook", body, nil, 401},
+		{"POST", client + "/webhook", body, []string{"X-Signature", signed, "X-Api-Key", hidden["header"]}, 401},
+		{"POST", client + "/webhook", zipped.String()[:12], []string{"X-Signature", wrong}, 400},
+		{"POST", client + "/webhook", zipped.String(), []string{"X-Signature", wrong}, 401},
+		{"POST", service + "/webhook/verify", verification(body, signed), nil, 200},
+		{"POST", service + "/webhook/verify", verification(body, wrong), nil, 200},
+		{"POST", service + "/webhook/verify", body, nil, 400},
+		{"POST", service + "/webhook/verify", hidden["body"], nil, 400},
+		{"POST", service + "/proxy/users" + query, body, []string{"Cookie", hidden["cookie"], "X-Anything", hidden["header"], "Stream-Auth-Type", hidden["header"]}, 200},
+		{"GET", service + "/proxy/users/in-the-path" + query, "", nil, 200},
+		{"GET", service + "/proxy/users/%2e%2e" + query, "", nil, 400},
+		{"POST", service + "/proxy/gone" + query, body, nil, 502},
+		{"POST", service + "/proxy/broken" + query, body, nil, 0},
+	}
 	traffic := func(check bool) {
-		for _, r := range []struct {
-			method, url, body string
-			header            []string
-			status            int
-		}{
-			{"GET", client + "/token/" + user, "", []string{"Authorization", "Bearer " + good}, 201},
-			{"GET", client + "/token/" + user + query, "", []string{"Authorization", "Bearer " + forged}, 401},
-			{"GET", client + "/token/" + user, "", []string{"Authorization", "Bearer " + bearer("expired bearer token", map[string]any{"exp": 1})}, 401},
-			{"GET", client + "/token/" + user, "", []string{"Authorization", "Bearer " + bearer("foreign bearer token", map[string]any{"aud": "others"})}, 401},
-			{"GET", client + "/token/" + user, "", []string{"Authorization", "Bearer " + bearer("future bearer token", map[string]any{"nbf": 1 << 40})}, 401},
-			{"GET", client + "/token/" + user, "", []string{"Authorization", "Bearer " + bearer("odd bearer token", map[string]any{"exp": "tomorrow"})}, 401},
-			{"GET", client + "/token/" + user, "", []string{"Authorization", "Bearer " + hidden["no token"]}, 401},
-			{"GET", client + "/token/" + user, "", []string{"Authorization", "Bearer a." + hidden["no token"] + ".c"}, 401},
-			{"GET", client + "/token/" + user, "", []string{"Cookie", "session=" + hidden["cookie"]}, 401},
-			{"GET", client + "/token/another", "", []string{"Authorization", "Bearer " + good}, 403},
-			{"GET", service + "/token/" + user, "", nil, 201},
-			{"GET", service + "/token/" + user + "%20" + query, "", nil, 400},
-			{"GET", client + "/api-key" + query, "", []string{"X-Anything", hidden["header"]}, 200},
-			{"GET", client + "/config?clientType=web", "", []string{"Authorization", "Bearer " + good}, 200},
-			{"GET", client + "/config?clientType=web", "", []string{"Authorization", "Bearer " + forged}, 200},
-			{"GET", client + "/config?clientType=broken", "", nil, 500},
-			{"GET", client + "/config?clientType=", "", nil, 400},
-			{"GET", service + "/config?clientType=web", "", []string{"userid", user}, 200},
-			{"GET", service + "/config?clientType=web", "", []string{"userid", user + "!"}, 200},
-			{"POST", client + "/webhook", body, []string{"X-Signature", signed}, 200},
-			{"POST", client + "/webhook", body, []string{"X-Signature", hidden["signature with the previous secret"]}, 200},
-			{"POST", client + "/webhook", body, []string{"X-Signature", wrong}, 401},
-			{"POST", client + "/webhook", body, []string{"X-Signature", hidden["no signature"]}, 401},
-			{"POST", client + "/webhook", body, nil, 401},
-			{"POST", client + "/webhook", body, []string{"X-Signature", signed, "X-Api-Key", hidden["header"]}, 401},
-			{"POST", client + "/webhook", zipped.String()[:12], []string{"X-Signature", wrong}, 400},
-			{"POST", client + "/webhook", zipped.String(), []string{"X-Signature", wrong}, 401},
-			{"POST", service + "/webhook/verify", verification(body, signed), nil, 200},
-			{"POST", service + "/webhook/verify", verification(body, wrong), nil, 200},
-			{"POST", service + "/webhook/verify", body, nil, 400},
-			{"POST", service + "/webhook/verify", hidden["body"], nil, 400},
-			{"POST", service + "/proxy/users" + query, body, []string{"Cookie", hidden["cookie"], "X-Anything", hidden["header"], "Stream-Auth-Type", hidden["header"]}, 200},
-			{"GET", service + "/proxy/users/in-the-path" + query, "", nil, 200},
-			{"GET", service + "/proxy/users/%2e%2e" + query, "", nil, 400},
-			{"POST", service + "/proxy/gone" + query, body, nil, 502},
-			{"POST", service + "/proxy/broken" + query, body, nil, 0},
-		} {
+		for _, r := range requests {
 			d.idle(t)
 			g, err := tryCall(t.Context(), r.method, r.url, r.body, r.header...)
 			if check && (r.status == 0 && err == nil || r.status != 0 && (err != nil || g.status != r.status)) {
 				t.Errorf("%s %s: want %d, got %d %s %v", r.method, r.url, r.status, g.status, g.body, err)
 			}
 			for _, found := range regexp.MustCompile(`"(?:token|userToken|authorization)":"([^"]+)"`).FindAllStringSubmatch(g.body, -1) {
-				hidden["token in the answer to "+r.method+" "+r.url] = found[1]
+				hidden["token in the answer to "+r.method+" "+r.url+" "+found[1]] = found[1]
 			}
 		}
 	}

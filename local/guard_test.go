@@ -1,22 +1,18 @@
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
-	"chat-service-backend/internal/standin"
+	"chat-service-backend/shared/settings"
 )
 
 func TestForeignPagesAndHostsAreRefused(t *testing.T) {
 	t.Parallel()
-	s := sharedReal(t).server
+	s := sharedReal(t)
 	host := strings.TrimPrefix(s.clientURL, "http://")
 	for _, c := range []struct {
 		url     string
@@ -41,23 +37,8 @@ func TestForeignPagesAndHostsAreRefused(t *testing.T) {
 		{s.serviceURL + "/token/victim", []string{"Sec-Fetch-Site", "cross-site"}, 403},
 		{s.serviceURL + "/token/victim", nil, 201},
 	} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := 0; i < len(c.headers); i += 2 {
-			request.Header.Set(c.headers[i], c.headers[i+1])
-		}
-		if name := request.Header.Get("Host"); name != "" {
-			request.Host = name
-		}
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		response.Body.Close()
-		if response.StatusCode != c.want {
-			t.Errorf("%s with %q: want %d, got %d", c.url, c.headers, c.want, response.StatusCode)
+		if g := call(t, "GET", c.url, "", c.headers...); g.status != c.want {
+			t.Errorf("%s with %q: want %d, got %+v", c.url, c.headers, c.want, g)
 		}
 	}
 }
@@ -67,43 +48,28 @@ func TestForeignPagesAndHostsAreRefused(t *testing.T) {
 func TestStandInsAnswerTheFunctionsOnly(t *testing.T) {
 	t.Parallel()
 	one, _ := startTest(t)
-	other, _ := startTest(t)
-	if one.env["AWS_SECRET_ACCESS_KEY"] == other.env["AWS_SECRET_ACCESS_KEY"] {
-		t.Error("want credentials made for each run, got the same twice")
-	}
-	ask := func(url, target, body string, sign *standin.Credentials) got {
-		t.Helper()
-		header := []string{"X-Amz-Target", target, "Content-Type", "application/x-amz-json-1.1"}
-		if sign != nil {
-			request, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, url, nil)
-			request.Header.Set("X-Amz-Target", target)
-			sum := sha256.Sum256([]byte(body))
-			service := strings.ToLower(strings.TrimPrefix(strings.Split(target, ".")[0], "Amazon"))
-			err := v4.NewSigner().SignHTTP(t.Context(), aws.Credentials{AccessKeyID: sign.AccessKeyID, SecretAccessKey: sign.SecretAccessKey},
-				request, hex.EncodeToString(sum[:]), strings.TrimPrefix(service, "aws"), sign.Region, time.Now())
-			if err != nil {
-				t.Fatal(err)
-			}
-			header = append(header, "Authorization", request.Header.Get("Authorization"), "X-Amz-Date", request.Header.Get("X-Amz-Date"))
-		}
-		return call(t, "POST", url, body, header...)
-	}
-	names := `{"Names":["` + one.stack.Parameter("ParameterPrefix") + `/stream/api-secret"],"WithDecryption":true}`
-	entries := `{"Entries":[{"Source":"stream.chat","DetailType":"forged","Detail":"{}"}]}`
-	for who, sign := range map[string]*standin.Credentials{
-		"nobody":      nil,
-		"what was":    {AccessKeyID: "local", SecretAccessKey: "local", Region: one.region},
-		"another run": signedBy(other),
+	other, _ := sharedTest(t)
+	name := secretName
+	for who, keys := range map[string]map[string]string{
+		"another run":   other.env,
+		"a known key":   {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"},
+		"this run":      one.env,
+		"half this run": {"AWS_ACCESS_KEY_ID": one.env["AWS_ACCESS_KEY_ID"], "AWS_SECRET_ACCESS_KEY": "guessed"},
 	} {
-		if g := ask(one.ssmURL, "AmazonSSM.GetParameters", names, sign); g.status < 400 || strings.Contains(g.body, developmentSecret) {
-			t.Errorf("SSM, signed by %s: want a refusal, got %d %s", who, g.status, g.body)
-		}
-		if g := ask(loopbackURL(one.aws), "AWSEvents.PutEvents", entries, sign); g.status < 400 || len(one.events.Events()) != 0 {
-			t.Errorf("EventBridge, signed by %s: want a refusal, got %d %s", who, g.status, g.body)
+		client := ssm.New(ssm.Options{BaseEndpoint: &one.ssmURL, Region: one.region, Credentials: settings.Credentials(func(name string) string { return keys[name] })})
+		out, err := client.GetParameters(t.Context(), &ssm.GetParametersInput{Names: []string{name}, WithDecryption: new(true)})
+		switch {
+		case who != "this run" && err == nil:
+			t.Errorf("SSM, signed by %s: want a refusal, got %d parameters", who, len(out.Parameters))
+		case who == "this run" && (err != nil || len(out.Parameters) != 1 || *out.Parameters[0].Value != developmentSecret):
+			t.Errorf("SSM, signed by %s: want the secret, got %v", who, err)
 		}
 	}
-	if g := ask(one.ssmURL, "AmazonSSM.GetParameters", names, signedBy(one)); g.status != http.StatusOK || !strings.Contains(g.body, developmentSecret) {
-		t.Errorf("SSM, signed by this run: want the secret, got %d %s", g.status, g.body)
+	entries := `{"Entries":[{"Source":"stream.chat","DetailType":"forged","Detail":"{}"}]}`
+	for target, body := range map[string]string{"AWSEvents.PutEvents": entries, "AmazonSSM.GetParameters": `{"Names":["` + name + `"]}`} {
+		if g := call(t, "POST", one.ssmURL, body, "X-Amz-Target", target); g.status < 400 || len(one.events.Events()) != 0 {
+			t.Errorf("%s, not signed: want a refusal, got %+v", target, g)
+		}
 	}
 	// Nor may others take events from the Runtime API, or answer them.
 	for line := range strings.Lines(call(t, "GET", one.clientURL+"/echo/env", "").body) {
@@ -114,11 +80,6 @@ func TestStandInsAnswerTheFunctionsOnly(t *testing.T) {
 			}
 		}
 	}
-}
-
-// signedBy returns the credentials of a server's functions.
-func signedBy(s *server) *standin.Credentials {
-	return &standin.Credentials{AccessKeyID: s.env["AWS_ACCESS_KEY_ID"], SecretAccessKey: s.env["AWS_SECRET_ACCESS_KEY"], Region: s.region}
 }
 
 func TestOnlyLoopbackAddressesAreServed(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 
 func TestBearerTokensCount(t *testing.T) {
 	t.Parallel()
-	s := sharedReal(t).server
+	s := sharedReal(t)
 	for query, user := range map[string]string{"": "alice", "?user=bob": "bob"} {
 		g := call(t, "GET", s.clientURL+issuer.BearerPath+query, "")
 		if g.status != 200 || !strings.HasPrefix(g.header.Get("Content-Type"), "text/plain") {

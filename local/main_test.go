@@ -274,35 +274,32 @@ func launch(t *testing.T, change ...func(*options)) (*server, *awstest.Output) {
 
 // A shared server is for tests that leave it as it is. It ends with the last test.
 type shared struct {
-	once sync.Once
+	start func(*testing.T) (*server, *awstest.Output)
+	once  sync.Once
 	*server
 	log *awstest.Output
 }
 
-var fakeServer, realServer shared
+var (
+	fakeServer = shared{start: func(t *testing.T) (*server, *awstest.Output) { return launch(t) }}
+	realServer = shared{start: func(t *testing.T) (*server, *awstest.Output) {
+		c, err := startConversation(t, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.server, c.log
+	}}
+)
 
 // sharedTest is startTest for tests that leave the server as it is.
-func sharedTest(t *testing.T) (*server, *awstest.Output) {
-	t.Helper()
-	return fakeServer.get(t, func() { fakeServer.server, fakeServer.log = launch(t) })
-}
+func sharedTest(t *testing.T) (*server, *awstest.Output) { return fakeServer.get(t) }
 
 // sharedReal returns a server with the real functions.
-func sharedReal(t *testing.T) *conversation {
-	t.Helper()
-	s, log := realServer.get(t, func() {
-		if c, err := startConversation(t, nil); err == nil {
-			realServer.server, realServer.log = c.server, c.log
-		} else {
-			t.Error(err)
-		}
-	})
-	return &conversation{server: s, log: log}
-}
+func sharedReal(t *testing.T) *server { s, _ := realServer.get(t); return s }
 
-func (s *shared) get(t *testing.T, start func()) (*server, *awstest.Output) {
+func (s *shared) get(t *testing.T) (*server, *awstest.Output) {
 	t.Helper()
-	s.once.Do(start)
+	s.once.Do(func() { s.server, s.log = s.start(t) })
 	if s.server == nil {
 		t.Fatal("want the shared server, it did not start")
 	}
@@ -340,6 +337,7 @@ func tryCall(ctx context.Context, method, url, body string, headers ...string) (
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Add(headers[i], headers[i+1])
 	}
+	req.Host = req.Header.Get("Host") // the URL's, if it is ""
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
 		return got{}, err

@@ -234,7 +234,7 @@ func testWholePage(t *testing.T, b *tab) {
 // testPictures writes the README's pictures to the folder PICTURES, if that is
 // set: see make pictures.
 func testPictures(t *testing.T, b *tab) {
-	s := sharedReal(t).server
+	s := sharedReal(t)
 	for _, scheme := range []string{"light", "dark"} {
 		var picture []byte
 		b.do(t,
@@ -258,7 +258,7 @@ func testPictures(t *testing.T, b *tab) {
 }
 
 func testSwaggerUI(t *testing.T, b *tab) {
-	s := sharedReal(t).server
+	s := sharedReal(t)
 	for path, operation := range map[string]string{"docs/client/": "getToken", "docs/service/": "verifyWebhook"} {
 		status := map[string]string{"getToken": "201", "verifyWebhook": "200"}[operation]
 		b.do(t, network.Enable(), cdplog.Enable(), chromedp.Navigate(s.clientURL+pagePath+path))
@@ -274,7 +274,7 @@ func testSwaggerUI(t *testing.T, b *tab) {
 }
 
 func testPhone(t *testing.T, b *tab) {
-	s := sharedReal(t).server
+	s := sharedReal(t)
 	b.do(t, emulation.SetDeviceMetricsOverride(360, 740, 1, true), chromedp.Navigate(s.clientURL+pagePath), chromedp.WaitVisible("#routes button", chromedp.ByQuery))
 	b.want(t, `document.documentElement.scrollWidth <= 360`)
 	b.do(t, chromedp.Focus("#routes button", chromedp.ByQuery), chromedp.KeyEvent("\r"))
@@ -282,7 +282,7 @@ func testPhone(t *testing.T, b *tab) {
 }
 
 func testForeignPage(t *testing.T, b *tab) {
-	s := sharedReal(t).server
+	s := sharedReal(t)
 	foreign := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprint(w, "<!doctype html><link rel=icon href=data:,>")

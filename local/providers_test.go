@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
-	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -149,24 +148,11 @@ func TestUsersOfEachProviderSignIn(t *testing.T) {
 			t.Cleanup(c.server.close)
 			ask := func(path, bearer string) (status int, body map[string]any) {
 				t.Helper()
-				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.server.clientURL+path, nil)
-				if err != nil {
+				g := call(t, "GET", c.server.clientURL+path, "", "Authorization", bearer)
+				if err := json.Unmarshal([]byte(g.body), &body); err != nil {
 					t.Fatal(err)
 				}
-				r.Header.Set("Authorization", bearer)
-				response, err := http.DefaultClient.Do(r)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer response.Body.Close()
-				text, err := io.ReadAll(response.Body)
-				if err == nil {
-					err = json.Unmarshal(text, &body)
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				return response.StatusCode, body
+				return g.status, body
 			}
 			refused := func(name, bearer string) {
 				t.Helper()
