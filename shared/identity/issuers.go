@@ -1,9 +1,12 @@
 package identity
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 
 	"chat-service-backend/shared/settings"
@@ -12,6 +15,29 @@ import (
 
 // issuers are the trusted issuers, by the exact text of their tokens' iss claim.
 type issuers map[string]*tokenVerifier
+
+// An Issuer is a trusted issuer, for a tool that examines the configuration.
+type Issuer struct {
+	Name      string   // iss of its tokens
+	Audiences []string // aud of its tokens
+	keys      *keySet
+}
+
+// Issuers returns the trusted issuers in the order of their names.
+func (c *Callers) Issuers() []Issuer {
+	var all []Issuer
+	for _, name := range slices.Sorted(maps.Keys(c.issuers)) {
+		v := c.issuers[name]
+		all = append(all, Issuer{name, v.audiences, v.keys})
+	}
+	return all
+}
+
+// FetchKeys fetches the issuer's keys, as the first token of that issuer does.
+func (i Issuer) FetchKeys(ctx context.Context) error {
+	_, _, err := i.keys.get(ctx, "")
+	return err
+}
 
 // issuersFromEnv reads the lists that [FromEnv] describes.
 func issuersFromEnv(getenv func(string) string) (issuers, error) {

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -145,5 +146,24 @@ func TestBadSettingIsAnErrorThatNamesIt(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), test.variable+":") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: want one line that names %s, got %v", test.env, test.variable, err)
 		}
+	}
+}
+
+func TestIssuersFetchesTheirKeys(t *testing.T) {
+	web, staff := newIssuer(t), newIssuer(t)
+	staff.Keys = []any{}
+	c := web.callers(t, map[string]string{"OIDC_ISSUER": web.URL + ",staff=" + staff.URL, "OIDC_AUDIENCE": "chat-app,web=2,,staff=portal"})
+	all := map[string]Issuer{}
+	for _, i := range c.Issuers() {
+		all[i.Name] = i
+	}
+	if got := all[web.URL].Audiences; len(all) != 2 || !slices.Equal(got, []string{"chat-app", "web=2"}) {
+		t.Errorf("want two issuers with their audiences, got %+v", all)
+	}
+	if err := all[web.URL].FetchKeys(t.Context()); err != nil {
+		t.Errorf("want keys, got %v", err)
+	}
+	if err := all[staff.URL].FetchKeys(t.Context()); err == nil {
+		t.Error("want an error for an issuer without keys, got nil")
 	}
 }
