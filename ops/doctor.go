@@ -4,35 +4,33 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 )
 
-// A finding is what the doctor has to say of one thing.
+// A finding is the result of one check.
 type finding struct {
 	Check  string `json:"check"`
 	Status string `json:"status"` // ok, warn, bad or skip
 	Found  string `json:"found"`
-	Do     string `json:"do,omitempty"` // what to do about it
+	Do     string `json:"do,omitempty"` // how to mend it
 }
 
 // A doctor examines a deployment.
 type doctor struct {
 	*ops
+	wait     time.Duration
 	findings []finding
 
-	cfg       aws.Config
-	account   string
-	stack     *stack
-	service   *service
-	client    *http.Client
-	key       string // the app's, "" where it is missing
-	app       document
-	eventType bool // a hook sends message.new here
-	id        string
-	wait      time.Duration
+	cfg         aws.Config
+	caller      arn.ARN
+	stack       *stack
+	service     *service
+	key         string // the app's API key, "" if it is missing
+	app         document
+	newMessages bool // a hook sends message.new to this stack
 }
 
 func (d *doctor) find(status, check, do, format string, args ...any) {
@@ -56,28 +54,27 @@ func (d *doctor) warn(check, do, format string, args ...any) {
 }
 func (d *doctor) skip(check, format string, args ...any) { d.find("skip", check, "", format, args...) }
 
-// make is a command line of make for the environment that is examined.
+// make returns the make command for a target and this environment.
 func (d *doctor) make(target string) string { return "make " + target + " ENV=" + d.environment }
 
 func setUpDoctor(o *ops, f *flag.FlagSet) func(context.Context) error {
 	d := &doctor{ops: o}
-	half := f.Bool("before-connect", false, "examine only what must be right before Stream is connected")
-	token := f.String("token", "", "`FILE` with a bearer token, - for standard input: print its claims and why it is refused, and nothing else")
-	f.DurationVar(&d.wait, "wait", time.Minute, "how long an event may take to come to the bus")
+	half := f.Bool("before-connect", false, "skip the checks that need Stream to be connected")
+	token := f.String("token", "", "`FILE` with a bearer token, - for standard input: only print its claims and whether the functions accept it")
+	f.DurationVar(&d.wait, "wait", time.Minute, "how long to wait for an event on the bus")
 	return func(ctx context.Context) error {
 		if *token != "" {
 			return d.token(ctx, *token)
 		}
-		d.client = &http.Client{Timeout: 30 * time.Second}
 		d.examine(ctx, *half)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 		count := map[string]int{}
 		for _, f := range d.findings {
 			count[f.Status]++
 		}
-		d.say("\n%d good, %d bad, %d to look at, %d not examined.", count["ok"], count["bad"], count["warn"], count["skip"])
+		d.say("\n%d ok, %d bad, %d warnings, %d skipped.", count["ok"], count["bad"], count["warn"], count["skip"])
 		if d.json {
 			if err := d.printJSON(document{"ok": count["bad"] == 0, "findings": d.findings}); err != nil {
 				return err
@@ -93,11 +90,12 @@ func setUpDoctor(o *ops, f *flag.FlagSet) func(context.Context) error {
 func (d *doctor) examine(ctx context.Context, half bool) {
 	local := d.local()
 	if local {
-		d.service, d.stack = d.serviceAt(d.serviceURL, nil), &stack{parameters: map[string]string{}, outputs: d.outputs}
+		d.stack = &stack{outputs: d.outputs}
+		d.service = d.serviceOf(d.stack, nil)
 	} else if d.credentials(ctx) && d.deployment(ctx) {
 		d.values(ctx)
 		d.quotas(ctx)
-		d.issuer(ctx)
+		d.issuers(ctx)
 		d.clientAPI(ctx)
 	} else {
 		return
@@ -107,7 +105,7 @@ func (d *doctor) examine(ctx context.Context, half bool) {
 	}
 	d.hooks()
 	if !local {
-		d.waiting(ctx)
-		d.circle(ctx)
+		d.fallbackQueue(ctx)
+		d.event(ctx)
 	}
 }

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -18,17 +19,21 @@ import (
 	"chat-service-backend/internal/cfn"
 )
 
-// maxSkew is how far this machine's clock may be off. AWS refuses signatures at five minutes.
+// maxSkew is the tolerance for this machine's clock. AWS refuses signatures at 5 minutes.
 const maxSkew = time.Minute
 
 func (d *doctor) credentials(ctx context.Context) bool {
 	cfg, who, err := d.aws(ctx)
 	if err != nil {
-		d.bad("credentials", "sign in (aws sso login), or set AWS_PROFILE and AWS_REGION; a clock that is wrong looks like this, too", "%v", err)
+		d.bad("credentials", "sign in (aws sso login), or set AWS_PROFILE and AWS_REGION; also check this machine's clock", "%v", err)
 		return false
 	}
-	d.cfg, d.account = cfg, aws.ToString(who.Account)
-	d.ok("credentials", "%s in %s", aws.ToString(who.Arn), cfg.Region)
+	d.cfg = cfg
+	if d.caller, err = arn.Parse(aws.ToString(who.Arn)); err != nil {
+		d.bad("credentials", "check AWS_ENDPOINT_URL", "want an ARN from AWS, got %q", aws.ToString(who.Arn))
+		return false
+	}
+	d.ok("credentials", "%s in %s", d.caller, cfg.Region)
 	if server, ok := awsmiddleware.GetServerTime(who.ResultMetadata); ok {
 		d.clock("AWS", server)
 	}
@@ -37,42 +42,45 @@ func (d *doctor) credentials(ctx context.Context) bool {
 
 func (d *doctor) clock(whose string, theirs time.Time) {
 	if skew := time.Since(theirs).Round(time.Second); skew.Abs() > maxSkew {
-		d.bad("clock", "set this machine's clock (NTP), or see who is right", "%s off that of %s", skew, whose)
+		d.bad("clock", "set this machine's clock (NTP)", "%s off the clock of %s", skew, whose)
 	} else {
-		d.ok("clock", "agrees with that of %s", whose)
+		d.ok("clock", "agrees with the clock of %s", whose)
 	}
 }
 
 func (d *doctor) deployment(ctx context.Context) bool {
 	s, err := d.describe(ctx, d.cfg)
 	if err != nil {
-		d.bad("stack", d.make("deploy"), "%v", err)
+		mend := "ask for the right cloudformation:DescribeStacks"
+		if errors.Is(err, errNoStack) {
+			mend = d.make("deploy")
+		}
+		d.bad("stack", mend, "%v", err)
 		return false
 	}
 	d.stack = s
 	switch {
 	case strings.Contains(s.status, "ROLLBACK") || strings.Contains(s.status, "FAILED"):
-		d.bad("stack", "see why in the stack's events (aws cloudformation describe-stack-events --stack-name "+s.name+"), then "+d.make("deploy"), "%s: %s: the last deployment did not succeed", s.name, s.status)
+		d.bad("stack", "find the reason in its events (aws cloudformation describe-stack-events --stack-name "+s.name+"), then "+d.make("deploy"), "%s: %s: the last deployment failed", s.name, s.status)
 	case strings.HasSuffix(s.status, "_COMPLETE") && !strings.HasPrefix(s.status, "DELETE"):
 		d.ok("stack", "%s: %s", s.name, s.status)
 	default:
-		d.bad("stack", "wait until it is done", "%s: %s", s.name, s.status)
+		d.bad("stack", "wait until the deployment is done", "%s: %s", s.name, s.status)
 	}
 	for _, name := range []string{"ClientApiUrl", "ServiceApiUrl", "WebhookUrl"} {
 		if s.outputs[name] == "" {
-			d.bad("stack", d.make("deploy"), "has no output %s: it is not this project's, or an old one", name)
+			d.bad("stack", d.make("deploy"), "%s has no output %s: it is of another project, or of an old version", s.name, name)
 			return false
 		}
 	}
-	d.service = d.serviceAt(cmp.Or(d.serviceURL, s.outputs["ServiceApiUrl"]), &d.cfg)
+	d.service = d.serviceOf(s, &d.cfg)
 	d.drift()
 	return true
 }
 
-// drift compares the stack's parameters with those that the template and the
-// choices in deploy/<env>.env would give it.
+// drift compares the stack's parameters with those that make deploy would set.
 func (d *doctor) drift() {
-	template, err := cfn.Find(".")
+	template, err := cfn.Find(d.dir)
 	if err != nil {
 		d.skip("parameters", "%v", err)
 		return
@@ -81,58 +89,59 @@ func (d *doctor) drift() {
 	wanted, differ := maps.Clone(d.stack.parameters), []string{}
 	for name, value := range choices {
 		if wanted[name] != value {
-			differ = append(differ, fmt.Sprintf("%s is %q, and %q in %s", name, wanted[name], value, file))
+			differ = append(differ, fmt.Sprintf("%s is %q, but %q in %s", name, wanted[name], value, file))
 		}
 		wanted[name] = value
 	}
 	for name := range template.Section("Parameters") {
 		if _, ok := wanted[name]; !ok {
-			differ = append(differ, name+" is not there yet")
+			differ = append(differ, name+" is new in template.yaml")
 		}
 	}
 	slices.Sort(differ)
 	if _, err := template.Stack(cfn.Options{Parameters: wanted}); err != nil {
 		d.bad("parameters", "correct "+file+", then "+d.make("deploy"), "%v", err)
 	} else if len(differ) > 0 {
-		d.bad("parameters", d.make("deploy")+", or put the stack's values there", "the stack differs from what would be deployed: %s", strings.Join(differ, "; "))
+		d.bad("parameters", d.make("deploy")+", or put the stack's values into "+file, "the next deployment would change them: %s", strings.Join(differ, "; "))
 	} else {
-		d.ok("parameters", "as template.yaml and %s have them", file)
+		d.ok("parameters", "match template.yaml and %s", file)
 	}
 }
 
-// values examines Parameter Store. Nothing of a value is printed.
+// values examines Parameter Store and prints no value.
 func (d *doctor) values(ctx context.Context) {
 	client, prefix := ssm.NewFromConfig(d.cfg), d.stack.prefix()
-	have, err := stored(ctx, client, true, prefix+apiKey, prefix+apiSecret, prefix+previousSecret)
+	names := []string{prefix + apiKey, prefix + apiSecret, prefix + previousSecret}
+	have, err := stored(ctx, client, true, names...)
 	decrypted := err == nil
-	if err != nil { // the right to read the secret is not the operator's to have
-		have, err = stored(ctx, client, false, prefix+apiKey, prefix+apiSecret, prefix+previousSecret)
+	if !decrypted { // an operator may not be allowed to read the secret
+		have, err = stored(ctx, client, false, names...)
 	}
 	if err != nil {
 		d.bad("values", "ask for ssm:GetParameters on "+prefix+"/*", "cannot be read: %v", err)
 		return
 	}
 	d.key = strings.TrimSpace(aws.ToString(have[prefix+apiKey].Value))
-	for _, name := range []string{apiKey, apiSecret, previousSecret} {
-		p, exists := have[prefix+name]
+	for _, name := range names {
+		p, exists := have[name]
 		kind := types.ParameterTypeSecureString
-		if name == apiKey {
+		if name == prefix+apiKey {
 			kind = types.ParameterTypeString
 		}
 		switch value := aws.ToString(p.Value); {
-		case !exists && name == previousSecret:
+		case !exists && name == prefix+previousSecret:
 		case !exists:
-			d.bad("values", d.make("params"), "%s does not exist", prefix+name)
+			d.bad("values", d.make("params"), "%s does not exist", name)
 		case p.Type != kind:
-			d.bad("values", "delete it, then "+d.make("params"), "%s: want a %s, got a %s", prefix+name, kind, p.Type)
+			d.bad("values", "delete it, then "+d.make("params"), "%s: want a %s, got a %s", name, kind, p.Type)
 		case strings.TrimSpace(value) == "":
-			d.bad("values", d.make("params"), "%s is empty", prefix+name)
-		case strings.TrimSpace(value) != value && (decrypted || name == apiKey):
-			d.bad("values", d.make("params"), "%s has blanks around it", prefix+name)
-		case name == previousSecret:
-			d.warn("values", d.make("rotate")+" ends it", "%s exists: a rotation is under way", prefix+name)
+			d.bad("values", d.make("params"), "%s is empty", name)
+		case strings.TrimSpace(value) != value && (decrypted || name == prefix+apiKey):
+			d.bad("values", d.make("params"), "%s begins or ends with white space", name)
+		case name == prefix+previousSecret:
+			d.warn("values", d.make("rotate")+" finishes it", "%s exists: a rotation is under way", name)
 		default:
-			d.ok("values", "%s: %s", prefix+name, p.Type)
+			d.ok("values", "%s: %s", name, p.Type)
 		}
 	}
 	pages := ssm.NewGetParametersByPathPaginator(client, &ssm.GetParametersByPathInput{Path: aws.String(prefix + clientConfig), WithDecryption: new(true)})
@@ -145,8 +154,8 @@ func (d *doctor) values(ctx context.Context) {
 		}
 		for _, p := range page.Parameters {
 			n++
-			if err := isObject(aws.ToString(p.Value)); err != nil {
-				d.bad("values", d.make("params")+" writes it anew", "%s: want a JSON object, got something else: /config answers 500 for this client type", aws.ToString(p.Name))
+			if !isObject(aws.ToString(p.Value)) {
+				d.bad("values", d.make("params"), "%s: want a JSON object, got something else: /config answers 500 for this client type", aws.ToString(p.Name))
 			}
 		}
 	}
@@ -154,7 +163,7 @@ func (d *doctor) values(ctx context.Context) {
 }
 
 const (
-	// What a small app needs in a busy minute. New accounts begin with 10.
+	// Enough for a small app in a busy minute. New accounts have 10.
 	minConcurrency = 100
 	highThroughput = "/ssm/parameter-store/high-throughput-enabled"
 )
@@ -168,17 +177,17 @@ func (d *doctor) quotas(ctx context.Context) {
 		d.skip("quotas", "Lambda's: want a limit, got none")
 	case out.AccountLimit.ConcurrentExecutions < minConcurrency:
 		d.bad("quotas", "ask for more in Service Quotas: Lambda, concurrent executions (L-B99A9384)",
-			"Lambda runs %d requests at once in this account and region: want %d, or callers meet 429", out.AccountLimit.ConcurrentExecutions, minConcurrency)
+			"Lambda runs %d requests at once in this account and region: want at least %d, or callers get 429", out.AccountLimit.ConcurrentExecutions, minConcurrency)
 	default:
-		d.ok("quotas", "Lambda runs %d requests at once, %d of them reserved for nobody", out.AccountLimit.ConcurrentExecutions, aws.ToInt32(out.AccountLimit.UnreservedConcurrentExecutions))
+		d.ok("quotas", "Lambda runs %d requests at once, %d of them unreserved", out.AccountLimit.ConcurrentExecutions, aws.ToInt32(out.AccountLimit.UnreservedConcurrentExecutions))
 	}
 	setting, err := ssm.NewFromConfig(d.cfg).GetServiceSetting(ctx, &ssm.GetServiceSettingInput{SettingId: aws.String(highThroughput)})
 	switch {
 	case err != nil:
 		d.skip("quotas", "Parameter Store's: %v", reason(err))
 	case setting.ServiceSetting == nil || aws.ToString(setting.ServiceSetting.SettingValue) != "true":
-		d.warn("quotas", "where more than 40 processes may start in one second: aws ssm update-service-setting --setting-id "+highThroughput+" --setting-value true",
-			"Parameter Store answers 40 calls a second: high throughput, which is billed by the call, is off")
+		d.warn("quotas", "if more than 40 processes may start in one second: aws ssm update-service-setting --setting-id "+highThroughput+" --setting-value true",
+			"Parameter Store answers 40 calls a second: high throughput, which is billed per call, is off")
 	default:
 		d.ok("quotas", "Parameter Store has high throughput")
 	}

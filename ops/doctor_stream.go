@@ -34,17 +34,17 @@ func (d *doctor) streamApp(ctx context.Context) bool {
 		case r.code == codeAuth || r.code == codeSignature:
 			do = "the API secret is not that of the API key: copy both from the same app, then " + d.make("params")
 		case r.status == http.StatusForbidden:
-			do = "allow " + d.stack.outputs["ServiceApiArn"] + "/GET/proxy/app to whoever runs this"
+			do = "allow " + d.stack.outputs["ServiceApiArn"] + "/GET/proxy/app to your role or user"
 		case r.status == http.StatusBadGateway || r.status == http.StatusGatewayTimeout:
 			do = "check StreamBaseUrl (" + d.stack.parameters["StreamBaseUrl"] + ") and https://status.getstream.io"
 		}
-		d.bad("Stream", do, "does not take the credentials: %v", err)
+		d.bad("Stream", do, "cannot be called: %v", err)
 		return false
 	}
 	d.app = answer.App
-	d.ok("Stream", "takes key and secret, of app %s", compact(d.app["name"]))
+	d.ok("Stream", "accepts key and secret, of app %s", compact(d.app["name"]))
 	if d.app["suspended"] == true {
-		d.bad("app", "ask Stream's support", "is suspended: %s", compact(d.app["suspended_explanation"]))
+		d.bad("app", "ask Stream's support", "suspended: %s", compact(d.app["suspended_explanation"]))
 	}
 	for field, what := range map[string]string{"disable_auth_checks": "anybody can connect as anybody", "disable_permissions_checks": "every user may do everything"} {
 		if d.app[field] == true {
@@ -52,14 +52,14 @@ func (d *doctor) streamApp(ctx context.Context) bool {
 		}
 	}
 	if version := text(d.app["permission_version"]); version != "v2" {
-		d.warn("app", "see docs/ops.md on permissions", "has permissions %s, which Stream calls legacy", cmp.Or(version, "of an unknown version"))
+		d.warn("app", "see Permissions v1 in docs/ops.md", "has permissions %s, which Stream calls legacy", cmp.Or(version, "of an unknown version"))
 	} else {
 		d.ok("app", "has permissions v2")
 	}
 	limit, _ := strconv.Atoi(header.Get("X-Ratelimit-Limit"))
 	left, _ := strconv.Atoi(header.Get("X-Ratelimit-Remaining"))
 	if limit > 0 && left*10 < limit {
-		d.warn("rate limits", "find out who calls (docs/operations.md), or ask Stream for more", "%d of %d calls are left in this minute", left, limit)
+		d.warn("rate limits", "find out who calls (docs/operations.md), or ask Stream for a higher limit", "%d of %d calls are left in this minute", left, limit)
 	} else if limit > 0 {
 		d.ok("rate limits", "%d of %d calls are left in this minute", left, limit)
 	}
@@ -73,39 +73,40 @@ func (d *doctor) hooks() {
 		kind, target = "sqs", d.stack.outputs["StreamQueueUrl"]
 	}
 	if target == "" {
-		d.skip("webhook", "-output WebhookUrl=URL says what Stream should call")
+		d.skip("webhook", "its URL is unknown: set it with -output WebhookUrl=URL")
 		return
 	}
 	hooks := hooksOf(d.app)
-	if hooks == nil && kind == "webhook" && d.app["webhook_url"] != "" { // an app that Stream has not moved to event hooks
+	if hooks == nil && kind == "webhook" && text(d.app["webhook_url"]) != "" { // an app that Stream has not moved to event hooks
 		hooks = []document{{"hook_type": kind, "webhook_url": d.app["webhook_url"], "enabled": true, "event_types": d.app["webhook_events"]}}
 	}
+	const all = "all events"
 	disabled, elsewhere := 0, 0
-	var seen []any // event types, of all hooks to this stack
+	var seen []any // event types that are sent here
 	for _, hook := range hooks {
-		events := listed(hook["event_types"])
-		switch to := address(hook); {
-		case to != target && (to == "" || to != d.stack.outputs["WebhookUrl"] && to != d.stack.outputs["StreamQueueUrl"]),
-			hook["hook_type"] == "pending_message":
+		to, events := address(hook), listed(hook["event_types"])
+		here := to != "" && (to == d.stack.outputs["WebhookUrl"] || to == d.stack.outputs["StreamQueueUrl"])
+		switch {
+		case !here || hook["hook_type"] == "pending_message":
 			elsewhere++
 			continue
 		case to != target:
-			d.bad("webhook", "take it out (absent: hooks: in stream.yaml), then "+d.make("apply"), "%s sends here as well as %s: events come twice", to, target)
+			d.bad("webhook", "list it below absent: hooks: in stream.yaml, then "+d.make("apply"), "Stream sends to %s as well as to %s: events arrive twice", to, target)
 			continue
 		case hook["enabled"] != true:
 			disabled++
 			continue
 		case len(events) == 0:
-			events = []any{"all events"}
+			events = []any{all}
 		}
-		if len(seen) > 0 && (seen[0] == "all events" || events[0] == "all events" || len(without(events, seen)) < len(events)) {
-			d.bad("webhook", "remove all but one in Stream's dashboard", "several hooks send the same events to %s: they come more than once", target)
+		if len(seen) > 0 && (seen[0] == all || events[0] == all || len(without(events, seen)) < len(events)) {
+			d.bad("webhook", "remove all but one in Stream's dashboard", "several hooks send the same events to %s: they arrive more than once", target)
 		}
 		seen = append(seen, events...)
 	}
 	switch {
 	case len(seen) > 0:
-		d.eventType = seen[0] == "all events" || slices.Contains(seen, any("message.new"))
+		d.newMessages = seen[0] == all || slices.Contains(seen, any("message.new"))
 		d.ok("webhook", "Stream sends %s to %s", strings.Trim(compact(seen), "[]"), target)
 	case disabled > 0:
 		d.bad("webhook", d.make("apply"), "the hook to %s is disabled", target)
@@ -114,8 +115,8 @@ func (d *doctor) hooks() {
 	}
 }
 
-// waiting looks for events that the bus did not take.
-func (d *doctor) waiting(ctx context.Context) {
+// fallbackQueue looks for events that the bus did not take.
+func (d *doctor) fallbackQueue(ctx context.Context) {
 	queue := d.stack.outputs["FallbackQueueUrl"]
 	if queue == "" {
 		return
@@ -124,7 +125,7 @@ func (d *doctor) waiting(ctx context.Context) {
 	if err != nil {
 		d.skip("fallback queue", "%v", reason(err))
 	} else if n := out.Attributes["ApproximateNumberOfMessages"]; n != "0" {
-		d.bad("fallback queue", d.make("redrive"), "%s events wait that the bus did not take", n)
+		d.bad("fallback queue", d.make("redrive"), "%s events that the bus did not take are waiting", n)
 	} else {
 		d.ok("fallback queue", "empty")
 	}

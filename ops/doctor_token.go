@@ -14,9 +14,9 @@ import (
 	"chat-service-backend/shared/identity"
 )
 
-// token prints the claims of a bearer token, and the user whom it makes known or
-// why it is refused: by the functions' own code, with the stack's parameters.
-// The signature is never printed, so that the output is no token.
+// token prints the claims of a bearer token and its user, or why the functions refuse it.
+// It asks the functions' own code, with the stack's parameters. It never prints the
+// signature, so that nobody can use the output as a token.
 func (d *doctor) token(ctx context.Context, name string) error {
 	content, err := os.ReadFile(name)
 	if name == "-" {
@@ -29,11 +29,11 @@ func (d *doctor) token(ctx context.Context, name string) error {
 	parts := strings.Split(bearer, ".")
 	header, headerErr := segment(parts[0])
 	if len(parts) != 3 || headerErr != nil {
-		return errors.New("-token: want a JWT, three parts with dots between them, got something else")
+		return errors.New("-token: want a JWT, which has three parts separated by dots, got something else")
 	}
 	claims, err := segment(parts[1])
 	if err != nil {
-		return errors.New("-token: the claims are not JSON: an encrypted token cannot be read, by the functions no more than here")
+		return errors.New("-token: want claims in JSON, got something else: neither ops nor the functions can read an encrypted token")
 	}
 	_, s, err := d.ops.stack(ctx)
 	if err != nil {
@@ -45,7 +45,7 @@ func (d *doctor) token(ctx context.Context, name string) error {
 	}
 	caller, refused := callers.Identify(ctx, "", []string{"Bearer " + bearer})
 	if refused == nil && caller.Kind != identity.User {
-		refused = errors.New("the stack has no OidcIssuer: no token makes anybody known")
+		refused = errors.New("the stack has no OidcIssuer, so the functions accept no token")
 	}
 	report := document{"header": header, "claims": claims}
 	if refused != nil {

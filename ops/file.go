@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -22,23 +23,23 @@ import (
 //go:embed stream.schema.json
 var schemaText []byte
 
-// A document is an item of Stream's, with Stream's own field names.
+// A document is a JSON object, with Stream's field names.
 type document = map[string]any
 
-// A file says what Stream's side shall be. What it does not name is left alone.
+// A file describes Stream's side. What it does not name is left alone.
 type file struct {
-	app    document // its settings, grants included
+	app    document // settings and grants
 	hooks  []document
-	items  map[string]map[string]document // of each collection, by name
-	absent map[string][]any               // names, or addresses of hooks
+	items  map[string]map[string]document // by the path of their collection and by name
+	absent map[string][]any               // names, or addresses of hooks, by collection
 }
 
-// reference is an output of the stack in a text.
+// reference is an output of the stack in a string.
 var reference = regexp.MustCompile(`\$\{\w+\}`)
 
-// readFile reads stream.yaml, with ${NAME} in its texts replaced by an output
+// readFile reads stream.yaml and replaces each ${NAME} in its strings with that output
 // of the stack.
-func readFile(name string, values outputs, getenv func(string) string) (*file, error) {
+func readFile(name string, outputs map[string]string, getenv func(string) string) (*file, error) {
 	raw, err := readDocument(name)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -47,19 +48,15 @@ func readFile(name string, values outputs, getenv func(string) string) (*file, e
 	raw = eachText(raw, func(s string) string {
 		return reference.ReplaceAllStringFunc(s, func(r string) string {
 			output := r[2 : len(r)-1]
-			if values[output] == "" {
+			if outputs[output] == "" {
 				missing[output] = true
 			}
-			return values[output]
+			return outputs[output]
 		})
 	}).(document)
 	if len(missing) > 0 {
-		has := "none is known"
-		if len(values) > 0 {
-			has = "it has " + strings.Join(slices.Sorted(maps.Keys(values)), ", ")
-		}
-		return nil, fmt.Errorf("%s: the stack has no output %s; %s (-output NAME=VALUE gives one)",
-			name, strings.Join(slices.Sorted(maps.Keys(missing)), ", "), has)
+		return nil, fmt.Errorf("%s: the stack has no output %s, it has %s (-output NAME=VALUE sets one)",
+			name, strings.Join(slices.Sorted(maps.Keys(missing)), ", "), cmp.Or(strings.Join(slices.Sorted(maps.Keys(outputs)), ", "), "none"))
 	}
 	if config := text(raw["permissions_config"]); config != "" {
 		config = filepath.Join(filepath.Dir(name), config)
@@ -75,8 +72,10 @@ func readFile(name string, values outputs, getenv func(string) string) (*file, e
 	if err := validate(raw); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	f := &file{app: document{}, items: map[string]map[string]document{}, absent: map[string][]any{}}
-	maps.Copy(f.app, object(raw["app"]))
+	f := &file{app: object(raw["app"]), items: map[string]map[string]document{}, absent: map[string][]any{}}
+	if f.app == nil {
+		f.app = document{}
+	}
 	if raw["grants"] != nil {
 		f.app["grants"] = raw["grants"]
 	}
@@ -89,11 +88,11 @@ func readFile(name string, values outputs, getenv func(string) string) (*file, e
 	}
 	for _, c := range collections {
 		f.items[c.path] = map[string]document{}
-		for _, name := range listed(raw[c.key]) { // of roles
+		for _, name := range listed(raw[c.key]) { // roles
 			f.items[c.path][text(name)] = document{}
 		}
 		for name, v := range object(raw[c.key]) {
-			if words, ok := v.([]any); ok { // of a blocklist
+			if words, ok := v.([]any); ok { // a blocklist
 				v = document{"words": words}
 			}
 			item := object(v)
@@ -112,7 +111,7 @@ func readFile(name string, values outputs, getenv func(string) string) (*file, e
 func readDocument(name string) (document, error) {
 	content, err := os.ReadFile(name)
 	if err != nil {
-		return nil, errors.Unwrap(err) // without the name
+		return nil, errors.Unwrap(err) // the caller adds the name
 	}
 	if !json.Valid(content) {
 		var v any
@@ -124,10 +123,8 @@ func readDocument(name string) (document, error) {
 		}
 	}
 	var doc document
-	d := json.NewDecoder(bytes.NewReader(content))
-	d.UseNumber()
-	if err := d.Decode(&doc); err != nil {
-		return nil, errors.New("want an object")
+	if unmarshal(content, &doc) != nil {
+		return nil, errors.New("want an object, got something else")
 	}
 	if doc == nil {
 		doc = document{}
@@ -135,12 +132,13 @@ func readDocument(name string) (document, error) {
 	return doc, nil
 }
 
-// object and listed are what a value is, or nothing.
+// The following return v, or the zero value if it has another type.
+
 func object(v any) document { d, _ := v.(document); return d }
 func listed(v any) []any    { l, _ := v.([]any); return l }
 func text(v any) string     { s, _ := v.(string); return s }
 
-// validate reports what of the schema a file breaks.
+// validate returns the first place where a file breaks the schema.
 func validate(raw document) error {
 	compiler := jsonschema.NewCompiler()
 	schema, err := jsonschema.UnmarshalJSON(bytes.NewReader(schemaText))
@@ -155,18 +153,16 @@ func validate(raw document) error {
 		return err
 	}
 	var invalid *jsonschema.ValidationError
-	if err := compiled.Validate(raw); errors.As(err, &invalid) {
-		for len(invalid.Causes) > 0 {
-			invalid = invalid.Causes[0]
-		}
-		return errors.New(strings.TrimSpace(invalid.Error()))
-	} else if err != nil {
+	if err = compiled.Validate(raw); !errors.As(err, &invalid) {
 		return err
 	}
-	return nil
+	for len(invalid.Causes) > 0 {
+		invalid = invalid.Causes[0]
+	}
+	return errors.New(strings.TrimSpace(invalid.Error()))
 }
 
-// eachText replaces every text in a decoded document.
+// eachText replaces every string in a decoded document.
 func eachText(v any, f func(string) string) any {
 	switch v := v.(type) {
 	case string:
@@ -183,9 +179,9 @@ func eachText(v any, f func(string) string) any {
 	return v
 }
 
-// addPermissions adds the plugin's file of permissions to raw. Version 1 has the
-// policies of each channel type; version 2 has the grants of each role, in each
-// channel type and, below app, in the whole app.
+// addPermissions adds Mia-Platform's file of permissions to raw. Version 1 lists the
+// policies of each channel type. Version 2 lists the grants of each role, by channel
+// type and, below app, in the whole app.
 func addPermissions(raw, permissions document) error {
 	field := "grants"
 	if fmt.Sprint(raw["permissions_version"]) == "1" {
@@ -195,12 +191,10 @@ func addPermissions(raw, permissions document) error {
 	for scope, v := range permissions {
 		target := raw
 		if scope != "app" || field == "permissions" {
-			types := merge(object(raw["channel_types"]), nil)
-			types[scope] = merge(object(types[scope]), nil)
-			raw["channel_types"], target = types, object(types[scope])
+			target = child(child(raw, "channel_types"), scope)
 		}
 		if target[field] != nil {
-			return fmt.Errorf("want %s of %s here or in the file that names this one, got both", field, scope)
+			return fmt.Errorf("%s of %s are set twice: here, and in the file that names this one", field, scope)
 		}
 		target[field] = v
 		for role := range object(v) {
@@ -213,11 +207,19 @@ func addPermissions(raw, permissions document) error {
 	return nil
 }
 
-// builtInRoles are those that every app has.
+// child returns the object in a field of doc, and creates it if there is none.
+func child(doc document, field string) document {
+	if object(doc[field]) == nil {
+		doc[field] = document{}
+	}
+	return object(doc[field])
+}
+
+// builtInRoles are the roles of every app.
 var builtInRoles = []string{"admin", "user", "guest", "anonymous", "moderator", "global_admin", "global_moderator", "channel_member", "channel_moderator"}
 
-// normalPolicies spells policies out as Stream does: any resource and any role
-// by default, and Allow.
+// normalPolicies spells policies out as Stream does. Defaults are any resource, any
+// role and Allow.
 func normalPolicies(policies []any) []any {
 	normal := []any{}
 	for _, v := range policies {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,81 +16,40 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/golang-jwt/jwt/v4"
 
-	"chat-service-backend/internal/awstest"
 	"chat-service-backend/internal/streamapi"
 )
 
-// A result is what a run of the program came to.
+// TestMain lets this binary be the program, for the tests of what only a process can show.
+func TestMain(m *testing.M) {
+	if os.Getenv("RUN_OPS") != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// process prepares a run of the program as a process, with none of this process's
+// environment.
+func process(t testing.TB, env []string, args ...string) *exec.Cmd {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd.Env = append(env, "RUN_OPS=1", "HOME="+t.TempDir())
+	return cmd
+}
+
+// A result is the outcome of a run.
 type result struct {
 	status         int
 	stdout, stderr string
 }
 
-// A screen keeps what a program writes, for others to see while it runs.
-type screen struct {
-	changed *sync.Cond
-	text    []byte
-}
-
-func newScreen() *screen { return &screen{changed: sync.NewCond(new(sync.Mutex))} }
-
-func (s *screen) Write(b []byte) (int, error) {
-	s.changed.L.Lock()
-	defer s.changed.L.Unlock()
-	s.text = append(s.text, b...)
-	s.changed.Broadcast()
-	return len(b), nil
-}
-
-func (s *screen) String() string {
-	s.changed.L.Lock()
-	defer s.changed.L.Unlock()
-	return string(s.text)
-}
-
-// await returns once a program has written this.
-func await(cmd *exec.Cmd, text string) {
-	s := cmd.Stderr.(*screen)
-	s.changed.L.Lock()
-	defer s.changed.L.Unlock()
-	for !strings.Contains(string(s.text), text) {
-		s.changed.Wait()
-	}
-}
-
-// start prepares a run: in dir, with nothing of this process's environment that
-// AWS's SDK would look at.
-func start(t testing.TB, dir string, env []string, stdin string, args ...string) *exec.Cmd {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), awstest.Binaries(t, "./ops")["./ops"], args...)
-	cmd.Dir = dir
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "AWS_CONFIG_FILE=" + os.DevNull, "AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull, "AWS_EC2_METADATA_DISABLED=true"}, env...)
-	cmd.Stdin = strings.NewReader(stdin)
-	cmd.Stdout, cmd.Stderr = newScreen(), newScreen()
-	return cmd
-}
-
-// runAndTell runs a program and closes started once it has a process, for others
-// who signal it.
-func runAndTell(cmd *exec.Cmd, started chan<- struct{}) error {
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	close(started)
-	return cmd.Wait()
-}
-
-func finish(t testing.TB, cmd *exec.Cmd, err error) result {
-	t.Helper()
-	if _, ok := err.(*exec.ExitError); err != nil && !ok {
-		t.Fatal(err)
-	}
-	return result{cmd.ProcessState.ExitCode(), fmt.Sprint(cmd.Stdout), fmt.Sprint(cmd.Stderr)}
-}
-
-// want fails unless a run ended with this status and said all of this.
+// want fails unless a run ended with this status and printed all of this.
 func (r result) want(t testing.TB, status int, words ...string) {
 	t.Helper()
 	for _, word := range words {
@@ -101,14 +62,62 @@ func (r result) want(t testing.TB, status int, words ...string) {
 	}
 }
 
+// hides fails if a run printed a secret.
+func (r result) hides(t testing.TB, secrets ...string) {
+	t.Helper()
+	for _, s := range secrets {
+		if strings.Contains(r.stdout+r.stderr, s) {
+			t.Errorf("want %q not shown, got\n%s%s", s, r.stdout, r.stderr)
+		}
+	}
+}
+
+// A screen may be written to and read at the same time.
+type screen struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (s *screen) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.text = append(s.text, b...)
+	return len(b), nil
+}
+
+func (s *screen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return string(s.text)
+}
+
+// A tool runs commands in this process.
+type tool struct {
+	dir string // template.yaml is here or in a folder above
+	env map[string]string
+	aws func(context.Context) (aws.Config, error)
+}
+
+func (l tool) run(ctx context.Context, stdin string, args ...string) result {
+	stdout, stderr := &screen{}, &screen{}
+	o := &ops{getenv: func(name string) string { return l.env[name] }, loadAWS: l.aws, dir: l.dir, stdin: strings.NewReader(stdin), stdout: stdout, stderr: stderr}
+	status := o.main(ctx, args)
+	return result{status, stdout.String(), stderr.String()}
+}
+
+// errCtrlC is what main's context ends with on Ctrl-C.
+var errCtrlC = errors.Join(errors.New("interrupt signal received"), context.Canceled)
+
 // An app is one at Stream, behind a Service API that signs for it.
 type app struct {
-	t    testing.TB
-	dir  string
-	url  string
-	mu   sync.Mutex
-	made []request                                                // that were not to read
-	hook func(w http.ResponseWriter, r *http.Request, n int) bool // n counts those that are not to read, from 1; true: answered
+	tool
+	t     testing.TB
+	ctx   context.Context
+	ctrlC context.CancelCauseFunc // ends ctx
+	url   string
+	mu    sync.Mutex
+	made  []request                                                // other than GETs
+	hook  func(w http.ResponseWriter, r *http.Request, n int) bool // n counts the requests in made; true: answered
 }
 
 type request struct {
@@ -123,7 +132,8 @@ func newApp(t testing.TB) *app {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &app{t: t, dir: t.TempDir()}
+	a := &app{t: t, tool: tool{dir: t.TempDir(), env: map[string]string{}}}
+	a.ctx, a.ctrlC = context.WithCancelCause(t.Context())
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path, ok := strings.CutPrefix(r.URL.EscapedPath(), "/proxy")
 		if !ok {
@@ -156,14 +166,31 @@ func newApp(t testing.TB) *app {
 	return a
 }
 
-// intercept has a function see each request first, and answer it or not.
+// intercept lets a function see each request first and perhaps answer it.
 func (a *app) intercept(hook func(w http.ResponseWriter, r *http.Request, n int) bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.hook = hook
 }
 
-// requests are those that have been made since the last call, but for those that read.
+// fail answers the n-th request with an error, once.
+func (a *app) fail(n, status int, body string) {
+	failed := false
+	a.intercept(func(w http.ResponseWriter, r *http.Request, i int) bool {
+		if i != n || failed {
+			return false
+		}
+		failed = true
+		if status == http.StatusTooManyRequests {
+			w.Header().Set("Retry-After", "1")
+		}
+		w.WriteHeader(status)
+		fmt.Fprint(w, body)
+		return true
+	})
+}
+
+// requests returns those made since the last call, other than GETs.
 func (a *app) requests() []request {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -172,46 +199,47 @@ func (a *app) requests() []request {
 	return made
 }
 
+// file writes a file and returns its path.
 func (a *app) file(name, text string) string {
 	a.t.Helper()
-	if err := os.WriteFile(filepath.Join(a.dir, name), []byte(text), 0o600); err != nil {
+	path := filepath.Join(a.dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		a.t.Fatal(err)
 	}
-	return name
+	return path
 }
 
 const hookURL = "https://chat.example.com/webhook"
 
-func (a *app) command(env []string, stdin, command string, args ...string) *exec.Cmd {
+// args is the command line of a command for the app.
+func (a *app) args(command string, args ...string) []string {
 	words := append(strings.Fields(command), "-service-url", a.url, "-output", "WebhookUrl="+hookURL)
-	return start(a.t, a.dir, env, stdin, append(words, args...)...)
+	if !strings.HasPrefix(command, "users") {
+		words = append(words, "-file", filepath.Join(a.dir, "stream.yaml"))
+	}
+	return append(words, args...)
 }
 
-// run runs a command against the app, with stream.yaml.
-func (a *app) run(command string, args ...string) result {
-	a.t.Helper()
-	cmd := a.command(nil, "", command, args...)
-	return finish(a.t, cmd, cmd.Run())
+func (a *app) run(command string, args ...string) result { return a.answer("", command, args...) }
+
+// answer is run with answers on standard input.
+func (a *app) answer(stdin, command string, args ...string) result {
+	return a.tool.run(a.ctx, stdin, a.args(command, args...)...)
 }
 
 // call calls Stream directly.
 func (a *app) call(method, path string, body any) map[string]any {
 	a.t.Helper()
 	text, _ := json.Marshal(body)
-	r, err := http.NewRequestWithContext(a.t.Context(), method, a.url+"/proxy"+path, bytes.NewReader(text))
+	resp, err := fetch(a.t.Context(), method, a.url+"/proxy"+path, nil, text)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		a.t.Fatal(err)
+	var out map[string]any
+	if err := json.Unmarshal(resp.body, &out); err != nil || resp.status > 299 {
+		a.t.Fatalf("%s %s: want success, got %d %s", method, path, resp.status, resp.body)
 	}
-	defer resp.Body.Close()
-	var answer map[string]any
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || resp.StatusCode > 299 {
-		a.t.Fatalf("%s %s: want success, got %d %v %v", method, path, resp.StatusCode, answer, err)
-	}
-	return answer
+	return out
 }
 
 func (a *app) hooks() []any {
@@ -219,8 +247,7 @@ func (a *app) hooks() []any {
 	return a.call("GET", "/app", nil)["app"].(map[string]any)["event_hooks"].([]any)
 }
 
-func TestCommandLineThatCannotBeRightIsStatus2(t *testing.T) {
-	t.Parallel()
+func TestBadCommandLineExitsWithStatus2(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"", "want a command"},
 		{"dance", `got "dance"`},
@@ -231,37 +258,33 @@ func TestCommandLineThatCannotBeRightIsStatus2(t *testing.T) {
 		{"plan -service-url nonsense", "want a URL"},
 		{"plan -output nonsense", "NAME=VALUE"},
 	} {
-		cmd := start(t, t.TempDir(), nil, "", strings.Fields(c.args)...)
-		finish(t, cmd, cmd.Run()).want(t, 2, c.want)
+		tool{}.run(t.Context(), "", strings.Fields(c.args)...).want(t, 2, c.want)
 	}
 }
 
 func TestHelpNamesEachCommandAndItsFlags(t *testing.T) {
-	t.Parallel()
+	help := tool{}.run(t.Context(), "", "-h")
 	for _, c := range commands {
-		cmd := start(t, t.TempDir(), nil, "", "-h")
-		finish(t, cmd, cmd.Run()).want(t, 0, "  "+c.name+" ", c.summary)
-		cmd = start(t, t.TempDir(), nil, "", append(strings.Fields(c.name), "-h")...)
-		finish(t, cmd, cmd.Run()).want(t, 0, "ops "+c.name, "-env", "-json")
+		help.want(t, 0, "  "+c.name+" ", c.summary)
+		tool{}.run(t.Context(), "", append(strings.Fields(c.name), "-h")...).want(t, 0, "ops "+c.name, "-env", "-json")
 	}
 }
 
 func TestMakeHasATargetForEachCommandOnAnEnvironment(t *testing.T) {
-	t.Parallel()
 	if _, err := exec.LookPath("make"); err != nil {
 		t.Skip("make is not installed")
 	}
-	for target, want := range map[string][]string{
-		"doctor": {"doctor -env qa -json"}, "plan": {"plan -env qa -json"}, "apply": {"apply -env qa -json"}, "pull": {"pull -env qa -json"},
-		"params": {"params -env qa -json"}, "rotate": {"rotate -env qa -json"}, "redrive": {"redrive -env qa -json"},
-		"connect": {"doctor -env qa -before-connect", "apply -env qa -json", "doctor -env qa"},
-	} {
-		cmd := exec.CommandContext(t.Context(), "make", "-n", "-C", "..", "--no-print-directory", target, "ENV=qa", "ARGS=-json")
-		// Not what make tells its children: this test may run in one.
-		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
-		out, err := cmd.CombinedOutput()
-		if got := strings.TrimSpace(string(out)); err != nil || got != "go run ./ops "+strings.Join(want, "\ngo run ./ops ") {
-			t.Errorf("make %s: want %q, got %v\n%s", target, want, err, got)
-		}
+	targets := []string{"doctor", "plan", "apply", "pull", "params", "rotate", "redrive", "connect"}
+	cmd := exec.CommandContext(t.Context(), "make", append([]string{"-n", "-C", "..", "--no-print-directory", "ENV=qa", "ARGS=-json"}, targets...)...)
+	// Without make's own variables: this test may run in one.
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
+	out, err := cmd.CombinedOutput()
+	want := ""
+	for _, target := range targets[:7] {
+		want += "go run ./ops " + target + " -env qa -json\n"
+	}
+	want += "go run ./ops doctor -env qa -before-connect\ngo run ./ops apply -env qa -json\ngo run ./ops doctor -env qa\n"
+	if err != nil || string(out) != want {
+		t.Errorf("want\n%s\ngot %v\n%s", want, err, out)
 	}
 }

@@ -25,28 +25,31 @@ const (
 )
 
 func setUpParams(o *ops, f *flag.FlagSet) func(context.Context) error {
-	prefix := f.String("prefix", o.getenv("PREFIX"), "`PATH` of the values; default: $PREFIX, else the stack's, else asked for")
+	prefix := f.String("prefix", o.getenv("PREFIX"), "`PATH` of the values; default: $PREFIX, else the stack's, else ops asks")
 	key := f.String("kms-key-id", o.getenv("KMS_KEY_ID"), "customer-managed `KEY` that encrypts the secret; default: $KMS_KEY_ID, else the stack's, else the AWS-managed key aws/ssm")
 	return func(ctx context.Context) error {
 		cfg, who, err := o.aws(ctx)
 		if err != nil {
 			return err
 		}
-		template, err := cfn.Find(".")
+		template, err := cfn.Find(o.dir)
 		if err != nil {
 			return err
 		}
-		_, choices := o.choices(template)
-		standard := cmp.Or(choices["ParameterPrefix"], "/chat-service/"+o.environment) // what a new stack gets
-		isPrefix := func(s string) error {                                             // by the template's own pattern
+		isPrefix := func(s string) error {
 			_, err := template.Stack(cfn.Options{Parameters: map[string]string{"ParameterPrefix": s}})
 			return err
 		}
-		if s, err := o.describe(ctx, cfg); err == nil { // otherwise this is for a first deployment
+		switch s, err := o.describe(ctx, cfg); {
+		case err == nil:
 			*prefix, *key = cmp.Or(*prefix, s.prefix()), cmp.Or(*key, s.parameters["KmsKeyArn"])
+		case !errors.Is(err, errNoStack): // without a stack, this is for the first deployment
+			o.progress("The stack's own path and KMS key are unknown: %v", err)
 		}
 		o.progress("Account %s, region %s", aws.ToString(who.Account), cfg.Region)
 		if *prefix == "" {
+			_, choices := o.choices(template)
+			standard := cmp.Or(choices["ParameterPrefix"], "/chat-service/"+o.environment) // as make deploy sets it
 			*prefix, err = o.ask(ctx, fmt.Sprintf("Path of the values [%s]: ", standard), false, func(s string) error { return isPrefix(cmp.Or(s, standard)) })
 			*prefix = cmp.Or(*prefix, standard)
 		} else if err = isPrefix(*prefix); err != nil {
@@ -55,14 +58,17 @@ func setUpParams(o *ops, f *flag.FlagSet) func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		o.progress("Values go below %s", *prefix)
+		o.progress("The values go below %s", *prefix)
 		return o.params(ctx, ssm.NewFromConfig(cfg), *prefix, *key)
 	}
 }
 
+// maxStandard is the size limit of parameters in the standard tier, in bytes.
+const maxStandard = 4096
+
 var clientType = regexp.MustCompile(`^[A-Za-z0-9_.-]*$`)
 
-// params asks for all values, and then writes them.
+// params asks for all values and then writes them.
 func (o *ops) params(ctx context.Context, client *ssm.Client, prefix, kmsKey string) error {
 	key, err := o.ask(ctx, "API key: ", false, notEmpty("the API key"))
 	if err != nil {
@@ -77,9 +83,9 @@ func (o *ops) params(ctx context.Context, client *ssm.Client, prefix, kmsKey str
 		value(prefix+apiSecret, secret, types.ParameterTypeSecureString, kmsKey),
 	}
 	for {
-		name, err := o.ask(ctx, "Client type to configure, empty for no more: ", false, func(s string) error {
+		name, err := o.ask(ctx, "Client type to configure (Enter for no more): ", false, func(s string) error {
 			if !clientType.MatchString(s) {
-				return fmt.Errorf("a client type may have letters, digits, _ . and -, got %s", s)
+				return fmt.Errorf("want letters, digits, _ . and - in a client type, got %s", s)
 			}
 			return nil
 		})
@@ -89,7 +95,15 @@ func (o *ops) params(ctx context.Context, client *ssm.Client, prefix, kmsKey str
 		if name == "" {
 			break
 		}
-		object, err := o.ask(ctx, "Configuration of "+name+", a JSON object on one line: ", false, isObject)
+		object, err := o.ask(ctx, "Configuration of "+name+", a JSON object on one line: ", false, func(s string) error {
+			if !isObject(s) {
+				return errors.New(`want a JSON object such as {"theme":"dark"}`)
+			}
+			if len(s) > maxStandard {
+				return fmt.Errorf("want at most %d bytes, got %d", maxStandard, len(s))
+			}
+			return nil
+		})
 		if err != nil {
 			return err
 		}
@@ -121,20 +135,12 @@ func notEmpty(what string) func(string) error {
 	}
 }
 
-// isObject reports what keeps a text from being a JSON object.
-func isObject(s string) error {
+func isObject(s string) bool {
 	var object map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(s), &object); err != nil || object == nil {
-		return errors.New(`want a JSON object such as {"theme":"dark"}`)
-	}
-	if len(s) > 4096 {
-		return fmt.Errorf("want at most 4096 bytes, got %d", len(s))
-	}
-	return nil
+	return json.Unmarshal([]byte(s), &object) == nil && object != nil
 }
 
-// stored returns parameters by name, those that are there. A secret is
-// decrypted only if decrypt says so.
+// stored returns the parameters that exist, by name.
 func stored(ctx context.Context, client *ssm.Client, decrypt bool, names ...string) (map[string]types.Parameter, error) {
 	out, err := client.GetParameters(ctx, &ssm.GetParametersInput{Names: names, WithDecryption: &decrypt})
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// A step is one request to Stream, and what it changes.
+// A step is one request to Stream and the changes that it makes.
 type step struct {
 	Method  string   `json:"method"`
 	Path    string   `json:"path"`
@@ -25,12 +25,11 @@ type step struct {
 	Changes []change `json:"changes"`
 }
 
-// A change is what becomes of one thing.
 type change struct {
 	Action string                `json:"action"` // create, update or delete
 	What   string                `json:"what"`
 	Fields map[string]difference `json:"fields,omitempty"`
-	Risk   string                `json:"risk,omitempty"` // deletes or lockout
+	Risk   string                `json:"risk,omitempty"` // deletes, lockout or none
 }
 
 type difference struct {
@@ -38,29 +37,31 @@ type difference struct {
 	After  any `json:"after"`
 }
 
-// What needs a flag of its own.
 const (
-	deletes = "deletes"
-	lockout = "lockout"
+	deletes = "deletes" // something is removed
+	lockout = "lockout" // somebody may do less than before
 )
 
-// state is what Stream has: the app's settings, and the items of each
-// collection by name.
+// allow names the flag that each risk needs.
+var allow = map[string]string{deletes: "-allow-delete", lockout: "-allow-lockout"}
+
+// state is the app at Stream: its settings, and the items of each collection by
+// name.
 type state struct {
 	app   document
 	items map[string]map[string]document
 }
 
-// A collection is one of the lists that an app has.
+// A collection is one of an app's lists.
 type collection struct {
 	path string // at Stream
-	key  string // in the file, and of the list in Stream's answer
+	key  string // in the file and in Stream's answers
 	noun string
 	id   string // the field that names an item
 }
 
-// collections are in the order in which they are created. They are removed in
-// the opposite order, since the last ones use the first ones.
+// collections are in the order in which items are created. They are removed in the
+// opposite order, since later collections refer to earlier ones.
 var collections = []collection{
 	{"roles", "roles", "role", "name"},
 	{"permissions", "permissions", "permission", "id"},
@@ -69,7 +70,7 @@ var collections = []collection{
 	{"channeltypes", "channel_types", "channel type", "name"},
 }
 
-// readState reads the app, and those of its collections that are wanted.
+// readState reads the app and the wanted collections.
 func readState(ctx context.Context, s *service, wanted func(collection) bool) (*state, error) {
 	st := &state{items: map[string]map[string]document{}}
 	var answer struct{ App document }
@@ -77,7 +78,7 @@ func readState(ctx context.Context, s *service, wanted func(collection) bool) (*
 		return nil, fmt.Errorf("read the app's settings: %w", err)
 	}
 	if answer.App == nil {
-		return nil, errors.New("read the app's settings: want the app in Stream's answer, got none")
+		return nil, errors.New("read the app's settings: want app in Stream's answer, got none")
 	}
 	st.app = answer.App
 	for _, c := range collections {
@@ -95,7 +96,7 @@ func readState(ctx context.Context, s *service, wanted func(collection) bool) (*
 		}
 		for name, v := range object(answer[c.key]) {
 			items[name] = object(v)
-			commands := []any{} // of a channel type: objects, where a name is taken
+			commands := []any{} // of a channel type: Stream answers objects and takes names
 			for _, v := range listed(items[name]["commands"]) {
 				commands = append(commands, object(v)["name"])
 			}
@@ -105,19 +106,18 @@ func readState(ctx context.Context, s *service, wanted func(collection) bool) (*
 	return st, nil
 }
 
-// wants reports whether the file names something of a collection.
+// wants reports whether the file mentions a collection.
 func (f *file) wants(c collection) bool { return len(f.items[c.path])+len(f.absent[c.key]) > 0 }
 
-// plan returns the steps from what Stream has to what the file says: none where
-// they agree.
+// plan returns the steps that make Stream's side match the file.
 func plan(f *file, st *state) ([]step, error) {
 	var steps []step
 	version := cmp.Or(text(f.app["permission_version"]), text(st.app["permission_version"]))
 	if version == "v1" && f.app["grants"] != nil {
-		return nil, errors.New("grants: the app has permissions v1, which take none")
+		return nil, errors.New("grants: the app has permissions v1, which have no grants")
 	}
 	for _, c := range collections {
-		if c.path == "channeltypes" { // which use the roles and permissions that settings have
+		if c.path == "channeltypes" { // the app's settings may need the roles, and channel types the settings
 			if set, fields := differences(st.app, f.app); len(fields) > 0 {
 				if set["permission_version"] == "v2" {
 					set["migrate_permissions_to_v2"] = true
@@ -128,10 +128,10 @@ func plan(f *file, st *state) ([]step, error) {
 		wanted := f.items[c.path]
 		for _, name := range slices.Sorted(maps.Keys(wanted)) {
 			if slices.Contains(f.absent[c.key], any(name)) {
-				return nil, fmt.Errorf("%s %s: want it absent or not, got both", c.noun, name)
+				return nil, fmt.Errorf("%s %s is listed twice: once below absent", c.noun, name)
 			}
 			if field := map[string]string{"v1": "grants", "v2": "permissions"}[version]; c.path == "channeltypes" && wanted[name][field] != nil {
-				return nil, fmt.Errorf("channel type %s: the app has permissions %s, which take no %s", name, version, field)
+				return nil, fmt.Errorf("channel type %s: the app has permissions %s, which have no %s", name, version, field)
 			}
 			if s := planItem(c, name, wanted[name], st.items[c.path]); s != nil {
 				steps = append(steps, *s)
@@ -160,42 +160,32 @@ func planItem(c collection, name string, wanted document, have map[string]docume
 	before, exists := have[name]
 	set, fields := differences(before, wanted)
 	what := c.noun + " " + name
-	if exists && len(fields) == 0 {
+	if !exists {
+		body := document{c.id: name}
+		if c.path == "channeltypes" {
+			maps.Copy(body, document{"automod": "disabled", "automod_behavior": "flag", "max_message_length": json.Number("5000")})
+		}
+		maps.Copy(body, set)
+		return &step{http.MethodPost, "/" + c.path, body, []change{{"create", what, fields, ""}}}
+	}
+	if len(fields) == 0 {
 		return nil
 	}
-	if exists {
-		switch c.path { // of which Stream wants all fields
-		case "permissions":
-			set = merge(before, set, "name", "action", "description", "owner", "same_team", "condition")
-		case "commands":
-			set = merge(before, set, "description", "args", "set")
-		}
-		return &step{http.MethodPut, "/" + c.path + "/" + url.PathEscape(name), set, []change{{"update", what, fields, risk(fields)}}}
-	}
-	body := document{c.id: name}
-	if c.path == "channeltypes" {
-		maps.Copy(body, document{"automod": "disabled", "automod_behavior": "flag", "max_message_length": json.Number("5000")})
-	}
-	maps.Copy(body, set)
-	return &step{http.MethodPost, "/" + c.path, body, []change{{"create", what, fields, ""}}}
-}
-
-// merge is set, and of before the fields that are named: without names, all.
-func merge(before, set document, fields ...string) document {
-	all := document{}
-	if len(fields) == 0 {
-		maps.Copy(all, before)
-	}
-	for _, field := range fields {
-		if before[field] != nil {
-			all[field] = before[field]
+	for _, field := range wholeItems[c.path] {
+		if set[field] == nil && before[field] != nil {
+			set[field] = before[field]
 		}
 	}
-	maps.Copy(all, set)
-	return all
+	return &step{http.MethodPut, "/" + c.path + "/" + url.PathEscape(name), set, []change{{"update", what, fields, risk(fields)}}}
 }
 
-// address is where a hook sends events, which with its type is what it is known by.
+// wholeItems are the fields of collections whose updates must have all of them.
+var wholeItems = map[string][]string{
+	"permissions": {"name", "action", "description", "owner", "same_team", "condition"},
+	"commands":    {"description", "args", "set"},
+}
+
+// address returns where a hook sends events. Address and type identify a hook.
 func address(hook document) string {
 	for _, field := range []string{"webhook_url", "sqs_queue_url", "sns_topic_arn"} {
 		if v := text(hook[field]); v != "" {
@@ -212,8 +202,8 @@ func hooksOf(app document) (hooks []document) {
 	return hooks
 }
 
-// planHooks changes the hooks that the file names. Stream takes the whole list
-// or nothing, so all others are written back as they are.
+// planHooks changes the hooks in the file. Stream replaces the whole list, so the
+// others are written back as they are.
 func planHooks(f *file, st *state) (*step, error) {
 	var changes []change
 	list := []any{}
@@ -236,7 +226,7 @@ func planHooks(f *file, st *state) (*step, error) {
 			}
 		}
 		for _, field := range []string{"created_at", "updated_at"} {
-			if n, ok := hook[field].(json.Number); ok { // Stream answers nanoseconds here, and takes text
+			if n, ok := hook[field].(json.Number); ok { // Stream answers nanoseconds and takes text
 				ns, _ := n.Int64()
 				hook[field] = time.Unix(0, ns).UTC().Format(time.RFC3339Nano)
 			}
@@ -245,15 +235,16 @@ func planHooks(f *file, st *state) (*step, error) {
 	}
 	for i, wanted := range f.hooks {
 		if slices.Contains(f.absent["hooks"], any(address(wanted))) {
-			return nil, fmt.Errorf("hook %s: want it absent or not, got both", address(wanted))
+			return nil, fmt.Errorf("hook %s is listed twice: once below absent", address(wanted))
 		}
 		if met[i] {
 			continue
 		}
 		if wanted["sqs_auth_type"] == "keys" && wanted["sqs_key"] == nil {
-			return nil, fmt.Errorf("hook %s: want its keys in STREAM_SQS_KEY and STREAM_SQS_SECRET", address(wanted))
+			return nil, fmt.Errorf("hook %s: want the queue's keys in STREAM_SQS_KEY and STREAM_SQS_SECRET, got none", address(wanted))
 		}
-		hook := merge(document{"enabled": true, "event_types": []any{}}, wanted)
+		hook := document{"enabled": true, "event_types": []any{}}
+		maps.Copy(hook, wanted)
 		_, fields := differences(nil, hook)
 		changes = append(changes, change{"create", fmt.Sprintf("%s hook %s", wanted["hook_type"], address(wanted)), fields, ""})
 		list = append(list, hook)
@@ -264,15 +255,12 @@ func planHooks(f *file, st *state) (*step, error) {
 	return &step{http.MethodPatch, "/app", document{"event_hooks": list}, changes}, nil
 }
 
-// differences returns what has to be set for before to have all that is wanted,
-// and what that changes, field by field.
+// differences returns the fields to set so that before has everything in wanted, and
+// what that changes.
 func differences(before, wanted document) (set document, fields map[string]difference) {
 	set, fields = document{}, map[string]difference{}
 	for field, want := range wanted {
-		if field == "grants" {
-			continue
-		}
-		if !same(before[field], want) {
+		if field != "grants" && !same(before[field], want) {
 			set[field], fields[field] = want, difference{before[field], want}
 		}
 	}
@@ -289,8 +277,8 @@ func differences(before, wanted document) (set document, fields map[string]diffe
 	return set, fields
 }
 
-// granted resolves ids that begin with an exclamation mark, which take what
-// they name away from what a role has. Without any, the list is what it shall have.
+// granted returns a role's new grants. If an id in wanted begins with !, those ids are
+// taken from what the role has and the others added; otherwise wanted is the new list.
 func granted(have, wanted []any) []any {
 	revoked := func(v any) bool { return strings.HasPrefix(text(v), "!") }
 	if !slices.ContainsFunc(wanted, revoked) {
@@ -307,8 +295,8 @@ func granted(have, wanted []any) []any {
 	return all
 }
 
-// same reports whether two JSON values are equal. The order of a list does not
-// count, nor a field of an object that is not wanted, nor no list for an empty one.
+// same reports whether Stream's value is the wanted one. The order of a list does not
+// matter, nor do further fields of an object, and a missing list is an empty one.
 func same(have, want any) bool {
 	switch want := want.(type) {
 	case []any:
@@ -334,18 +322,18 @@ func same(have, want any) bool {
 		b, _ := want.Float64()
 		return ok && a == b
 	}
-	if have == nil { // which Stream may answer for a switch that is off
+	if have == nil { // as Stream may answer for a switch that is off
 		return want == false || want == ""
 	}
 	return reflect.DeepEqual(have, want)
 }
 
-// lockouts are settings that take something from somebody when they become this.
+// lockouts are the settings that take something from somebody at this value.
 var lockouts = document{
 	"multi_tenant_enabled": true, "guest_user_creation_disabled": true, "disable_auth_checks": false, "disable_permissions_checks": false,
 }
 
-// risk is lockout where somebody may do less afterwards than before.
+// risk returns lockout if somebody may do less afterwards than before, otherwise "".
 func risk(fields map[string]difference) string {
 	for field, d := range fields {
 		before, after := listed(d.Before), listed(d.After)
@@ -353,7 +341,7 @@ func risk(fields map[string]difference) string {
 		switch {
 		case strings.HasPrefix(field, "grants."):
 			loses = len(without(before, after)) > 0
-		case field == "permissions": // policies, which allow or deny
+		case field == "permissions": // policies that allow or deny
 			before = normalPolicies(before)
 			loses = slices.ContainsFunc(without(before, after), action("Allow")) || slices.ContainsFunc(without(after, before), action("Deny"))
 		case field == "user_search_disallowed_roles":
@@ -368,22 +356,22 @@ func risk(fields map[string]difference) string {
 	return ""
 }
 
-// action reports whether a policy has it.
+// action returns a function that reports whether a policy has this action.
 func action(want string) func(policy any) bool {
 	return func(policy any) bool { return policy.(document)["action"] == want }
 }
 
-// without returns what a list has and another has not.
+// without returns the items of list that other lacks.
 func without(list, other []any) []any {
 	return slices.DeleteFunc(slices.Clone(list), func(v any) bool {
 		return slices.ContainsFunc(other, func(o any) bool { return same(v, o) })
 	})
 }
 
-// secrets are words in the names of fields whose values must not be shown.
+// secrets matches the names of fields whose values must not be shown.
 var secrets = regexp.MustCompile(`secret|key|token|password|credentials`)
 
-// conceal is a value without what must not be shown.
+// conceal returns a copy of a value with the secrets hidden.
 func conceal(field string, v any) any {
 	switch v := v.(type) {
 	case []any:
@@ -407,7 +395,7 @@ func conceal(field string, v any) any {
 	return v
 }
 
-// show prints steps as people know it from Terraform.
+// show prints steps the way Terraform does.
 func (o *ops) show(steps []step) {
 	count := map[string]int{}
 	for _, s := range steps {
@@ -451,7 +439,7 @@ func compact(v any) string {
 	return string(b)
 }
 
-// A planner compares a file with an app.
+// A planner compares the file with the app at Stream.
 type planner struct {
 	*ops
 	fileName string
@@ -461,7 +449,7 @@ type planner struct {
 }
 
 func (p *planner) flags(f *flag.FlagSet) {
-	f.StringVar(&p.fileName, "file", "stream.yaml", "`FILE` that says what Stream's side shall be")
+	f.StringVar(&p.fileName, "file", "stream.yaml", "`FILE` that describes Stream's side")
 }
 
 // read reads the file and the app and returns the steps between them.
@@ -471,11 +459,7 @@ func (p *planner) read(ctx context.Context) ([]step, error) {
 		if err != nil {
 			return nil, err
 		}
-		values := p.outputs
-		if s != nil {
-			values = s.outputs
-		}
-		if p.file, err = readFile(p.fileName, values, p.getenv); err != nil {
+		if p.file, err = readFile(p.fileName, s.outputs, p.getenv); err != nil {
 			return nil, err
 		}
 		p.service = service
@@ -487,21 +471,29 @@ func (p *planner) read(ctx context.Context) ([]step, error) {
 	return plan(p.file, p.state)
 }
 
-// report is what plan and apply print for machines.
-type report struct {
-	App   any    `json:"app"`
-	Steps []step `json:"steps"`
-	Done  int    `json:"done"` // steps
-	Error string `json:"error,omitempty"`
+// plan reads the steps and prints them.
+func (p *planner) plan(ctx context.Context) ([]step, error) {
+	steps, err := p.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(steps) == 0 {
+		p.say("Stream matches %s: nothing to change.", p.fileName)
+		return nil, nil
+	}
+	p.say("At Stream, app %s:", compact(p.state.app["name"]))
+	p.show(steps)
+	return steps, nil
 }
 
+// report prints the JSON of plan and apply.
 func (p *planner) report(steps []step, done int, err error) error {
 	if !p.json {
 		return err
 	}
-	r := report{App: p.state.app["name"], Steps: slices.Concat([]step{}, steps), Done: done}
+	r := document{"app": p.state.app["name"], "steps": slices.Concat([]step{}, steps), "done": done}
 	if err != nil {
-		r.Error = err.Error()
+		r["error"] = err.Error()
 	}
 	text, _ := json.Marshal(r)
 	var plain any
@@ -513,15 +505,9 @@ func setUpPlan(o *ops, f *flag.FlagSet) func(context.Context) error {
 	p := &planner{ops: o}
 	p.flags(f)
 	return func(ctx context.Context) error {
-		steps, err := p.read(ctx)
+		steps, err := p.plan(ctx)
 		if err != nil {
 			return err
-		}
-		if len(steps) == 0 {
-			o.say("Stream has all that %s says: nothing to change.", p.fileName)
-		} else {
-			o.say("At Stream, app %s:", compact(p.state.app["name"]))
-			o.show(steps)
 		}
 		return p.report(steps, 0, nil)
 	}

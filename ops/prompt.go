@@ -13,8 +13,8 @@ import (
 
 var errNoAnswer = errors.New("want an answer, got the end of input")
 
-// ask prints a question and returns the answer without the blanks around it.
-// Where check refuses it, it says why and asks again.
+// ask asks a question until check accepts the answer, which it returns without
+// surrounding space.
 func (o *ops) ask(ctx context.Context, question string, hidden bool, check func(string) error) (string, error) {
 	for {
 		answer, err := o.line(ctx, question, hidden)
@@ -28,26 +28,26 @@ func (o *ops) ask(ctx context.Context, question string, hidden bool, check func(
 	}
 }
 
-// confirm asks for a yes. Where nobody can answer, -yes has to.
+// confirm reports whether the user types yes. With -yes it does not ask.
 func (o *ops) confirm(ctx context.Context, question string) (bool, error) {
 	if o.yes {
 		return true, nil
 	}
-	answer, err := o.line(ctx, question+" Only yes counts: ", false)
+	answer, err := o.line(ctx, question+" Type yes to go on: ", false)
 	if errors.Is(err, errNoAnswer) {
 		err = errors.New("want an answer or -yes, got the end of input")
 	}
 	return answer == "yes", err
 }
 
-// line asks for a line, or ends with ctx. A hidden one is not shown on a terminal.
+// line asks for one line, until ctx is done. A terminal does not show a hidden one.
 func (o *ops) line(ctx context.Context, question string, hidden bool) (string, error) {
 	read := func() (string, error) {
 		fmt.Fprint(o.stderr, question)
 		return o.lines.ReadString('\n')
 	}
 	if file, ok := o.stdin.(*os.File); ok && hidden && term.IsTerminal(int(file.Fd())) {
-		// The terminal shows nothing from before the question is there to be answered.
+		// Switch the echo off before the question shows: somebody may type ahead.
 		state, err := term.MakeRaw(int(file.Fd()))
 		if err != nil {
 			return "", err
@@ -60,25 +60,22 @@ func (o *ops) line(ctx context.Context, question string, hidden bool) (string, e
 			}{file, o.stderr}, "").ReadPassword(question)
 		}
 	}
-	type result struct {
-		text string
-		err  error
-	}
-	done := make(chan result, 1)
+	var answer string
+	var err error
+	done := make(chan struct{})
 	go func() {
-		text, err := read()
-		done <- result{strings.TrimSpace(text), err}
+		defer close(done)
+		answer, err = read()
 	}()
 	select {
-	case r := <-done:
-		if errors.Is(r.err, io.EOF) && r.text != "" {
-			r.err = nil
-		} else if r.err != nil {
-			r.err = errNoAnswer
-		}
-		return r.text, r.err
+	case <-done:
 	case <-ctx.Done():
 		fmt.Fprintln(o.stderr)
-		return "", ctx.Err()
+		return "", context.Cause(ctx)
 	}
+	answer = strings.TrimSpace(answer)
+	if err != nil && (answer == "" || !errors.Is(err, io.EOF)) {
+		return "", errNoAnswer
+	}
+	return answer, nil
 }

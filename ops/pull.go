@@ -15,7 +15,7 @@ import (
 )
 
 const pulledHeader = `# yaml-language-server: $schema=ops/stream.schema.json
-# What ops plan and ops apply compare with the app at Stream. What is not named here is left alone.
+# ops plan and ops apply compare this with the app at Stream. They leave alone what is not in this file.
 `
 
 func setUpPull(o *ops, f *flag.FlagSet) func(context.Context) error {
@@ -29,11 +29,7 @@ func setUpPull(o *ops, f *flag.FlagSet) func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		values := o.outputs
-		if stack != nil {
-			values = stack.outputs
-		}
-		text, err := pulled(st, values)
+		text, err := pulled(st, stack.outputs)
 		if err != nil {
 			return err
 		}
@@ -42,7 +38,7 @@ func setUpPull(o *ops, f *flag.FlagSet) func(context.Context) error {
 			return err
 		}
 		if _, err := os.Stat(*name); err == nil {
-			if yes, err := o.confirm(ctx, *name+" exists: write over it?"); err != nil || !yes {
+			if yes, err := o.confirm(ctx, *name+" exists. Overwrite it?"); err != nil || !yes {
 				return errors.Join(err, errors.New("nothing was written"))
 			}
 		}
@@ -54,17 +50,17 @@ func setUpPull(o *ops, f *flag.FlagSet) func(context.Context) error {
 	}
 }
 
-// pulled is the file by which a plan is empty. It has what its schema knows and
-// the app's owner can have set, and no secret.
-func pulled(st *state, values outputs) ([]byte, error) {
+// pulled returns the file for which a plan is empty: the fields in the schema that an
+// app's owner can set, without secrets.
+func pulled(st *state, outputs map[string]string) ([]byte, error) {
 	var schema document
 	if err := json.Unmarshal(schemaText, &schema); err != nil {
 		return nil, err
 	}
-	// pick is what an item has of the fields that the schema knows there.
-	pick := func(item document, where ...string) document {
+	// pick returns the fields of an item that the schema has at a place.
+	pick := func(item document, place ...string) document {
 		known, picked := schema, document{}
-		for _, name := range append(where, "properties") {
+		for _, name := range append(place, "properties") {
 			known = object(known[name])
 		}
 		for field := range known {
@@ -74,24 +70,20 @@ func pulled(st *state, values outputs) ([]byte, error) {
 		}
 		return picked
 	}
-	f := document{"app": pick(st.app, "properties", "app")}
-	if st.app["permission_version"] != "v1" && st.app["grants"] != nil {
-		f["grants"] = st.app["grants"]
-	}
-	hooks := []any{}
+	v1 := st.app["permission_version"] == "v1"
+	hooks, roles := []any{}, []any{}
+	permissions, blocklists, commands, types := document{}, document{}, document{}, document{}
 	for _, hook := range hooksOf(st.app) {
 		hook = pick(hook, "properties", "hooks", "items")
 		for field, v := range hook {
 			for _, output := range []string{"WebhookUrl", "StreamQueueUrl"} {
-				if v == values[output] && v != "" {
+				if v == outputs[output] && v != "" {
 					hook[field] = "${" + output + "}"
 				}
 			}
 		}
 		hooks = append(hooks, hook)
 	}
-	f["hooks"] = hooks
-	roles, permissions, blocklists, commands, types := []any{}, document{}, document{}, document{}, document{}
 	for _, name := range slices.Sorted(maps.Keys(st.items["roles"])) {
 		if st.items["roles"][name]["custom"] != false && !slices.Contains(builtInRoles, name) {
 			roles = append(roles, name)
@@ -114,7 +106,7 @@ func pulled(st *state, values outputs) ([]byte, error) {
 	}
 	for name, item := range st.items["channeltypes"] {
 		t := pick(item, "$defs", "channelType")
-		if st.app["permission_version"] == "v1" {
+		if v1 {
 			delete(t, "grants")
 			t["permissions"] = normalPolicies(listed(t["permissions"]))
 		} else {
@@ -122,21 +114,26 @@ func pulled(st *state, values outputs) ([]byte, error) {
 		}
 		types[name] = t
 	}
-	f["roles"], f["permissions"], f["blocklists"], f["commands"], f["channel_types"] = roles, permissions, blocklists, commands, types
+	f := document{
+		"app": pick(st.app, "properties", "app"), "hooks": hooks, "roles": roles, "permissions": permissions,
+		"blocklists": blocklists, "commands": commands, "channel_types": types,
+	}
+	if !v1 && st.app["grants"] != nil {
+		f["grants"] = st.app["grants"]
+	}
 	if err := validate(f); err != nil {
-		return nil, fmt.Errorf("Stream has something that the file cannot say: %w", err)
+		return nil, fmt.Errorf("Stream has something that the schema does not allow: %w", err)
 	}
 	encoded, err := json.Marshal(f)
 	if err != nil {
 		return nil, err
 	}
 	var plain any
-	if err := yaml.Unmarshal(encoded, &plain); err != nil { // JSON is YAML, and its numbers stay numbers
+	if err := yaml.Unmarshal(encoded, &plain); err != nil { // JSON is YAML, and so its numbers stay numbers
 		return nil, err
 	}
 	body, err := yaml.Marshal(plain)
 	return append([]byte(pulledHeader), body...), err
 }
 
-// builtInCommands are those that every app has.
 var builtInCommands = []string{"giphy", "imgur", "flag", "ban", "unban", "mute", "unmute"}

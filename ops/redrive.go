@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// source is what the webhook function writes as an event's source.
+// source is the webhook function's source of events.
 const source = "stream.chat"
 
 func setUpRedrive(o *ops, _ *flag.FlagSet) func(context.Context) error {
@@ -24,19 +24,20 @@ func setUpRedrive(o *ops, _ *flag.FlagSet) func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		queue, bus := s.outputs["FallbackQueueUrl"], s.outputs["EventBusName"]
-		if queue == "" || bus == "" {
-			return fmt.Errorf("the stack %s has no fallback queue: EventBus is %q", s.name, s.parameters["EventBus"])
+		d := &driver{
+			ops: o, sqs: sqs.NewFromConfig(cfg), events: eventbridge.NewFromConfig(cfg),
+			queue: s.outputs["FallbackQueueUrl"], bus: s.outputs["EventBusName"], failed: map[string]*string{},
 		}
-		d := &driver{sqs: sqs.NewFromConfig(cfg), bus: eventbridge.NewFromConfig(cfg), queue: queue, name: bus, say: o.progress}
+		if d.queue == "" || d.bus == "" {
+			return fmt.Errorf("stack %s has no fallback queue: its parameter EventBus is %q", s.name, s.parameters["EventBus"])
+		}
 		err = d.drain(ctx)
-		left := len(d.failed)
-		o.say("%d events published to %s, %d left in the queue", d.published, bus, left)
+		o.say("%d events published to %s, %d left in the queue", d.published, d.bus, len(d.failed))
 		if o.json {
-			err = errors.Join(err, o.printJSON(map[string]int{"published": d.published, "left": left}))
+			err = errors.Join(err, o.printJSON(map[string]int{"published": d.published, "left": len(d.failed)}))
 		}
-		if err == nil && left > 0 {
-			err = errors.New("the events that are left are in the queue still: see above why")
+		if err == nil && len(d.failed) > 0 {
+			err = errors.New("some events are still in the queue: the reasons are above")
 		}
 		return err
 	}
@@ -44,27 +45,24 @@ func setUpRedrive(o *ops, _ *flag.FlagSet) func(context.Context) error {
 
 // A driver moves events from a queue to a bus.
 type driver struct {
-	sqs         *sqs.Client
-	bus         *eventbridge.Client
-	queue, name string
-	say         func(string, ...any)
-
-	published int
-	failed    map[string]*string // receipt handles by message id
+	*ops
+	sqs        *sqs.Client
+	events     *eventbridge.Client
+	queue, bus string
+	published  int
+	failed     map[string]*string // receipt handles by message id
 }
 
-// drain moves what is in the queue, until it is empty or holds only what could
-// not be moved. A message is deleted after the bus has taken its event, so an
-// event may come twice, and none is lost.
+// drain moves events until the queue is empty or holds only events that could not
+// be moved. It deletes a message after its event is published, so an event may be
+// published twice but is never lost.
 func (d *driver) drain(ctx context.Context) error {
-	d.failed = map[string]*string{}
-	defer func() { d.release(context.WithoutCancel(ctx)) }()
+	defer d.release(context.WithoutCancel(ctx))
 	for {
 		batch, err := d.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 			QueueUrl:            &d.queue,
 			MaxNumberOfMessages: 10,
-			// Not 0, so that all the queue's servers are asked.
-			WaitTimeSeconds: 1,
+			WaitTimeSeconds:     1, // with 0, SQS asks only some of its servers
 		})
 		if err != nil {
 			return fmt.Errorf("receive from the queue: %w", reason(err))
@@ -76,24 +74,23 @@ func (d *driver) drain(ctx context.Context) error {
 				progress = true
 				err := d.move(ctx, m)
 				if err == nil {
-					d.published++
+					if d.published++; d.published%100 == 0 {
+						d.progress("%d events published so far", d.published)
+					}
 					continue
 				}
-				d.say("message %s: %v", id, err)
+				d.progress("message %s: %v", id, err)
 			}
 			d.failed[id] = m.ReceiptHandle
 		}
 		if !progress {
-			return ctx.Err()
-		}
-		if d.published > 0 && d.published%100 == 0 {
-			d.say("%d events published so far", d.published)
+			return nil
 		}
 	}
 }
 
-// release makes messages visible again, so that who calls next finds them. One
-// that cannot be released comes back by itself.
+// release makes the failed messages visible at once. One that cannot be released
+// becomes visible by itself.
 func (d *driver) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -102,31 +99,30 @@ func (d *driver) release(ctx context.Context) {
 	}
 }
 
-// move puts a message's event on the bus and then deletes the message. A message
-// that names another bus or source is not one that the webhook function wrote.
+// move publishes a message's event and then deletes the message. The webhook function
+// has not written a message with another bus or source.
 func (d *driver) move(ctx context.Context, m types.Message) error {
 	var entry struct{ EventBusName, Source, DetailType, Detail string }
 	if err := json.Unmarshal([]byte(aws.ToString(m.Body)), &entry); err != nil || entry.DetailType == "" || entry.Detail == "" {
 		return errors.New("want an event that the webhook function has queued, got something else")
 	}
-	if entry.EventBusName != d.name || entry.Source != source {
-		return fmt.Errorf("want an event of source %s for the bus %s, got %q for %q", source, d.name, entry.Source, entry.EventBusName)
+	if entry.EventBusName != d.bus || entry.Source != source {
+		return fmt.Errorf("want an event of source %s for the bus %s, got %q for %q", source, d.bus, entry.Source, entry.EventBusName)
 	}
-	result, err := d.bus.PutEvents(ctx, &eventbridge.PutEventsInput{Entries: []bustypes.PutEventsRequestEntry{{
-		EventBusName: &d.name, Source: aws.String(source), DetailType: &entry.DetailType, Detail: &entry.Detail,
+	result, err := d.events.PutEvents(ctx, &eventbridge.PutEventsInput{Entries: []bustypes.PutEventsRequestEntry{{
+		EventBusName: &d.bus, Source: &entry.Source, DetailType: &entry.DetailType, Detail: &entry.Detail,
 	}}})
-	if err != nil {
-		return fmt.Errorf("put the event on its bus: %w", reason(err))
-	}
-	if result.FailedEntryCount > 0 {
-		code := "unknown"
+	if err == nil && result.FailedEntryCount > 0 {
+		err = errors.New("the bus refused it")
 		if len(result.Entries) > 0 {
-			code = aws.ToString(result.Entries[0].ErrorCode)
+			err = fmt.Errorf("the bus refused it: %s", aws.ToString(result.Entries[0].ErrorCode))
 		}
-		return fmt.Errorf("put the event on its bus: %s", code)
+	}
+	if err != nil {
+		return fmt.Errorf("publish the event: %w", reason(err))
 	}
 	if _, err := d.sqs.DeleteMessage(context.WithoutCancel(ctx), &sqs.DeleteMessageInput{QueueUrl: &d.queue, ReceiptHandle: m.ReceiptHandle}); err != nil {
-		return fmt.Errorf("delete the message of an event that is published: %w", reason(err))
+		return fmt.Errorf("the event is published, but its message cannot be deleted: %w", reason(err))
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -19,8 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 )
 
-// A rotation replaces the API secret. The one before goes on being accepted for
-// webhooks, until it is removed.
+// A rotation replaces the API secret. The functions still accept webhooks signed with
+// the previous one, until it is removed.
 type rotation struct {
 	*ops
 	ssm     *ssm.Client
@@ -29,14 +28,14 @@ type rotation struct {
 }
 
 func setUpRotate(o *ops, f *flag.FlagSet) func(context.Context) error {
-	again := f.Bool("again", false, "begin a rotation although the one before has not ended; the secret before it is forgotten")
+	again := f.Bool("again", false, "start another rotation although one is under way; the previous secret is lost")
 	return func(ctx context.Context) error {
 		cfg, s, err := o.stack(ctx)
 		if err != nil {
 			return err
 		}
-		service := o.serviceAt(cmp.Or(o.serviceURL, s.outputs["ServiceApiUrl"]), &cfg)
-		return (&rotation{o, ssm.NewFromConfig(cfg), service, s}).run(ctx, *again)
+		r := &rotation{o, ssm.NewFromConfig(cfg), o.serviceOf(s, &cfg), s}
+		return r.run(ctx, *again)
 	}
 }
 
@@ -44,77 +43,79 @@ func (r *rotation) run(ctx context.Context, again bool) error {
 	prefix := r.stack.prefix()
 	have, err := stored(ctx, r.ssm, true, prefix+apiKey, prefix+apiSecret, prefix+previousSecret)
 	if err != nil {
-		return fmt.Errorf("read the secret in use: %w", err)
+		return fmt.Errorf("read the current secret: %w", err)
 	}
 	current, previous := aws.ToString(have[prefix+apiSecret].Value), aws.ToString(have[prefix+previousSecret].Value)
 	if current == "" {
-		return fmt.Errorf("%s is missing or empty: there is nothing to rotate, make params writes it", prefix+apiSecret)
+		return fmt.Errorf("%s is missing or empty: write it with make params", prefix+apiSecret)
 	}
-	if previous != "" && !again {
+	// Equal ones are a rotation that ended before the new secret was written.
+	if previous != "" && previous != current && !again {
 		r.say("A rotation is under way: %s exists. Going on with it.", prefix+previousSecret)
 		return r.finish(ctx, current, previous)
 	}
 	if err := r.check(ctx, current); err != nil {
-		return fmt.Errorf("before anything is changed: %w", err)
+		return fmt.Errorf("the current secret does not work, and nothing was changed: %w", err)
 	}
-	r.say("Tokens and webhooks work with the secret in use.")
-	next, err := r.ask(ctx, "The new API secret, which Stream takes already (not shown): ", true, func(s string) error {
+	r.say("Tokens and webhooks work with the current secret.")
+	next, err := r.ask(ctx, "The new API secret, which Stream must already accept (not shown): ", true, func(s string) error {
 		if s == current {
-			return errors.New("that is the secret in use")
+			return errors.New("that is the current secret")
 		}
 		return notEmpty("the API secret")(s)
 	})
 	if err != nil {
 		return err
 	}
-	// The old one first: a webhook that fits neither would be lost.
+	// The old one first: a webhook whose signature fits neither would be lost.
 	if err := r.put(ctx, previousSecret, current); err != nil {
 		return err
 	}
 	if err := r.put(ctx, apiSecret, next); err != nil {
-		return fmt.Errorf("%w; nothing has changed for anybody: rotate -again begins anew", err)
+		return fmt.Errorf("%w; the old secret is still in use, run rotate again", err)
 	}
 	return r.finish(ctx, next, current)
 }
 
-// finish waits until every function has the new secret, checks it, and removes
-// the previous one if it is told to. A secret that does not work is taken back.
+// finish waits until every function has the new secret, checks it, and removes the
+// previous one after asking. It offers to restore the previous one if the new one
+// does not work.
 func (r *rotation) finish(ctx context.Context, current, previous string) error {
 	ttl, err := strconv.Atoi(r.stack.parameters["ParameterTtl"])
 	if err != nil {
 		return fmt.Errorf("the stack's ParameterTtl: want seconds, got %q", r.stack.parameters["ParameterTtl"])
 	}
 	for left := ttl + 1; left > 0; left -= 15 {
-		r.progress("Waiting %d s more for the functions to ask for the secret again", left)
+		r.progress("Waiting %d s until every function has fetched the new secret", left)
 		if err := wait(ctx, time.Duration(min(left, 15))*time.Second); err != nil {
-			return errors.New("interrupted; both secrets are in place, and rotate goes on from here")
+			return fmt.Errorf("%w; both secrets are in place, run rotate again to go on", err)
 		}
 	}
 	if err := r.check(ctx, current, previous); err != nil {
 		var refused *refusal
 		if !errors.As(err, &refused) || refused.status != http.StatusUnauthorized {
-			return fmt.Errorf("%w; both secrets are in place, and rotate checks again", err)
+			return fmt.Errorf("%w; both secrets are in place, run rotate again to repeat the check", err)
 		}
 		r.progress("The new secret does not work: %v", err)
-		if back, _ := r.confirm(ctx, "Put the one before back?"); !back {
-			return errors.New("both secrets are still in place; rotate checks again")
+		if back, _ := r.confirm(ctx, "Restore the previous secret?"); !back {
+			return errors.New("both secrets are still in place; run rotate again to repeat the check")
 		}
 		if err := r.put(ctx, apiSecret, previous); err != nil {
 			return err
 		}
-		return errors.Join(r.remove(ctx), errors.New("the secret before is in use again, within ParameterTtl"))
+		return errors.Join(r.remove(ctx), errors.New("the previous secret is restored; functions use it within ParameterTtl"))
 	}
 	r.say("Tokens work with the new secret, webhooks with both.")
-	if yes, err := r.confirm(ctx, "Remove the previous secret? Stream may repeat for 15 s what it has signed with it."); err != nil || !yes {
-		r.say("Both secrets are in place. rotate goes on from here, and asks again.")
+	if yes, err := r.confirm(ctx, "Remove the previous secret? Stream retries webhooks signed with it for 15 s."); err != nil || !yes {
+		r.say("Both secrets are in place. Run rotate again to remove the previous one.")
 		return nil
 	}
 	return r.remove(ctx)
 }
 
-// check reports what does not work: a call to Stream, which the proxy signs
-// with the secret in use; a user's token, which must be signed with the first of
-// these; or webhooks, which may be with each.
+// check returns what does not work: a call to Stream, which the proxy signs; a user's
+// token, which must be signed with the first of the secrets; or webhooks signed with
+// each of them.
 func (r *rotation) check(ctx context.Context, secrets ...string) error {
 	if _, err := r.service.stream(ctx, http.MethodGet, "/app", nil, nil); err != nil {
 		return fmt.Errorf("a call to Stream through the proxy: %w", err)
@@ -123,8 +124,8 @@ func (r *rotation) check(ctx context.Context, secrets ...string) error {
 	if err := r.service.call(ctx, http.MethodGet, "/token/chat-service-doctor", nil, &user); err != nil {
 		return fmt.Errorf("a user's token: %w", err)
 	}
-	signed, last := user.Token, strings.LastIndex(user.Token, ".")
-	if last < 0 || encode(mac(secrets[0], signed[:last])) != signed[last+1:] {
+	last := strings.LastIndex(user.Token, ".")
+	if last < 0 || encode(mac(secrets[0], user.Token[:last])) != user.Token[last+1:] {
 		return errors.New("a user's token is not signed with the secret that is in Parameter Store")
 	}
 	for _, secret := range secrets {
@@ -135,7 +136,7 @@ func (r *rotation) check(ctx context.Context, secrets ...string) error {
 			return fmt.Errorf("a webhook's signature: %w", err)
 		}
 		if !verified.IsValid {
-			return errors.New("a webhook's signature: the functions do not accept one that is good")
+			return errors.New("the functions do not accept a webhook with a good signature")
 		}
 	}
 	return nil
@@ -162,6 +163,6 @@ func (r *rotation) remove(ctx context.Context) error {
 	if _, err := r.ssm.DeleteParameter(ctx, &ssm.DeleteParameterInput{Name: &name}); err != nil {
 		return fmt.Errorf("could not remove %s: %w", name, reason(err))
 	}
-	r.say("removed %s; it is refused within ParameterTtl", name)
+	r.say("removed %s; functions stop accepting it within ParameterTtl", name)
 	return nil
 }

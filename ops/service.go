@@ -21,46 +21,45 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
-// A service calls the Service API, and through it Stream.
+// A service calls the Service API, and Stream through it.
 type service struct {
-	base     string
-	cfg      *aws.Config // nil where nobody asks for a signature: make run
-	client   *http.Client
-	progress func(format string, args ...any)
+	*ops
+	base string
+	cfg  *aws.Config // signs the requests; nil for make run, which needs no signature
 }
 
 // local reports whether -service-url is on this machine: make run, which belongs
-// to no stack and asks for no signature.
+// to no stack.
 func (o *ops) local() bool {
 	u, err := url.Parse(o.serviceURL)
 	return err == nil && (u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback())
 }
 
-// service returns the Service API of the stack, and the stack, which is nil for
-// make run.
+// service returns the stack and its Service API. For make run the stack has only
+// the outputs on the command line.
 func (o *ops) service(ctx context.Context) (*service, *stack, error) {
 	if o.local() {
-		return o.serviceAt(o.serviceURL, nil), nil, nil
+		return o.serviceOf(nil, nil), &stack{outputs: o.outputs}, nil
 	}
 	cfg, s, err := o.stack(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	base := cmp.Or(o.serviceURL, s.outputs["ServiceApiUrl"])
+	if o.serviceURL == "" && s.outputs["ServiceApiUrl"] == "" {
+		return nil, nil, fmt.Errorf("stack %s has no output ServiceApiUrl: check -env and -stack, or deploy again (make deploy)", s.name)
+	}
+	return o.serviceOf(s, &cfg), s, nil
+}
+
+func (o *ops) serviceOf(s *stack, cfg *aws.Config) *service {
+	base := o.serviceURL
 	if base == "" {
-		return nil, nil, fmt.Errorf("the stack %s has no output ServiceApiUrl: is it one of this project?", s.name)
+		base = s.outputs["ServiceApiUrl"]
 	}
-	return o.serviceAt(base, &cfg), s, nil
+	return &service{o, strings.TrimSuffix(base, "/"), cfg}
 }
 
-func (o *ops) serviceAt(base string, cfg *aws.Config) *service {
-	return &service{
-		base: strings.TrimSuffix(base, "/"), cfg: cfg, progress: o.progress,
-		client: &http.Client{Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-	}
-}
-
-// An answer is one that has been read whole.
+// An answer is a response that has been read whole.
 type answer struct {
 	status int
 	header http.Header
@@ -69,7 +68,75 @@ type answer struct {
 
 const maxAnswer = 16 << 20 // bytes
 
-// send sends one request, signed if there are credentials.
+var httpClient = &http.Client{
+	Timeout:       time.Minute,
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+// fetch sends an unsigned request.
+func fetch(ctx context.Context, method, url string, header http.Header, body []byte) (*answer, error) {
+	r, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	r.Header = header
+	return do(r)
+}
+
+func do(r *http.Request) (*answer, error) {
+	resp, err := httpClient.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	return &answer{resp.StatusCode, resp.Header, body}, err
+}
+
+// A refusal is a response other than a success.
+type refusal struct {
+	status, code int // code is Stream's
+	message      string
+}
+
+func (e *refusal) Error() string { return fmt.Sprintf("%d: %s", e.status, e.message) }
+
+// decode stores a successful response in out, unless that is nil, and returns a
+// [refusal] for any other. Its message is Stream's, the service's or API Gateway's,
+// never the raw body, which could hold anything.
+func (a *answer) decode(out any) error {
+	if a.status >= 300 {
+		var e struct {
+			Code     int
+			Message  string
+			ErrorMsg string `json:"errorMsg"`
+		}
+		_ = json.Unmarshal(a.body, &e)
+		return &refusal{a.status, e.Code, cmp.Or(e.Message, e.ErrorMsg, http.StatusText(a.status))}
+	}
+	if out == nil {
+		return nil
+	}
+	if err := unmarshal(a.body, out); err != nil {
+		return fmt.Errorf("want JSON with status %d, got something else: %w", a.status, err)
+	}
+	return nil
+}
+
+// unmarshal decodes exactly one JSON value and keeps its numbers as they are written.
+func unmarshal(text []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("more text after the JSON value")
+	}
+	return nil
+}
+
+// send sends one request, signed unless it is for make run.
 func (s *service) send(ctx context.Context, method, path string, in any) (*answer, error) {
 	var body []byte
 	if in != nil {
@@ -95,86 +162,38 @@ func (s *service) send(ctx context.Context, method, path string, in any) (*answe
 			return nil, err
 		}
 	}
-	return receive(s.client, r)
+	return do(r)
 }
 
-// call is send for an answer of ours, which must be a success.
+// call calls one of the service's own routes.
 func (s *service) call(ctx context.Context, method, path string, in, out any) error {
 	a, err := s.send(ctx, method, path, in)
-	if err == nil {
-		err = a.refusal()
-	}
 	if err != nil {
 		return err
 	}
-	return json.Unmarshal(a.body, out)
+	return a.decode(out)
 }
 
-func receive(client *http.Client, r *http.Request) (*answer, error) {
-	resp, err := client.Do(r)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	return &answer{resp.StatusCode, resp.Header, body}, err
-}
-
-// A refusal is an answer that is no success.
-type refusal struct {
-	status, code int // code is Stream's
-	message      string
-}
-
-func (e *refusal) Error() string { return fmt.Sprintf("%d: %s", e.status, e.message) }
-
-// refusal is nil for a success. The message is Stream's, the service's or API
-// Gateway's; never the body as it is, which could hold anything.
-func (a *answer) refusal() error {
-	if a.status < 300 {
-		return nil
-	}
-	var e struct {
-		Code     int
-		Message  string
-		ErrorMsg string `json:"errorMsg"`
-	}
-	_ = json.Unmarshal(a.body, &e)
-	if e.Message == "" {
-		e.Message = e.ErrorMsg
-	}
-	if e.Message == "" {
-		e.Message = http.StatusText(a.status)
-	}
-	return &refusal{a.status, e.Code, e.Message}
-}
-
-// How often a call is made: that Stream puts off, or that fails.
+// How often a call to Stream is made at most.
 const (
-	attemptsPutOff = 5
-	attempts       = 3
+	maxThrottled = 5 // while Stream answers 429
+	maxFailed    = 3 // for a GET that fails
 )
 
-// stream calls Stream through the proxy and reads its answer into out. It waits
-// where Stream says that there were too many calls, and repeats a GET that failed.
-// Nothing else is repeated: it may have been done.
+// stream calls Stream through the proxy. While Stream answers 429 it waits and
+// repeats the call, and it repeats a GET that fails. It repeats no other call: Stream
+// may have carried it out.
 func (s *service) stream(ctx context.Context, method, path string, in, out any) (http.Header, error) {
 	for attempt := 1; ; attempt++ {
 		call := ctx
 		if method != http.MethodGet {
-			call = context.WithoutCancel(ctx) // what has begun is finished, so that one knows what was done
+			call = context.WithoutCancel(ctx) // so that the outcome is known
 		}
 		a, err := s.send(call, method, "/proxy"+path, in)
 		if err == nil {
-			err = a.refusal()
-		}
-		if err == nil {
-			if out != nil {
-				d := json.NewDecoder(bytes.NewReader(a.body))
-				d.UseNumber()
-				err = d.Decode(out)
+			if err = a.decode(out); err == nil {
+				return a.header, nil
 			}
-			return a.header, err
 		}
 		var r *refusal
 		errors.As(err, &r)
@@ -182,10 +201,10 @@ func (s *service) stream(ctx context.Context, method, path string, in, out any) 
 		switch {
 		case ctx.Err() != nil:
 			return nil, err
-		case r != nil && r.status == http.StatusTooManyRequests && attempt < attemptsPutOff:
+		case r != nil && r.status == http.StatusTooManyRequests && attempt < maxThrottled:
 			pause = retryAfter(a.header, time.Now())
-			s.progress("Stream takes no more calls for now: waiting %s", pause.Round(time.Second))
-		case method != http.MethodGet || r != nil && r.status < 500 || attempt >= attempts:
+			s.progress("Stream limits the calls: waiting %s", pause.Round(time.Second))
+		case method != http.MethodGet || r != nil && r.status < 500 || attempt >= maxFailed:
 			return nil, err
 		}
 		if err := wait(ctx, pause); err != nil {
@@ -194,7 +213,8 @@ func (s *service) stream(ctx context.Context, method, path string, in, out any) 
 	}
 }
 
-// retryAfter is how long an answer asks to wait, from one second to two minutes.
+// retryAfter returns how long a response asks the caller to wait, from one second to
+// two minutes.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	pause := time.Second
 	if seconds, err := strconv.Atoi(h.Get("Retry-After")); err == nil {
@@ -210,6 +230,6 @@ func wait(ctx context.Context, d time.Duration) error {
 	case <-time.After(d):
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 }

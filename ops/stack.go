@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
@@ -20,37 +19,25 @@ import (
 
 // A stack is a deployment as CloudFormation describes it.
 type stack struct {
-	name, status string
-	parameters   map[string]string
-	outputs      outputs
+	name, status        string
+	parameters, outputs map[string]string
 }
 
-// prefix is where the stack's values lie in Parameter Store.
+// prefix is the path of the stack's values in Parameter Store.
 func (s *stack) prefix() string { return s.parameters["ParameterPrefix"] }
 
-var wordEnd = regexp.MustCompile(`([a-z0-9])([A-Z])`)
-
-// getenv is the functions' environment, as far as it is made of parameters:
-// OIDC_ISSUER is OidcIssuer.
+// getenv returns the functions' variable that holds a parameter: OIDC_ISSUER for
+// OidcIssuer.
 func (s *stack) getenv(name string) string {
-	for parameter, value := range s.parameters {
-		if strings.ToUpper(wordEnd.ReplaceAllString(parameter, "${1}_$2")) == name {
-			return value
-		}
+	parameter := ""
+	for word := range strings.SplitSeq(name, "_") {
+		parameter += word[:1] + strings.ToLower(word[1:])
 	}
-	return ""
+	return s.parameters[parameter]
 }
 
-// name is the stack's: what -stack says, else that of the environment.
-func (o *ops) name() string {
-	if o.stackName != "" {
-		return o.stackName
-	}
-	return "chat-service-" + o.environment
-}
-
-// choices are the template parameters in deploy/<env>.env, which a deployment
-// gives the stack. The file may be missing.
+// choices returns the template parameters in deploy/<env>.env, which make deploy
+// passes to the stack. The file may be missing.
 func (o *ops) choices(t *cfn.Template) (file string, choices map[string]string) {
 	file = filepath.Join("deploy", o.environment+".env")
 	choices = map[string]string{}
@@ -63,10 +50,9 @@ func (o *ops) choices(t *cfn.Template) (file string, choices map[string]string) 
 	return file, choices
 }
 
-// aws finds credentials and a region as the AWS CLI does, and checks that the
-// credentials are good.
+// aws loads the AWS configuration and checks the credentials.
 func (o *ops) aws(ctx context.Context) (aws.Config, *sts.GetCallerIdentityOutput, error) {
-	cfg, err := config.LoadDefaultConfig(ctx)
+	cfg, err := o.loadAWS(ctx)
 	if err != nil {
 		return cfg, nil, fmt.Errorf("AWS configuration: %w", err)
 	}
@@ -80,7 +66,6 @@ func (o *ops) aws(ctx context.Context) (aws.Config, *sts.GetCallerIdentityOutput
 	return cfg, who, nil
 }
 
-// stack finds credentials, and the stack with them.
 func (o *ops) stack(ctx context.Context) (aws.Config, *stack, error) {
 	cfg, _, err := o.aws(ctx)
 	if err != nil {
@@ -90,49 +75,36 @@ func (o *ops) stack(ctx context.Context) (aws.Config, *stack, error) {
 	return cfg, s, err
 }
 
+var errNoStack = errors.New("check -env and -stack, or deploy it first (make deploy)")
+
 func (o *ops) describe(ctx context.Context, cfg aws.Config) (*stack, error) {
-	name := o.name()
+	name := o.stackName
+	if name == "" {
+		name = "chat-service-" + o.environment
+	}
 	out, err := cloudformation.NewFromConfig(cfg).DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &name})
+	if err != nil && strings.Contains(err.Error(), "does not exist") || err == nil && len(out.Stacks) == 0 {
+		return nil, fmt.Errorf("there is no stack %s in %s: %w", name, cfg.Region, errNoStack)
+	}
 	if err != nil {
-		if strings.Contains(err.Error(), "does not exist") {
-			err = fmt.Errorf("there is no stack %s in %s: want -env or -stack to name one, or make deploy first", name, cfg.Region)
-		}
-		return nil, reason(err)
+		return nil, fmt.Errorf("stack %s: %w", name, reason(err))
 	}
-	if len(out.Stacks) != 1 {
-		return nil, fmt.Errorf("want one stack %s, got %d", name, len(out.Stacks))
-	}
-	s := &stack{name: name, status: string(out.Stacks[0].StackStatus), parameters: map[string]string{}, outputs: outputs{}}
+	s := &stack{name: name, status: string(out.Stacks[0].StackStatus), parameters: map[string]string{}, outputs: map[string]string{}}
 	for _, p := range out.Stacks[0].Parameters {
 		s.parameters[aws.ToString(p.ParameterKey)] = aws.ToString(p.ParameterValue)
 	}
 	for _, v := range out.Stacks[0].Outputs {
 		s.outputs[aws.ToString(v.OutputKey)] = aws.ToString(v.OutputValue)
 	}
-	for name, value := range o.outputs {
-		s.outputs[name] = value
-	}
+	maps.Copy(s.outputs, o.outputs)
 	return s, nil
 }
 
-// reason shortens an AWS error to what it says.
+// reason shortens an AWS error to its code and message.
 func reason(err error) error {
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		return fmt.Errorf("%s: %s", api.ErrorCode(), api.ErrorMessage())
 	}
 	return err
-}
-
-// hasCode reports whether AWS has answered with one of these error codes.
-func hasCode(err error, codes ...string) bool {
-	var api smithy.APIError
-	if errors.As(err, &api) {
-		for _, code := range codes {
-			if strings.Contains(api.ErrorCode(), code) {
-				return true
-			}
-		}
-	}
-	return false
 }

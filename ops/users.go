@@ -7,7 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,12 +16,12 @@ import (
 	"chat-service-backend/shared/userid"
 )
 
-// batch is how many users Stream takes in one call.
+// batch is the most users that Stream takes in a call.
 const batch = 100
 
 func setUpUsers(o *ops, f *flag.FlagSet) func(context.Context) error {
-	prefix := f.String("issuer-prefix", "", "`PREFIX` in OidcIssuer of the issuer whose users lines with a claim name")
-	from := f.Int("from", 1, "`LINE` to begin with, as an import that ended early names it")
+	prefix := f.String("issuer-prefix", "", "the issuer's `PREFIX` in OidcIssuer, for lines with a claim")
+	from := f.Int("from", 1, "first `LINE` to import, as printed by an import that ended early")
 	return func(ctx context.Context) error {
 		users, err := readUsers(o.args[0], *prefix)
 		if err != nil {
@@ -34,14 +34,11 @@ func setUpUsers(o *ops, f *flag.FlagSet) func(context.Context) error {
 		i := &importer{ops: o, service: service}
 		users = slices.DeleteFunc(users, func(u user) bool { return u.line < *from })
 		for chunk := range slices.Chunk(users, batch) {
-			if err = ctx.Err(); err == nil {
+			if err = context.Cause(ctx); err == nil {
 				err = i.put(ctx, chunk)
 			}
-			if errors.Is(err, context.Canceled) {
-				err = errInterrupted
-			}
 			if err != nil {
-				err = fmt.Errorf("%w\nthe rest is to be done: -from %d goes on there", err, chunk[0].line)
+				err = fmt.Errorf("%w\nthe import is incomplete: go on with -from %d", err, chunk[0].line)
 				break
 			}
 			o.progress("line %d: %d created, %d updated, %d refused", chunk[len(chunk)-1].line, i.Created, i.Updated, i.Refused)
@@ -51,7 +48,7 @@ func setUpUsers(o *ops, f *flag.FlagSet) func(context.Context) error {
 			err = errors.Join(err, o.printJSON(i))
 		}
 		if err == nil && i.Refused > 0 {
-			err = errors.New("Stream refused some users: see above why")
+			err = errors.New("Stream refused some users: the reasons are above")
 		}
 		return err
 	}
@@ -64,9 +61,8 @@ type user struct {
 	fields document
 }
 
-// readUsers reads a file of one JSON object a line, and refuses it as a whole
-// where one line cannot be right. A user has an id, or the claim that an id at
-// Stream is made of.
+// readUsers reads a file with one JSON object a line. It refuses the whole file if one
+// line is wrong. A user has an id, or the claim from which the id at Stream is made.
 func readUsers(name, prefix string) (users []user, err error) {
 	content, err := os.ReadFile(name)
 	if err != nil {
@@ -80,13 +76,8 @@ func readUsers(name, prefix string) (users []user, err error) {
 			continue
 		}
 		u := user{line: n}
-		d := json.NewDecoder(bytes.NewReader(line))
-		d.UseNumber()
-		if err := d.Decode(&u.fields); err != nil || u.fields == nil {
-			return nil, fmt.Errorf(`line %d: want a JSON object such as {"id":"alice","name":"Alice"}`, n)
-		}
-		if _, err := d.Token(); err != io.EOF {
-			return nil, fmt.Errorf("line %d: want one JSON object, got more", n)
+		if unmarshal(line, &u.fields) != nil || u.fields == nil {
+			return nil, fmt.Errorf(`line %d: want one JSON object such as {"id":"alice","name":"Alice"}`, n)
 		}
 		claim := text(u.fields["claim"])
 		if u.id = text(u.fields["id"]); claim != "" && u.id == "" {
@@ -98,7 +89,7 @@ func readUsers(name, prefix string) (users []user, err error) {
 			return nil, fmt.Errorf("line %d: want a claim or an id (%s), got %s", n, userid.Rule, compact(u.fields["id"]))
 		}
 		if seen[u.id] > 0 {
-			return nil, fmt.Errorf("line %d: %s is on line %d, too", n, u.id, seen[u.id])
+			return nil, fmt.Errorf("line %d: %s is also on line %d", n, u.id, seen[u.id])
 		}
 		seen[u.id] = n
 		users = append(users, u)
@@ -115,8 +106,8 @@ type importer struct {
 	Refused int `json:"refused"`
 }
 
-// put creates the users that do not exist. Of those that do, it sets the fields
-// that the file has, so that what others have set survives.
+// put creates the users that do not exist. Of those that do, it sets only the fields in
+// the file, so that the other fields survive.
 func (i *importer) put(ctx context.Context, users []user) error {
 	ids := []string{}
 	for _, u := range users {
@@ -128,7 +119,7 @@ func (i *importer) put(ctx context.Context, users []user) error {
 	}
 	var found struct{ Users []struct{ ID string } }
 	if _, err := i.service.stream(ctx, http.MethodGet, "/users?payload="+url.QueryEscape(string(payload)), nil, &found); err != nil {
-		return fmt.Errorf("ask which users exist: %w", err)
+		return fmt.Errorf("find out which users exist: %w", err)
 	}
 	exists := map[string]bool{}
 	for _, u := range found.Users {
@@ -153,7 +144,7 @@ func (i *importer) put(ctx context.Context, users []user) error {
 		i.send(ctx, http.MethodPatch, update, &i.Updated, func(users []user) any {
 			all := []document{}
 			for _, u := range users {
-				set := merge(u.fields, nil)
+				set := maps.Clone(u.fields)
 				delete(set, "id")
 				all = append(all, document{"id": u.id, "set": set})
 			}
@@ -161,8 +152,8 @@ func (i *importer) put(ctx context.Context, users []user) error {
 		}))
 }
 
-// send sends users. Stream takes all or none; where it refuses, halves are sent,
-// until it is known whom it refuses.
+// send sends users. Stream takes all or none, so after a refusal send tries each half,
+// down to the single users whom Stream refuses.
 func (i *importer) send(ctx context.Context, method string, users []user, count *int, body func([]user) any) error {
 	if len(users) == 0 {
 		return nil

@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"net/http"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 )
@@ -28,17 +26,10 @@ func TestUsersAreImportedInBatches(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	a.file("users.jsonl", lines(1, 230))
-	a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
-		if n != 2 {
-			return false
-		}
-		w.Header().Set("Retry-After", "1")
-		w.WriteHeader(http.StatusTooManyRequests)
-		return true
-	})
-	a.run("users import", "users.jsonl").want(t, 0, "line 100: 100 created", "waiting 1s", "230 created, 0 updated, 0 refused")
+	a.fail(2, http.StatusTooManyRequests, "")
+	a.run("users import", a.dir+"/users.jsonl").want(t, 0, "line 100: 100 created", "waiting 1s", "230 created, 0 updated, 0 refused")
 	made := a.requests()
-	made = append(made[:1], made[2:]...) // but for the one put off
+	made = append(made[:1], made[2:]...) // without the one that was answered 429
 	if len(made) != 3 || len(made[0].Body["users"].(map[string]any)) != 100 || len(made[2].Body["users"].(map[string]any)) != 30 {
 		t.Errorf("want batches of 100, 100 and 30, got %d", len(made))
 	}
@@ -53,7 +44,7 @@ func TestImportKeepsWhatOthersHaveSetOfAUserWhoExists(t *testing.T) {
 	a.call("POST", "/users", map[string]any{"users": map[string]any{
 		"alice": map[string]any{"id": "alice", "name": "A.", "color": "red"}, "bob": map[string]any{"id": "bob", "name": "B."}}})
 	a.file("users.jsonl", `{"id":"alice","name":"Alice"}`+"\n\n"+`{"id":"bob"}`+"\n"+`{"id":"carol"}`)
-	a.run("users import", "-json", "users.jsonl").want(t, 0, `"created": 1`, `"updated": 1`)
+	a.run("users import", "-json", a.dir+"/users.jsonl").want(t, 0, `"created": 1`, `"updated": 1`)
 	alice, bob := a.users(everybody)[0].(map[string]any), a.users(everybody)[1].(map[string]any)
 	if alice["name"] != "Alice" || alice["color"] != "red" || bob["name"] != "B." {
 		t.Errorf("want only what the file has changed, got %v and %v", alice, bob)
@@ -64,8 +55,8 @@ func TestImportMakesIDsOfClaims(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	a.file("users.jsonl", `{"claim":"auth0|507f","name":"Alice"}`)
-	a.run("users import", "users.jsonl").want(t, 0)
-	a.run("users import", "-issuer-prefix", "staff", "users.jsonl").want(t, 0, "1 created")
+	a.run("users import", a.dir+"/users.jsonl").want(t, 0)
+	a.run("users import", "-issuer-prefix", "staff", a.dir+"/users.jsonl").want(t, 0, "1 created")
 	users := a.users(everybody)
 	if len(users) != 2 || users[0].(map[string]any)["id"] != "auth0@-7C507f" || users[1].(map[string]any)["claim"] != nil {
 		t.Errorf("want ids as /token makes them, got %v", users)
@@ -84,7 +75,7 @@ func TestImportNamesTheUsersWhomStreamRefuses(t *testing.T) {
 		fmt.Fprint(w, `{"code":16,"message":"user was deleted"}`)
 		return true
 	})
-	a.run("users import", "users.jsonl").want(t, 1, "line 3: user-003: 400: user was deleted", "7 created, 0 updated, 1 refused")
+	a.run("users import", a.dir+"/users.jsonl").want(t, 1, "line 3: user-003: 400: user was deleted", "7 created, 0 updated, 1 refused")
 }
 
 // lastNames reports whether the request that has just come names a user.
@@ -97,37 +88,32 @@ func (a *app) lastNames(id string) bool {
 
 func TestImportCanBeResumed(t *testing.T) {
 	t.Parallel()
-	for name, interrupt := range map[string]func(cmd *exec.Cmd, w http.ResponseWriter) bool{
-		"after a failure": func(_ *exec.Cmd, w http.ResponseWriter) bool {
+	for name, c := range map[string]struct {
+		end  func(a *app, w http.ResponseWriter) bool // in the second batch
+		from string
+		rest int // batches
+	}{
+		"after a failure": {func(_ *app, w http.ResponseWriter) bool {
 			w.WriteHeader(http.StatusInternalServerError)
 			return true
-		},
-		"after Ctrl-C": func(cmd *exec.Cmd, _ http.ResponseWriter) bool {
-			_ = cmd.Process.Signal(os.Interrupt)
-			await(cmd, "Interrupted")
+		}, "101", 2},
+		"after Ctrl-C": {func(a *app, _ http.ResponseWriter) bool {
+			a.ctrlC(errCtrlC)
 			return false
-		},
+		}, "201", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := newApp(t)
 			a.file("users.jsonl", lines(1, 250))
-			cmd, started := a.command(nil, "", "users import", "users.jsonl"), make(chan struct{})
-			a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
-				if n != 2 {
-					return false
-				}
-				<-started
-				return interrupt(cmd, w)
-			})
-			r := finish(t, cmd, runAndTell(cmd, started))
-			from := map[string]string{"after a failure": "101", "after Ctrl-C": "201"}[name]
-			r.want(t, 1, "-from "+from)
+			a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool { return n == 2 && c.end(a, w) })
+			a.run("users import", a.dir+"/users.jsonl").want(t, 1, "-from "+c.from)
 			a.intercept(nil)
 			a.requests()
-			a.run("users import", "-from", from, "users.jsonl").want(t, 0, " created, 0 updated, 0 refused")
-			if made := a.requests(); len(made) != map[string]int{"101": 2, "201": 1}[from] {
-				t.Errorf("want the rest alone, got %d requests", len(made))
+			a.ctx = t.Context()
+			a.run("users import", "-from", c.from, a.dir+"/users.jsonl").want(t, 0, " created, 0 updated, 0 refused")
+			if made := a.requests(); len(made) != c.rest {
+				t.Errorf("want only the rest, got %d requests", len(made))
 			}
 		})
 	}
@@ -137,19 +123,19 @@ func TestFileOfUsersThatCannotBeRightIsRefusedWhole(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	for text, want := range map[string]string{
-		`[{"id":"a"}]`:                   "line 1: want a JSON object",
-		"{\"id\":\"a\"}\nnonsense":       "line 2: want a JSON object",
-		"{\"id\":\"a\"}\n{\"id\":\"a\"}": "line 2: a is on line 1, too",
+		`[{"id":"a"}]`:                   "line 1: want one JSON object",
+		"{\"id\":\"a\"}\nnonsense":       "line 2: want one JSON object",
+		"{\"id\":\"a\"}\n{\"id\":\"a\"}": "line 2: a is also on line 1",
 		`{"id":"a b"}`:                   "line 1: want a claim or an id",
 		`{"id":1}`:                       "line 1: want a claim or an id",
 		`{"id":"a"} {"id":"b"}`:          "line 1: want one JSON object",
 		`{"name":"nobody"}`:              "line 1: want a claim or an id",
 	} {
 		a.file("users.jsonl", text)
-		a.run("users import", "users.jsonl").want(t, 1, want)
+		a.run("users import", a.dir+"/users.jsonl").want(t, 1, want)
 	}
 	if made := a.requests(); len(made) != 0 {
 		t.Errorf("want nobody created, got %v", made)
 	}
-	a.run("users import", "none.jsonl").want(t, 1, "none.jsonl: no such file")
+	a.run("users import", a.dir+"/none.jsonl").want(t, 1, "none.jsonl: no such file")
 }

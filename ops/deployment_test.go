@@ -1,0 +1,594 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	cfntypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"chat-service-backend/internal/awstest"
+	"chat-service-backend/internal/cfn"
+)
+
+const (
+	region = "eu-central-1"
+	prefix = "/chat-service" // of the values of every deployment
+	bus    = "ChatEventBus"  // to which the development server's webhook function publishes
+	secret = "local-secret"
+)
+
+// A deployment is a healthy stack, played here, that a test can change: its parameters and
+// outputs, the values in Parameter Store, the app at Stream, and the answers of AWS and of
+// both APIs. On a [world], AWS and the APIs are moto and the development server.
+type deployment struct {
+	tool
+	t                   *testing.T
+	world               *world // may be nil
+	missing             bool
+	parameters, outputs map[string]string
+	values              map[string]types.Parameter
+	app                 map[string]any
+
+	// Each sees a request first, and reports whether it has answered it.
+	onAWS, onClient, onService func(w http.ResponseWriter, r *http.Request, body string) bool
+
+	mu    sync.Mutex
+	calls []string // X-Amz-Targets
+}
+
+// defaults are the template's parameters.
+var defaults = sync.OnceValues(func() (map[string]string, error) {
+	all := map[string]string{"ParameterPrefix": prefix}
+	template, err := cfn.Find(".")
+	if err != nil {
+		return nil, err
+	}
+	stack, err := template.Stack(cfn.Options{Parameters: all})
+	if err != nil {
+		return nil, err
+	}
+	for name := range template.Section("Parameters") {
+		all[name] = stack.Parameter(name)
+	}
+	return all, nil
+})
+
+func deploy(t *testing.T, w *world) *deployment {
+	t.Helper()
+	all, err := defaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &deployment{t: t, world: w, tool: tool{dir: t.TempDir()}, parameters: map[string]string{}, values: map[string]types.Parameter{}}
+	for name, value := range all {
+		d.parameters[name] = value
+	}
+	d.value(apiKey, "local-key", types.ParameterTypeString)
+	d.value(apiSecret, secret, types.ParameterTypeSecureString)
+	d.value(clientConfig+"/web", `{"theme":"dark"}`, types.ParameterTypeString)
+	server := httptest.NewServer(d)
+	t.Cleanup(server.Close)
+	d.outputs = map[string]string{
+		"ClientApiUrl": server.URL + "/client", "ServiceApiUrl": server.URL + "/service", "WebhookUrl": server.URL + "/client/webhook",
+		"ServiceApiArn": "arn:x", "EventBusName": bus, "FallbackQueueUrl": server.URL + "/queue",
+	}
+	d.app = map[string]any{"name": "local", "permission_version": "v2", "event_hooks": []any{
+		map[string]any{"hook_type": "webhook", "webhook_url": d.outputs["WebhookUrl"], "enabled": true, "event_types": []any{}},
+	}}
+	d.aws = func(context.Context) (aws.Config, error) {
+		cfg := aws.Config{Region: region, BaseEndpoint: aws.String("http://aws.invalid"), HTTPClient: d, Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")}
+		if w != nil {
+			cfg.BaseEndpoint = &w.moto
+		}
+		return cfg, nil
+	}
+	return d
+}
+
+func (d *deployment) value(name, value string, kind types.ParameterType) {
+	name = prefix + name
+	d.values[name] = types.Parameter{Name: &name, Value: &value, Type: kind}
+}
+
+// run runs a command on the stack.
+func (d *deployment) run(stdin, command string, args ...string) result {
+	return d.tool.run(d.t.Context(), stdin, append([]string{command, "-stack", "chat"}, args...)...)
+}
+
+// ServeHTTP is the two APIs. The Service API refuses unsigned requests.
+func (d *deployment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	text, _ := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(strings.NewReader(string(text)))
+	api, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	r.URL.Path = "/" + path
+	signed := strings.Contains(r.Header.Get("Authorization"), "/"+region+"/execute-api/aws4_request")
+	switch {
+	case api == "client" && d.onClient != nil && d.onClient(w, r, string(text)):
+	case api == "service" && d.onService != nil && d.onService(w, r, string(text)):
+	case api == "service" && !signed:
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprint(w, `{"message":"Missing Authentication Token"}`)
+	case d.world != nil:
+		target, _ := url.Parse(map[string]string{"client": d.world.client, "service": d.world.service}[api])
+		httputil.NewSingleHostReverseProxy(target).ServeHTTP(w, r)
+	case path == "config":
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+	case path == "proxy/app":
+		_ = json.NewEncoder(w).Encode(map[string]any{"app": d.app})
+	default:
+		fmt.Fprint(w, `{"api_key":"local-key"}`)
+	}
+}
+
+// Do is AWS.
+func (d *deployment) Do(r *http.Request) (*http.Response, error) {
+	var text []byte
+	if r.Body != nil {
+		text, _ = io.ReadAll(r.Body)
+		r.Body = io.NopCloser(strings.NewReader(string(text)))
+	}
+	body, target := string(text), r.Header.Get("X-Amz-Target")
+	d.mu.Lock()
+	d.calls = append(d.calls, target)
+	d.mu.Unlock()
+	w := httptest.NewRecorder()
+	if d.onAWS != nil && d.onAWS(w, r, body) {
+		return w.Result(), nil
+	}
+	var in struct {
+		Name, Value, Path string
+		Type              types.ParameterType
+		Names             []string
+	}
+	_ = json.Unmarshal(text, &in)
+	switch {
+	case strings.Contains(r.URL.Path, "/account-settings"):
+		fmt.Fprint(w, `{"AccountLimit":{"ConcurrentExecutions":1000,"UnreservedConcurrentExecutions":900}}`)
+	case target == "AmazonSSM.GetServiceSetting":
+		fmt.Fprint(w, `{"ServiceSetting":{"SettingValue":"true"}}`)
+	case d.world != nil:
+		r.RequestURI = ""
+		return http.DefaultClient.Do(r)
+	case strings.Contains(body, "Action=GetCallerIdentity"):
+		caller(w)
+	case strings.Contains(body, "Action=DescribeStacks"):
+		d.describe(w, "UPDATE_COMPLETE")
+	case target == "AmazonSSM.GetParameters":
+		d.parameter(w, func(name string) bool { return slices.Contains(in.Names, name) })
+	case target == "AmazonSSM.GetParametersByPath":
+		d.parameter(w, func(name string) bool { return strings.HasPrefix(name, in.Path+"/") })
+	case target == "AmazonSSM.PutParameter":
+		d.values[in.Name] = types.Parameter{Name: &in.Name, Value: &in.Value, Type: in.Type}
+		fmt.Fprint(w, `{}`)
+	case target == "AmazonSQS.GetQueueAttributes":
+		fmt.Fprint(w, `{"Attributes":{"ApproximateNumberOfMessages":"0"}}`)
+	case target == "AWSEvents.PutRule":
+		fmt.Fprint(w, `{"RuleArn":"arn:aws:events:eu-central-1:123456789012:rule/x"}`)
+	case target == "AmazonSQS.CreateQueue":
+		fmt.Fprint(w, `{"QueueUrl":"http://aws.invalid/queue"}`)
+	case target == "AmazonSQS.ReceiveMessage":
+		fmt.Fprint(w, `{"Messages":[{"MessageId":"1","ReceiptHandle":"1","Body":"{}"}]}`)
+	default:
+		fmt.Fprint(w, `{}`)
+	}
+	return w.Result(), nil
+}
+
+func (d *deployment) parameter(w http.ResponseWriter, wanted func(name string) bool) {
+	found := []types.Parameter{}
+	for name, p := range d.values {
+		if wanted(name) {
+			found = append(found, types.Parameter{Name: p.Name, Type: p.Type, Value: p.Value})
+		}
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{"Parameters": found})
+}
+
+func caller(w http.ResponseWriter) {
+	fmt.Fprint(w, `<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:user/op</Arn><Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`)
+}
+
+// describe answers DescribeStacks.
+func (d *deployment) describe(w http.ResponseWriter, status string) {
+	if d.missing {
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprint(w, `<ErrorResponse><Error><Code>ValidationError</Code><Message>Stack with id chat does not exist</Message></Error></ErrorResponse>`)
+		return
+	}
+	member := func(all map[string]string, name, value string) string {
+		var b strings.Builder
+		for k, v := range all {
+			fmt.Fprintf(&b, "<member><%s>%s</%[1]s><%[3]s>", name, k, value)
+			_ = xml.EscapeText(&b, []byte(v))
+			fmt.Fprintf(&b, "</%s></member>", value)
+		}
+		return b.String()
+	}
+	fmt.Fprintf(w, `<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>chat</StackName><StackStatus>%s</StackStatus><Parameters>%s</Parameters><Outputs>%s</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>`,
+		status, member(d.parameters, "ParameterKey", "ParameterValue"), member(d.outputs, "OutputKey", "OutputValue"))
+}
+
+// refuse answers as AWS's JSON protocols do.
+func refuse(w http.ResponseWriter, code string) bool {
+	w.Header().Set("X-Amzn-Errortype", code)
+	w.WriteHeader(http.StatusBadRequest)
+	fmt.Fprintf(w, `{"__type":%q,"message":"as the test wants it"}`, code)
+	return true
+}
+
+// forbidden answers as AWS's query protocol does.
+func forbidden(w http.ResponseWriter) bool {
+	w.WriteHeader(http.StatusForbidden)
+	fmt.Fprint(w, `<ErrorResponse><Error><Type>Sender</Type><Code>InvalidClientTokenId</Code><Message>The security token is not valid.</Message></Error></ErrorResponse>`)
+	return true
+}
+
+// A world is moto and the development server on it.
+type world struct {
+	aws             aws.Config
+	moto            string
+	client, service string // URLs of the development server's APIs
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{moto: awstest.Moto(t)}
+	w.aws = aws.Config{Region: region, BaseEndpoint: &w.moto, Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")}
+	if _, err := eventbridge.NewFromConfig(w.aws).CreateEventBus(t.Context(), &eventbridge.CreateEventBusInput{Name: aws.String(bus)}); err != nil {
+		t.Fatal(err)
+	}
+	for name, p := range deploy(t, nil).values {
+		if _, err := ssm.NewFromConfig(w.aws).PutParameter(t.Context(), &ssm.PutParameterInput{Name: &name, Value: p.Value, Type: p.Type}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	local := awstest.NewService(t, []string{
+		"AWS_REGION=" + region, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_SESSION_TOKEN=",
+		"AWS_ENDPOINT_URL_SSM=" + w.moto, "AWS_ENDPOINT_URL_EVENTBRIDGE=" + w.moto, "AWS_ENDPOINT_URL_SQS=" + w.moto, "AWS_ENDPOINT_URL_S3=" + w.moto,
+	}, "-parameter-overrides", "ParameterTtl=1")
+	w.client, w.service = local.Client, local.Service
+	return w
+}
+
+// get returns a parameter's type and value, "" if there is none.
+func (w *world) get(t *testing.T, name string) string {
+	t.Helper()
+	found, err := stored(t.Context(), ssm.NewFromConfig(w.aws), true, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, ok := found[name]; ok {
+		return string(p.Type) + " " + *p.Value
+	}
+	return ""
+}
+
+// deploy makes a stack on moto, without its resources.
+func (w *world) deploy(t *testing.T) *deployment {
+	t.Helper()
+	d := deploy(t, w)
+	d.dir = "."
+	d.outputs["WebhookUrl"] = w.client + "/webhook"
+	d.outputs["FallbackQueueUrl"] = w.queue(t, "fallback")
+	d.parameters["OidcIssuer"], d.parameters["OidcAudience"], d.parameters["ParameterTtl"] = w.client+"/.local/issuer", "local", "1"
+	template := map[string]any{"Resources": map[string]any{"Topic": map[string]any{"Type": "AWS::SNS::Topic"}}}
+	declared, outputs := map[string]any{}, map[string]any{}
+	var given []cfntypes.Parameter
+	for name, value := range d.parameters {
+		declared[name] = map[string]string{"Type": "String"}
+		given = append(given, cfntypes.Parameter{ParameterKey: &name, ParameterValue: &value})
+	}
+	for name, value := range d.outputs {
+		outputs[name] = map[string]string{"Value": value}
+	}
+	template["Parameters"], template["Outputs"] = declared, outputs
+	text, _ := json.Marshal(template)
+	if _, err := cloudformation.NewFromConfig(w.aws).CreateStack(t.Context(), &cloudformation.CreateStackInput{
+		StackName: aws.String("chat"), TemplateBody: aws.String(string(text)), Parameters: given,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func (w *world) queue(t *testing.T, name string) string {
+	t.Helper()
+	out, err := sqs.NewFromConfig(w.aws).CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *out.QueueUrl
+}
+
+// TestOnMoto runs the commands on moto and the development server, which start once.
+func TestOnMoto(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := w.deploy(t)
+	// In this order: the first two change Stream's side and the secret.
+	t.Run("connect", func(t *testing.T) { testConnect(t, w, d) })
+	t.Run("rotate", func(t *testing.T) { testRotate(t, w, d) })
+	t.Run("terminal", func(t *testing.T) { testTerminal(t, w) })
+	t.Run("redrive", func(t *testing.T) { testRedrive(t, w, d) })
+}
+
+func testConnect(t *testing.T, w *world, d *deployment) {
+	yaml := filepath.Join(t.TempDir(), "stream.yaml")
+	if err := os.WriteFile(yaml, []byte("hooks: [{hook_type: webhook, webhook_url: '${WebhookUrl}'}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.run("", "doctor", "-before-connect").want(t, 0, "ok    service API")
+	d.run("", "doctor", "-wait", "10s").want(t, 1, "BAD   webhook", "Stream does not send to "+w.client+"/webhook (0 hooks send elsewhere)", "ok    event           a webhook from the doctor")
+	d.run("", "apply", "-yes", "-file", yaml).want(t, 0, "done: create webhook hook "+w.client+"/webhook")
+	d.run("", "plan", "-file", yaml).want(t, 0, "nothing to change")
+	r := d.run("", "doctor", "-wait", "30s")
+	r.want(t, 0, "a message sent in Stream arrived on the bus "+bus, " 0 bad, 0 warnings, 0 skipped")
+	r.hides(t, secret)
+
+	rules, err := eventbridge.NewFromConfig(w.aws).ListRules(t.Context(), &eventbridge.ListRulesInput{EventBusName: aws.String(bus)})
+	if err != nil || len(rules.Rules) > 0 {
+		t.Errorf("want no rule left, got %v %v", err, rules)
+	}
+	queues, err := sqs.NewFromConfig(w.aws).ListQueues(t.Context(), &sqs.ListQueuesInput{QueueNamePrefix: aws.String("chat-doctor")})
+	if err != nil || len(queues.QueueUrls) > 0 {
+		t.Errorf("want no queue left, got %v %v", err, queues)
+	}
+	for _, c := range []struct{ method, path string }{{"GET", "/proxy/users"}, {"POST", "/proxy/channels"}} {
+		a, err := fetch(t.Context(), c.method, w.service+c.path, http.Header{"Content-Type": {"application/json"}}, []byte("{}"))
+		if err != nil || a.status > 299 || strings.Contains(string(a.body), "chat-service-doctor") {
+			t.Errorf("%s: want nothing of the doctor's at Stream, got %v %s", c.path, err, a.body)
+		}
+	}
+}
+
+func testRotate(t *testing.T, w *world, d *deployment) {
+	stream := func(status int, from int) func(http.ResponseWriter, *http.Request, string) bool {
+		calls := 0
+		return func(w http.ResponseWriter, r *http.Request, _ string) bool {
+			if r.URL.Path != "/proxy/app" {
+				return false
+			}
+			if calls++; calls < from {
+				return false
+			}
+			w.WriteHeader(status)
+			fmt.Fprint(w, `{"code":43,"message":"signature is not valid"}`)
+			return true
+		}
+	}
+	secrets := func(current, previous string) {
+		t.Helper()
+		for name, want := range map[string]string{apiSecret: current, previousSecret: previous} {
+			if want != "" {
+				want = "SecureString " + want
+			}
+			if got := w.get(t, prefix+name); got != want {
+				t.Errorf("%s: want %q, got %q", name, want, got)
+			}
+		}
+	}
+	d.onService = stream(http.StatusUnauthorized, 1)
+	d.run("new\n", "rotate").want(t, 1, "nothing was changed", "signature is not valid")
+	secrets(secret, "")
+	d.onService = nil
+
+	// The second write fails.
+	d.onAWS = func(w http.ResponseWriter, r *http.Request, body string) bool {
+		return strings.Contains(body, "second-secret") && refuse(w, "AccessDeniedException")
+	}
+	d.run("second-secret\n", "rotate").want(t, 1, "could not write "+prefix+apiSecret+": AccessDeniedException", "the old secret is still in use, run rotate again")
+	secrets(secret, secret)
+	d.onAWS = nil
+
+	r := d.run(secret+"\n\nsecond-secret\nno\n", "rotate")
+	r.want(t, 0, "that is the current secret", "must not be empty", "Waiting 2 s", "Tokens work with the new secret, webhooks with both", "Run rotate again to remove")
+	r.hides(t, "second-secret", secret)
+	secrets("second-secret", secret)
+	d.run("yes\n", "rotate", "-json").want(t, 0, `"ok": true`, "A rotation is under way", "removed "+prefix+previousSecret)
+	secrets("second-secret", "")
+
+	// Only a secret that Stream refuses is taken back.
+	d.onService = stream(http.StatusForbidden, 2)
+	d.run("wrong-secret\n", "rotate", "-yes").want(t, 1, "both secrets are in place, run rotate again")
+	d.onService = stream(http.StatusUnauthorized, 1)
+	d.run("yes\n", "rotate").want(t, 1, "The new secret does not work", "signature is not valid", "the previous secret is restored")
+	secrets("second-secret", "")
+	d.onService = nil
+}
+
+func TestParams(t *testing.T) {
+	t.Parallel()
+	on := func(t *testing.T) *deployment {
+		t.Parallel()
+		d := deploy(t, nil)
+		d.dir, d.values = ".", map[string]types.Parameter{}
+		return d
+	}
+	t.Run("writes the answers", func(t *testing.T) {
+		d := on(t)
+		odd := `$(id) "q" 'x' \n %s file:///etc/hostname`
+		config := `{"theme":"dark","url":"https://example.com/?a=1&b=%20"}`
+		long := `{"theme":"` + strings.Repeat("x", 4096) + `"}`
+		r := d.run("\n  the-key \n\n"+odd+"\na/b\nweb\n[]\nnull\n"+long+"\n"+config+"\n\n", "params")
+		r.want(t, 0, "The values go below "+prefix, "the API key must not be empty", "the API secret must not be empty", "got a/b", "want a JSON object", "want at most 4096 bytes",
+			"wrote /chat-service/stream/api-key\nwrote /chat-service/stream/api-secret\nwrote /chat-service/client-config/web\n")
+		r.hides(t, odd)
+		for name, want := range map[string]string{apiKey: "String the-key", apiSecret: "SecureString " + odd, clientConfig + "/web": "String " + config} {
+			if p := d.values[prefix+name]; string(p.Type)+" "+aws.ToString(p.Value) != want {
+				t.Errorf("%s: want %s, got %s %s", name, want, p.Type, aws.ToString(p.Value))
+			}
+		}
+	})
+	t.Run("writes nothing until every question is answered", func(t *testing.T) {
+		d := on(t)
+		for _, typed := range []string{"", "key\n", "key\nsecret\n", "key\nsecret\nweb\n", "key\nsecret\nweb\n{}\n"} {
+			d.run(typed, "params").want(t, 1, "want an answer, got the end of input")
+		}
+		if len(d.values) > 0 {
+			t.Errorf("want nothing written, got %v", d.values)
+		}
+	})
+	t.Run("asks for a path before there is a stack, by the template's pattern", func(t *testing.T) {
+		d := on(t)
+		d.missing = true
+		d.run("chat\n/\n/chat/\n/first/deployment\nkey\nsecret\n\n", "params").want(t, 0, "[/chat-service/dev]", "must begin with a slash", "wrote /first/deployment/stream/api-secret")
+		d.run("\nkey\nsecret\n\n", "params", "-env", "qa").want(t, 0, "wrote /chat-service/qa/stream/api-secret")
+		d.run("", "params", "-prefix", "chat/").want(t, 2, "must begin with a slash")
+	})
+	t.Run("says so if the stack's path is unknown", func(t *testing.T) {
+		d := on(t)
+		d.onAWS = func(w http.ResponseWriter, r *http.Request, body string) bool {
+			return strings.Contains(body, "DescribeStacks") && forbidden(w)
+		}
+		d.run("", "params").want(t, 1, "The stack's own path and KMS key are unknown: stack chat: InvalidClientTokenId", "Path of the values [/chat-service/dev]")
+	})
+	t.Run("checks the credentials before it asks", func(t *testing.T) {
+		d := on(t)
+		d.onAWS = func(w http.ResponseWriter, r *http.Request, body string) bool {
+			return strings.Contains(body, "GetCallerIdentity") && forbidden(w)
+		}
+		r := d.run("key\nsecret\n\n", "params")
+		r.want(t, 1, "AWS does not accept the credentials")
+		r.hides(t, "API key")
+	})
+	t.Run("names the value that could not be written", func(t *testing.T) {
+		d := on(t)
+		d.onAWS = func(w http.ResponseWriter, r *http.Request, body string) bool {
+			return strings.Contains(body, prefix+apiSecret) && refuse(w, "AccessDeniedException")
+		}
+		d.run("key\nsecret\n\n", "params").want(t, 1, "could not write /chat-service/stream/api-secret (1 of 2 were written): AccessDeniedException")
+	})
+	t.Run("encrypts with the stack's key", func(t *testing.T) {
+		d := on(t)
+		d.parameters["KmsKeyArn"] = "arn:aws:kms:eu-central-1:123456789012:key/1"
+		named := false
+		d.onAWS = func(w http.ResponseWriter, r *http.Request, body string) bool {
+			named = named || strings.Contains(body, prefix+apiSecret) && strings.Contains(body, `"KeyId":"`+d.parameters["KmsKeyArn"]+`"`)
+			return false
+		}
+		d.run("key\nsecret\n\n", "params").want(t, 0)
+		if !named {
+			t.Error("want the stack's key named, got another or none")
+		}
+	})
+}
+
+// queued returns a message as the webhook function leaves it in the fallback queue.
+func queued(bus, source string, number int) string {
+	text, _ := json.Marshal(map[string]string{
+		"EventBusName": bus, "Source": source, "DetailType": "message.new",
+		"Detail": fmt.Sprintf(`{"metadata":{},"event":{"number":%d,"n":9007199254740993,"text":"Grüße"}}`, number),
+	})
+	return string(text)
+}
+
+func testRedrive(t *testing.T, w *world, d *deployment) {
+	queue := d.outputs["FallbackQueueUrl"]
+	enqueue := func(messages ...string) {
+		t.Helper()
+		for _, m := range messages {
+			if _, err := sqs.NewFromConfig(w.aws).SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &queue, MessageBody: &m}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	published := 0
+	onTarget := func(name string, answered func(http.ResponseWriter) bool) {
+		published = 0
+		d.onAWS = func(w http.ResponseWriter, r *http.Request, body string) bool {
+			if r.Header.Get("X-Amz-Target") == "AWSEvents.PutEvents" && strings.Contains(body, `\"n\":9007199254740993,\"text\":\"Grüße\"`) {
+				published++
+			}
+			return answered != nil && r.Header.Get("X-Amz-Target") == name && answered(w)
+		}
+	}
+
+	for i := range 12 {
+		enqueue(queued(bus, "stream.chat", i))
+	}
+	onTarget("", nil)
+	d.run("", "redrive").want(t, 0, "12 events published to "+bus+", 0 left in the queue")
+	if published != 12 {
+		t.Errorf("want each event published once and unchanged, got %d", published)
+	}
+	d.run("", "redrive", "-json").want(t, 0, `"published": 0`)
+
+	// An event that the bus does not take stays.
+	enqueue(queued(bus, "stream.chat", 1), queued(bus, "stream.chat", 2))
+	for code, fail := range map[string]func(http.ResponseWriter) bool{
+		"AccessDeniedException": func(w http.ResponseWriter) bool { return refuse(w, "AccessDeniedException") },
+		"InternalFailure": func(w http.ResponseWriter) bool {
+			fmt.Fprint(w, `{"FailedEntryCount":1,"Entries":[{"ErrorCode":"InternalFailure"}]}`)
+			return true
+		},
+	} {
+		onTarget("AWSEvents.PutEvents", fail)
+		d.run("", "redrive").want(t, 1, "0 events published to "+bus+", 2 left in the queue", code)
+	}
+	onTarget("", nil)
+	d.run("", "redrive").want(t, 0, "2 events published to "+bus+", 0 left in the queue")
+
+	// Nor does a message that cannot be deleted count as gone.
+	enqueue(queued(bus, "stream.chat", 1))
+	onTarget("AmazonSQS.DeleteMessage", func(w http.ResponseWriter) bool { return refuse(w, "AccessDenied") })
+	d.run("", "redrive").want(t, 1, "the event is published, but its message cannot be deleted: AccessDenied", "1 left in the queue")
+	onTarget("", nil)
+	d.run("", "redrive").want(t, 0, "0 left in the queue")
+
+	// Messages that the webhook function has not written stay, and are visible again at once.
+	enqueue("no json", "null", "[]", "{}", `{"Detail":1}`, `{"Source":"stream.chat","DetailType":"message.new","Detail":"{}"}`,
+		queued("default", "stream.chat", 1), queued(bus, "aws.iam", 1), queued(bus, "stream.chat", 1))
+	d.run("", "redrive").want(t, 1, "1 events published to "+bus+", 8 left in the queue", `got "stream.chat" for "default"`, `got "aws.iam"`)
+	d.run("", "redrive").want(t, 1, "0 events published to "+bus+", 8 left in the queue")
+}
+
+func TestRedriveEndsThoughAMessageComesBack(t *testing.T) {
+	t.Parallel()
+	d := deploy(t, nil)
+	published := 0
+	d.onAWS = func(w http.ResponseWriter, r *http.Request, body string) bool {
+		switch r.Header.Get("X-Amz-Target") {
+		case "AWSEvents.PutEvents":
+			published++
+			return refuse(w, "AccessDeniedException")
+		case "AmazonSQS.ReceiveMessage":
+			message, _ := json.Marshal(queued(bus, "stream.chat", 1))
+			fmt.Fprintf(w, `{"Messages":[{"MessageId":"1","ReceiptHandle":"1","Body":%s}]}`, message)
+			return true
+		}
+		return false
+	}
+	d.run("", "redrive").want(t, 1, "1 left in the queue")
+	if published != 1 {
+		t.Errorf("want the event tried once, got %d", published)
+	}
+}
+
+func TestRedriveSaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	d := deploy(t, nil)
+	delete(d.outputs, "FallbackQueueUrl")
+	d.parameters["EventBus"] = "false"
+	d.run("", "redrive").want(t, 1, "stack chat has no fallback queue: its parameter EventBus is \"false\"")
+	d.missing = true
+	d.tool.run(t.Context(), "", "redrive", "-env", "nowhere").want(t, 1, "there is no stack chat-service-nowhere in "+region)
+}
