@@ -10,24 +10,23 @@ import (
 	"chat-service-backend/shared/httpjson"
 )
 
-// maxResponse is the largest answer that Lambda takes from a function that does
+// maxResponse is the largest response that Lambda accepts from a function that does
 // not stream, in bytes of JSON. aws-lambda-go ends the process if it is larger.
 //
 // https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 const maxResponse = 6_291_556
 
-// errTooLarge is what a handler's Write returns past maxResponse.
+// errTooLarge is the error of a Write past maxResponse.
 var errTooLarge = errors.New("the answer is over the 6 MB that Lambda returns in one piece")
 
-// An answer collects what a handler writes, by net/http's rules: the first
-// status counts, informational ones do not, and a handler that writes nothing
-// answers 200.
+// An answer collects a handler's response by net/http's rules: the first status
+// counts, informational ones do not, and a handler that writes nothing answers 200.
 type answer struct {
 	header http.Header
 	status int
 	body   bytes.Buffer
 	cause  error
-	over   bool // the handler has tried to write more than maxResponse
+	over   bool // a Write went past maxResponse
 }
 
 func (a *answer) Header() http.Header { return a.header }
@@ -47,14 +46,14 @@ func (a *answer) Write(p []byte) (int, error) {
 	return a.body.Write(p)
 }
 
-// Flush does nothing: no part of a buffered answer leaves before its end.
+// Flush does nothing: a buffered response is sent as a whole.
 func (a *answer) Flush() {}
 
 // Failed keeps the cause for the request's log line.
 func (a *answer) Failed(cause error) { a.cause = cause }
 
-// serve collects h's answer to r. If h panics or writes too much, what it wrote
-// is dropped: the caller gets a whole error, not half an answer.
+// serve collects h's response to r. If h panics or writes too much, an error replaces
+// everything that it wrote.
 func serve(h http.Handler, r *http.Request) *answer {
 	a := &answer{header: make(http.Header)}
 	err := call(h, a, r)
@@ -68,7 +67,7 @@ func serve(h http.Handler, r *http.Request) *answer {
 	return a
 }
 
-// replace drops what has been written for the answer to err.
+// replace drops what has been written, and answers with err.
 func (a *answer) replace(r *http.Request, err error) {
 	*a = answer{header: make(http.Header)}
 	httpjson.WriteError(a, r, err)
@@ -82,9 +81,9 @@ func tooLarge() error {
 	}
 }
 
-// finish returns the answer as convert shapes it, or an error in its place if
-// that is over maxResponse: escaping for JSON makes a body up to six times as
-// long, and the header fields come on top.
+// finish returns what convert makes of a, or of an error if that would be over
+// maxResponse: JSON escapes make a body up to six times as long, and the header fields
+// need space as well.
 func (a *answer) finish(r *http.Request, convert func(*answer) any) any {
 	response := convert(a)
 	if a.body.Len() > maxResponse/7 {

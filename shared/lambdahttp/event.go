@@ -2,7 +2,6 @@ package lambdahttp
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
@@ -13,10 +12,9 @@ import (
 	"github.com/awslabs/aws-lambda-go-api-proxy/core"
 )
 
-// An event is what Lambda hands a function: a request from a REST API (payload
-// 1.0) or an HTTP API (payload 2.0), or messages from an SQS queue. One type for
-// all means that the payload is decoded once, whichever it is: a body may be
-// 6 MB, and a look ahead at the version would read it twice.
+// An event is a request from a REST API (payload 1.0) or an HTTP API (payload 2.0), or
+// messages from an SQS queue. With one type for all, the payload is decoded once:
+// its body may have 6 MB, and looking at the version first would read it twice.
 //
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
 type event struct {
@@ -33,21 +31,21 @@ type event struct {
 	Records []sqsRecord `json:"Records"`
 }
 
-// A request is what either kind of API asks for, in the terms of HTTP.
+// A request is the HTTP request in an event of either kind of API.
 type request struct {
 	method    string
 	route     string // resource of the matched route, such as /token/{userId}
 	callerARN string // see [CallerARN]
-	sourceIP  string // of the peer that called API Gateway
+	sourceIP  string // of API Gateway's peer
 	url       *url.URL
 	header    http.Header
 }
 
-// errNotRequest is a payload that no API Gateway sends.
-var errNotRequest = errors.New("the payload is no API Gateway proxy event of format 1.0 or 2.0")
+// errNotRequest is the error of a payload that API Gateway never sends.
+var errNotRequest = errors.New("the payload is not an API Gateway proxy event of format 1.0 or 2.0")
 
-// request returns the request that the event is. Where it cannot be read, the
-// error says why, and the request holds what can.
+// request returns the event's request. With an error, the request has whatever could
+// be read.
 func (e *event) request() (request, error) {
 	if e.Version == "2.0" {
 		return e.httpRequest()
@@ -57,8 +55,8 @@ func (e *event) request() (request, error) {
 
 // toHTTP returns q as an [http.Request], with the event's body.
 //
-// aws-lambda-go-api-proxy decodes the body. It is shown no path, query or header
-// field: it would splice the path into a URL (where a decoded ? or # changes its
+// aws-lambda-go-api-proxy decodes the body. It does not get the path, query or header
+// fields: it would splice the path into a URL (where a decoded ? or # changes its
 // meaning), shuffle the query, and split header fields at commas.
 func (e *event) toHTTP(ctx context.Context, q request) (*http.Request, error) {
 	if q.method == "" {
@@ -74,13 +72,13 @@ func (e *event) toHTTP(ctx context.Context, q request) (*http.Request, error) {
 	r.URL, r.RequestURI, r.Header = q.url, q.url.RequestURI(), q.header
 	r.Host = r.Header.Get("Host")
 	r.Header.Del("Host")
-	// Without a port, httputil.ReverseProxy and others see no address.
+	// Without a port, httputil.ReverseProxy and others ignore the address.
 	r.RemoteAddr = net.JoinHostPort(q.sourceIP, "0")
 	return r, nil
 }
 
-// withoutForged removes the fields in which aws-lambda-go-api-proxy can carry
-// an event's context. This package never sets them, so the caller did.
+// withoutForged removes the fields that aws-lambda-go-api-proxy reads an event's
+// context from. This package never sets them, so they are the caller's.
 func withoutForged(header http.Header) http.Header {
 	for name := range header {
 		if strings.HasPrefix(name, "X-Golambdaproxy-") {
@@ -90,12 +88,11 @@ func withoutForged(header http.Header) http.Header {
 	return header
 }
 
-// withoutBasePath returns a path without what a custom domain's API mapping puts
-// in front of the route: /chat/token/u1 on route /token/{userId} is /token/u1.
-// The route is compared segment by segment, so nothing that the caller wrote in
-// its parameters can pass for its beginning. Literal segments come back as the
-// route has them, however the caller encoded them. A path that does not match
-// the route comes back as it is.
+// withoutBasePath removes the base path of a custom domain's API mapping: on route
+// /token/{userId}, /chat/token/u1 becomes /token/u1. The route is compared segment by
+// segment, so that nothing in a parameter can pass for its beginning. Literal segments
+// are returned as the route spells them, however the caller encoded them. A path that
+// does not match the route is returned unchanged.
 func withoutBasePath(path, route string, decode func(string) (string, error)) string {
 	if !strings.HasPrefix(path, "/") || !strings.HasPrefix(route, "/") {
 		return path
@@ -121,13 +118,4 @@ func withoutBasePath(path, route string, decode func(string) (string, error)) st
 		}
 	}
 	return path
-}
-
-// optional decodes JSON that may be absent, or have another shape.
-func optional[T any](raw json.RawMessage) (v T) {
-	if len(raw) == 0 || json.Unmarshal(raw, &v) != nil {
-		var none T
-		return none
-	}
-	return v
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/awslabs/aws-lambda-go-api-proxy/core"
 )
 
-// httpFields are those of an HTTP API's event alone (payload 2.0).
+// httpFields are the fields that only an HTTP API's event has (payload 2.0).
 type httpFields struct {
 	Version        string            `json:"version"`
 	RouteKey       string            `json:"routeKey"`
@@ -22,13 +22,13 @@ type httpFields struct {
 
 type httpContext struct {
 	HTTP events.APIGatewayV2HTTPRequestContextHTTPDescription `json:"http"`
-	// Authorizer is decoded late: in a REST API's event it holds whatever a
-	// custom authorizer returned.
+	// Authorizer is decoded later: in a REST API's event it may be anything that a
+	// custom authorizer returns.
 	Authorizer json.RawMessage `json:"authorizer"`
 }
 
-// httpRequest reads an HTTP API's event: its path is decoded, its query as the
-// caller sent it.
+// httpRequest reads an HTTP API's event, whose path is decoded and whose query is as
+// the caller sent it.
 func (e *event) httpRequest() (request, error) {
 	_, route, _ := strings.Cut(e.RouteKey, " ")
 	q := request{
@@ -38,16 +38,16 @@ func (e *event) httpRequest() (request, error) {
 		header:   e.httpHeader(),
 		url:      &url.URL{Path: e.httpPath(route), RawQuery: e.RawQueryString},
 	}
-	type authorizer = events.APIGatewayV2HTTPRequestContextAuthorizerDescription
-	if iam := optional[authorizer](e.RequestContext.Authorizer).IAM; iam != nil {
-		q.callerARN = iam.UserARN
+	var authorizer events.APIGatewayV2HTTPRequestContextAuthorizerDescription
+	if len(e.RequestContext.Authorizer) > 0 && json.Unmarshal(e.RequestContext.Authorizer, &authorizer) == nil && authorizer.IAM != nil {
+		q.callerARN = authorizer.IAM.UserARN
 	}
 	return q, nil
 }
 
-// httpPath returns the path below the route. Since the path is decoded, what
-// the caller wrote as %2Ftoken%2F may look like the route's own beginning: a path
-// that cuts one of the parameters short comes back as it is.
+// httpPath returns the path without a base path. Since the path is decoded, %2Ftoken%2F
+// in a parameter may look like the route's beginning: a path that would cut a parameter
+// short is returned unchanged.
 func (e *event) httpPath(route string) string {
 	path := withoutBasePath(e.RawPath, route, func(s string) (string, error) { return s, nil })
 	for _, value := range e.PathParameters {
@@ -61,9 +61,9 @@ func (e *event) httpPath(route string) string {
 	return path
 }
 
-// httpHeader returns the header fields as they arrived, but for repeated ones,
-// which an HTTP API joins with commas. They stay joined: only the reader of a
-// field knows which commas separate.
+// httpHeader returns the header fields as they arrived, except that an HTTP API joins
+// repeated ones with commas. They stay joined: only the reader of a field knows which
+// commas separate.
 func (e *event) httpHeader() http.Header {
 	header := make(http.Header, len(e.Headers)+1)
 	for name, value := range e.Headers {
@@ -75,7 +75,7 @@ func (e *event) httpHeader() http.Header {
 	return withoutForged(header)
 }
 
-// httpAnswer shapes a for an HTTP API.
+// httpAnswer returns a as a response for an HTTP API.
 func httpAnswer(a *answer) any {
 	w := core.NewProxyResponseWriterV2()
 	a.copyTo(w)

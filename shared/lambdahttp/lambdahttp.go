@@ -1,10 +1,9 @@
 // Package lambdahttp runs an [http.Handler] as an AWS Lambda function behind API
 // Gateway. It is the only package that knows Lambda.
 //
-// A function answers both payload formats: 1.0, which a REST API sends, and 2.0,
-// which an HTTP API sends. The handler sees the request that the caller made, as
-// far as API Gateway tells. The identity of an IAM caller comes from the event
-// alone (see [CallerARN]).
+// A function accepts both payload formats: 1.0 from a REST API, 2.0 from an HTTP API.
+// The handler sees the caller's request, as far as API Gateway passes it on. The
+// identity of an IAM caller comes only from the event (see [CallerARN]).
 package lambdahttp
 
 import (
@@ -24,25 +23,24 @@ import (
 	"chat-service-backend/shared/httpjson"
 )
 
-// Build assembles a function's handler from the environment. A handler that is a
-// [MessageHandler] takes messages from a queue, too. Build runs in Lambda's init
-// phase; ctx ends when the function should be ready. An error ends the process,
-// so Build returns one only for what no later attempt can mend.
+// Build assembles a function's handler from the environment. If it is a
+// [MessageHandler], it also gets messages from a queue. Build runs in Lambda's init
+// phase, and ctx ends when the function should be ready. An error ends the process, so
+// Build returns one only if a later attempt would fail as well.
 type Build func(ctx context.Context, getenv func(string) string) (http.Handler, error)
 
 // version is set by the linker: see internal/build.
 var version = "dev"
 
-// Version returns the release that the running function is of, or dev.
+// Version returns the release of the running function, or dev.
 func Version() string { return version }
 
-// initTimeout is how long a function may prepare itself, out of the 10 s that
-// Lambda allows for the init phase. Past those, Lambda would start it again.
+// initTimeout bounds Build. Lambda allows the init phase 10 s, and would then start the
+// function again.
 const initTimeout = 9 * time.Second
 
-// AtOnce calls every function of fs at the same time and returns when all have
-// returned: what a Build does ahead of the first request costs as much as the
-// slowest of it.
+// AtOnce calls the functions fs concurrently and returns when all have returned. A
+// Build uses it to prepare for the first request.
 func AtOnce(ctx context.Context, fs ...func(context.Context)) {
 	var wg sync.WaitGroup
 	for _, f := range fs {
@@ -51,13 +49,12 @@ func AtOnce(ctx context.Context, fs ...func(context.Context)) {
 	wg.Wait()
 }
 
-// Main runs the function that build assembles. It does not return.
+// Main runs the function that build assembles, and does not return.
 func Main(build Build) { run(build, wrap) }
 
-// MainStreamed is [Main] for a function whose answers to a REST API are
-// streamed: in the SAM template its events must have ResponseTransferMode:
-// RESPONSE_STREAM. An HTTP API cannot stream, so answers to its events are
-// buffered.
+// MainStreamed is [Main] for a function that streams its responses to a REST API: in the
+// SAM template its events must have ResponseTransferMode: RESPONSE_STREAM. An HTTP API
+// cannot stream, so responses to one are buffered.
 func MainStreamed(build Build) { run(build, wrapStreamed) }
 
 func run(build Build, wrap func(http.Handler) handler) {
@@ -74,13 +71,13 @@ func run(build Build, wrap func(http.Handler) handler) {
 	lambda.Start(wrap(h))
 }
 
-// bundle has all the certificates that Amazon Linux trusts.
+// bundle holds all certificates that Amazon Linux trusts.
 const bundle = "/etc/pki/tls/certs/ca-bundle.crt"
 
-// readOneBundle keeps crypto/x509 from reading, besides the bundle, the folders
-// that hold the same again on Amazon Linux: parsing certificates is most of what
-// a start costs. It changes nothing where there is no bundle, or where the
-// environment says which certificates count.
+// readOneBundle keeps crypto/x509 from reading the directories that hold the bundle's
+// certificates a second time on Amazon Linux: parsing certificates is most of the cost
+// of a start. It changes nothing if there is no bundle, or if the environment names the
+// certificates.
 //
 // https://pkg.go.dev/crypto/x509#SystemCertPool
 func readOneBundle(bundle string) {
@@ -112,11 +109,11 @@ func useOwnProcessors(getenv func(string) string) {
 	}
 }
 
-// A handler is what aws-lambda-go calls with each event. The event is no
-// pointer, since the payload null would make it a nil one.
+// A handler is what aws-lambda-go calls with each event. The event is not a pointer,
+// because the payload null would make it nil.
 type handler func(context.Context, event) (any, error)
 
-// wrap returns h as a Lambda handler whose answers are buffered.
+// wrap returns h as a Lambda handler that buffers responses.
 func wrap(h http.Handler) handler {
 	return func(ctx context.Context, e event) (any, error) {
 		if len(e.Records) > 0 {
@@ -134,8 +131,7 @@ func wrap(h http.Handler) handler {
 	}
 }
 
-// wrapStreamed returns h as a Lambda handler that streams its answers to a REST
-// API.
+// wrapStreamed returns h as a Lambda handler that streams responses to a REST API.
 func wrapStreamed(h http.Handler) handler {
 	buffered := wrap(h)
 	return func(ctx context.Context, e event) (any, error) {
@@ -147,8 +143,8 @@ func wrapStreamed(h http.Handler) handler {
 	}
 }
 
-// begin returns the request that an event is, and what answers it: h, or, if the
-// event cannot be read, its refusal. done writes the request's log line.
+// begin returns the event's request and its handler: h, or one that answers with an
+// error if the event cannot be read. done writes the request's log line.
 func begin(ctx context.Context, h http.Handler, e *event) (_ http.Handler, r *http.Request, done func(status int, cause error)) {
 	q, err := e.request()
 	ctx, line := newLogLine(ctx, q.callerARN)
@@ -157,7 +153,7 @@ func begin(ctx context.Context, h http.Handler, e *event) (_ http.Handler, r *ht
 	}
 	if err != nil {
 		h = unreadable(err)
-		r, _ = http.NewRequestWithContext(ctx, http.MethodGet, "/", nil) // for its context; nobody reads the rest
+		r, _ = http.NewRequestWithContext(ctx, http.MethodGet, "/", nil) // for its context; the rest is not read
 	}
 	return h, r, func(status int, cause error) { line.endRequest(q, status, cause) }
 }
@@ -176,8 +172,8 @@ func unreadable(cause error) http.Handler {
 // call runs h and returns an error if h panicked.
 func call(h http.Handler, w http.ResponseWriter, r *http.Request) error {
 	return withoutPanic(func() error {
-		// httputil.ReverseProxy aborts an answer that broke off only if it finds
-		// itself behind an http.Server.
+		// httputil.ReverseProxy aborts a response that breaks off only if the context
+		// holds an http.Server.
 		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), http.ServerContextKey, server)))
 		return nil
 	})
@@ -185,15 +181,14 @@ func call(h http.Handler, w http.ResponseWriter, r *http.Request) error {
 
 var server = &http.Server{ReadHeaderTimeout: time.Second}
 
-// withoutPanic calls f and returns a panic as an error. A panic is the request's
-// failure and not the process's: what the process has earned so far (connections,
-// keys, settings) stays warm for the next one.
+// withoutPanic calls f and returns a panic as an error. A panic fails one request, and
+// the process keeps its connections, keys and settings for the next.
 func withoutPanic(f func() error) (err error) {
 	defer func() {
 		switch v := recover(); v := v.(type) {
 		case nil:
 		case error:
-			if v == http.ErrAbortHandler { // net/http compares it like this, too
+			if v == http.ErrAbortHandler { // as net/http compares it
 				err = &httpjson.Error{
 					Status:  http.StatusBadGateway,
 					Message: "The answer broke off before its end; try again.",
@@ -203,8 +198,7 @@ func withoutPanic(f func() error) (err error) {
 			}
 			err = fmt.Errorf("panic: %w\n%s", v, debug.Stack())
 		default:
-			// Only its type: a value that is no error may be anything, a
-			// body or a token included.
+			// Only its type: any other value may be a body or a token.
 			err = fmt.Errorf("panic: a %T\n%s", v, debug.Stack())
 		}
 	}()

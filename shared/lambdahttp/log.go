@@ -13,19 +13,19 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
-// newLogHandler returns a handler that writes JSON lines as CloudWatch and
-// Lambda's log levels expect them: timestamp, level, message, version,
-// requestId and traceId at top level. level is the value of AWS_LAMBDA_LOG_LEVEL.
+// newLogHandler returns a handler that writes the JSON lines that CloudWatch and
+// Lambda's log levels expect: timestamp, level, message, version, requestId and
+// traceId at top level. level is the value of AWS_LAMBDA_LOG_LEVEL.
 //
-// The one in lambdacontext puts the request id inside the innermost group and
-// does not know Lambda's levels TRACE and FATAL.
+// The one in lambdacontext has no trace id and does not know Lambda's levels TRACE
+// and FATAL.
 //
 // https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html
 func newLogHandler(w io.Writer, level string) slog.Handler {
 	return logHandler{slog.NewJSONHandler(w, &slog.HandlerOptions{
 		Level:       logLevel(level),
 		ReplaceAttr: lambdacontext.ReplaceAttr,
-	}).WithAttrs([]slog.Attr{slog.String("version", version)}), nil}
+	}).WithAttrs([]slog.Attr{slog.String("version", version)})}
 }
 
 func logLevel(name string) slog.Level {
@@ -45,49 +45,31 @@ func logLevel(name string) slog.Level {
 	}
 }
 
-// A logHandler adds the request id and the trace id. It keeps groups and attributes back until
-// then, because an attribute can be added at top level only before any group.
-type logHandler struct {
-	top  slog.Handler
-	with []func(slog.Handler) slog.Handler
-}
-
-func (h logHandler) Enabled(ctx context.Context, level slog.Level) bool {
-	return h.top.Enabled(ctx, level)
-}
+// A logHandler adds the request id and the trace id. They are at top level unless a
+// logger has a group, which none of ours has.
+type logHandler struct{ slog.Handler }
 
 func (h logHandler) Handle(ctx context.Context, record slog.Record) error {
-	out := h.top
-	attrs := make([]slog.Attr, 0, 2)
+	record = record.Clone()
 	if lc, ok := lambdacontext.FromContext(ctx); ok {
-		attrs = append(attrs, slog.String("requestId", lc.AwsRequestID))
+		record.AddAttrs(slog.String("requestId", lc.AwsRequestID))
 	}
 	if trace := TraceHeader(ctx); trace != "" {
-		attrs = append(attrs, slog.String("traceId", trace))
+		record.AddAttrs(slog.String("traceId", trace))
 	}
-	if len(attrs) > 0 {
-		out = out.WithAttrs(attrs)
-	}
-	for _, with := range h.with {
-		out = with(out)
-	}
-	return out.Handle(ctx, record)
+	return h.Handler.Handle(ctx, record)
 }
 
 func (h logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return h.and(func(out slog.Handler) slog.Handler { return out.WithAttrs(attrs) })
+	return logHandler{h.Handler.WithAttrs(attrs)}
 }
 
 func (h logHandler) WithGroup(name string) slog.Handler {
-	return h.and(func(out slog.Handler) slog.Handler { return out.WithGroup(name) })
+	return logHandler{h.Handler.WithGroup(name)}
 }
 
-func (h logHandler) and(with func(slog.Handler) slog.Handler) slog.Handler {
-	return logHandler{h.top, append(h.with[:len(h.with):len(h.with)], with)}
-}
-
-// A logLine gathers what the one log line of a request or a message says, and
-// the metrics that come with it.
+// A logLine collects the contents of the log line of a request or a message, and its
+// metrics.
 type logLine struct {
 	ctx       context.Context
 	start     time.Time
@@ -101,7 +83,7 @@ type logLine struct {
 
 type logLineKey struct{}
 
-// newLogLine begins a line, which the returned context carries.
+// newLogLine returns a line, and a context that carries it.
 func newLogLine(ctx context.Context, callerARN string) (context.Context, *logLine) {
 	l := &logLine{start: time.Now(), callerARN: callerARN, caller: "anonymous"}
 	if callerARN != "" {
@@ -120,43 +102,41 @@ func change(ctx context.Context, f func(*logLine)) {
 	}
 }
 
-// CallerARN returns the ARN of the IAM principal that signed the request which
-// ctx belongs to, as API Gateway has verified it, or "" if none did.
+// CallerARN returns the ARN of the IAM principal that signed the request of ctx, as
+// verified by API Gateway, or "" if nobody signed it.
 func CallerARN(ctx context.Context) (arn string) {
 	change(ctx, func(l *logLine) { arn = l.callerARN })
 	return arn
 }
 
-// TraceHeader returns X-Ray's trace header of the invocation that ctx belongs to,
-// such as Root=1-…;Parent=…;Sampled=1, or "". Lambda sends one even with tracing
-// off.
+// TraceHeader returns the X-Ray trace header of the invocation of ctx, such as
+// Root=1-…;Parent=…;Sampled=1, or "". Lambda sends one even with tracing off.
 func TraceHeader(ctx context.Context) string {
 	// aws-lambda-go keeps it under this untyped key.
 	trace, _ := ctx.Value("x-amzn-trace-id").(string)
 	return trace
 }
 
-// SetCaller sets the kind of caller in the log line of the request that ctx
-// belongs to. Callers are anonymous until then, or a service if they have an IAM
-// identity.
+// SetCaller sets the kind of caller in the log line of the request of ctx. It is
+// anonymous until then, or service for an IAM principal.
 func SetCaller(ctx context.Context, kind string) {
 	change(ctx, func(l *logLine) { l.caller = kind })
 }
 
-// Annotate adds attrs to the log line of the request that ctx belongs to. They
-// must hold no secret, token or body.
+// Annotate adds attrs to the log line of the request of ctx. They must not contain a
+// secret, token or body.
 func Annotate(ctx context.Context, attrs ...slog.Attr) {
 	change(ctx, func(l *logLine) { l.attrs = append(l.attrs, attrs...) })
 }
 
-// endRequest writes the line of a request: at ERROR if the answer says that the
-// failure is ours, or broke off; else at INFO.
+// endRequest writes the line of a request: at ERROR if the failure is ours or the
+// response broke off, else at INFO.
 func (l *logLine) endRequest(q request, status int, cause error) {
 	failed := status >= http.StatusInternalServerError || (cause != nil && status < http.StatusBadRequest) || errors.Is(cause, errBroken)
 	l.end("request", failed, cause, slog.String("method", q.method), slog.String("route", q.route), slog.Int("status", status))
 }
 
-// end writes the line, first attrs and cause included, and the metrics.
+// end writes the line, beginning with the attributes first, and the metrics.
 func (l *logLine) end(message string, failed bool, cause error, first ...slog.Attr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -17,8 +17,8 @@ import (
 	"chat-service-backend/shared/httpjson"
 )
 
-// TestMain makes the test binary a Lambda function where the environment names
-// one: no test has to compile one.
+// TestMain makes the test binary a Lambda function if the environment names one, so
+// that no test has to compile one.
 func TestMain(m *testing.M) {
 	if start, ok := functions[os.Getenv(functionVariable)]; ok {
 		start()
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// lines collects what is written to it: a log, for as long as one test looks.
+// lines collects what is written to it.
 type lines struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -90,14 +90,14 @@ func decode(t testing.TB, text string) *event {
 	return &e
 }
 
-// invocation is the context of one invocation, as aws-lambda-go makes it.
+// invocation returns the context of an invocation, as aws-lambda-go makes it.
 func invocation(t testing.TB) context.Context {
 	logs.take()
 	metricLines.take()
 	return lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "request-1"})
 }
 
-// requestFor is the request that a handler sees for an event.
+// requestFor returns the request that a handler gets for an event.
 func requestFor(t testing.TB, text string) *http.Request {
 	t.Helper()
 	var seen *http.Request
@@ -111,7 +111,7 @@ func requestFor(t testing.TB, text string) *http.Request {
 	return seen
 }
 
-// returning is a handler that answers with the error that f returns.
+// returning returns a handler that answers with the error that f returns.
 func returning(f func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := f(w, r); err != nil {
@@ -120,7 +120,7 @@ func returning(f func(http.ResponseWriter, *http.Request) error) http.Handler {
 	})
 }
 
-// newRequest is the request that an event is.
+// newRequest returns the request of an event.
 func newRequest(ctx context.Context, e *event) (*http.Request, error) {
 	q, err := e.request()
 	if err != nil {
@@ -134,26 +134,7 @@ func invoke(t testing.TB, h handler, text string) (any, error) {
 	return h(invocation(t), *decode(t, text))
 }
 
-// rest and http2 return the answer to an event as the gateway gets it.
-func rest(t testing.TB, h http.Handler, text string) events.APIGatewayProxyResponse {
-	t.Helper()
-	response, err := invoke(t, wrap(h), text)
-	if err != nil {
-		t.Fatalf("invoke: %v", err)
-	}
-	return response.(events.APIGatewayProxyResponse)
-}
-
-func http2(t testing.TB, h http.Handler, text string) events.APIGatewayV2HTTPResponse {
-	t.Helper()
-	response, err := invoke(t, wrap(h), text)
-	if err != nil {
-		t.Fatalf("invoke: %v", err)
-	}
-	return response.(events.APIGatewayV2HTTPResponse)
-}
-
-// Two plain events: GET /token/u1, by nobody.
+// Two plain events: an anonymous GET /token/u1.
 const (
 	restEvent = `{
 		"resource": "/token/{userId}", "path": "/token/u1", "httpMethod": "GET",
@@ -171,7 +152,7 @@ const (
 	}`
 )
 
-// changed returns the event with other values in some of its fields.
+// changed returns an event with some fields replaced.
 func changed(t testing.TB, text string, fields map[string]any) string {
 	t.Helper()
 	var e map[string]any
@@ -188,10 +169,10 @@ func changed(t testing.TB, text string, fields map[string]any) string {
 	return string(changed)
 }
 
-// shapes are the events of both kinds, for what is the same in both.
+// shapes are the events of both APIs.
 var shapes = map[string]string{"REST API": restEvent, "HTTP API": httpEvent}
 
-// answered is what both kinds of answers have in common.
+// answered holds the fields of both kinds of responses.
 type answered struct {
 	StatusCode        int                 `json:"statusCode"`
 	Headers           map[string]string   `json:"headers"`
@@ -201,7 +182,7 @@ type answered struct {
 	Cookies           []string            `json:"cookies"`
 }
 
-// serveEvent returns the answer to an event of either kind, streamed or not.
+// serveEvent returns the response to an event of either kind, streamed or not.
 func serveEvent(t testing.TB, h handler, text string) answered {
 	t.Helper()
 	response, err := invoke(t, h, text)
@@ -212,18 +193,23 @@ func serveEvent(t testing.TB, h handler, text string) answered {
 		got := readStream(t, s)
 		return answered{StatusCode: got.status, MultiValueHeaders: got.header, Body: got.body}
 	}
-	encoded, err := json.Marshal(response)
-	if err != nil {
+	var encoded bytes.Buffer
+	encoder := json.NewEncoder(&encoded)
+	encoder.SetEscapeHTML(false) // as aws-lambda-go does
+	if err := encoder.Encode(response); err != nil {
 		t.Fatal(err)
 	}
+	if size := encoded.Len() - len("\n"); size > maxResponse {
+		t.Errorf("want a response of at most %d bytes, got %d", maxResponse, size)
+	}
 	var a answered
-	if err := json.Unmarshal(encoded, &a); err != nil {
+	if err := json.Unmarshal(encoded.Bytes(), &a); err != nil {
 		t.Fatal(err)
 	}
 	return a
 }
 
-// wantErrorMsg checks for an answer {"errorMsg": …} and nothing else.
+// wantErrorMsg checks for the response {"errorMsg": …} and nothing else.
 func (a answered) wantErrorMsg(t testing.TB, status int) {
 	t.Helper()
 	var body map[string]string

@@ -13,9 +13,9 @@ import (
 // namespace is the metrics' CloudWatch namespace.
 const namespace = "ChatServiceBackend"
 
-// metricsOut is where metrics go. CloudWatch takes them from log lines in the
-// embedded metric format, so they cost no call. They are not log records: a log
-// level must not switch an alarm off.
+// metricsOut receives the metrics. CloudWatch reads them from log lines in the
+// embedded metric format, so they cost no call. They are not log records, because a
+// log level must not switch off an alarm.
 //
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 var metricsOut io.Writer = os.Stdout
@@ -26,18 +26,18 @@ type metric struct {
 	dimension, key string // besides FunctionName, if set
 }
 
-// Count adds one to a metric of the function that the request of ctx belongs to.
+// Count adds one to a metric of the function, for the request of ctx.
 func Count(ctx context.Context, name string) {
 	measure(ctx, metric{name: name, unit: "Count", value: 1})
 }
 
-// CountBy is [Count] with a second dimension besides the function's name. Each
-// value of it is a metric of its own, and billed as one.
+// CountBy is [Count] with a dimension besides the function's name. Each of its values
+// is billed as a metric.
 func CountBy(ctx context.Context, name, dimension, value string) {
 	measure(ctx, metric{name: name, unit: "Count", value: 1, dimension: dimension, key: value})
 }
 
-// Milliseconds records a duration as a value of a metric.
+// Milliseconds records a duration in a metric.
 func Milliseconds(ctx context.Context, name string, d time.Duration) {
 	measure(ctx, metric{name: name, unit: "Milliseconds", value: milliseconds(d)})
 }
@@ -45,7 +45,7 @@ func Milliseconds(ctx context.Context, name string, d time.Duration) {
 func measure(ctx context.Context, m metric) {
 	change(ctx, func(l *logLine) {
 		for i, have := range l.metrics {
-			// One line has room for one value of a metric.
+			// A line holds one value of a metric.
 			if m.unit == "Count" && have.name == m.name && have.key == m.key {
 				l.metrics[i].value += m.value
 				return
@@ -55,7 +55,7 @@ func measure(ctx context.Context, m metric) {
 	})
 }
 
-// metadata is what says which members of a line are metrics.
+// metadata says which members of a line are metrics.
 type metadata struct {
 	Timestamp         int64 // milliseconds since 1970
 	CloudWatchMetrics []directive
@@ -89,7 +89,7 @@ func (l *logLine) emit() {
 		line[m.name] = m.value
 	}
 	line["_aws"] = about
-	// Texts and finite numbers always encode.
+	// Strings and finite numbers always encode.
 	encoded, _ := json.Marshal(line)
 	_, _ = metricsOut.Write(append(encoded, '\n'))
 }

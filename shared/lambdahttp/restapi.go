@@ -10,7 +10,7 @@ import (
 	"github.com/awslabs/aws-lambda-go-api-proxy/core"
 )
 
-// restFields are those of a REST API's event alone (payload 1.0).
+// restFields are the fields that only a REST API's event has (payload 1.0).
 type restFields struct {
 	Resource                        string              `json:"resource"`
 	Path                            string              `json:"path"`
@@ -27,8 +27,8 @@ type restContext struct {
 	} `json:"identity"`
 }
 
-// restRequest reads a REST API's event: its path is percent-encoded as the
-// caller sent it, its query decoded.
+// restRequest reads a REST API's event, whose path is percent-encoded as the caller
+// sent it, and whose query is decoded.
 func (e *event) restRequest() (request, error) {
 	q := request{
 		method:    e.HTTPMethod,
@@ -61,8 +61,8 @@ func (e *event) restHeader() http.Header {
 	return withoutForged(header)
 }
 
-// restQuery returns the query string, rebuilt: names in alphabetical order, the
-// values of each in the order in which they were sent.
+// restQuery rebuilds the query string: names in alphabetical order, the values of each
+// in the order sent.
 func (e *event) restQuery() string {
 	if len(e.MultiValueQueryStringParameters) > 0 {
 		return url.Values(e.MultiValueQueryStringParameters).Encode()
@@ -74,9 +74,9 @@ func (e *event) restQuery() string {
 	return values.Encode()
 }
 
-// escapeRest percent-encodes what should have been encoded in a path and was
-// not, such as a quotation mark. With that in it, net/url would ignore RawPath
-// and encode Path, which no longer knows an encoded slash from a slash.
+// escapeRest percent-encodes what should be encoded in a path and is not, such as a
+// quotation mark. Because of one, net/url would ignore RawPath and encode Path, in which
+// an encoded slash is a slash.
 func escapeRest(path string) string {
 	var b strings.Builder
 	for _, c := range []byte(path) {
@@ -91,7 +91,7 @@ func escapeRest(path string) string {
 	return b.String()
 }
 
-// restAnswer shapes a for a REST API.
+// restAnswer returns a as a response for a REST API.
 func restAnswer(a *answer) any {
 	w := core.NewProxyResponseWriter()
 	a.copyTo(w)

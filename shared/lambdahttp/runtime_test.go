@@ -18,8 +18,8 @@ import (
 	"chat-service-backend/internal/awstest"
 )
 
-// functionVariable names, in the environment of the test binary, the function
-// that it is to be.
+// functionVariable is the environment variable that makes the test binary one of
+// functions.
 const functionVariable = "LAMBDAHTTP_TEST_FUNCTION"
 
 var functions = map[string]func(){
@@ -56,7 +56,7 @@ func startFunction(t *testing.T, function string) *awstest.Function {
 	return awstest.StartFunction(t, map[string]string{functionVariable: function})
 }
 
-// A result is what a function posts for an event.
+// A result is a function's response to an event.
 type result struct {
 	body    []byte
 	trailer http.Header
@@ -91,7 +91,7 @@ func TestStreamThatBreaksOffHasErrorTrailersInTheRuntimeAPI(t *testing.T) {
 	if got := parseStream(t, failed.body, nil); got.status != 500 || failed.trailer.Get("Lambda-Runtime-Function-Error-Type") != "" {
 		t.Errorf("want a whole 500 after a panic, got %+v, %v", got, failed.trailer)
 	}
-	if err := f.Idle(t.Context()); err != nil { // it has logged by then
+	if err := f.Idle(t.Context()); err != nil { // by then it has logged
 		t.Fatal(err)
 	}
 	f.Stop()
@@ -118,7 +118,7 @@ func TestMainAnswersBothShapesAndOutlivesFailures(t *testing.T) {
 	}
 	f.Stop()
 	text := f.Output()
-	got := requestLines(t, text) // all of stdout and stderr is JSON, too
+	got := requestLines(t, text) // which also checks that all output is JSON
 	if len(got) != 8 || got[0]["requestId"] == "" || got[0]["traceId"] != "Root=1-2-3" {
 		t.Errorf("want eight request lines with request and trace id, got %s", text)
 	}
@@ -144,7 +144,7 @@ func TestFunctionUsesTheProcessorsItsMemoryBuys(t *testing.T) {
 	}
 }
 
-func TestStartThatCannotBeRightIsOneLineAndStatus1(t *testing.T) {
+func TestBadSettingEndsTheStartWithOneLineAndStatus1(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), functionVariable+"=broken", "AWS_LAMBDA_RUNTIME_API=127.0.0.1:1")
 	out, err := cmd.CombinedOutput()

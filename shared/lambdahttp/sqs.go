@@ -13,27 +13,27 @@ import (
 // sqsRecord is a message as Lambda's event source mapping delivers it.
 type sqsRecord = events.SQSMessage
 
-// A Message is one that a queue delivered.
+// A Message is a message from an SQS queue.
 type Message struct {
-	ID      string // the same each time the message is delivered
+	ID      string // the same for every delivery
 	Body    string
-	Attempt int // counts deliveries from 1; 0 if SQS did not say
+	Attempt int // number of the delivery, from 1; 0 if unknown
 }
 
-// A MessageHandler is an [http.Handler] that also takes messages from an SQS
-// queue. An error leaves the message in the queue.
+// A MessageHandler is an [http.Handler] that also handles messages from an SQS queue.
+// An error leaves the message in the queue.
 type MessageHandler interface {
 	http.Handler
 	ServeMessage(context.Context, Message) error
 }
 
-// errNoMessages fails the invocation, and so leaves the batch in its queue. Any
-// answer that succeeds would make Lambda delete the messages.
+// errNoMessages fails the invocation, so that the messages stay in their queue: Lambda
+// deletes them after any successful response.
 var errNoMessages = errors.New("this function takes no messages from a queue")
 
-// serveMessages hands h a batch of messages and reports those that failed. The
-// queue's event source mapping must have ReportBatchItemFailures, or one failure
-// brings the whole batch again.
+// serveMessages passes h a batch of messages and reports those that failed. The event
+// source mapping must have ReportBatchItemFailures, or one failure repeats the whole
+// batch.
 //
 // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 func serveMessages(ctx context.Context, h http.Handler, records []sqsRecord) (any, error) {
@@ -42,7 +42,7 @@ func serveMessages(ctx context.Context, h http.Handler, records []sqsRecord) (an
 		slog.ErrorContext(ctx, errNoMessages.Error())
 		return nil, errNoMessages
 	}
-	// A list, empty if nothing failed: null would be another answer.
+	// An empty list must not be encoded as null.
 	response := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
 	for _, record := range records {
 		if err := serveMessage(ctx, m, record); err != nil {
@@ -52,9 +52,9 @@ func serveMessages(ctx context.Context, h http.Handler, records []sqsRecord) (an
 	return response, nil
 }
 
-// serveMessage hands h one message and writes its log line.
+// serveMessage passes h one message and writes its log line.
 func serveMessage(ctx context.Context, h MessageHandler, record sqsRecord) error {
-	// Without its count of deliveries a message is as good as new.
+	// A message whose deliveries are not counted is as good as new.
 	attempt, _ := strconv.Atoi(record.Attributes["ApproximateReceiveCount"])
 	ctx, line := newLogLine(ctx, "")
 	err := withoutPanic(func() error {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// A taker takes messages and refuses those whose body says so.
+// A taker takes messages, and fails those whose body says so.
 type taker struct {
 	http.Handler
 	taken []Message
@@ -34,7 +34,7 @@ const queueEvent = `{"Records": [
 	{"messageId": "m4", "body": "good", "eventSource": "aws:sqs", "attributes": {"ApproximateReceiveCount": "2"}}
 ]}`
 
-func TestMessagesThatFailAreReportedAndNoOthers(t *testing.T) {
+func TestFailedMessagesAndNoOthersAreReported(t *testing.T) {
 	h := &taker{Handler: http.NotFoundHandler()}
 	response, err := invoke(t, wrap(h), queueEvent)
 	if err != nil {
@@ -56,7 +56,7 @@ func TestMessagesThatFailAreReportedAndNoOthers(t *testing.T) {
 	}
 }
 
-func TestMessagesThatAllSucceedAreAnEmptyList(t *testing.T) {
+func TestWithoutFailuresTheListIsEmpty(t *testing.T) {
 	h := &taker{Handler: http.NotFoundHandler()}
 	response, err := invoke(t, wrap(h), `{"Records":[{"messageId":"m1","body":"good"}]}`)
 	if encoded, _ := json.Marshal(response); err != nil || string(encoded) != `{"batchItemFailures":[]}` {

@@ -15,21 +15,21 @@ import (
 	"chat-service-backend/shared/httpjson"
 )
 
-// errBroken ends the body of an answer that its handler gave up on after it
-// had begun. aws-lambda-go reports it to API Gateway in the stream's trailers,
-// so that the caller sees a broken answer and not a short one.
+// errBroken ends the body of a response whose handler failed after the status was
+// sent. aws-lambda-go reports it to API Gateway in the stream's trailers, so that the
+// caller sees a broken response and not a short one.
 var errBroken = errors.New("the answer broke off")
 
-// A stream passes on what a handler writes while it writes it. The handler is
-// a coroutine of whoever reads the answer: it runs while the reader waits, and
-// nobody else does, so passing a byte on wakes no thread.
+// A stream passes on each Write of a handler as it happens. The handler is a coroutine
+// of the body's reader: it runs while the reader waits, so passing on bytes wakes no
+// thread.
 type stream struct {
 	header http.Header
 	status int         // 0 until it is final
-	sent   http.Header // header as it was then
+	sent   http.Header // the header at that time
 	cause  error
-	pass   func([]byte) bool // hands the reader what it reads next
-	end    error             // what the reader gets after the last byte
+	pass   func([]byte) bool // passes the reader its next bytes
+	end    error             // for the reader, after the last byte
 }
 
 func (s *stream) Header() http.Header { return s.header }
@@ -39,7 +39,7 @@ func (s *stream) WriteHeader(status int) {
 		return
 	}
 	s.status = status
-	// The handler may go on changing its map while this is encoded.
+	// The handler may change its map while this one is encoded.
 	s.sent = maps.Clone(s.header)
 	s.pass(nil)
 }
@@ -55,17 +55,16 @@ func (s *stream) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Flush sends the header, if that has not happened. There is nothing else to
-// do: every Write is on its way when it returns.
+// Flush sends the header, unless that has happened. The bytes of each Write are on
+// their way when it returns.
 func (s *stream) Flush() { s.WriteHeader(http.StatusOK) }
 
 // Failed keeps the cause for the request's log line.
 func (s *stream) Failed(cause error) { s.cause = cause }
 
-// serveStreamed starts h and returns when its status is known; done is called
-// when the body is closed, after the caller has the answer's end and before
-// Lambda may stop the process. h must write in the goroutine in which it is
-// called.
+// serveStreamed starts h and returns when its status is known. It calls done when the
+// body is closed: after the caller has the end of the response, and before Lambda may
+// stop the process. h must write in the goroutine that it is called in.
 func serveStreamed(h http.Handler, r *http.Request, done func(status int, cause error)) *events.APIGatewayProxyStreamingResponse {
 	ctx, cancel := context.WithCancel(r.Context())
 	r = r.WithContext(ctx)
@@ -75,7 +74,7 @@ func serveStreamed(h http.Handler, r *http.Request, done func(status int, cause 
 		s.pass, s.end = pass, io.EOF
 		if err := call(h, s, r); err != nil {
 			if s.status == 0 {
-				// Nobody has seen anything yet, so this is an ordinary error.
+				// Nothing has been sent yet, so this is an ordinary error.
 				httpjson.WriteError(s, r, err)
 			} else {
 				if !errors.Is(err, errBroken) {
@@ -97,18 +96,18 @@ func serveStreamed(h http.Handler, r *http.Request, done func(status int, cause 
 	}
 }
 
-// A body is the reading end of a streamed answer. aws-lambda-go closes it when
-// the answer has been taken, or when nobody takes it any more: then the
-// handler's context ends, and with it what the handler waits for.
+// A body is the reader of a streamed response. aws-lambda-go closes it at its end, or
+// when the caller is gone. That ends the handler's context, and whatever the handler
+// waits for.
 type body struct {
 	stream *stream
 	cancel context.CancelFunc
 
-	mu   sync.Mutex // net/http may be reading still what aws-lambda-go closes
+	mu   sync.Mutex // net/http may still read when aws-lambda-go closes
 	next func() ([]byte, bool)
 	stop func()
 	done func()
-	rest []byte // of what the handler is writing
+	rest []byte // of the handler's current Write
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -125,7 +124,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Close returns when the handler has, and the request is logged.
+// Close returns when the handler has returned and the request is logged.
 func (b *body) Close() error {
 	b.cancel()
 	b.mu.Lock()

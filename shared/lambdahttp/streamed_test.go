@@ -15,7 +15,7 @@ import (
 	"chat-service-backend/shared/httpjson"
 )
 
-// stream1 returns the streamed answer of h to an event of a REST API.
+// stream1 returns the streamed response of h to an event of a REST API.
 func stream1(t *testing.T, h http.Handler, text string) *events.APIGatewayProxyStreamingResponse {
 	t.Helper()
 	response, err := invoke(t, wrapStreamed(h), text)
@@ -30,15 +30,15 @@ func stream1(t *testing.T, h http.Handler, text string) *events.APIGatewayProxyS
 	return s
 }
 
-// streamed is an answer as the Runtime API gets it.
+// streamed is a response as the Runtime API gets it.
 type streamed struct {
 	status int
 	header http.Header
 	body   string
-	err    error // that ended the body
+	err    error // at the end of the body
 }
 
-// readStream reads an answer to its end and closes it, as aws-lambda-go does.
+// readStream reads a response to its end and closes it, as aws-lambda-go does.
 func readStream(t testing.TB, r io.ReadCloser) streamed {
 	t.Helper()
 	all, err := io.ReadAll(r)
@@ -61,7 +61,7 @@ func parseStream(t testing.TB, all []byte, end error) streamed {
 	return streamed{head.StatusCode, head.MultiValueHeaders, string(body), end}
 }
 
-func TestStreamedAnswerHasStatusHeaderAndBody(t *testing.T) {
+func TestStreamedResponseHasStatusHeaderAndBody(t *testing.T) {
 	s := stream1(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("X-Tag", "b")
 		w.Header().Add("X-Tag", "a")
@@ -103,7 +103,7 @@ func TestStreamedChunkArrivesBeforeTheHandlerEnds(t *testing.T) {
 	}
 	select {
 	case <-ended:
-		t.Error("want the handler still at work, got its end")
+		t.Error("want the handler still running, got its end")
 	default:
 	}
 	close(received)
@@ -117,7 +117,7 @@ func TestStreamedHeadArrivesOnFlush(t *testing.T) {
 	s := stream1(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Tag", "a")
 		w.(http.Flusher).Flush()
-		<-seen // without the Flush nobody sees anything, and the test hangs
+		<-seen // without the Flush, the test would hang here
 	}), restEvent)
 	if s.StatusCode != 200 || s.MultiValueHeaders["X-Tag"][0] != "a" {
 		t.Errorf("want 200 and X-Tag, got %d, %v", s.StatusCode, s.MultiValueHeaders)
@@ -142,35 +142,28 @@ func TestClosingTheStreamEndsTheHandlersContext(t *testing.T) {
 	}
 }
 
-func TestStreamedAnswerToHTTPAPIIsBuffered(t *testing.T) {
+func TestResponseToHTTPAPIIsNotStreamed(t *testing.T) {
 	h := wrapStreamed(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Path) }))
 	response, err := invoke(t, h, httpEvent)
 	if got, ok := response.(events.APIGatewayV2HTTPResponse); err != nil || !ok || got.StatusCode != 200 || got.Body != "/token/u1" {
-		t.Errorf("want 200 and the path in one piece, got %T %+v, %v", response, response, err)
+		t.Errorf("want 200 and the path, buffered, got %T %+v, %v", response, response, err)
 	}
 }
 
-func TestStreamedPanicBeforeTheHeadIsA500(t *testing.T) {
-	for _, name := range []string{"no error", "a struct", "an error"} {
-		got := readStream(t, stream1(t, panics[name].handler, restEvent))
+func TestStreamedPanicBeforeTheStatusIsAnError(t *testing.T) {
+	for value, status := range map[any]int{"hunter2": 500, http.ErrAbortHandler: 502} {
+		got := readStream(t, stream1(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(value) }), restEvent))
 		log := logs.take()
-		if got.status != 500 || got.err != nil || !strings.HasPrefix(got.body, `{"errorMsg":"`) {
-			t.Errorf("%s: want a whole 500, got %+v", name, got)
+		if got.status != status || got.err != nil || !strings.HasPrefix(got.body, `{"errorMsg":"`) {
+			t.Errorf("%v: want a whole %d, got %+v", value, status, got)
 		}
 		if lines := requestLines(t, log); len(lines) != 1 || lines[0]["level"] != "ERROR" || strings.Contains(log, "hunter2") {
-			t.Errorf("%s: want one line at ERROR without the value, got %s", name, log)
+			t.Errorf("%v: want one line at ERROR without the value, got %s", value, log)
 		}
 	}
 }
 
-func TestStreamedAbortBeforeTheHeadIsA502(t *testing.T) {
-	got := readStream(t, stream1(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), restEvent))
-	if got.status != 502 || got.err != nil || !strings.HasPrefix(got.body, `{"errorMsg":"`) {
-		t.Errorf("want a whole 502, got %+v", got)
-	}
-}
-
-func TestStreamedAnswerThatBreaksOffEndsInAnError(t *testing.T) {
+func TestStreamedResponseThatBreaksOffEndsInAnError(t *testing.T) {
 	for _, status := range []int{200, 404, 503} {
 		for name, value := range map[string]any{"abort": http.ErrAbortHandler, "panic": "hunter2"} {
 			got := readStream(t, stream1(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
