@@ -21,8 +21,30 @@ import (
 // large is an event that the bus cannot carry whole.
 var large = `{"type":"message.new","text":"` + strings.Repeat("é", 150<<10) + `"}`
 
-// A failure answers a call in place of its service; see [awstest.EventBus.Instead].
+// A failure answers a call instead of its service if it returns true.
 type failure = func(http.ResponseWriter, *http.Request) bool
+
+func instead(aws *awstest.EventBus, s eventbus.Service, f failure) {
+	aws.Fault[s].Set(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if !f(w, r) {
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// queued returns the entries in the queue.
+func queued(t testing.TB, aws *awstest.EventBus) []awstest.Entry {
+	t.Helper()
+	var entries []awstest.Entry
+	for _, body := range aws.Messages() {
+		var e awstest.Entry
+		if err := json.Unmarshal([]byte(body), &e); err != nil {
+			t.Fatalf("want an entry in the queue, got %.200q: %v", body, err)
+		}
+		entries = append(entries, e)
+	}
+	return entries
+}
 
 func failing(status int, code string) failure {
 	return func(w http.ResponseWriter, _ *http.Request) bool {
@@ -90,19 +112,19 @@ func TestEventThatTheBusDoesNotTakeNowIsQueued(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-				aws.Instead(awstest.EventBridge, f)
+				instead(aws, awstest.EventBridge, f)
 				wantAcknowledged(t, awstest.Do(h, webhook(message)))
 				wantStored(t, aws, 0, 1)
-				e := last(t, aws.Queued(t))
+				e := last(t, queued(t, aws))
 				if e.Source != "stream.chat" || e.DetailType != "message.new" || e.EventBusName != awstest.Bus {
 					t.Errorf("want the entry as the bus would have got it, got %+v", e)
 				}
 				wantBody(t, e, message)
 
-				aws.Fail(awstest.SQS, http.StatusInternalServerError, "InternalError")
+				aws.Fault[awstest.SQS].Set(standin.Refuse(http.StatusInternalServerError, "InternalError"))
 				awstest.WantError(t, awstest.Do(h, webhook(message)), http.StatusServiceUnavailable)
 				// Stream's next attempt succeeds.
-				aws.Instead(awstest.EventBridge, nil)
+				aws.Fault[awstest.EventBridge].Set(nil)
 				wantAcknowledged(t, awstest.Do(h, webhook(message)))
 				wantStored(t, aws, 1, 1)
 			})
@@ -122,7 +144,7 @@ func TestOneFailureIsRetried(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-				aws.Instead(c.service, once(c.failure))
+				instead(aws, c.service, once(c.failure))
 				wantAcknowledged(t, awstest.Do(h, webhook(large)))
 				wantStored(t, aws, 1, 0)
 				wantAnnounced(t, aws, aws.Events()[0], large, "TooLarge")
@@ -135,26 +157,26 @@ func TestOneFailureIsRetried(t *testing.T) {
 // must not use up the queue's retries.
 func TestQueueIsRetriedHoweverOftenTheBusFailed(t *testing.T) {
 	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-		aws.Fail(awstest.EventBridge, http.StatusInternalServerError, "InternalFailure")
+		aws.Fault[awstest.EventBridge].Set(standin.Refuse(http.StatusInternalServerError, "InternalFailure"))
 		for range 60 {
 			wantAcknowledged(t, awstest.Do(h, webhook(message)))
 		}
-		aws.Instead(awstest.SQS, once(failing(http.StatusInternalServerError, "InternalError")))
+		instead(aws, awstest.SQS, once(failing(http.StatusInternalServerError, "InternalError")))
 		wantAcknowledged(t, awstest.Do(h, webhook(message)))
 	})
 }
 
 func TestBusIsRetriedAgainAfterAnOutage(t *testing.T) {
 	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-		aws.Fail(awstest.EventBridge, http.StatusInternalServerError, "InternalFailure")
+		aws.Fault[awstest.EventBridge].Set(standin.Refuse(http.StatusInternalServerError, "InternalFailure"))
 		for range 60 {
 			awstest.Do(h, webhook(message))
 		}
-		aws.Instead(awstest.EventBridge, nil)
+		aws.Fault[awstest.EventBridge].Set(nil)
 		for range 10 {
 			awstest.Do(h, webhook(message))
 		}
-		aws.Instead(awstest.EventBridge, once(failing(http.StatusInternalServerError, "InternalFailure")))
+		instead(aws, awstest.EventBridge, once(failing(http.StatusInternalServerError, "InternalFailure")))
 		awstest.Do(h, webhook(message))
 		wantStored(t, aws, 11, 60)
 	})
@@ -217,7 +239,7 @@ func TestEventThatTheBusRefusesIsStoredAndAnnounced(t *testing.T) {
 			"ValidationException": failing(http.StatusBadRequest, "ValidationException"),
 			"ValidationError":     failing(http.StatusBadRequest, "ValidationError"),
 		} {
-			aws.Instead(awstest.EventBridge, once(refusal))
+			instead(aws, awstest.EventBridge, once(refusal))
 			wantAcknowledged(t, awstest.Do(h, webhook(message)))
 			wantAnnounced(t, aws, last(t, aws.Events()), message, code)
 		}
@@ -227,12 +249,12 @@ func TestEventThatTheBusRefusesIsStoredAndAnnounced(t *testing.T) {
 
 func TestAnnouncementThatTheBusDoesNotTakeIsQueued(t *testing.T) {
 	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-		aws.Fail(awstest.EventBridge, http.StatusBadRequest, "ValidationException")
+		aws.Fault[awstest.EventBridge].Set(standin.Refuse(http.StatusBadRequest, "ValidationException"))
 		wantAcknowledged(t, awstest.Do(h, webhook(message)))
-		wantAnnounced(t, aws, last(t, aws.Queued(t)), message, "ValidationException")
-		aws.Fail(awstest.EventBridge, http.StatusInternalServerError, "InternalFailure")
+		wantAnnounced(t, aws, last(t, queued(t, aws)), message, "ValidationException")
+		aws.Fault[awstest.EventBridge].Set(standin.Refuse(http.StatusInternalServerError, "InternalFailure"))
 		wantAcknowledged(t, awstest.Do(h, webhook(large)))
-		wantAnnounced(t, aws, last(t, aws.Queued(t)), large, "TooLarge")
+		wantAnnounced(t, aws, last(t, queued(t, aws)), large, "TooLarge")
 	})
 }
 
@@ -240,12 +262,12 @@ func TestWebhookIsUnavailableWhenTheBucketFails(t *testing.T) {
 	for name, f := range map[string]failure{"error": failing(http.StatusInternalServerError, "InternalError"), "reset": reset} {
 		t.Run(name, func(t *testing.T) {
 			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-				aws.Instead(awstest.S3, f)
+				instead(aws, awstest.S3, f)
 				awstest.WantError(t, awstest.Do(h, webhook(large)), http.StatusServiceUnavailable)
-				aws.Fail(awstest.EventBridge, http.StatusBadRequest, "ValidationException")
+				aws.Fault[awstest.EventBridge].Set(standin.Refuse(http.StatusBadRequest, "ValidationException"))
 				awstest.WantError(t, awstest.Do(h, webhook(message)), http.StatusServiceUnavailable)
 				wantStored(t, aws, 0, 0) // nothing announces what is not there
-				aws.Instead(awstest.EventBridge, nil)
+				aws.Fault[awstest.EventBridge].Set(nil)
 				wantAcknowledged(t, awstest.Do(h, webhook(message)))
 			})
 		})
@@ -263,7 +285,7 @@ func TestKeptConnectionsMayHaveDied(t *testing.T) {
 			aws.CloseConnections()
 		}
 		wantStored(t, aws, 6, 0)
-		aws.Instead(awstest.EventBridge, failingEntry("InternalFailure"))
+		instead(aws, awstest.EventBridge, failingEntry("InternalFailure"))
 		for range 3 {
 			wantAcknowledged(t, awstest.Do(h, webhook(message)))
 			aws.CloseConnections()
@@ -294,7 +316,7 @@ func TestAnswerArrivesBeforeStreamGivesUp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
 				if c.refuses {
-					aws.Fail(awstest.EventBridge, http.StatusBadRequest, "ValidationException")
+					aws.Fault[awstest.EventBridge].Set(standin.Refuse(http.StatusBadRequest, "ValidationException"))
 				}
 				over(h.(*handler).bus, network{aws, c.bus}, network{aws, c.queue}, network{aws, c.bucket})
 				start := time.Now()
@@ -313,7 +335,7 @@ func TestAnswerArrivesBeforeStreamGivesUp(t *testing.T) {
 
 func TestFunctionKilledBeforeItPublishedDoesNotAcknowledge(t *testing.T) {
 	f, aws := process(t, nil)
-	aws.Instead(awstest.EventBridge, func(_ http.ResponseWriter, r *http.Request) bool {
+	instead(aws, awstest.EventBridge, func(_ http.ResponseWriter, r *http.Request) bool {
 		f.Kill()
 		<-r.Context().Done() // the process and its connection end
 		return true
@@ -342,7 +364,7 @@ func TestNoBodyOrSignatureIsLogged(t *testing.T) {
 	everyWay()
 	// A service may quote the whole call that it refuses.
 	for service, code := range []string{awstest.EventBridge: "ValidationException", awstest.SQS: "InvalidMessageContents", awstest.S3: "InvalidArgument"} {
-		aws.Instead(eventbus.Service(service), func(w http.ResponseWriter, _ *http.Request) bool {
+		instead(aws, eventbus.Service(service), func(w http.ResponseWriter, _ *http.Request) bool {
 			w.WriteHeader(http.StatusBadRequest)
 			_ = json.NewEncoder(w).Encode(map[string]string{"__type": code, "message": "Value 'the-text-of-the-message' failed to satisfy a constraint"})
 			return true
@@ -382,9 +404,9 @@ func TestFateOfAnEventIsCountedAndLogged(t *testing.T) {
 	}
 	deliver(message)
 	deliver(large)
-	aws.Fail(awstest.EventBridge, http.StatusBadRequest, "AccessDeniedException")
+	aws.Fault[awstest.EventBridge].Set(standin.Refuse(http.StatusBadRequest, "AccessDeniedException"))
 	deliver(message)
-	aws.Fail(awstest.SQS, http.StatusBadRequest, "AccessDenied")
+	aws.Fault[awstest.SQS].Set(standin.Refuse(http.StatusBadRequest, "AccessDenied"))
 	deliver(message)
 
 	requests, metrics := lines(t, f)

@@ -13,6 +13,7 @@ import (
 
 	"chat-service-backend/internal/awstest"
 	"chat-service-backend/internal/eventbus"
+	"chat-service-backend/internal/standin"
 )
 
 // bodies are events that Stream may send, with their detail types.
@@ -61,7 +62,7 @@ func wantBody(t testing.TB, e awstest.Entry, body string) map[string]any {
 func TestEventCarriesStreamsOwnBytes(t *testing.T) {
 	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
 		for _, other := range []eventbus.Service{awstest.SQS, awstest.S3} {
-			aws.Instead(other, func(_ http.ResponseWriter, r *http.Request) bool {
+			instead(aws, other, func(_ http.ResponseWriter, r *http.Request) bool {
 				t.Errorf("want only the bus called, got %s %s", r.Method, r.URL)
 				return false
 			})
@@ -167,12 +168,12 @@ func FuzzDetailHoldsTheBodyByteForByte(f *testing.F) {
 // The largest possible message: each byte of the body takes three.
 func TestQueueTakesTheLargestEntry(t *testing.T) {
 	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-		aws.Fail(awstest.EventBridge, http.StatusInternalServerError, "InternalFailure")
+		aws.Fault[awstest.EventBridge].Set(standin.Refuse(http.StatusInternalServerError, "InternalFailure"))
 		for _, filling := range []string{"é", "\uffff"} {
 			room := maxEntry - 512
 			body := `{"type":"t","text":"` + strings.Repeat(filling, room/len(filling)) + `"}`
 			wantAcknowledged(t, awstest.Do(h, webhook(body)))
-			wantBody(t, last(t, aws.Queued(t)), body)
+			wantBody(t, last(t, queued(t, aws)), body)
 			messages := aws.Messages()
 			if text := messages[len(messages)-1]; len(text) > 1<<20 || strings.ContainsFunc(text, func(r rune) bool { return r > '~' }) {
 				t.Errorf("%q: want at most 1 MiB of ASCII, got %d bytes", filling, len(text))

@@ -31,12 +31,12 @@ func sometimes(n int, failures ...failure) failure {
 func TestNoAcknowledgedEventIsLost(t *testing.T) { withBus(t, noAcknowledgedEventIsLost) }
 
 func noAcknowledgedEventIsLost(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-	aws.Instead(awstest.EventBridge, sometimes(10,
+	instead(aws, awstest.EventBridge, sometimes(10,
 		failing(http.StatusInternalServerError, "InternalFailure"), failing(http.StatusBadRequest, "ThrottlingException"), failingEntry("ThrottlingException"),
 		failingEntry("MalformedDetail"), failing(http.StatusBadRequest, "ValidationException"), reset, hang))
 	internal := failing(http.StatusInternalServerError, "InternalError")
-	aws.Instead(awstest.SQS, sometimes(6, internal, internal, reset, hang))
-	aws.Instead(awstest.S3, sometimes(6, internal, internal, reset, hang))
+	instead(aws, awstest.SQS, sometimes(6, internal, internal, reset, hang))
+	instead(aws, awstest.S3, sometimes(6, internal, internal, reset, hang))
 
 	statuses := make([]int, 100)
 	var wg sync.WaitGroup
@@ -53,7 +53,7 @@ func noAcknowledgedEventIsLost(t *testing.T, h http.Handler, aws *awstest.EventB
 	wg.Wait()
 
 	kept := make(map[string]bool) // by webhook id
-	for _, e := range append(aws.Events(), aws.Queued(t)...) {
+	for _, e := range append(aws.Events(), queued(t, aws)...) {
 		var detail struct {
 			Metadata struct {
 				WebhookID string

@@ -1,9 +1,7 @@
 package awstest
 
 import (
-	"encoding/json"
 	"maps"
-	"net/http"
 	"net/http/httptest"
 	"testing"
 
@@ -61,38 +59,5 @@ func (b *EventBus) Env(environment map[string]string) map[string]string {
 	return all
 }
 
-// Instead makes f answer the calls of a service for which it returns true. With
-// nil, the service answers them all again.
-func (b *EventBus) Instead(s eventbus.Service, f func(http.ResponseWriter, *http.Request) bool) {
-	if f == nil {
-		b.Fault[s].Set(nil)
-		return
-	}
-	b.Fault[s].Set(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		if !f(w, r) {
-			next.ServeHTTP(w, r)
-		}
-	})
-}
-
-// Fail makes the calls of a service fail with a status and an error code.
-func (b *EventBus) Fail(s eventbus.Service, status int, code string) {
-	b.Fault[s].Set(standin.Refuse(status, code))
-}
-
 // CloseConnections closes the connections that callers keep open.
 func (b *EventBus) CloseConnections() { b.server.CloseClientConnections() }
-
-// Queued returns the entries in the queue.
-func (b *EventBus) Queued(t testing.TB) []Entry {
-	t.Helper()
-	var entries []Entry
-	for _, body := range b.Messages() {
-		var e Entry
-		if err := json.Unmarshal([]byte(body), &e); err != nil {
-			t.Fatalf("want an entry in the queue, got %.200q: %v", body, err)
-		}
-		entries = append(entries, e)
-	}
-	return entries
-}

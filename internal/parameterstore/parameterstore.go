@@ -82,13 +82,12 @@ type request struct {
 	Name, Path, Value, NextToken string
 	Names                        []string
 	Recursive, WithDecryption    bool
-	MaxResults                   *int
 }
 
-type parameter struct {
-	Name, Type, Value string
-	Version           int
-}
+type parameter struct{ Name, Type, Value string }
+
+// pageSize is how many parameters one call reads at most.
+const pageSize = 10
 
 func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.Fault.Serve(w, r, s.serve) }
 
@@ -120,7 +119,7 @@ func (s *Store) serve(w http.ResponseWriter, r *http.Request) {
 		byPath(w, q, all)
 	case target == "AmazonSSM.PutParameter" && s.Memory != nil:
 		s.Memory.Set(q.Name, q.Value)
-		standin.Answer(w, map[string]any{"Version": 1})
+		standin.Answer(w, struct{}{})
 	case target == "AmazonSSM.DeleteParameter" && s.Memory != nil:
 		s.Memory.Delete(q.Name)
 		standin.Answer(w, struct{}{})
@@ -136,7 +135,7 @@ func (s *Store) asked(names ...string) {
 }
 
 func byName(w http.ResponseWriter, q request, all map[string]string) {
-	if len(q.Names) < 1 || len(q.Names) > 10 {
+	if len(q.Names) < 1 || len(q.Names) > pageSize {
 		refuse(w, "ValidationException", "want 1 to 10 names")
 		return
 	}
@@ -152,12 +151,8 @@ func byName(w http.ResponseWriter, q request, all map[string]string) {
 }
 
 func byPath(w http.ResponseWriter, q request, all map[string]string) {
-	size := 10
-	if q.MaxResults != nil {
-		size = *q.MaxResults
-	}
-	if !strings.HasPrefix(q.Path, "/") || size < 1 || size > 10 {
-		refuse(w, "ValidationException", "want a Path that begins with / and MaxResults from 1 to 10")
+	if !strings.HasPrefix(q.Path, "/") {
+		refuse(w, "ValidationException", "want a Path that begins with /")
 		return
 	}
 	page := []parameter{}
@@ -173,8 +168,8 @@ func byPath(w http.ResponseWriter, q request, all map[string]string) {
 		return
 	}
 	answer := map[string]any{}
-	if page = page[first:]; len(page) > size {
-		page, answer["NextToken"] = page[:size], strconv.Itoa(first+size)
+	if page = page[first:]; len(page) > pageSize {
+		page, answer["NextToken"] = page[:pageSize], strconv.Itoa(first+pageSize)
 	}
 	answer["Parameters"] = page
 	standin.Answer(w, answer)
@@ -183,7 +178,7 @@ func byPath(w http.ResponseWriter, q request, all map[string]string) {
 // parameter returns a value as the caller gets it: without WithDecryption, a
 // SecureString stays encrypted.
 func (q *request) parameter(name, value string) parameter {
-	p := parameter{Name: name, Type: "String", Value: value, Version: 1}
+	p := parameter{Name: name, Type: "String", Value: value}
 	if strings.HasSuffix(name, "/api-secret") || strings.HasSuffix(name, "/api-secret-previous") {
 		p.Type = "SecureString"
 		if !q.WithDecryption {
