@@ -11,8 +11,8 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
-// Credentials are what a caller must sign with.
-type Credentials struct{ AccessKeyID, SecretAccessKey, Region string }
+// Credentials are what a caller must sign with. SessionToken may be empty.
+type Credentials struct{ AccessKeyID, SecretAccessKey, SessionToken, Region string }
 
 // Signed reports whether r, with this body, has the signature that an AWS service
 // expects: it signs what the caller signed and compares.
@@ -41,7 +41,7 @@ func (c Credentials) Signed(r *http.Request, body []byte, service string) bool {
 		return false
 	}
 	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = service == "s3" })
-	credentials := aws.Credentials{AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey}
+	credentials := aws.Credentials{AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey, SessionToken: c.SessionToken}
 	err = signer.SignHTTP(r.Context(), credentials, signed, digest, service, c.Region, when)
 	return err == nil && signed.Header.Get("Authorization") == authorization
 }
