@@ -105,13 +105,13 @@ func (c *consumer) take(ctx context.Context, body string) error {
 	case s == busy:
 		return errors.New("another consumer has claimed this event and not finished")
 	}
-	if err := c.deal(ctx, id, d); err != nil {
+	if err := c.process(ctx, id, d); err != nil {
 		return errors.Join(err, c.memory.release(ctx, id))
 	}
 	return c.memory.finish(ctx, id)
 }
 
-func (c *consumer) deal(ctx context.Context, id string, d delivery) error {
+func (c *consumer) process(ctx context.Context, id string, d delivery) error {
 	body := []byte(d.Detail.Event)
 	if kept := d.Detail.Metadata.Object; kept != nil {
 		out, err := c.objects.GetObject(ctx, &s3.GetObjectInput{Bucket: &kept.Bucket, Key: &kept.Key})

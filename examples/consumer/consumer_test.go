@@ -50,7 +50,7 @@ func (b bucket) GetObject(_ context.Context, in *s3.GetObjectInput, _ ...func(*s
 func newConsumer(seen *[]chatEvent, failing ...string) *consumer {
 	return &consumer{memory: notes{}, objects: bucket{}, act: func(_ context.Context, e chatEvent) error {
 		if slices.Contains(failing, e.CID) {
-			return errors.New("as the test wants it")
+			return errors.New("the test's failure")
 		}
 		*seen = append(*seen, e)
 		return nil
@@ -98,7 +98,7 @@ func TestEventDeliveredTwiceIsActedOnOnce(t *testing.T) {
 	}
 }
 
-func TestEventWithoutWebhookIDIsKnownByEventBridges(t *testing.T) {
+func TestEventWithoutWebhookIDIsKnownByEventBridgesID(t *testing.T) {
 	var seen []chatEvent
 	c := newConsumer(&seen)
 	wantFailures(t, c, []string{delivered("e-1", `{}`, event), delivered("e-1", `{}`, event), delivered("e-2", `{}`, event)}, "")
@@ -107,7 +107,7 @@ func TestEventWithoutWebhookIDIsKnownByEventBridges(t *testing.T) {
 	}
 }
 
-func TestEventThatFailsComesAgainAndTheOthersDoNot(t *testing.T) {
+func TestOnlyTheEventThatFailsIsDeliveredAgain(t *testing.T) {
 	var seen []chatEvent
 	c := newConsumer(&seen, "messaging:broken")
 	broken := delivered("e-2", `{"webhookId":"w-2"}`, `{"type":"message.new","cid":"messaging:broken"}`)
@@ -124,7 +124,7 @@ func TestEventThatFailsComesAgainAndTheOthersDoNot(t *testing.T) {
 	}
 }
 
-func TestEventThatSomebodyIsAtComesAgain(t *testing.T) {
+func TestEventThatSomebodyElseClaimedIsDeliveredAgain(t *testing.T) {
 	var seen []chatEvent
 	c := newConsumer(&seen)
 	c.memory = notes{"w-1": busy}

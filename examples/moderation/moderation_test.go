@@ -60,10 +60,10 @@ func TestWithoutListsItFails(t *testing.T) {
 	store, ssm := open(t, nil)
 	m := &moderator{func(ctx context.Context) (lists, error) { return fetchLists(ctx, store) }}
 	if _, err := m.answer(t.Context(), hook{}); !errors.Is(err, settings.ErrMissing) {
-		t.Errorf("want missing lists to be an error, got %v", err)
+		t.Errorf("want an error for missing lists, got %v", err)
 	}
 	ssm.Down(true)
 	if _, err := m.answer(t.Context(), hook{}); err == nil || errors.Is(err, settings.ErrMissing) {
-		t.Errorf("want an error of Parameter Store, got %v", err)
+		t.Errorf("want an error from Parameter Store, got %v", err)
 	}
 }
