@@ -7,7 +7,7 @@ import (
 	"chat-service-backend/internal/issuer"
 )
 
-// Audience is who an issuer's tokens are for.
+// Audience is the audience of an issuer's tokens.
 const Audience = "chat-app"
 
 // An Issuer is an [issuer.Issuer] with its own server.
@@ -27,7 +27,7 @@ func NewIssuer(t testing.TB) *Issuer {
 	return i
 }
 
-// Env is the environment of a function to which this issuer's tokens count.
+// Env returns the environment of a function that trusts this issuer.
 func (i *Issuer) Env() map[string]string {
 	return map[string]string{"OIDC_ISSUER": i.URL, "OIDC_AUDIENCE": Audience}
 }
@@ -35,8 +35,7 @@ func (i *Issuer) Env() map[string]string {
 // Stop makes the issuer unreachable.
 func (i *Issuer) Stop() { i.server.Close() }
 
-// Bearer returns the Authorization field of a user, with claims added to the
-// usual ones, or in their place.
+// Bearer returns a user's Authorization field, with claims over the usual ones.
 func (i *Issuer) Bearer(userID string, claims map[string]any) string {
 	i.t.Helper()
 	token, err := i.Issuer.Bearer(userID, claims)

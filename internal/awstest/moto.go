@@ -9,7 +9,7 @@ import (
 )
 
 // Moto starts moto's server, which plays all of AWS, on a free port until t ends,
-// and returns its URL. Without moto it skips the test, or fails it if CI=true.
+// and returns its URL. Without moto it calls [Missing].
 func Moto(t testing.TB) string {
 	t.Helper()
 	path, err := exec.LookPath("moto_server")
@@ -35,6 +35,6 @@ func Moto(t testing.TB) string {
 			return url
 		}
 	}
-	t.Fatal("want moto_server to say where it listens, got the end of its output")
+	t.Fatal("want moto_server to print its address, got the end of its output")
 	return ""
 }

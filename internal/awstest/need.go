@@ -6,9 +6,7 @@ import (
 	"testing"
 )
 
-// Need runs a command that shows whether a test has what it needs. Where it
-// fails, the test is skipped, or fails where CI=true says that everything is
-// there.
+// Need calls [Missing] if a command fails.
 func Need(t testing.TB, command ...string) {
 	t.Helper()
 	if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
@@ -16,7 +14,7 @@ func Need(t testing.TB, command ...string) {
 	}
 }
 
-// Missing skips a test that lacks something, or fails it where CI=true.
+// Missing skips a test that lacks something, or fails it if CI=true.
 func Missing(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {

@@ -78,7 +78,7 @@ func TestIntrinsicFunctionsEvaluateAsInCloudFormation(t *testing.T) {
 	}
 }
 
-func TestParametersKeepTheirConstraints(t *testing.T) {
+func TestParameterConstraintsAreChecked(t *testing.T) {
 	for _, c := range []struct {
 		declared, value string
 		ok              bool
@@ -139,7 +139,7 @@ Resources:
   CFunction: {Type: AWS::Serverless::Function, Condition: Never}
 `
 
-func TestFunctionsAndAPIsHaveWhatSAMGivesThem(t *testing.T) {
+func TestFunctionsAndAPIsHaveSAMsDefaults(t *testing.T) {
 	s, err := deploy(sam, map[string]string{"Seconds": "7"})
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +197,7 @@ func TestErrorsAreOneLineThatNamesThePlace(t *testing.T) {
 		}
 	}
 	if _, err := deploy(small, map[string]string{"Nothing": "1"}); err == nil || !strings.Contains(err.Error(), `no parameter "Nothing"`) {
-		t.Errorf("want an unknown parameter named, got %v", err)
+		t.Errorf("want an error that names the parameter, got %v", err)
 	}
 }
 

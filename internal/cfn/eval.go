@@ -192,7 +192,7 @@ func (s *Stack) sub(text string, variables []any) (any, error) {
 	return replaced, err
 }
 
-// condition evaluates a condition by name.
+// condition evaluates a condition of the template.
 func (s *Stack) condition(name string) (bool, error) {
 	body, ok := s.Template.Section("Conditions")[name]
 	if !ok {
@@ -210,7 +210,7 @@ func (s *Stack) condition(name string) (bool, error) {
 	return yes, nil
 }
 
-// truth evaluates a condition that is written out.
+// truth evaluates the body of a condition.
 func (s *Stack) truth(v any) (bool, error) {
 	got, err := s.eval(v)
 	if err == nil && got != "true" && got != "false" {

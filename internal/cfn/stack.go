@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// Options say how a template is deployed.
+// Options describe a deployment of a template.
 type Options struct {
 	Region, Account, StackName string
 	Parameters                 map[string]string // over the template's defaults
@@ -20,13 +20,13 @@ type Stack struct {
 	Template *Template
 
 	values map[string]string // of parameters and pseudo parameters
-	busy   map[string]bool   // conditions being evaluated, against circles
+	busy   map[string]bool   // conditions being evaluated, to detect cycles
 }
 
-// Stack gives the template's parameters their values. As CloudFormation does, it
-// refuses parameters that the template lacks, values outside their constraints,
-// and combinations that a rule forbids. Its errors do not repeat a value, which
-// may be a secret.
+// Stack gives the template's parameters their values. Like CloudFormation, it
+// refuses parameters that the template does not declare, values outside their
+// constraints, and combinations that a rule forbids. Its errors do not repeat a
+// value, which may be a secret.
 func (t *Template) Stack(o Options) (*Stack, error) {
 	s := &Stack{
 		Template: t,
@@ -50,7 +50,7 @@ func (t *Template) Stack(o Options) (*Stack, error) {
 		value, ok := o.Parameters[name]
 		if !ok {
 			if value, ok = p["Default"].(string); !ok {
-				return nil, fmt.Errorf("parameter %s: want a value, it has no default", name)
+				return nil, fmt.Errorf("parameter %s: want a value: it has no default", name)
 			}
 		}
 		if err := check(p, value); err != nil {
@@ -64,12 +64,12 @@ func (t *Template) Stack(o Options) (*Stack, error) {
 	return s, s.checkRules()
 }
 
-// Parameter returns the value of a parameter, "" for one that the template
-// lacks.
+// Parameter returns the value of a parameter, or "" if the template does not
+// declare it.
 func (s *Stack) Parameter(name string) string { return s.values[name] }
 
-// Resources returns the resources of a type, as they are written, by logical id.
-// One whose condition does not hold is not among them.
+// Resources returns the resources of a type, as written, by logical id. It leaves
+// out those whose condition is false.
 func (s *Stack) Resources(kind string) (map[string]map[string]any, error) {
 	found := map[string]map[string]any{}
 	for id, v := range s.Template.Section("Resources") {
@@ -89,7 +89,7 @@ func (s *Stack) Resources(kind string) (map[string]map[string]any, error) {
 	return found, nil
 }
 
-// check measures a value by the constraints of its parameter.
+// check checks a value against the constraints of its parameter.
 func check(p map[string]any, value string) error {
 	limit := func(name string, none float64) float64 {
 		if n, err := strconv.ParseFloat(text(p[name], ""), 64); err == nil {
@@ -123,8 +123,8 @@ func check(p map[string]any, value string) error {
 	return nil
 }
 
-// checkRules applies the template's rules. A rule with a function that is not
-// known here is left to the deployment.
+// checkRules applies the template's rules. A rule with a function that this package
+// does not know is left to the deployment.
 func (s *Stack) checkRules() error {
 	rules := s.Template.Section("Rules")
 	for _, id := range slices.Sorted(maps.Keys(rules)) {

@@ -1,11 +1,10 @@
-// Package cfn reads AWS SAM templates, as far as this project's template goes:
-// YAML with CloudFormation's short forms, parameters with their constraints,
-// rules, conditions, intrinsic functions, and what SAM makes of functions and
-// APIs.
+// Package cfn reads AWS SAM templates, as far as this project's template needs: YAML
+// with CloudFormation's short forms, parameters with their constraints, rules,
+// conditions, intrinsic functions, and SAM's functions and APIs.
 //
-// The values in a template are nil, string, []any and map[string]any. Numbers
-// and booleans are text, as CloudFormation compares them. An intrinsic function
-// is a map with its long name as the only key, whichever form the file has.
+// The values in a template are nil, string, []any and map[string]any. Numbers and
+// booleans are text, as CloudFormation compares them. An intrinsic function is a map
+// with its long name as the only key, even if the file has the short form.
 package cfn
 
 import (
@@ -18,9 +17,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A Template is a template as it is written, before its parameters have values.
+// A Template is a template as written, before its parameters have values.
 type Template struct {
-	Dir  string // the folder it is in, "" if it came from Parse
+	Dir  string // its folder; "" after Parse
 	Body map[string]any
 }
 
@@ -68,7 +67,7 @@ func Parse(text []byte) (*Template, error) {
 	return &Template{Body: body}, nil
 }
 
-// Section returns a section such as Parameters, as it is written.
+// Section returns a section such as Parameters, as written.
 func (t *Template) Section(name string) map[string]any { return object(t.Body[name]) }
 
 func fromNode(n *yaml.Node) (v any, err error) {
@@ -118,7 +117,7 @@ func fromNode(n *yaml.Node) (v any, err error) {
 	return map[string]any{name: v}, nil
 }
 
-// The following return v, or something empty when it is of another kind.
+// The following return v, or something empty if it is of another type.
 
 func object(v any) map[string]any { m, _ := v.(map[string]any); return m }
 func list(v any) []any            { l, _ := v.([]any); return l }

@@ -1,5 +1,5 @@
-// Package contract compares the documents with template.yaml and with what the
-// service answers.
+// Package contract compares the documents with template.yaml and with the service's
+// answers.
 package contract
 
 import (
@@ -32,8 +32,8 @@ func TestDocumentIsValidOpenAPI31(t *testing.T) {
 	}
 }
 
-// An operation's servers are what a client follows, its tags what a reader
-// sees. Both must name the APIs that template.yaml routes to a function.
+// Clients follow an operation's servers, readers its tags. Both must name the APIs
+// that template.yaml routes to a function.
 func TestDocumentHasTheRoutesOfTheTemplate(t *testing.T) {
 	template, err := cfn.Find(".")
 	if err != nil {

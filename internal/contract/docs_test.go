@@ -12,13 +12,13 @@ import (
 	"chat-service-backend/internal/build"
 )
 
-// Blocks of the documents: console shows commands with their answers, in which …
-// is anything; bash has commands that must succeed; sh has those that need AWS,
-// and are only read.
+// A block in the documents: console shows commands with their answers, in which …
+// matches anything; bash has commands that must succeed; sh has commands that need
+// AWS, which are only parsed.
 var block = regexp.MustCompile("(?ms)^ *```(console|bash|sh)\n(.*?)^ *```$")
 
-// bash runs commands, one after the other in one shell, against the addresses
-// that the documents have, and returns what each wrote.
+// bash runs commands in one shell, with the addresses in the documents replaced by
+// the server's, and returns each one's output.
 func bash(t *testing.T, client, service, prelude string, commands []string) []string {
 	t.Helper()
 	script := prelude + "\n"
@@ -96,7 +96,7 @@ var (
 	noAnchor = regexp.MustCompile(`[^\w\- ]`)
 )
 
-func TestLinksLeadSomewhere(t *testing.T) {
+func TestLinksHaveTargets(t *testing.T) {
 	t.Parallel()
 	root, err := build.Root()
 	if err != nil {

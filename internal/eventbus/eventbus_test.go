@@ -37,7 +37,7 @@ func TestEventsAreLoggedWithoutTheirBody(t *testing.T) {
 	}
 }
 
-func TestWhatAWSRefusesIsRefused(t *testing.T) {
+func TestCallsThatAWSRefusesAreRefused(t *testing.T) {
 	b := &Bus{Name: "bus", QueueURL: "http://queue", Bucket: "bucket"}
 	named := strings.Replace(entries("{"), `"Source"`, `"EventBusName":"bus","Source"`, 1)
 	for _, c := range []struct{ method, path, target, body, want string }{
@@ -57,7 +57,7 @@ func TestWhatAWSRefusesIsRefused(t *testing.T) {
 	b.Credentials = &standin.Credentials{}
 	for target, path := range map[string]string{"": "/bucket/key", "AWSEvents.PutEvents": "/", "AmazonSQS.SendMessage": "/"} {
 		if got := call(b, "PUT", path, target, "unsigned"); !strings.Contains(got, "InvalidSignatureException") {
-			t.Errorf("%s: want a call without a signature refused, got %s", target, got)
+			t.Errorf("%s: want an error for a call without a signature, got %s", target, got)
 		}
 	}
 	if len(b.Events())+len(b.Messages()) > 0 {

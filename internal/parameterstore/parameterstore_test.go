@@ -56,7 +56,7 @@ func TestPathIsListedInPages(t *testing.T) {
 	}
 }
 
-func TestWhatSSMRefusesIsRefused(t *testing.T) {
+func TestCallsThatSSMRefusesAreRefused(t *testing.T) {
 	s := &Store{Values: NewMemory(nil).Values}
 	for _, c := range []struct{ operation, body, want string }{
 		{"GetParameters", `{"Names":[` + strings.Repeat(`"/a",`, 10) + `"/a"]}`, "ValidationException"},

@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// ownGroup keeps the terminal's Ctrl-C away from a function and lets the kernel
-// end it with this process, however that ends.
+// ownGroup keeps the terminal's Ctrl-C away from a function and makes the kernel
+// kill it when this process ends.
 func ownGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

@@ -26,13 +26,13 @@ type Config struct {
 	Account  string        // its AWS account
 	Region   string        // and region
 	Memory   int           // in MB
-	Timeout  time.Duration // for one event
+	Timeout  time.Duration // for each event
 	LogLevel string
-	Env      map[string]string // added to what Lambda sets, or in its place
-	Output   io.Writer         // of stdout and stderr, in order; closed at the end, if it can be
+	Env      map[string]string // over the variables that Lambda sets
+	Output   io.Writer         // gets stdout and stderr; closed at the end if it is an io.Closer
 }
 
-// A Process is one running copy of a function. It answers one event at a time.
+// A Process is one running instance of a function. It answers one event at a time.
 type Process struct {
 	OS *os.Process
 
@@ -48,9 +48,8 @@ type Process struct {
 	current *invocation
 }
 
-// Start starts a process, which sees the environment that Lambda and c make and
-// nothing of this process's own. It ends with this process, where the system can
-// see to that.
+// Start starts a process with the environment that Lambda and c define, and nothing
+// of this process's own. On Linux it ends with this process.
 func Start(c Config) (*Process, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -66,18 +65,18 @@ func Start(c Config) (*Process, error) {
 		ended:   make(chan struct{}),
 		idle:    make(chan struct{}),
 	}
-	// A process that goes away is reported through Ended.
-	// Nobody else on this machine may take the events, or answer them.
+	// Nobody else on this machine may take events or answer them.
 	path := "/" + rand.Text()
+	// Ended reports a process that exits, so the server need not log it.
 	api := &http.Server{Handler: http.StripPrefix(path, p), ErrorLog: log.New(io.Discard, "", 0)}
 	go api.Serve(listener)
 
 	p.cmd.Dir = "/"
 	p.cmd.Env = c.environment(listener.Addr().String() + path)
-	// One writer for both keeps the order of the lines.
+	// One writer for both keeps the lines in order.
 	p.cmd.Stdout, p.cmd.Stderr = c.Output, c.Output
 	p.cmd.SysProcAttr = ownGroup()
-	// A grandchild that keeps the pipe open must not keep Wait waiting.
+	// Wait must not wait for a grandchild that keeps the pipe open.
 	p.cmd.WaitDelay = time.Second
 	if err := p.cmd.Start(); err != nil {
 		api.Close()
@@ -99,19 +98,19 @@ func Start(c Config) (*Process, error) {
 // Ended is closed when the process is gone and its last output is written.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
-// State says how the process ended. It must have.
+// State describes how the process ended. It must have ended.
 func (p *Process) State() string { return p.cmd.ProcessState.String() }
 
-// Kill ends the process and all that it started, at once.
+// Kill kills the process and everything that it started.
 func (p *Process) Kill() { killGroup(p.OS) }
 
-// Stop ends the process and returns once it is gone.
+// Stop kills the process and returns once it is gone.
 func (p *Process) Stop() {
 	p.Kill()
 	<-p.ended
 }
 
-// environment is Lambda's.
+// environment returns the variables that Lambda sets, with c.Env.
 //
 // https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 func (c *Config) environment(api string) []string {

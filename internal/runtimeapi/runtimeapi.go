@@ -1,5 +1,5 @@
-// Package runtimeapi runs one process of a function and plays AWS's Lambda
-// Runtime API to it.
+// Package runtimeapi runs a process of a function and plays AWS's Lambda Runtime API
+// for it.
 // https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 package runtimeapi
 
@@ -20,26 +20,26 @@ import (
 	"chat-service-backend/internal/standin"
 )
 
-// MaxAnswer is the largest buffered answer that Lambda takes, in bytes.
+// MaxAnswer is the largest buffered answer that Lambda accepts, in bytes.
 const MaxAnswer = 6_291_556
 
 // StreamingContentType marks an answer that begins with a prelude.
 const StreamingContentType = "application/vnd.awslambda.http-integration-response"
 
-// maxDrain is how much of an answer that is too large is still read, in bytes,
-// so that the function sees what it is told about it.
+// maxDrain is how much of an answer that is too large is read, in bytes, so that the
+// function sees the error.
 const maxDrain = 64 << 20
 
-// Why an event has no answer.
+// The reasons why an event has no answer.
 var (
-	ErrNotTaken = errors.New("the process ended before it took the event") // another one may
+	ErrNotTaken = errors.New("the process ended before it took the event") // another process may
 	ErrEnded    = errors.New("the process ended before it answered")
 	ErrTooLarge = fmt.Errorf("the answer is over %d bytes", MaxAnswer)
 	ErrNoAnswer = errors.New("the function asked for the next event without answering")
 )
 
-// A FunctionError is what a function reported instead of an answer, or in the
-// trailers of one. Its body may hold what the caller sent.
+// A FunctionError is an error that a function reported instead of an answer, or in
+// an answer's trailers. Its body may contain what the caller sent.
 type FunctionError struct {
 	Type string
 	Body []byte
@@ -47,18 +47,18 @@ type FunctionError struct {
 
 func (e *FunctionError) Error() string { return "reported an error: " + e.Type }
 
-// An Event is what a function is to answer.
+// An Event is an invocation of a function.
 type Event struct {
 	Payload []byte
-	Trace   string // of X-Ray; may be empty
-	ID      string // the Lambda request id; one is made if it is empty
-	Stream  bool   // the answer is read as it arrives, and has no limit
+	Trace   string // the X-Ray trace; may be empty
+	ID      string // the Lambda request id; generated if empty
+	Stream  bool   // the answer is read as it arrives and has no size limit
 }
 
-// An Answer is what a function posted. The body of a stream comes as it arrives,
-// and ends with an error where the process or the trailers say that it broke off.
-// It must be read to its end, or closed, which may be done at any time: unread,
-// the function's connection breaks and its work ends.
+// An Answer is what a function posted. A streamed body can be read as it arrives, and
+// ends with an error if the process or the trailers report one. The caller must read
+// the body to its end or close it. Closing it early breaks the function's connection,
+// which ends its work.
 type Answer struct {
 	ContentType string
 	Body        io.ReadCloser
@@ -79,9 +79,9 @@ type result struct {
 	error
 }
 
-// Invoke gives the process an event, once it waits for one, and returns its
-// answer. When ctx ends first, its cause is the error; the process goes on with
-// its work, as at AWS, unless the answer was to be streamed.
+// Invoke gives the process an event as soon as it asks for one, and returns its
+// answer. If ctx ends first, the error is its cause. The process then continues its
+// work, as on AWS, unless the answer was to be streamed.
 func (p *Process) Invoke(ctx context.Context, e Event) (*Answer, error) {
 	inv := &invocation{Event: e, id: cmp.Or(e.ID, standin.UUID()), answers: make(chan result, 1)}
 	select {
@@ -102,8 +102,8 @@ func (p *Process) Invoke(ctx context.Context, e Event) (*Answer, error) {
 	}
 }
 
-// Idle returns once the process waits for an event, which is where Lambda may
-// stop it: its work on the event before is done.
+// Idle returns once the process asks for an event. Its work on the previous one is
+// done, and Lambda may freeze it.
 func (p *Process) Idle(ctx context.Context) error {
 	p.mu.Lock()
 	idle := p.idle
@@ -157,7 +157,7 @@ func (p *Process) serveNext(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // the process is gone
 	}
 	p.take(inv)
-	if r.Context().Err() != nil { // it went in the same moment
+	if r.Context().Err() != nil { // it exited in the meantime
 		p.finish(ErrNotTaken)
 		panic(http.ErrAbortHandler)
 	}
@@ -174,7 +174,7 @@ func (p *Process) serveNext(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// take makes inv the event that the process works on, for its timeout at most.
+// take makes inv the current event, for the timeout at most.
 func (p *Process) take(inv *invocation) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -186,8 +186,8 @@ func (p *Process) take(inv *invocation) {
 	})
 }
 
-// answering returns the event with this id if the process works on it, and takes
-// it as answered.
+// answering marks the current event as answered and returns it, if it has this id
+// and has no answer yet.
 func (p *Process) answering(id string) *invocation {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -199,7 +199,8 @@ func (p *Process) answering(id string) *invocation {
 	return inv
 }
 
-// finish ends the work on the current event, if any; unanswered, it fails with err.
+// finish ends the work on the current event, if any. Without an answer, it fails
+// with err.
 func (p *Process) finish(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -217,9 +218,9 @@ func (p *Process) finish(err error) {
 // breakTime is how long a function has to notice that nobody reads its answer.
 const breakTime = 200 * time.Millisecond
 
-// abandon ends the work on a streamed answer that nobody reads. A function that
-// writes notices and ends; one that waits for a silent source cannot, so its
-// process is killed, and with it the request to that source.
+// abandon ends the work on a streamed answer that nobody reads. A function notices
+// when it writes. One that waits for a silent source does not, so its process is
+// killed, and with it the request to that source.
 func (p *Process) abandon(inv *invocation) {
 	time.AfterFunc(breakTime, func() {
 		p.mu.Lock()
@@ -271,7 +272,7 @@ func (p *Process) serveStream(w http.ResponseWriter, r *http.Request, inv *invoc
 type stream struct {
 	r      *http.Request
 	finish func(whole bool)
-	end    error // what Read returned last of all
+	end    error // what Read returns from now on
 }
 
 func (s *stream) Read(b []byte) (n int, err error) {
