@@ -6,13 +6,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tcpEstablished is the state of a connection that nobody has closed, in
-// tcp_info.tcpi_state.
+// tcpEstablished is the tcp_info.tcpi_state of a connection that neither side has
+// closed.
 //
 // https://man7.org/linux/man-pages/man7/tcp.7.html
 const tcpEstablished = 1
 
-// closedByPeer reports whether the kernel knows the connection to be closed or
+// closedByPeer reports whether the kernel knows that the connection is closed or
 // reset, even if nobody has read that far.
 func closedByPeer(c *net.TCPConn) bool {
 	raw, err := c.SyscallConn()
@@ -29,8 +29,8 @@ func closedByPeer(c *net.TCPConn) bool {
 	return closed
 }
 
-// ackedBytes returns how many bytes the peer's kernel has acknowledged, the
-// handshake's included, or 0 if that is not known.
+// ackedBytes returns how many bytes the peer's kernel has acknowledged, including
+// the handshake's, or 0 if that is unknown.
 func ackedBytes(c *net.TCPConn) (n uint64) {
 	raw, err := c.SyscallConn()
 	if err != nil {

@@ -4,9 +4,9 @@ package main
 
 import "net"
 
-// closedByPeer knows nothing here. It is for Linux, which Lambda runs on; in
-// development, net/http's own watch over idle connections has to do.
+// closedByPeer needs Linux, which is what Lambda runs. For development elsewhere,
+// net/http's own watch over idle connections is enough.
 func closedByPeer(*net.TCPConn) bool { return false }
 
-// ackedBytes knows nothing here, either: what may have been sent is not repeated.
+// ackedBytes needs Linux, too. Elsewhere, what may have been sent is not repeated.
 func ackedBytes(*net.TCPConn) uint64 { return 0 }

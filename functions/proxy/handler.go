@@ -18,14 +18,14 @@ import (
 	"chat-service-backend/shared/streamchat"
 )
 
-// methods are those that Stream's REST API has.
+// methods are the methods of Stream's REST API.
 var methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 
-// client is what Stream's logs and support see in X-Stream-Client.
+// client is our X-Stream-Client, for Stream's logs and support.
 const client = "chat-service-backend"
 
-// newHandler forwards /proxy/{path} to path below base, as the app's server.
-// logPaths puts the path into the request's log line.
+// newHandler forwards /proxy/{path} to path below base with the app's server
+// credentials. With logPaths, the request's log line has the path.
 func newHandler(app *streamchat.App, base *url.URL, transport http.RoundTripper, logPaths bool) http.Handler {
 	return api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		path, ok := strings.CutPrefix(r.URL.EscapedPath(), "/proxy/")
@@ -52,8 +52,8 @@ func newHandler(app *streamchat.App, base *url.URL, transport http.RoundTripper,
 	})
 }
 
-// checkPath refuses the paths that name another resource to Stream than to the
-// IAM policy that let the caller in. path is percent-encoded.
+// checkPath rejects paths that Stream could read as another resource than the IAM
+// policy that let the caller in. path is percent-encoded.
 func checkPath(path string) error {
 	decoded, err := url.PathUnescape(path)
 	wrong := ""
@@ -85,7 +85,7 @@ type target struct {
 	path        string // percent-encoded, without a slash in front
 }
 
-// forward sends r to the target and its answer to w, each byte as it arrives.
+// forward sends r to the target and copies the response to w as it arrives.
 func forward(w http.ResponseWriter, r *http.Request, to target, transport http.RoundTripper) {
 	proxy := httputil.ReverseProxy{
 		Transport:  transport,
@@ -97,8 +97,8 @@ func forward(w http.ResponseWriter, r *http.Request, to target, transport http.R
 			p.Out.Header.Set("Stream-Auth-Type", "jwt")
 			p.Out.Header.Set("X-Stream-Client", client)
 		},
-		ModifyResponse: func(answer *http.Response) error {
-			keep(answer.Header, fromStream)
+		ModifyResponse: func(response *http.Response) error {
+			keep(response.Header, fromStream)
 			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
@@ -108,20 +108,20 @@ func forward(w http.ResponseWriter, r *http.Request, to target, transport http.R
 	proxy.ServeHTTP(w, r)
 }
 
-// setURL points the outgoing request at the target. Path and query stay as the
+// setURL directs the outgoing request at the target. Path and query stay as the
 // caller wrote them.
 func (to target) setURL(p *httputil.ProxyRequest) {
 	u := *to.base
 	u.RawPath = to.base.EscapedPath() + "/" + to.path
-	// checkPath has seen that it can be decoded.
+	// After checkPath, decoding cannot fail.
 	u.Path, _ = url.PathUnescape(u.RawPath)
 	u.RawQuery = withKey(p.In.URL.RawQuery, to.credentials.Key())
 	p.Out.URL = &u
 	p.Out.Host = ""
 }
 
-// withKey returns the query with the caller's api_key, however spelled, taken
-// out and ours put in.
+// withKey returns the query without the caller's api_key, however it is spelled,
+// and with ours.
 func withKey(query, key string) string {
 	var kept strings.Builder
 	for pair := range strings.SplitSeq(query, "&") {
@@ -132,68 +132,57 @@ func withKey(query, key string) string {
 		if pair == "" || strings.EqualFold(name, "api_key") {
 			continue
 		}
-		// Some servers take a semicolon for an ampersand. Encoded, it is part
-		// of the value for all of them.
+		// Some servers treat a semicolon like an ampersand. Encoded, it is part of
+		// the value for all of them.
 		kept.WriteString(strings.ReplaceAll(pair, ";", "%3B"))
 		kept.WriteByte('&')
 	}
 	return kept.String() + "api_key=" + url.QueryEscape(key)
 }
 
-// toStream are the caller's header fields that reach Stream: what is sent, what
-// is accepted, and by which id to find the request in a log. Any other could
-// mean something to a server on the way, and tells who the caller is. Userid is
-// not for Stream but for a stack like this one in its place, as in the tests.
+// toStream lists the caller's header fields that reach Stream: those that describe
+// the body, what is accepted, and the ids that find the request in a log. Any other
+// could mean something to a server on the way, or reveal who the caller is. Userid
+// is not for Stream, but for a stack like this one in its place, as in the tests.
 var toStream = []string{
 	"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Content-Encoding", "Content-Language", "Content-Type", "User-Agent",
 	"Traceparent", "Tracestate", "Userid", "X-Client-Request-Id", "X-Request-Id",
 }
 
-// fromStream are the header fields of Stream's that reach the caller. A cookie or
-// a CORS field would be Stream's word on our host's name.
+// fromStream lists Stream's header fields that reach the caller. A cookie or a CORS
+// field would take effect for our host name.
 var fromStream = []string{
 	"Allow", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Length", "Content-Type", "Date", "Etag",
 	"Expires", "Last-Modified", "Retry-After", "Www-Authenticate", "X-Budget-*", "X-Ratelimit-*", "X-Request-Id",
 }
 
-// keep deletes the header fields that are not in the list, where a name may end
-// in an asterisk.
+// keep deletes the header fields that are not in the list, whose names may end in
+// an asterisk.
 func keep(header http.Header, list []string) {
 	maps.DeleteFunc(header, func(name string, _ []string) bool {
 		return !slices.ContainsFunc(list, func(kept string) bool {
-			prefix, any := strings.CutSuffix(kept, "*")
-			return name == kept || any && strings.HasPrefix(name, prefix)
+			prefix, isPrefix := strings.CutSuffix(kept, "*")
+			return name == kept || isPrefix && strings.HasPrefix(name, prefix)
 		})
 	})
 }
 
-// upstreamError is the answer when Stream's did not come.
+// upstreamError returns the error to answer with if Stream did not respond.
 func upstreamError(cause error) error {
-	if errors.Is(cause, errNoFirstByte) {
-		return &httpjson.Error{
-			Status:  http.StatusGatewayTimeout,
-			Message: "Stream did not answer in time; it may or may not have done what was asked.",
-			Cause:   cause,
-		}
+	e := &httpjson.Error{Status: http.StatusBadGateway, Message: "Stream could not be reached; try again in a moment.", Cause: cause}
+	switch {
+	case errors.Is(cause, errNoFirstByte):
+		e.Status = http.StatusGatewayTimeout
+		e.Message = "Stream did not answer in time; it may or may not have done what was asked."
+	case errors.Is(cause, context.Canceled):
+		e.Cause = errors.New("the caller went away")
+	case errors.Is(cause, errSent):
+		e.Message = "The connection to Stream broke before an answer came; it may or may not have done what was asked."
 	}
-	if errors.Is(cause, context.Canceled) {
-		cause = errors.New("the caller went away")
-	}
-	if errors.Is(cause, errSent) {
-		return &httpjson.Error{
-			Status:  http.StatusBadGateway,
-			Message: "The connection to Stream broke before an answer came; it may or may not have done what was asked.",
-			Cause:   cause,
-		}
-	}
-	return &httpjson.Error{
-		Status:  http.StatusBadGateway,
-		Message: "Stream could not be reached; try again in a moment.",
-		Cause:   cause,
-	}
+	return e
 }
 
-// buffers are those in which answers are passed on.
+// buffers are for copying responses.
 var buffers = &bufferPool{sync.Pool{New: func() any { return new([bufferSize]byte) }}}
 
 const bufferSize = 32 << 10

@@ -16,33 +16,32 @@ import (
 )
 
 const (
-	// firstByteTimeout is how long Stream may take to begin its answer.
+	// firstByteTimeout is how long Stream may take to begin its response.
 	firstByteTimeout = 25 * time.Second
 
 	dialTimeout = 5 * time.Second
 
-	// warmTimeout bounds the connection made ahead, in Lambda's init phase.
+	// warmTimeout bounds the making of a connection in Lambda's init phase.
 	warmTimeout = 2 * time.Second
 
-	// idleTimeout is how long a connection may stay unused. Load balancers
-	// close theirs after a minute, which a process that Lambda has stopped
-	// does not notice.
+	// idleTimeout is how long a connection may stay unused. Load balancers close
+	// theirs after a minute, which a frozen process does not notice.
 	idleTimeout = 30 * time.Second
 
-	// maxAttempts bounds how often one request is begun.
+	// maxAttempts bounds how often one request is sent.
 	maxAttempts = 3
 )
 
 var (
-	errNoFirstByte = errors.New("no first byte of an answer in time")
-	errSent        = errors.New("sent, at least in part, and not answered")
+	errNoFirstByte = errors.New("no first byte of a response in time")
+	errSent        = errors.New("sent, at least in part, but not answered")
 )
 
-// An upstream sends requests to Stream, over connections that are kept.
+// An upstream sends requests to Stream and keeps its connections.
 type upstream struct {
 	base      *url.URL
 	transport *http.Transport
-	roots     *x509.CertPool // whose certificates count; nil: the system's
+	roots     *x509.CertPool // trusted certificates; nil: the system's
 	ahead     chan net.Conn  // at most one connection made ahead
 }
 
@@ -52,15 +51,15 @@ func newUpstream(base *url.URL) *upstream {
 		DialContext:       dial,
 		DialTLSContext:    u.dialTLS,
 		ForceAttemptHTTP2: true,
-		// What Stream sends is passed on as it is, compressed or not.
+		// Responses are passed on as they are, compressed or not.
 		DisableCompression:  true,
 		MaxIdleConnsPerHost: 10,
 		IdleConnTimeout:     idleTimeout,
 		HTTP2: &http.HTTP2Config{
 			MaxReceiveBufferPerStream:     1 << 20,
 			MaxReceiveBufferPerConnection: 2 << 20,
-			// A connection that died silently ends some time after the request
-			// that found it dead.
+			// A connection that died silently ends some time after the request that
+			// found it dead.
 			SendPingTimeout: 10 * time.Second,
 			PingTimeout:     firstByteTimeout,
 		},
@@ -68,9 +67,9 @@ func newUpstream(base *url.URL) *upstream {
 	return u
 }
 
-// warm makes a connection ahead of the first request, handshake included: in
-// Lambda's init phase the processor is faster than it will be later. A failure
-// is left to that request to find.
+// warm makes a connection before the first request, including the handshake: in
+// Lambda's init phase, the CPU is faster than later. A failure is left for that
+// request to find.
 func (u *upstream) warm(ctx context.Context) {
 	if u.base.Scheme != "https" {
 		return
@@ -86,7 +85,7 @@ func (u *upstream) warm(ctx context.Context) {
 	}
 }
 
-// dialTLS returns the connection made ahead, if it is still good, or a new one.
+// dialTLS returns the connection that warm made, if it is still good, or a new one.
 func (u *upstream) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
 	select {
 	case c := <-u.ahead:
@@ -118,11 +117,12 @@ func (u *upstream) handshake(ctx context.Context, network, address string) (net.
 	return secure, nil
 }
 
-// RoundTrip sends r and returns once the answer has begun. It has no trailers.
+// RoundTrip sends r and returns once the response has begun, without its trailers.
 //
-// A request whose kept connection turns out dead is sent again where nothing
-// of it was sent or nothing of it acknowledged, or where it is a GET; whatever
-// else may have reached Stream is never sent twice. r's body, if any, must have GetBody.
+// A request whose connection turns out to be dead is sent again if nothing of it
+// was sent, if nothing of it was acknowledged, or if it is a GET on a kept
+// connection. Any other that may have reached Stream is never sent twice. r's body,
+// if any, must have GetBody.
 func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	timer := time.AfterFunc(firstByteTimeout, func() { cancel(errNoFirstByte) })
@@ -138,15 +138,15 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	case !timer.Stop():
-		// The answer began in the same instant in which it was given up.
+		// The response began at the very moment of the timeout.
 		_ = response.Body.Close()
 		return nil, errNoFirstByte
 	}
 	if class := response.StatusCode / 100; class == 2 || class == 4 || class == 5 {
 		lambdahttp.Count(ctx, fmt.Sprintf("Upstream%dxx", class))
 	}
-	// API Gateway cannot send trailers. The transport adds them at the body's
-	// end, to its own response and not to the copy.
+	// API Gateway cannot send trailers. The transport adds them at the end of the
+	// body, to its own response and not to this copy.
 	answer := *response
 	answer.Trailer = nil
 	return &answer, nil

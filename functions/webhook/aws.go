@@ -23,18 +23,17 @@ import (
 	"chat-service-backend/shared/settings"
 )
 
-// maxAnswer is more than any answer that counts to a [service], in bytes.
+// maxAnswer exceeds any response of a [service] that we read, in bytes.
 const maxAnswer = 1 << 16
 
-// A service is one of AWS's, called over net/http with the SDK's signer and its
-// retry policy. This function needs one operation of each of four services. The
-// SDK's clients for them would add a megabyte to the binary and a millisecond to
-// each cold start, most of it for tables of endpoints, and double the processor
-// time of an event.
+// A service is one of AWS's, called over net/http with the SDK's signer and retry
+// policy. This function needs one operation of each of four services. The SDK's
+// clients for them would add a megabyte to the binary and a millisecond to each
+// cold start, mostly for tables of endpoints, and double the CPU time of an event.
 type service struct {
 	name        string // in signatures
 	region      string
-	url         string // of the endpoint, without a slash at its end
+	url         string // of the endpoint, without a trailing slash
 	credentials aws.CredentialsProvider
 	client      *http.Client
 	signer      *v4.Signer
@@ -58,10 +57,9 @@ func newService(getenv func(string) string, name, region, variable string, clien
 		credentials: settings.Credentials(getenv),
 		client:      client,
 		signer:      v4.NewSigner(),
-		// Lambda may have stopped the process for so long that a kept connection
-		// is dead, which costs an attempt. The policy limits the retries of all
-		// calls together, so each service has its own: a failing bus must not
-		// use up the queue's.
+		// A connection may have died while Lambda had the process frozen, which
+		// costs an attempt. The policy limits the retries of all calls together,
+		// so each service has its own: a failing bus must not use up the queue's.
 		retryer: retry.NewStandard(func(o *retry.StandardOptions) {
 			o.MaxAttempts = 3
 			o.MaxBackoff = 200 * time.Millisecond
@@ -80,8 +78,8 @@ func newBucket(getenv func(string) string, name, region string, client *http.Cli
 	return s3
 }
 
-// An awsError is a response of AWS other than 200. Its text holds nothing of the
-// service's own message, which may quote the event that the call was about.
+// An awsError is a failure that AWS reports. Its text quotes nothing from the
+// service's own message, which may contain the event.
 type awsError struct {
 	status int
 	code   string // may be ""
@@ -104,14 +102,14 @@ func (s *service) request(ctx context.Context, method, path string, header http.
 	maps.Copy(r.Header, header)
 	sum := sha256.Sum256(payload)
 	hash := hex.EncodeToString(sum[:])
-	if s.name == "s3" { // which alone wants it
+	if s.name == "s3" { // the only service that requires it
 		r.Header.Set("X-Amz-Content-Sha256", hash)
 	}
 	return r, s.signer.SignHTTP(ctx, credentials, r, hash, s.name, s.region, time.Now())
 }
 
-// do sends a request, as often as the retry policy allows, and returns the body of
-// the response with status 200.
+// do sends a request, with retries as the policy allows, and returns the body of a
+// response with status 200.
 func (s *service) do(ctx context.Context, method, path string, header http.Header, payload []byte) ([]byte, error) {
 	// Retries draw on a budget, which successes refill.
 	release, err := s.retryer.GetAttemptToken(ctx)
@@ -173,12 +171,12 @@ func errorCode(header http.Header, body []byte) string {
 	return code[strings.LastIndexByte(code, '#')+1:]
 }
 
-// errUnexpected is the error of a response 200 that does not say that the
-// operation was done. Another server than AWS must have sent it.
+// errUnexpected is for a response with status 200 that does not confirm the
+// operation: AWS cannot have sent it.
 var errUnexpected = errors.New("want a response of the AWS API, got something else")
 
-// call calls an operation in AWS's JSON protocol of a version, and reads the
-// answer into out.
+// call calls an operation in a version of AWS's JSON protocol and decodes the
+// response into out.
 func (s *service) call(ctx context.Context, version, operation string, in, out any) error {
 	payload, err := json.Marshal(in)
 	if err != nil {

@@ -18,15 +18,15 @@ import (
 	"chat-service-backend/shared/lambdahttp"
 )
 
-// How long each step may take. Together they have receiveTimeout.
+// The timeouts of the single steps, within receiveTimeout in all.
 const (
 	busTimeout    = 1500 * time.Millisecond
 	queueTimeout  = 1500 * time.Millisecond
 	objectTimeout = 1500 * time.Millisecond
 )
 
-// A bus keeps events safe: EventBridge, with a queue for what it does not take
-// now and a bucket for what it never takes.
+// A bus keeps events safe: EventBridge, with a queue for the events that it does
+// not accept right now and a bucket for those that it never accepts.
 type bus struct {
 	name     string
 	queueURL string
@@ -37,9 +37,9 @@ type bus struct {
 	objects *service
 }
 
-// newBus returns the bus that the environment names in EVENT_BUS_NAME,
-// FALLBACK_QUEUE_URL and LARGE_EVENTS_BUCKET, or nil where it names none: then
-// webhooks are verified, and that is all.
+// newBus returns the bus that EVENT_BUS_NAME, FALLBACK_QUEUE_URL and
+// LARGE_EVENTS_BUCKET configure, or nil if all are empty: webhooks are then only
+// verified.
 func newBus(getenv func(string) string) (*bus, error) {
 	name, queueURL, bucket := getenv("EVENT_BUS_NAME"), getenv("FALLBACK_QUEUE_URL"), getenv("LARGE_EVENTS_BUCKET")
 	switch {
@@ -48,7 +48,7 @@ func newBus(getenv func(string) string) (*bus, error) {
 	case name == "":
 		return nil, errors.New("EVENT_BUS_NAME: want the bus that FALLBACK_QUEUE_URL and LARGE_EVENTS_BUCKET belong to, got nothing")
 	case queueURL == "":
-		return nil, errors.New("FALLBACK_QUEUE_URL: want the queue for events that the bus does not take, got nothing")
+		return nil, errors.New("FALLBACK_QUEUE_URL: want the queue for events that the bus does not accept, got nothing")
 	case bucket == "":
 		return nil, errors.New("LARGE_EVENTS_BUCKET: want the bucket for events that are too large for the bus, got nothing")
 	}
@@ -67,17 +67,16 @@ func newBus(getenv func(string) string) (*bus, error) {
 	}, nil
 }
 
-// publish returns once the event is safe: on the bus, or in the queue from which
-// it can be brought there. An error means that it is not, and has to be sent
-// again.
+// publish returns once the event is safe: on the bus, or in the queue, from where an
+// operator can send it to the bus. After an error, Stream must send it again.
 func (b *bus) publish(ctx context.Context, e event) error {
 	packed, err := b.pack(ctx, e, "")
 	if err != nil {
 		return err
 	}
 	err = b.send(ctx, packed)
-	if refused, ok := errors.AsType[*refusedError](err); ok {
-		if packed, err = b.pack(ctx, e, refused.code); err != nil {
+	if failed, ok := errors.AsType[*awsError](err); ok && slices.Contains(refusals, failed.code) {
+		if packed, err = b.pack(ctx, e, failed.code); err != nil {
 			return err
 		}
 		err = b.send(ctx, packed)
@@ -94,8 +93,8 @@ func (b *bus) publish(ctx context.Context, e event) error {
 	return nil
 }
 
-// An entry is an event as PutEvents takes it. As JSON, in the queue, it has the
-// names that the AWS command line takes, too.
+// An entry is an event as PutEvents accepts it. In the queue it is JSON, with the
+// names that the AWS CLI accepts, too.
 type entry struct {
 	EventBusName string
 	Source       string
@@ -103,37 +102,29 @@ type entry struct {
 	Detail       string
 }
 
-// pack makes an event ready for the bus. If there is a reason why the bus cannot
-// carry its body, given or found, the body goes to the bucket and the entry says
+// pack prepares an event for the bus. If there is a reason why the bus cannot carry
+// its body, given or found here, the body goes to the bucket and the entry says
 // where it is.
 func (b *bus) pack(ctx context.Context, e event, reason string) (entry, error) {
+	detail := e.detail()
 	if reason == "" {
-		detail, err := e.detail()
+		reason = e.misfit(detail)
+	}
+	if reason != "" {
+		kept, err := b.keep(ctx, e, reason)
 		if err != nil {
 			return entry{}, err
 		}
-		if reason = e.misfit(detail); reason == "" {
-			return entry{b.name, source, e.detailType, detail}, nil
-		}
+		e.metadata.Object = kept
+		detail = e.detail()
 	}
-	kept, err := b.keep(ctx, e, reason)
-	if err != nil {
-		return entry{}, err
-	}
-	e.metadata.Object = kept
-	detail, err := e.detail()
-	return entry{b.name, source, e.detailType, detail}, err
+	return entry{b.name, source, e.detailType, detail}, nil
 }
 
-// A refusedError is an entry that the bus will never take.
-type refusedError struct{ code string }
-
-func (e *refusedError) Error() string { return "the event bus refuses the event: " + e.code }
-
-// refusals are the error codes of entries that would be refused again.
+// refusals are the error codes of entries that the bus never accepts.
 var refusals = []string{"MalformedDetail", "InvalidArgument", "ValidationException", "ValidationError"}
 
-// maxTraceHeader is the longest trace header that EventBridge takes, in bytes.
+// maxTraceHeader is the longest trace header that EventBridge accepts, in bytes.
 //
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsRequestEntry.html
 const maxTraceHeader = 500
@@ -162,27 +153,20 @@ func (b *bus) send(ctx context.Context, e entry) error {
 	case out.Entries[0].EventId == "":
 		err = &awsError{http.StatusOK, cmp.Or(out.Entries[0].ErrorCode, "unknown")}
 	}
-	if failed, ok := errors.AsType[*awsError](err); ok && slices.Contains(refusals, failed.code) {
-		return &refusedError{failed.code}
-	}
 	if err != nil {
 		return fmt.Errorf("put an event on bus %s: %w", e.EventBusName, err)
 	}
 	return nil
 }
 
-// enqueue keeps an entry until somebody brings it to the bus.
+// enqueue puts an entry into the queue, for an operator to send it to the bus.
 func (b *bus) enqueue(ctx context.Context, e entry) error {
-	text, err := asciiJSON(e)
-	if err != nil {
-		return fmt.Errorf("write an event for the queue: %w", err)
-	}
 	ctx, cancel := context.WithTimeout(ctx, queueTimeout)
 	defer cancel()
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
-	in := map[string]string{"QueueUrl": b.queueURL, "MessageBody": text}
+	in := map[string]string{"QueueUrl": b.queueURL, "MessageBody": asciiJSON(e)}
 	var out struct{ MessageId string }
-	err = b.queue.call(ctx, "1.0", "AmazonSQS.SendMessage", in, &out)
+	err := b.queue.call(ctx, "1.0", "AmazonSQS.SendMessage", in, &out)
 	if err == nil && out.MessageId == "" {
 		err = errUnexpected
 	}
@@ -192,7 +176,7 @@ func (b *bus) enqueue(ctx context.Context, e entry) error {
 	return nil
 }
 
-// keep puts the event's body into the bucket.
+// keep stores the event's body in the bucket.
 func (b *bus) keep(ctx context.Context, e event, reason string) (*object, error) {
 	ctx, cancel := context.WithTimeout(ctx, objectTimeout)
 	defer cancel()
@@ -204,18 +188,16 @@ func (b *bus) keep(ctx context.Context, e event, reason string) (*object, error)
 	return &object{b.bucket, key, len(e.body), reason}, nil
 }
 
-// asciiJSON returns v as JSON without any character outside ASCII: SQS refuses
-// some that JSON may hold. It is at most three times as long as v's texts, so
-// the largest entry stays below the 1 MiB of a message.
+// asciiJSON returns e as JSON in ASCII, because SQS refuses some characters that
+// JSON may contain. It is at most three times as long as e's strings, so the largest
+// entry stays below the 1 MiB of a message.
 //
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
-func asciiJSON(v any) (string, error) {
+func asciiJSON(e entry) string {
 	var encoded bytes.Buffer
 	encoder := json.NewEncoder(&encoded)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(v); err != nil {
-		return "", err
-	}
+	_ = encoder.Encode(e) // strings always encode
 	var ascii strings.Builder
 	for _, r := range strings.TrimSuffix(encoded.String(), "\n") {
 		switch {
@@ -228,5 +210,5 @@ func asciiJSON(v any) (string, error) {
 			fmt.Fprintf(&ascii, `\u%04x`, r)
 		}
 	}
-	return ascii.String(), nil
+	return ascii.String()
 }

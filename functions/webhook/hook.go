@@ -161,12 +161,8 @@ func (e *hookError) Error() string { return e.text }
 //
 // https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 func (a *answerer) invoke(ctx context.Context, e event) (reply, error) {
-	detail, err := e.detail()
-	if err != nil {
-		return reply{}, err
-	}
 	// {"kind": …, "metadata": …, "event": …}: what the bus gets, and the kind.
-	payload := []byte(`{"kind":"` + e.hook + `",` + detail[1:])
+	payload := []byte(`{"kind":"` + e.hook + `",` + e.detail()[1:])
 	header := http.Header{"Content-Type": {"application/json"}}
 	if trace := lambdahttp.TraceHeader(ctx); trace != "" {
 		header.Set("X-Amzn-Trace-Id", trace)

@@ -1,5 +1,6 @@
-// Command webhook checks the signature of Stream's webhooks. It is itself the
-// address that Stream calls, and passes the events on to EventBridge.
+// Command webhook verifies Stream's webhooks and publishes their events on
+// EventBridge. Stream calls it directly; other services can have it verify the
+// webhooks that they receive themselves.
 package main
 
 import (
