@@ -48,9 +48,6 @@ func (f *feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for _, event := range f.last {
 		mine <- event
 	}
-	if f.pages == nil {
-		f.pages = map[chan string]bool{}
-	}
 	f.pages[mine] = true
 	f.mu.Unlock()
 	defer func() {

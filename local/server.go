@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"chat-service-backend/internal/apigateway"
@@ -34,9 +33,9 @@ type server struct {
 	region   string
 	env      map[string]string // of every function: AWS credentials and endpoints
 
-	client, service, aws, stream net.Listener // the last two are the stand-ins'
+	client, service, aws, stream net.Listener // of both APIs and of the stand-ins
 	clientURL, serviceURL        string
-	ssmURL, streamURL            string // the stand-ins', unless others are configured
+	ssmURL, streamURL            string // what the functions use: the stand-ins or others
 
 	clientAPI, serviceAPI *gateway
 	issuer                *issuer.Issuer         // nil if the template names another
@@ -51,21 +50,23 @@ type server struct {
 	listeners []net.Listener
 	servers   []*http.Server
 	temporary string // folder of the binaries
-	once      sync.Once
 }
 
 // start serves the template's stack. It returns once every function waits for
 // its first event. If it fails, it leaves nothing behind.
 func start(ctx context.Context, opts options) (*server, error) {
-	s := &server{options: opts, pools: map[string]*pool{}}
+	template, err := cfn.Find(opts.dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{options: opts, template: template, pools: map[string]*pool{}, feed: feed{pages: map[chan string]bool{}}}
 	for _, step := range []func(context.Context) error{
-		s.readTemplate,
-		s.listen, // now, since the functions need every address
+		s.listen, // before anything needs an address
 		s.deploy,
 		s.routeRequests,
 		s.serveStandIns,
 		s.buildFunctions,
-		s.startFunctions, // now, and not at their first requests, so that a broken one shows
+		s.startFunctions, // before their first requests, so that a broken one shows
 		s.serveAPIs,
 	} {
 		if err := step(ctx); err != nil {
@@ -74,11 +75,6 @@ func start(ctx context.Context, opts options) (*server, error) {
 		}
 	}
 	return s, nil
-}
-
-func (s *server) readTemplate(context.Context) (err error) {
-	s.template, err = cfn.Find(s.dir)
-	return err
 }
 
 func (s *server) listen(context.Context) (err error) {
@@ -279,24 +275,23 @@ func (s *server) serve(l net.Listener, h http.Handler) {
 	go srv.Serve(l)
 }
 
-// close ends the server. It leaves no listener, process or file.
+// close ends the server. It leaves no listener, process or file, and may be called
+// again.
 func (s *server) close() {
-	s.once.Do(func() {
-		for _, srv := range s.servers {
-			srv.Close()
-		}
-		for _, l := range s.listeners {
-			l.Close()
-		}
-		for _, p := range s.pools {
-			p.close()
-		}
-		os.RemoveAll(s.temporary)
-	})
+	for _, srv := range s.servers {
+		srv.Close()
+	}
+	for _, l := range s.listeners {
+		l.Close()
+	}
+	for _, p := range s.pools {
+		p.close()
+	}
+	os.RemoveAll(s.temporary)
 }
 
 // warning is the first line that the server prints.
-const warning = "For development only: no secret is kept here, and every caller of the Service API counts as signed."
+const warning = "For development only: secrets are not protected, and every caller of the Service API counts as signed."
 
 // greet prints where everything is and what to try. It shows no parameter's value.
 func (s *server) greet(w io.Writer) {

@@ -27,14 +27,9 @@ func (s *server) routeRequests(context.Context) error {
 		return fmt.Errorf("template.yaml: %w", err)
 	}
 	s.clientAPI, s.serviceAPI = &gateway{server: s, name: "client"}, &gateway{server: s, name: "service"}
-	gatewayOf := func(rest bool) *gateway {
-		if rest {
-			return s.serviceAPI
-		}
-		return s.clientAPI
-	}
+	gateways := map[bool]*gateway{false: s.clientAPI, true: s.serviceAPI} // by whether it is a REST API
 	for _, api := range apis {
-		g := gatewayOf(api.REST)
+		g := gateways[api.REST]
 		if g.api.ID != "" {
 			return fmt.Errorf("template.yaml: want one HTTP API and one REST API, got %s too", api.ID)
 		}
@@ -42,7 +37,7 @@ func (s *server) routeRequests(context.Context) error {
 	}
 	for _, f := range functions {
 		for _, r := range f.Routes {
-			g := gatewayOf(r.REST)
+			g := gateways[r.REST]
 			if r.API != g.api.ID {
 				return fmt.Errorf("template.yaml: %s: Events: want the API %q, got %q", f.ID, g.api.ID, r.API)
 			}
