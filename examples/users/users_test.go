@@ -2,57 +2,40 @@
 package users_test
 
 import (
-	"encoding/json"
 	"os"
 	"os/exec"
-	"strings"
 	"testing"
 
 	"chat-service-backend/internal/awstest"
 )
 
+// program calls the functions as Cognito and CloudTrail do, and prints the names of
+// the users at Stream in between.
+const program = `
+import json, users
+
+def confirm(source, sub, name):
+    event = {"triggerSource": source, "request": {"userAttributes": {"sub": sub, "name": name}}}
+    assert users.confirmed(event, None) is event
+
+def names():
+    print([user["name"] for user in json.loads(users.call("GET", "/proxy/users?payload=%7B%7D").data)["users"]])
+
+confirm("PostConfirmation_ConfirmSignUp", "a.1", "Jane")
+confirm("PostConfirmation_ConfirmForgotPassword", "a.2", "John")
+names()
+for _ in range(2):  # CloudTrail may send an event twice
+    users.deleted({"detail": {"eventName": "AdminDeleteUser", "additionalEventData": {"sub": "a.1"}}}, None)
+names()
+`
+
 func TestUsersComeAndGoWithCognitos(t *testing.T) {
 	awstest.Need(t, "python3", "-c", "import botocore, urllib3")
-	service := awstest.NewService(t, nil).Service
-	run := func(code string) string {
-		t.Helper()
-		c := exec.CommandContext(t.Context(), "python3", "-c", "import json, users\n"+code)
-		c.Env = append(os.Environ(), "PYTHONPATH=.:../user-ids", "PYTHONDONTWRITEBYTECODE=1", "SERVICE_URL="+service,
-			"AWS_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=not-a-secret")
-		out, err := c.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		return string(out)
-	}
-	// names returns the names of the users at Stream.
-	names := func() string {
-		t.Helper()
-		var answer struct{ Users []struct{ Name string } }
-		text := run(`print(users.call("GET", "/proxy/users?payload=%7B%7D").data.decode())`)
-		if err := json.Unmarshal([]byte(text), &answer); err != nil {
-			t.Fatalf("%v: %s", err, text)
-		}
-		var all []string
-		for _, user := range answer.Users {
-			all = append(all, user.Name)
-		}
-		return strings.Join(all, " ")
-	}
-	confirm := func(source, sub, name string) {
-		t.Helper()
-		run(`event = {"triggerSource": "` + source + `", "request": {"userAttributes": {"sub": "` + sub + `", "name": "` + name + `"}}}
-assert users.confirmed(event, None) is event`)
-	}
-	confirm("PostConfirmation_ConfirmSignUp", "a.1", "Jane")
-	confirm("PostConfirmation_ConfirmForgotPassword", "a.2", "John")
-	if got := names(); got != "Jane" {
-		t.Errorf("want Jane alone, got %s", got)
-	}
-	for range 2 { // CloudTrail may send an event twice
-		run(`users.deleted({"detail": {"eventName": "AdminDeleteUser", "additionalEventData": {"sub": "a.1"}}}, None)`)
-	}
-	if got := names(); got != "" {
-		t.Errorf("want nobody, got %s", got)
+	c := exec.CommandContext(t.Context(), "python3", "-c", program)
+	c.Env = append(os.Environ(), "PYTHONPATH=.:../user-ids", "PYTHONDONTWRITEBYTECODE=1", "SERVICE_URL="+awstest.NewService(t, nil).Service,
+		"AWS_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=not-a-secret")
+	out, err := c.CombinedOutput()
+	if want := "['Jane']\n[]\n"; err != nil || string(out) != want {
+		t.Errorf("want Jane created and deleted, %q, got %q, %v", want, out, err)
 	}
 }

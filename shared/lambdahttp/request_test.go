@@ -240,6 +240,7 @@ func TestCallerARNComesFromRequestContextAlone(t *testing.T) {
 		"HTTP API, custom authorizer's map":      {changed(t, httpEvent, httpContext(map[string]any{"lambda": map[string]any{"iam": iam, "userArn": arn}})), ""},
 		"HTTP API, token's claims":               {changed(t, httpEvent, httpContext(map[string]any{"jwt": map[string]any{"claims": map[string]any{"iam": arn, "userArn": arn}}})), ""},
 		"HTTP API, authorizer of an odd shape":   {changed(t, httpEvent, httpContext([]any{1, "iam"})), ""},
+		"HTTP API, iam beside an odd shape":      {changed(t, httpEvent, httpContext(map[string]any{"iam": iam, "jwt": 7})), ""},
 		"HTTP API, iam without an ARN":           {changed(t, httpEvent, httpContext(map[string]any{"iam": map[string]any{}})), ""},
 		"HTTP API, outside the request context":  {changed(t, httpEvent, headers), ""},
 		"HTTP API, userArn beside the iam field": {changed(t, httpEvent, httpContext(map[string]any{"userArn": arn})), ""},

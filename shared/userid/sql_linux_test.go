@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// nobody is who PostgreSQL runs as where the tests are root's: it refuses root.
+// nobody is the user for PostgreSQL if the tests run as root, which it refuses.
 const nobody = 65534
 
 func TestExampleInSQLAgrees(t *testing.T) {
 	need(t, "initdb")
-	dir, err := os.MkdirTemp("", "") // the test's own lies in one that root alone may enter
+	dir, err := os.MkdirTemp("", "") // t.TempDir is in a directory that only root may enter
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func TestExampleInSQLAgrees(t *testing.T) {
 	var rows strings.Builder
 	escape := strings.NewReplacer(`\`, `\\`, "\t", `\t`, "\n", `\n`, "\r", `\r`)
 	for _, u := range manyUsers(t) {
-		if !strings.Contains(u.Claim, "\x00") { // which PostgreSQL's text cannot hold
+		if !strings.Contains(u.Claim, "\x00") { // which PostgreSQL does not allow in text
 			users = append(users, u)
 			rows.WriteString(escape.Replace(u.Prefix) + "\t" + escape.Replace(u.Claim) + "\n")
 		}
@@ -47,7 +47,7 @@ func TestExampleInSQLAgrees(t *testing.T) {
 		t.Fatal(err)
 	}
 	run("", "initdb", "--no-sync", "--encoding=UTF8", "--locale=C", "--auth=trust", "--username=postgres", filepath.Join(dir, "data"))
-	// One statement for each ";" and empty line, without a server.
+	// Without a server. Each statement ends with ";" and an empty line.
 	run(example(t, "user_id.sql")+`
 CREATE TABLE users (n serial, prefix text, claim text);
 

@@ -1,5 +1,5 @@
-// Package userid makes Stream user ids of the ids that identity providers give
-// their users. examples/user-ids has the rule in other languages.
+// Package userid turns the ids that identity providers give their users into Stream
+// user ids. examples/user-ids has the same rule in other languages.
 package userid
 
 import (
@@ -13,37 +13,37 @@ const (
 	maxLength = 255
 )
 
-// Rule is what a user id must look like, in words for a caller.
+// Rule describes a valid user id, for an error message.
 const Rule = "1 to 255 of the letters a to z and A to Z, digits, and the characters @ _ -"
 
-// Valid reports whether Stream takes id as a user id:
+// Valid reports whether Stream accepts id as a user id:
 // ^[@A-Za-z0-9_-]{1,255}$.
 func Valid(id string) bool {
 	return 1 <= len(id) && len(id) <= maxLength && strings.Trim(id, alphabet) == ""
 }
 
-// ValidPrefix reports whether prefix can set the users of one issuer apart:
+// ValidPrefix reports whether prefix can be the prefix of an issuer:
 // ^[A-Za-z0-9_-]{1,32}$.
 func ValidPrefix(prefix string) bool {
 	return len(prefix) <= 32 && Valid(prefix) && !strings.Contains(prefix, "@")
 }
 
-// Map returns the Stream user id of a user whose issuer calls them claim, which
-// is not empty. Users of an issuer without a prefix keep a claim that Stream
-// takes, unless it contains the marker @-.
+// Map returns the Stream user id of the user whom an issuer identifies by claim, which
+// must not be empty. An issuer without a prefix keeps a claim that is a valid user id,
+// unless it contains the marker @-.
 //
 // No two users get the same id:
 //
-//   - A claim's own @- loses its @ to an escape, and an @ before an escape is
-//     followed by the escape's @. So each @- that Map writes begins an escape, a
-//     hash or a claim behind a prefix, and nothing else looks like one.
-//   - Hence undoing the escapes from left to right gives the claim back, byte
-//     for byte: claims with the same id are the same claim.
-//   - An escape goes on with a digit or one of A to F, a hash with an s, and the
-//     end of a prefix with a hyphen. So a hash is never an escaped claim, and
-//     hashes are equal only where SHA-256 collides.
-//   - A prefix has no @, so the first @-- ends it, and without a prefix there is
-//     no @--: users of issuers with different prefixes, or none, never meet.
+//   - In a claim's own @-, the @ is escaped. An unescaped @ before an escape is followed
+//     by the @ of that escape. So each @- that Map writes begins an escape, a hash or
+//     the claim after a prefix, and nothing else contains one.
+//   - Hence decoding the escapes from left to right returns the claim, byte for byte:
+//     claims with the same id are the same claim.
+//   - After @-, an escape has a digit or one of A to F, a hash has an s, and the end of a
+//     prefix has a hyphen. So a hash is never an escaped claim, and hashes are equal only
+//     if SHA-256 collides.
+//   - A prefix has no @, so the first @-- ends it, and without a prefix there is no @--.
+//     So users of issuers with different prefixes, or none, never share an id.
 func Map(prefix, claim string) string {
 	if prefix != "" {
 		prefix += "@--"

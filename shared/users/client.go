@@ -17,38 +17,36 @@ import (
 	"chat-service-backend/shared/streamchat"
 )
 
-// maxAnswer is the most bytes that are read of an answer.
+// maxAnswer is the largest response that is read, in bytes.
 const maxAnswer = 1 << 20
 
-// codeMissing is the error code of Stream's for what does not exist, users who
-// were deleted included.
+// codeMissing is Stream's error code for what does not exist, including deleted users.
 //
 // https://getstream.io/chat/docs/api_errors_response
 const codeMissing = 16
 
-// A client calls Stream's REST API. After a failure it leaves Stream alone for a
-// while, for all users together: they must not wait for it one by one.
+// A client calls Stream's REST API. After a failure it pauses calls for all users, so
+// that they do not wait for a timeout one by one.
 type client struct {
 	base *url.URL
 	http *http.Client
 
 	mu     sync.Mutex
-	paused map[bool]time.Time // until when there are no reads, and no writes (true)
+	paused map[bool]time.Time // end of the pause of reads (false) and writes (true)
 }
 
 var errPaused = errors.New("Stream failed a moment ago")
 
 func newClient(base *url.URL) *client {
-	// Lambda may stop the process for long between two calls: a kept connection
-	// would be dead.
-	return &client{base: base, http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, CheckRedirect: noRedirect}, paused: map[bool]time.Time{}}
+	// Lambda may stop the process between two calls: a kept connection would be dead.
+	return &client{base: base, paused: map[bool]time.Time{}, http: &http.Client{
+		Transport: &http.Transport{DisableKeepAlives: true},
+		// A redirect is an error: the server token goes to Stream alone.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 }
 
-// noRedirect makes a redirect an answer that is no success: the server token
-// goes to Stream alone.
-func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-
-// A document is a user as Stream has them.
+// A document is a user as stored at Stream.
 type document map[string]any
 
 // find returns a user, or nil if there is none.
@@ -73,15 +71,15 @@ func (c *client) find(ctx context.Context, credentials *streamchat.Credentials, 
 	return nil, nil
 }
 
-// create makes a user whom find has not found. Stream refuses the id of one who
-// was deleted.
+// create creates a user whom find has not found. Stream refuses the id of a deleted
+// user.
 func (c *client) create(ctx context.Context, credentials *streamchat.Credentials, id string, fields document) (document, error) {
 	user := maps.Clone(fields)
 	user["id"] = id
 	return c.write(ctx, credentials, http.MethodPost, id, map[string]any{"users": map[string]any{id: user}})
 }
 
-// change sets fields of a user and leaves the others alone.
+// change sets fields of a user, and leaves the others as they are.
 func (c *client) change(ctx context.Context, credentials *streamchat.Credentials, id string, fields document) (document, error) {
 	return c.write(ctx, credentials, http.MethodPatch, id, map[string]any{"users": []any{map[string]any{"id": id, "set": fields}}})
 }
@@ -92,24 +90,24 @@ func (c *client) write(ctx context.Context, credentials *streamchat.Credentials,
 	if e, ok := err.(*streamError); ok && e.code == codeMissing {
 		return nil, ErrDeleted
 	}
-	if err != nil {
-		return nil, err
+	if err == nil && answer.Users[id] == nil {
+		err = fmt.Errorf("%s users: want the user in Stream's response, got none", method)
 	}
-	return answer.Users[id], nil
+	return answer.Users[id], err
 }
 
-// A streamError is an answer of Stream's that is no success.
+// A streamError is an error response from Stream.
 type streamError struct {
 	status, code int
-	reset        time.Time // of a limit
+	reset        time.Time // when a rate limit ends
 }
 
-// Error leaves Stream's message out, which names the user.
+// Error omits Stream's message, which names the user.
 func (e *streamError) Error() string {
 	return fmt.Sprintf("want success from Stream, got status %d with code %d", e.status, e.code)
 }
 
-// call is [client.send] unless that has failed a moment ago.
+// call is [client.send], or errPaused during a pause.
 func (c *client) call(ctx context.Context, credentials *streamchat.Credentials, method string, query url.Values, body, answer any) error {
 	writes := method != http.MethodGet
 	c.mu.Lock()
@@ -121,7 +119,7 @@ func (c *client) call(ctx context.Context, credentials *streamchat.Credentials, 
 	err := c.send(ctx, credentials, method, query, body, answer)
 	e, answered := err.(*streamError)
 	if err == nil || answered && e.status < 500 && e.status != http.StatusTooManyRequests {
-		return err // what is wrong with one user is not with all
+		return err // the failure concerns this user only
 	}
 	until := now().Add(pause)
 	if answered && e.reset.After(until) {
@@ -133,7 +131,7 @@ func (c *client) call(ctx context.Context, credentials *streamchat.Credentials, 
 	return err
 }
 
-// send sends a request for /users and decodes the answer to it.
+// send sends a request for /users and decodes the response.
 func (c *client) send(ctx context.Context, credentials *streamchat.Credentials, method string, query url.Values, body, answer any) error {
 	query.Set("api_key", credentials.Key())
 	var content io.Reader
@@ -156,7 +154,7 @@ func (c *client) send(ctx context.Context, credentials *streamchat.Credentials, 
 	r.Header.Set("Content-Type", "application/json")
 	response, err := c.http.Do(r)
 	if err != nil {
-		return fmt.Errorf("%s users: %w", method, withoutURL(err))
+		return fmt.Errorf("%s users: %w", method, errors.Unwrap(err)) // without the URL, which names the user
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
@@ -165,7 +163,7 @@ func (c *client) send(ctx context.Context, credentials *streamchat.Credentials, 
 	}
 	if response.StatusCode >= 300 {
 		var e struct{ Code int }
-		_ = json.Unmarshal(text, &e) // a gateway's error may be no JSON
+		_ = json.Unmarshal(text, &e) // which a gateway's error may not be
 		reset, _ := strconv.ParseInt(response.Header.Get("X-RateLimit-Reset"), 10, 64)
 		return &streamError{response.StatusCode, e.Code, time.Unix(reset, 0)}
 	}
@@ -175,15 +173,7 @@ func (c *client) send(ctx context.Context, credentials *streamchat.Credentials, 
 	return nil
 }
 
-// withoutURL takes the URL out of an error of net/http: it names the user.
-func withoutURL(err error) error {
-	if e, ok := err.(*url.Error); ok {
-		return e.Err
-	}
-	return err
-}
-
-// refusal is why Stream would refuse a user, or nil.
+// refusal returns why Stream would refuse the user, or nil.
 func (d document) refusal() error {
 	switch {
 	case d["deleted_at"] != nil:
@@ -202,7 +192,7 @@ func (d document) user() User {
 	return User{name, image, moment(d["revoke_tokens_issued_before"])}
 }
 
-// moment is a time of Stream's: RFC 3339, or nanoseconds since 1970.
+// moment returns one of Stream's times: RFC 3339 or nanoseconds since 1970.
 func moment(v any) time.Time {
 	switch v := v.(type) {
 	case string:

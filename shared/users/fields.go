@@ -10,20 +10,19 @@ import (
 	"chat-service-backend/shared/identity"
 )
 
-// A field of a user is made of a claim.
+// A field is a user's field and the claim that sets it.
 type field struct{ name, claim string }
 
-// defaultFields is USER_FIELDS where it is empty.
+// defaultFields is the default of USER_FIELDS.
 const defaultFields = "name=name,image=picture"
 
-// streamsOwn are the fields that say what Stream, or an operator, thinks of a
-// user. No claim may set them.
+// streamsOwn are the fields that only Stream or an operator may set, never a claim.
 var streamsOwn = []string{
 	"id", "created_at", "updated_at", "deleted_at", "deactivated_at", "last_active", "online", "invisible",
 	"banned", "ban_expires", "shadow_banned", "revoke_tokens_issued_before", "teams_role", "devices", "mutes",
 }
 
-// privileged roles are neither given nor taken away by a claim.
+// privileged are the roles that a claim neither grants nor removes.
 var privileged = []any{"admin", "global_admin"}
 
 // parseFields reads a list like name=name,image=picture,teams=org.
@@ -48,8 +47,8 @@ func parseFields(text string) ([]field, error) {
 	return fields, nil
 }
 
-// wanted are the fields that claims say. A claim that is missing, empty or of
-// another type than the field says nothing.
+// wanted returns the fields that the claims set. It ignores a claim that is missing,
+// empty or of the wrong type.
 func (d *Directory) wanted(c identity.Claims) document {
 	all := document{}
 	for _, f := range d.fields {
@@ -79,7 +78,7 @@ func (d *Directory) wanted(c identity.Claims) document {
 	return all
 }
 
-// differing returns what of wanted is otherwise in a user.
+// differing returns the wanted fields that differ from the user's.
 func (d document) differing(wanted document) document {
 	all := document{}
 	for name, v := range wanted {

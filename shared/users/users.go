@@ -1,5 +1,5 @@
-// Package users makes the users at Stream what they are at their identity
-// provider, and refuses those whom Stream would refuse.
+// Package users copies users from their identity provider to Stream at sign-in, and
+// refuses those whom Stream would refuse.
 package users
 
 import (
@@ -16,35 +16,34 @@ import (
 )
 
 const (
-	// keptFor is how long it is believed what Stream said of a user.
+	// keptFor is how long Stream's response about a user is kept.
 	keptFor = time.Minute
 
-	// pause is how long Stream is left alone after it has failed.
+	// pause is how long calls are paused after a failure.
 	pause = 10 * time.Second
 
 	// timeout bounds the calls for one user together.
 	timeout = time.Second
 
-	// maxKept is how many users are kept before those are dropped who were asked
-	// for the longest time ago.
+	// maxKept is how many users are kept.
 	maxKept = 10_000
 )
 
 // The errors of [Directory.SignIn], matched by [errors.Is].
 var (
-	// Why Stream refuses a user, or would.
+	// The reasons why Stream would refuse a user.
 	ErrDeactivated = errors.New("the user is deactivated at Stream")
 	ErrBanned      = errors.New("the user is banned from the app at Stream")
-	ErrDeleted     = errors.New("the user was deleted at Stream, which never gives an id out again")
+	ErrDeleted     = errors.New("the user was deleted at Stream, which never reuses an id")
 	ErrRevoked     = errors.New("the user's tokens were revoked at Stream after this sign-in")
 
-	// ErrNotSynced means that Stream did not answer, or not in time. The user
-	// that comes with it is what was known before, or what the issuer says.
+	// ErrNotSynced means that Stream failed or was too slow. The User returned with
+	// it is what Stream last said, or else what the issuer says.
 	ErrNotSynced = errors.New("the user could not be compared with Stream's")
 )
 
-// Reason returns the name, for a metric, of why Stream refuses a user, or "" if
-// err is none of that.
+// Reason returns the name, in a metric, of the reason why Stream would refuse a user, or
+// "" if err is not one.
 func Reason(err error) string {
 	for reason, refusal := range map[string]error{"Deactivated": ErrDeactivated, "Banned": ErrBanned, "Deleted": ErrDeleted, "SignedOut": ErrRevoked} {
 		if errors.Is(err, refusal) {
@@ -54,15 +53,15 @@ func Reason(err error) string {
 	return ""
 }
 
-// A User is what Stream knows of a user.
+// A User is a user at Stream.
 type User struct {
 	Name, Image string
-	// TokensSince is when the user's tokens were revoked; those issued before
-	// are worth nothing.
+	// TokensSince is when the user's tokens were last revoked. Those issued before are
+	// worthless.
 	TokensSince time.Time
 }
 
-// A Directory is the users at Stream.
+// A Directory keeps users at Stream in step with their identity provider.
 type Directory struct {
 	client *client
 	fields []field
@@ -71,18 +70,18 @@ type Directory struct {
 	kept map[string]*entry
 }
 
-// An entry is one user: what Stream last said.
+// An entry is Stream's last response about a user.
 type entry struct {
-	ready   chan struct{} // closed when the calls in flight have ended; nil without any
-	until   time.Time     // when to ask again
+	ready   chan struct{} // closed when the calls in flight end; nil if there are none
+	until   time.Time     // when it must be refreshed
 	refusal error
 	user    User
-	failed  error // of the last call, matching ErrNotSynced
+	failed  error // of the last calls, matching ErrNotSynced
 }
 
-// FromEnv returns the directory that the environment configures, or nil if
-// SYNC_USERS is not true. USER_FIELDS (default name=name,image=picture) says which
-// field of a user is made of which claim. Stream is at STREAM_BASE_URL.
+// FromEnv returns the directory that the environment configures, or nil if SYNC_USERS
+// is not true. USER_FIELDS (default name=name,image=picture) maps a user's fields to
+// claims. Stream is at STREAM_BASE_URL.
 func FromEnv(getenv func(string) string) (*Directory, error) {
 	fields, err := parseFields(getenv("USER_FIELDS"))
 	if err != nil {
@@ -92,20 +91,16 @@ func FromEnv(getenv func(string) string) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch sync := getenv("SYNC_USERS"); sync {
-	case "", "false":
-		return nil, nil
-	case "true":
-		return &Directory{client: newClient(base), fields: fields, kept: map[string]*entry{}}, nil
-	default:
-		return nil, fmt.Errorf("SYNC_USERS: want true or false, got %q", sync)
+	sync, err := settings.Bool(getenv, "SYNC_USERS", false)
+	if err != nil || !sync {
+		return nil, err
 	}
+	return &Directory{client: newClient(base), fields: fields, kept: map[string]*entry{}}, nil
 }
 
-// SignIn makes the caller, who is known by a bearer token, a user at Stream with
-// what the issuer says of them, and returns what Stream knows. For a minute after
-// that, Stream is not asked again. The errors are those above; with ErrNotSynced
-// the user may have a token all the same.
+// SignIn creates or updates a caller with a bearer token at Stream, as their claims say,
+// and returns Stream's user. Stream's response is kept for a minute. The errors are
+// those above; despite ErrNotSynced, the user may have a token.
 func (d *Directory) SignIn(ctx context.Context, credentials *streamchat.Credentials, caller identity.Caller) (User, error) {
 	e := d.entry(ctx, credentials, caller)
 	switch {
@@ -117,8 +112,8 @@ func (d *Directory) SignIn(ctx context.Context, credentials *streamchat.Credenti
 	return e.user, e.failed
 }
 
-// signedIn is when a token's user signed in: a token that was refreshed
-// is younger than that.
+// signedIn returns when a token's user signed in, which a refreshed token may be younger
+// than.
 func signedIn(c identity.Claims) time.Time {
 	if at, ok := c.Time("auth_time"); ok {
 		return at
@@ -127,8 +122,8 @@ func signedIn(c identity.Claims) time.Time {
 	return at
 }
 
-// entry returns a copy of the caller's entry, after asking Stream where it is
-// due. Others who want the same wait for the same answer.
+// entry returns a copy of the caller's entry, after refreshing it if it is due.
+// Concurrent requests for the same user share one refresh.
 func (d *Directory) entry(ctx context.Context, credentials *streamchat.Credentials, caller identity.Caller) entry {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -152,7 +147,7 @@ func (d *Directory) entry(ctx context.Context, credentials *streamchat.Credentia
 	e.ready = ready
 	d.mu.Unlock()
 
-	// Others wait for it, too: the call does not end with this request.
+	// Other requests wait for these calls: they must outlive this one.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	found, err := d.sync(ctx, credentials, caller)
 	cancel()
@@ -166,14 +161,14 @@ func (d *Directory) entry(ctx context.Context, credentials *streamchat.Credentia
 		*e = entry{until: now().Add(keptFor), refusal: err}
 	default:
 		e.ready, e.until, e.failed = nil, now().Add(pause), fmt.Errorf("%w: %w", ErrNotSynced, err)
-		if found != nil { // and not written
+		if found != nil { // but could not be changed
 			e.refusal, e.user = nil, found.user()
 		}
 	}
 	return *e
 }
 
-// drop makes room for another user. d.mu is held.
+// drop makes room for another entry. d.mu is held.
 func (d *Directory) drop() {
 	if len(d.kept) < maxKept {
 		return
@@ -193,13 +188,13 @@ func (d *Directory) drop() {
 	}
 }
 
-// sync reads the user at Stream and writes what the issuer says otherwise. With
-// an error, it returns the user whom it could read, if any. A panic is its error:
-// whoever waits for it must learn that it ended.
+// sync reads the user at Stream and changes what the claims say otherwise. With an
+// error, it returns the user if it could read them. It turns a panic into an error, so
+// that the requests that wait for the calls learn of their end.
 func (d *Directory) sync(ctx context.Context, credentials *streamchat.Credentials, caller identity.Caller) (found document, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: a %T\n%s", p, debug.Stack()) // its value may be anything, a user included
+			err = fmt.Errorf("panic: a %T\n%s", p, debug.Stack()) // whose value may name the user
 		}
 	}()
 	wanted := d.wanted(caller.Claims)

@@ -1,12 +1,13 @@
 package users
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,11 +20,11 @@ import (
 	"chat-service-backend/shared/streamchat"
 )
 
-// A stream is Stream, in memory, so that time can stand still.
+// A stream is Stream without a network, for tests in a synctest bubble.
 type stream struct {
 	t     *testing.T
 	api   *streamapi.API
-	fault func(*http.Request) (*http.Response, error) // of all calls but those that it answers with nil
+	fault func(*http.Request) (*http.Response, error) // passes on the calls for which it returns nil
 
 	mu    sync.Mutex
 	calls []string
@@ -44,7 +45,7 @@ func (s *stream) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// wantCalls checks which calls there were since it was last asked.
+// wantCalls checks the methods of the calls since the last check.
 func (s *stream) wantCalls(want ...string) {
 	s.t.Helper()
 	s.mu.Lock()
@@ -63,7 +64,7 @@ var credentials = sync.OnceValue(func() *streamchat.Credentials {
 	return c
 })
 
-// start returns a directory and the Stream that it is about.
+// start returns a directory and its Stream.
 func start(t *testing.T, fields string) (*Directory, *stream) {
 	t.Helper()
 	env := map[string]string{"SYNC_USERS": "true", "USER_FIELDS": fields}
@@ -76,8 +77,7 @@ func start(t *testing.T, fields string) (*Directory, *stream) {
 	return d, s
 }
 
-// do is a call of a service's to Stream. It returns the user of that id, if the
-// answer has one.
+// do makes a service's call to Stream and returns the response.
 func (s *stream) do(method, path, body string) map[string]any {
 	s.t.Helper()
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
@@ -101,14 +101,14 @@ func (s *stream) do(method, path, body string) map[string]any {
 func (s *stream) user(id string) map[string]any {
 	s.t.Helper()
 	payload := `{"filter_conditions":{"id":"` + id + `"},"include_deactivated_users":true}`
-	users, _ := s.do("GET", "/users?payload="+strings.NewReplacer(`"`, "%22", "{", "%7B", "}", "%7D").Replace(payload), "")["users"].([]any)
+	users, _ := s.do("GET", "/users?payload="+url.QueryEscape(payload), "")["users"].([]any)
 	if len(users) != 1 {
 		return nil
 	}
 	return users[0].(map[string]any)
 }
 
-// caller is a user with claims in JSON, who signed in just now.
+// caller returns a user who has just signed in, with claims in JSON.
 func caller(id, claims string) identity.Caller {
 	c := identity.Claims{"iat": json.RawMessage(strconv.FormatInt(time.Now().Unix(), 10))}
 	if err := json.Unmarshal([]byte(claims), &c); err != nil {
@@ -129,11 +129,11 @@ func signIn(t *testing.T, d *Directory, c identity.Caller) User {
 func wantRefused(t *testing.T, d *Directory, c identity.Caller, want error) {
 	t.Helper()
 	if user, err := d.SignIn(t.Context(), credentials(), c); !errors.Is(err, want) || user != (User{}) {
-		t.Errorf("want the refusal %q, got %+v, %v", want, user, err)
+		t.Errorf("want the error %q, got %+v, %v", want, user, err)
 	}
 }
 
-func TestFirstSignInMakesTheUser(t *testing.T) {
+func TestFirstSignInCreatesTheUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, s := start(t, "name=nickname,image=picture,teams=org,role=chat_role,plan=plan,age=age")
 		got := signIn(t, d, caller("u1", `{"nickname":"Jane","picture":"https://i","org":"red","chat_role":"vip","plan":{"a":1},"age":null,"email":"e"}`))
@@ -152,7 +152,7 @@ func TestFirstSignInMakesTheUser(t *testing.T) {
 	})
 }
 
-func TestKnownUserIsAskedForOnceAMinuteAndNotWritten(t *testing.T) {
+func TestUnchangedUserIsReadOnceAMinuteAndNotWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, s := start(t, "")
 		jane := caller("u1", `{"name":"Jane"}`)
@@ -177,9 +177,9 @@ func TestFieldsOfOthersSurvive(t *testing.T) {
 		signIn(t, d, caller("u1", `{"name":"Jane","role":"user"}`))
 		s.wantCalls("GET", "PATCH")
 		if u := s.user("u1"); u["name"] != "Jane" || u["department"] != "x" || u["role"] != "admin" || u["teams"] == nil {
-			t.Errorf("want the name changed alone, got %v", u)
+			t.Errorf("want only the name changed, got %v", u)
 		}
-		// A claim that is not there takes nothing away.
+		// An absent claim removes nothing.
 		time.Sleep(keptFor)
 		if got := signIn(t, d, caller("u1", `{"name":""}`)); got.Name != "Jane" {
 			t.Errorf("want the name at Stream, got %+v", got)
@@ -188,19 +188,19 @@ func TestFieldsOfOthersSurvive(t *testing.T) {
 	})
 }
 
-func TestNobodyBecomesAnAdminByAClaim(t *testing.T) {
+func TestClaimMakesNobodyAnAdmin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, s := start(t, "role=role")
 		for id, role := range map[string]string{"u1": `"admin"`, "u2": `"global_admin"`, "u3": `["admin"]`} {
 			signIn(t, d, caller(id, `{"role":`+role+`}`))
 			if u := s.user(id); u["role"] != "user" {
-				t.Errorf("%s: want a user, got %v", role, u)
+				t.Errorf("%s: want role user, got %v", role, u)
 			}
 		}
 		s.do("POST", "/users", `{"users":{"u4":{"id":"u4","role":"admin"}}}`)
 		signIn(t, d, caller("u4", `{"role":"user"}`))
 		if u := s.user("u4"); u["role"] != "admin" {
-			t.Errorf("want an admin to stay one, got %v", u)
+			t.Errorf("want role admin kept, got %v", u)
 		}
 	})
 }
@@ -258,7 +258,7 @@ func TestTokensFromBeforeARevocationAreRefused(t *testing.T) {
 	})
 }
 
-func TestStreamThatDoesNotAnswerKeepsNobodyWaiting(t *testing.T) {
+func TestSilentStreamDelaysOneRequestOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, s := start(t, "")
 		s.fault = func(r *http.Request) (*http.Response, error) {
@@ -273,7 +273,7 @@ func TestStreamThatDoesNotAnswerKeepsNobodyWaiting(t *testing.T) {
 				t.Errorf("want Jane, not synced, after %v, got %+v, %v after %v", took, user, err, time.Since(began))
 			}
 			if err != nil && (strings.Contains(err.Error(), id) || strings.Contains(err.Error(), "key")) {
-				t.Errorf("want neither user nor key in the cause, got %v", err)
+				t.Errorf("want neither user nor key in the error, got %v", err)
 			}
 		}
 		notSynced("u1", timeout)
@@ -287,39 +287,39 @@ func TestStreamThatDoesNotAnswerKeepsNobodyWaiting(t *testing.T) {
 	})
 }
 
-// answer is one of Stream's errors.
-func answer(status int, header http.Header) *http.Response {
-	if header == nil {
-		header = http.Header{}
+// fail makes calls with one of these methods, or all calls without any, fail.
+func (s *stream) fail(status int, header http.Header, methods ...string) {
+	s.fault = func(r *http.Request) (*http.Response, error) {
+		if len(methods) > 0 && !slices.Contains(methods, r.Method) {
+			return nil, nil
+		}
+		return &http.Response{StatusCode: status, Header: header, Body: http.NoBody}, nil
 	}
-	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(bytes.NewReader(nil))}
 }
 
-func TestLimitOfWritesLeavesRefusalsInForce(t *testing.T) {
+func wantNotSynced(t *testing.T, d *Directory, c identity.Caller) {
+	t.Helper()
+	if _, err := d.SignIn(t.Context(), credentials(), c); !errors.Is(err, ErrNotSynced) {
+		t.Errorf("%s: want %q, got %v", c.UserID, ErrNotSynced, err)
+	}
+}
+
+func TestRateLimitOfWritesLeavesRefusalsInForce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, s := start(t, "")
 		s.do("POST", "/users", `{"users":{"bad":{"id":"bad"},"old":{"id":"old","name":"Old"}}}`)
 		s.do("POST", "/users/bad/deactivate", `{}`)
-		reset := http.Header{"X-Ratelimit-Reset": {strconv.FormatInt(time.Now().Add(40*time.Second).Unix(), 10)}}
-		s.fault = func(r *http.Request) (*http.Response, error) {
-			if r.Method == http.MethodGet {
-				return nil, nil
-			}
-			return answer(http.StatusTooManyRequests, reset), nil
-		}
+		reset := strconv.FormatInt(time.Now().Add(40*time.Second).Unix(), 10)
+		s.fail(http.StatusTooManyRequests, http.Header{"X-Ratelimit-Reset": {reset}}, "POST", "PATCH")
 		for _, id := range []string{"new", "old", "newer"} {
-			if _, err := d.SignIn(t.Context(), credentials(), caller(id, `{"name":"Jane"}`)); !errors.Is(err, ErrNotSynced) {
-				t.Errorf("%s: want them not synced, got %v", id, err)
-			}
+			wantNotSynced(t, d, caller(id, `{"name":"Jane"}`))
 		}
 		s.wantCalls("GET", "POST", "GET", "GET")
 		wantRefused(t, d, caller("bad", `{}`), ErrDeactivated)
 		s.fault = nil
 		time.Sleep(39 * time.Second)
 		s.wantCalls("GET")
-		if _, err := d.SignIn(t.Context(), credentials(), caller("old", `{"name":"Jane"}`)); !errors.Is(err, ErrNotSynced) {
-			t.Errorf("want no write before the limit's end, got %v", err)
-		}
+		wantNotSynced(t, d, caller("old", `{"name":"Jane"}`)) // before the limit's end
 		time.Sleep(pause)
 		if got := signIn(t, d, caller("old", `{"name":"Jane"}`)); got.Name != "Jane" {
 			t.Errorf("want the new name, got %+v", got)
@@ -327,7 +327,7 @@ func TestLimitOfWritesLeavesRefusalsInForce(t *testing.T) {
 	})
 }
 
-func TestRefusalEndsThoughNothingCanBeWritten(t *testing.T) {
+func TestRefusalEndsEvenIfWritesFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, s := start(t, "")
 		s.do("POST", "/users", `{"users":{"u1":{"id":"u1"}}}`)
@@ -335,20 +335,13 @@ func TestRefusalEndsThoughNothingCanBeWritten(t *testing.T) {
 		jane := caller("u1", `{"name":"Jane"}`)
 		wantRefused(t, d, jane, ErrDeactivated)
 		s.do("POST", "/users/u1/reactivate", `{}`)
-		s.fault = func(r *http.Request) (*http.Response, error) {
-			if r.Method == http.MethodGet {
-				return nil, nil
-			}
-			return answer(http.StatusBadGateway, nil), nil
-		}
+		s.fail(http.StatusBadGateway, nil, "POST", "PATCH")
 		time.Sleep(keptFor)
-		if _, err := d.SignIn(t.Context(), credentials(), jane); !errors.Is(err, ErrNotSynced) {
-			t.Errorf("want Jane let in, not synced, got %v", err)
-		}
+		wantNotSynced(t, d, jane)
 	})
 }
 
-func TestRefusalIsRememberedWhileStreamIsDown(t *testing.T) {
+func TestRefusalIsKeptWhileStreamIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, s := start(t, "")
 		jane := caller("u1", `{}`)
@@ -356,36 +349,62 @@ func TestRefusalIsRememberedWhileStreamIsDown(t *testing.T) {
 		s.do("POST", "/users/u1/deactivate", `{}`)
 		time.Sleep(keptFor)
 		wantRefused(t, d, jane, ErrDeactivated)
-		s.fault = func(*http.Request) (*http.Response, error) { return answer(http.StatusBadGateway, nil), nil }
+		s.fail(http.StatusBadGateway, nil)
 		time.Sleep(keptFor)
 		wantRefused(t, d, jane, ErrDeactivated)
+		s.wantCalls("GET", "POST", "GET", "GET")
+		wantNotSynced(t, d, caller("u2", `{}`)) // without a call
+		s.wantCalls()
 	})
 }
 
-func TestWhatIsWrongWithOneUserDoesNotStopTheOthers(t *testing.T) {
+func TestFailureOfOneUserDoesNotPauseCallsForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, s := start(t, "")
-		s.fault = func(r *http.Request) (*http.Response, error) {
-			if r.Method == http.MethodPost {
-				return answer(http.StatusBadRequest, nil), nil
-			}
-			return nil, nil
-		}
-		for _, id := range []string{"u1", "u2"} {
-			if _, err := d.SignIn(t.Context(), credentials(), caller(id, `{}`)); !errors.Is(err, ErrNotSynced) {
-				t.Errorf("want them not synced, got %v", err)
-			}
-		}
+		s.fail(http.StatusBadRequest, nil, "POST")
+		wantNotSynced(t, d, caller("u1", `{}`))
+		wantNotSynced(t, d, caller("u2", `{}`))
 		s.wantCalls("GET", "POST", "GET", "POST")
 	})
 }
 
-func TestPanicEndsWithItsRequest(t *testing.T) {
+// answerWrites makes Stream answer writes with body.
+func (s *stream) answerWrites(body string) {
+	s.fault = func(r *http.Request) (*http.Response, error) {
+		if r.Method == http.MethodGet {
+			return nil, nil
+		}
+		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(body))}, nil
+	}
+}
+
+func TestRefusalInTheResponseToAWriteCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s := start(t, "")
+		s.do("POST", "/users", `{"users":{"old":{"id":"old"}}}`)
+		s.answerWrites(`{"users":{"new":{"id":"new","banned":true},"old":{"id":"old","banned":true}}}`)
+		wantRefused(t, d, caller("new", `{}`), ErrBanned)
+		wantRefused(t, d, caller("old", `{"name":"Jane"}`), ErrBanned)
+	})
+}
+
+// Such a response would also lack a ban or a revocation.
+func TestResponseToAWriteWithoutTheUserIsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s := start(t, "")
+		s.do("POST", "/users", `{"users":{"u1":{"id":"u1","revoke_tokens_issued_before":"2000-01-01T00:01:00Z"}}}`)
+		s.answerWrites(`{"users":{}}`)
+		wantRefused(t, d, caller("u1", `{"name":"Jane","iat":946684859}`), ErrRevoked)
+		wantNotSynced(t, d, caller("u1", `{"name":"Jane","iat":946684861}`))
+	})
+}
+
+func TestPanicFailsItsRequestOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, s := start(t, "")
 		s.fault = func(*http.Request) (*http.Response, error) { panic("u1") }
 		if _, err := d.SignIn(t.Context(), credentials(), caller("u1", `{}`)); !errors.Is(err, ErrNotSynced) || strings.Contains(err.Error(), "u1") {
-			t.Errorf("want them not synced, and no value of the panic, got %v", err)
+			t.Errorf("want %q without the panic's value, got %v", ErrNotSynced, err)
 		}
 		s.fault = nil
 		time.Sleep(pause)
@@ -393,7 +412,7 @@ func TestPanicEndsWithItsRequest(t *testing.T) {
 	})
 }
 
-func TestRequestsOfOneUserShareTheCalls(t *testing.T) {
+func TestConcurrentRequestsOfAUserShareTheCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, s := start(t, "")
 		s.fault = func(*http.Request) (*http.Response, error) {
@@ -422,7 +441,7 @@ func TestUsersKeptAreBounded(t *testing.T) {
 	})
 }
 
-func TestSettingsThatCannotBeRightNameTheirVariable(t *testing.T) {
+func TestBadSettingIsAnErrorThatNamesIt(t *testing.T) {
 	for _, test := range []struct{ name, value string }{
 		{"SYNC_USERS", "yes"}, {"STREAM_BASE_URL", "http://chat.example.com"},
 		{"USER_FIELDS", "name"}, {"USER_FIELDS", "name="}, {"USER_FIELDS", "=name"}, {"USER_FIELDS", "name=a,"}, {"USER_FIELDS", "name=a,name=b"},
@@ -438,6 +457,6 @@ func TestSettingsThatCannotBeRightNameTheirVariable(t *testing.T) {
 		}
 	}
 	if d, err := FromEnv(func(string) string { return "" }); d != nil || err != nil {
-		t.Errorf("want no directory unless it is asked for, got %v, %v", d, err)
+		t.Errorf("want no directory by default, got %v, %v", d, err)
 	}
 }
