@@ -7,10 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -48,9 +48,7 @@ func answering(t *testing.T, f func(context.Context) (string, error), environmen
 	t.Helper()
 	aws := awstest.NewEventBus(t)
 	env := aws.Env(map[string]string{"HOOK_FUNCTION_ARN": hookARN})
-	for name, value := range environment {
-		env[name] = value
-	}
+	maps.Copy(env, environment)
 	team := &hookFunction{API: &lambdaapi.API{ARN: hookARN, Credentials: &standin.Credentials{
 		AccessKeyID: env["AWS_ACCESS_KEY_ID"], SecretAccessKey: env["AWS_SECRET_ACCESS_KEY"], Region: "eu-west-1", // the hook function's region, not ours
 	}}}
@@ -105,11 +103,12 @@ func TestHooksAreBodiesWithoutAType(t *testing.T) {
 }
 
 func TestHookIsPublishedAndAnsweredWithAnEmptyObject(t *testing.T) {
-	h, aws := publisher(t)
-	wantAcknowledged(t, awstest.Do(h, webhook(beforeSend)))
-	wantAcknowledged(t, awstest.Do(h, compressedWebhook(command)))
-	wantStored(t, aws, 2, 0)
-	wantBody(t, aws.Events()[0], beforeSend)
+	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
+		wantAcknowledged(t, awstest.Do(h, webhook(beforeSend)))
+		wantAcknowledged(t, awstest.Do(h, compressedWebhook(command)))
+		wantStored(t, aws, 2, 0)
+		wantBody(t, aws.Events()[0], beforeSend)
+	})
 }
 
 // Stream asks once: a 503 would only keep the message waiting.
@@ -234,32 +233,32 @@ func TestWithoutAUsableAnswerTheMessagePassesOrIsRefused(t *testing.T) {
 	for closed, want := range map[string]string{"false": "{}", "true": closedAnswer} {
 		f := crashing
 		h, team, aws := answering(t, func(ctx context.Context) (string, error) { return f(ctx) }, map[string]string{"HOOK_FAIL_CLOSED": closed})
-		wantAnswer(t, awstest.Do(h, webhook(beforeSend)), want)
-		f = always(`{"message":"broken"}`)
-		wantAnswer(t, awstest.Do(h, webhook(beforeSend)), want)
-		f = always(largest + " ")
-		wantAnswer(t, awstest.Do(h, webhook(beforeSend)), want)
-		f = always(largest)
-		wantAnswer(t, awstest.Do(h, webhook(beforeSend)), largest)
-		f = always(good)
-		wantAnswer(t, awstest.Do(h, webhook(command)), good)
-		for name, fault := range map[string]standin.Fault{
-			"hanging up": standin.HangUp, "throttled": standin.Refuse(429, "TooManyRequestsException"),
-			"accepted": func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
-				w.WriteHeader(http.StatusAccepted)
-				_, _ = io.WriteString(w, good)
-			},
-			"breaking off": func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
-				w.Header().Set("Content-Length", "100")
-				_, _ = io.WriteString(w, good)
-			},
-		} {
-			t.Run(closed+" "+name, func(t *testing.T) {
-				team.Set(fault)
+		// In a bubble, so that nothing is late.
+		synctest.Test(t, func(t *testing.T) {
+			over(h.(*handler).bus, network{answers: aws}, network{answers: aws}, network{answers: aws})
+			defer h.(*handler).hooks.client.CloseIdleConnections()
+			wantAnswer(t, awstest.Do(h, webhook(beforeSend)), want)
+			for says, want := range map[string]string{`{"message":"broken"}`: want, largest + " ": want, largest: largest, good: good} {
+				f = always(says)
 				wantAnswer(t, awstest.Do(h, webhook(beforeSend)), want)
-			})
-		}
-		wantStored(t, aws, 9, 0)
+			}
+			for _, fault := range []standin.Fault{
+				standin.HangUp,
+				standin.Refuse(http.StatusTooManyRequests, "TooManyRequestsException"),
+				func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+					w.WriteHeader(http.StatusAccepted)
+					_, _ = io.WriteString(w, good)
+				},
+				func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+					w.Header().Set("Content-Length", "100") // and breaks off
+					_, _ = io.WriteString(w, good)
+				},
+			} {
+				team.Set(fault)
+				wantAnswer(t, awstest.Do(h, webhook(command)), want)
+			}
+			wantStored(t, aws, 9, 0)
+		})
 	}
 }
 
@@ -302,46 +301,42 @@ func TestConnectionToTheFunctionIsKeptOnlyBriefly(t *testing.T) {
 }
 
 func TestFateOfAHookIsCountedAndLogged(t *testing.T) {
-	says := always("{}")
+	says := always("")
 	_, team, aws := answering(t, func(ctx context.Context) (string, error) { return says(ctx) }, nil)
 	f := awstest.StartFunction(t, awstest.NewParameterStore(t, awstest.App(key, secret)).Env(aws.Env(map[string]string{
 		"HOOK_FUNCTION_ARN": hookARN, "AWS_ENDPOINT_URL_LAMBDA": team.url, "HOOK_TIMEOUT_MS": "300",
 	})))
-	deliver := func(body string) {
-		_, _ = io.ReadAll(f.Invoke(awstest.ClientEvent(t, webhook(body), "/webhook")).Body)
+	steps := []struct {
+		says   func(context.Context) (string, error)
+		fault  standin.Fault
+		reason any
+	}{
+		{always("{}"), nil, nil},
+		{always(`{"message":"the-answer"}`), nil, "Broken"},
+		{always(strings.Repeat("the-answer", 10<<10)), nil, "TooLarge"},
+		{crashing, nil, "Broken"},
+		{nil, standin.Refuse(http.StatusTooManyRequests, "TooManyRequestsException"), "Throttled"},
+		{nil, standin.Refuse(http.StatusForbidden, "AccessDeniedException"), "NotInvoked"},
+		{nil, standin.Hang, "Late"},
+		{always(""), nil, nil}, // while the bus fails
 	}
-	deliver(beforeSend)
-	says = always(`{"message":"the-answer"}`)
-	deliver(beforeSend)
-	says = always(strings.Repeat("the-answer", 10<<10))
-	deliver(command)
-	says = crashing
-	deliver(command)
-	team.Set(standin.Refuse(429, "TooManyRequestsException"))
-	deliver(beforeSend)
-	team.Set(standin.Refuse(403, "AccessDeniedException"))
-	deliver(beforeSend)
-	team.Set(standin.Hang)
-	deliver(beforeSend)
-	aws.Fault[awstest.EventBridge].Set(standin.Refuse(http.StatusBadRequest, "AccessDeniedException"))
-	aws.Fault[awstest.SQS].Set(standin.Refuse(http.StatusBadRequest, "AccessDenied"))
-	team.Set(nil)
-	says = always("")
-	deliver(beforeSend)
-
-	requests, metrics := lines(t, f)
-	var reasons, kinds []any
-	for i := range metrics {
-		reasons, kinds = append(reasons, metrics[i]["Reason"]), append(kinds, requests[i]["hook"])
-		if failed := metrics[i]["HooksFailed"] == 1.0; failed != (metrics[i]["Reason"] != nil) || failed != (requests[i]["hookFailed"] != nil) {
-			t.Errorf("want a count, a reason and a cause together, got %v and %v", metrics[i], requests[i])
+	bodies := map[string]string{beforeMessageSend: beforeSend, customCommand: command}
+	kinds := []string{beforeMessageSend, customCommand}
+	for i, step := range steps {
+		says = step.says
+		team.Set(step.fault)
+		if i == len(steps)-1 {
+			aws.Fault[awstest.EventBridge].Set(standin.Refuse(http.StatusBadRequest, "AccessDeniedException"))
+			aws.Fault[awstest.SQS].Set(standin.Refuse(http.StatusBadRequest, "AccessDenied"))
 		}
+		_, _ = io.Copy(io.Discard, f.Invoke(awstest.ClientEvent(t, webhook(bodies[kinds[i%2]]), "/webhook")).Body)
 	}
-	if want := []any{nil, "Broken", "TooLarge", "Broken", "Throttled", "NotInvoked", "Late", nil}; !reflect.DeepEqual(reasons, want) {
-		t.Errorf("want reasons %v, got %v", want, reasons)
-	}
-	if want := []any{beforeMessageSend, beforeMessageSend, customCommand, customCommand, beforeMessageSend, beforeMessageSend, beforeMessageSend, beforeMessageSend}; !reflect.DeepEqual(kinds, want) {
-		t.Errorf("want kinds %v, got %v", want, kinds)
+	requests, metrics := lines(t, f)
+	for i, step := range steps {
+		failed := step.reason != nil
+		if m, line := metrics[i], requests[i]; m["Reason"] != step.reason || (m["HooksFailed"] == 1.0) != failed || (line["hookFailed"] != nil) != failed || line["hook"] != kinds[i%2] {
+			t.Errorf("step %d: want a %s with reason %v counted and logged, got %v and %v", i, kinds[i%2], step.reason, m, line)
+		}
 	}
 	if last := requests[7]; last["level"] != "INFO" || last["notPublished"] == nil || metrics[7]["HooksNotPublished"] != 1.0 {
 		t.Errorf("want a hook that was answered but not published, got %v and %v", last, metrics[7])
