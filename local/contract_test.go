@@ -20,13 +20,13 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 )
 
-// The tags of the document's operations: the API that has them.
+// The APIs, by the tags of the document's operations.
 const (
 	contractClient  = "Client API"
 	contractService = "Service API"
 )
 
-// A contract is an OpenAPI document to check exchanges against.
+// A contract is an OpenAPI document that exchanges are checked against.
 type contract struct {
 	document *openapi3.T
 
@@ -34,7 +34,6 @@ type contract struct {
 	seen map[string]bool // "/config 200"
 }
 
-// loadContract reads the document in the file.
 func loadContract(file string) (*contract, error) {
 	document, err := openapi3.NewLoader().LoadFromFile(file)
 	if err != nil {
@@ -53,8 +52,8 @@ type contractExchange struct {
 	Body        []byte // of the answer
 }
 
-// route finds the operation of an exchange. kin-openapi's own routers know no
-// parameter of many segments, as {path} of the proxy is.
+// route finds the operation of an exchange. kin-openapi's own routers do not support
+// a parameter of several segments, such as the proxy's {path}.
 func (c *contract) route(e contractExchange) (*routers.Route, map[string]string, error) {
 	for _, template := range slices.Backward(slices.Sorted(maps.Keys(c.document.Paths.Map()))) {
 		item := c.document.Paths.Value(template)
@@ -89,9 +88,8 @@ func manySegments(item *openapi3.PathItem) bool {
 	})
 }
 
-// unseen returns the statuses that the document gives a path by number, as
-// "/config 200", and that no exchange had which agreed with it. A success counts
-// only with a request that the document allows.
+// unseen returns the numeric statuses in the document, as "/config 200", that no
+// valid exchange had. A success needs a valid request, too.
 func (c *contract) unseen() (statuses []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -109,8 +107,7 @@ func (c *contract) unseen() (statuses []string) {
 	return slices.Compact(statuses)
 }
 
-// check returns where the document contradicts the request, and where it
-// contradicts the answer.
+// check compares the request and the answer with the document.
 func (c *contract) check(ctx context.Context, e contractExchange) (request, answer error) {
 	route, parameters, err := c.route(e)
 	if err != nil {
@@ -118,7 +115,7 @@ func (c *contract) check(ctx context.Context, e contractExchange) (request, answ
 	}
 	r := e.Request.Clone(ctx)
 	body := e.RequestBody
-	// The document describes what is sent, whatever its encoding on the way.
+	// The document describes the body before compression.
 	if r.Header.Get("Content-Encoding") == "gzip" {
 		if body, err = gunzip(body); err != nil {
 			request = err
@@ -177,7 +174,7 @@ func gunzip(body []byte) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// A document that agrees with everything would prove nothing.
+// A checker that accepts everything would prove nothing.
 func TestContractRefusesWhatTheDocumentDoesNotHave(t *testing.T) {
 	t.Parallel()
 	const image = "/proxy/channels/messaging/general/image"
@@ -221,7 +218,7 @@ func TestContractRefusesWhatTheDocumentDoesNotHave(t *testing.T) {
 		}
 		request, answer := c.check(t.Context(), exchange)
 		if (request == nil) != e.request || (answer == nil) != e.answer {
-			t.Errorf("%s: want request and answer allowed: %t, %t; got %v, %v", name, e.request, e.answer, request, answer)
+			t.Errorf("%s: want request and answer valid: %t, %t; got %v, %v", name, e.request, e.answer, request, answer)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -29,48 +30,41 @@ import (
 	"chat-service-backend/internal/awstest"
 )
 
-// The conversations in testdata/*.txt are held with the real functions, built
-// from the tree, under this server. All scripts share one server with the
-// built-in values unless they start one of their own. Besides testscript's own
-// commands (stdout, grep, cmp, cp, env, ...) a script has:
+// The conversations in testdata/*.txt run against the real functions. All scripts
+// share one server with the built-in values unless they start their own. Besides
+// testscript's own commands (stdout, grep, cmp, cp, env, ...) a script has:
 //
-//	http METHOD URL [-H 'Name: value']... [body]
-//		Sends a request and prints "HTTP <status>", the headers (lower-case
-//		names, sorted, "name: value"), an empty line and the body, for `stdout`.
-//		An answer that docs/openapi.yaml does not have fails the script.
-//		The body is one of
-//			-d 'text'   the text
-//			-f FILE     the file's bytes
-//			-hex 1f8b   these bytes
-//		and -gzip compresses it. Nothing is added that the script does not
-//		say but Host and Content-Length. The path goes out as written.
-//		With ! in front, the answer must not come or must break off.
+//	http METHOD URL [-H 'Name: value']... [-d text | -f FILE | -hex BYTES] [-gzip]
+//		Sends a request, with the text, the file's content or the bytes as its
+//		body, and prints "HTTP <status>", the headers (lower-case names, sorted,
+//		"name: value"), an empty line and the body, for stdout. The path is sent
+//		as written, and no headers but Host and Content-Length are added. An
+//		answer that docs/openapi.yaml does not have fails the script.
+//		With !, there must be no answer, or a broken one.
 //	json PATH VALUE
-//		The last body is JSON and VALUE stands at PATH, as text: a string
-//		without its quotes, anything else as compact JSON. Steps are joined by
-//		dots: users.alice.name, messages.0.text. PATH . is the whole body.
-//		With ! in front, there is nothing at PATH (no VALUE given), or
-//		something else.
+//		The last body is JSON with VALUE at PATH, as text: a string without its
+//		quotes, anything else as compact JSON. PATH is keys and indexes with dots
+//		between them (users.alice.name, messages.0.text), or . for all of it.
+//		With !, there is nothing at PATH (no VALUE given), or something else.
 //	jwt PATH
 //		The text at PATH of the last body is an HS256 token signed with the
-//		development secret. Its claims become the last body, for `json`.
+//		development secret. Its claims become the last body, for json.
 //	bearer NAME [claim=JSON]...
-//		Sets $BEARER to a bearer token of the server's issuer for user NAME;
-//		claims are added or replaced, claim= removes it.
+//		Sets $BEARER to a token of the server's issuer for a user. Claims are
+//		added or replaced; claim= removes one.
 //	sign [-secret SECRET] FILE
-//		Sets $SIGNATURE to the lower-case hex HMAC-SHA256 of the file's bytes,
-//		made with the development secret, or SECRET.
+//		Sets $SIGNATURE to the lower-case hex HMAC-SHA256 of the file's content,
+//		under the development secret or SECRET.
 //	server [flag]...
-//		Starts a server of the script's own, with the flags of `go run ./local`;
-//		it ends with the script. With ! in front, the start must fail; the
-//		reason is on stderr.
+//		Starts a server for this script, with the flags of go run ./local. With !,
+//		it must fail to start; the reason is on stderr.
 //	allow METHOD/PATH...
-//		From now on the caller of the Service API has the IAM policy that allows
-//		these, * standing for anything, and no other. All are used before the
-//		next allow, or the script's end. Without arguments it may do anything.
+//		From now on, the caller of the Service API has an IAM policy that allows
+//		these and nothing else; * stands for anything. Each must be used before
+//		the next allow or the end. Without arguments everything is allowed.
 //	log REGEXP
-//		The server's log so far matches. With ! in front, it does not. A
-//		script that looks for the absence of something starts its own server.
+//		The server's log matches. With !, it does not; such a script should start
+//		its own server.
 //
 // $CLIENT and $SERVICE are the URLs of the two APIs.
 func TestConversations(t *testing.T) {
@@ -139,13 +133,11 @@ func TestConversations(t *testing.T) {
 // conversation is what a script's commands share.
 type conversation struct {
 	server *server
-	policy policy
 	log    *awstest.Output
-	body   []byte // of the last answer
+	body   []byte          // of the last answer
+	policy map[string]bool // what allow allows, and whether it was used
 
-	// The document describes the default ErrorObjKey: another key may hold
-	// anything.
-	otherErrorKey bool
+	otherErrorKey bool // the document describes only the default ErrorObjKey
 }
 
 type conversationKey struct{}
@@ -170,11 +162,11 @@ func startConversation(t *testing.T, args []string) (*conversation, error) {
 	return &conversation{server: s, log: log, otherErrorKey: opts.overrides["ErrorObjKey"] != ""}, nil
 }
 
-// openAPI is what every answer of a conversation is compared with.
+// openAPI is the document that every answer is compared with.
 var openAPI = sync.OnceValues(func() (*contract, error) { return loadContract("../docs/openapi.yaml") })
 
-// checkContract fails the script where docs/openapi.yaml has no such answer to
-// such a request. Requests may be wrong: many are so on purpose.
+// checkContract fails the script if docs/openapi.yaml has no such answer to such a
+// request. The request itself may be wrong: many are, on purpose.
 func checkContract(ts *testscript.TestScript, e contractExchange) {
 	api, err := openAPI()
 	ts.Check(err)
@@ -182,15 +174,12 @@ func checkContract(ts *testscript.TestScript, e contractExchange) {
 	sent := e.Request.URL.Scheme + ":" + e.Request.URL.Opaque
 	for name, base := range map[string]string{contractClient: server.clientURL, contractService: server.serviceURL} {
 		path, ok := strings.CutPrefix(sent, base)
-		if !ok {
+		if !ok || path == "/config" && talk(ts).otherErrorKey {
 			continue
 		}
 		e.API, e.Path = name, path
 		if _, _, err := api.route(e); err != nil {
 			return // a gateway's own answer, or the stand-in issuer's
-		}
-		if path == "/config" && talk(ts).otherErrorKey {
-			return
 		}
 		if _, answer := api.check(context.Background(), e); answer != nil {
 			ts.Fatalf("docs/openapi.yaml has no such answer to %s %s on the %s: %v", e.Request.Method, path, name, answer)
@@ -204,36 +193,21 @@ func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	var body []byte
 	header := http.Header{"User-Agent": nil, "Accept-Encoding": {"identity"}}
-	zip := false
-	for rest := args[2:]; len(rest) > 0; {
-		if rest[0] == "-gzip" {
-			zip, rest = true, rest[1:]
-			continue
+	flags := flag.NewFlagSet("http", flag.ContinueOnError)
+	flags.Func("H", "", func(field string) error {
+		name, value, ok := strings.Cut(field, ":")
+		if !ok {
+			return errors.New("want 'Name: value'")
 		}
-		if len(rest) < 2 {
-			ts.Fatalf("%s wants a value", rest[0])
-		}
-		switch value := rest[1]; rest[0] {
-		case "-H":
-			name, v, ok := strings.Cut(value, ":")
-			if !ok {
-				ts.Fatalf("-H: want 'Name: value', got %q", value)
-			}
-			header.Add(name, strings.TrimSpace(v))
-		case "-d":
-			body = []byte(value)
-		case "-f":
-			body = []byte(ts.ReadFile(value))
-		case "-hex":
-			var err error
-			body, err = hex.DecodeString(value)
-			ts.Check(err)
-		default:
-			ts.Fatalf("http has no flag %s", rest[0])
-		}
-		rest = rest[2:]
-	}
-	if zip {
+		header.Add(name, strings.TrimSpace(value))
+		return nil
+	})
+	flags.Func("d", "", func(text string) error { body = []byte(text); return nil })
+	flags.Func("f", "", func(file string) error { body = []byte(ts.ReadFile(file)); return nil })
+	flags.Func("hex", "", func(digits string) (err error) { body, err = hex.DecodeString(digits); return err })
+	zip := flags.Bool("gzip", false, "")
+	ts.Check(flags.Parse(args[2:]))
+	if *zip {
 		var b bytes.Buffer
 		w := gzip.NewWriter(&b)
 		w.Write(body)
@@ -243,13 +217,10 @@ func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
 	sent := body
 	req, err := http.NewRequest(args[0], args[1], bytes.NewReader(sent))
 	ts.Check(err)
-	// net/http would send the path cleaned of what it finds odd.
-	if at := strings.Index(args[1], "://"); at > 0 {
-		if slash := strings.IndexByte(args[1][at+3:], '/'); slash >= 0 {
-			path, _, _ := strings.Cut(args[1][at+3+slash:], "?")
-			req.URL.Opaque = "//" + req.URL.Host + path
-			req.URL.Path, req.URL.RawPath = "", ""
-		}
+	// Opaque, since net/http would clean the path.
+	if _, after, ok := strings.Cut(args[1], "://"); ok && strings.Contains(after, "/") {
+		req.URL.Opaque, _, _ = strings.Cut("//"+after, "?")
+		req.URL.Path, req.URL.RawPath = "", ""
 	}
 	req.Header = header
 	resp, err := http.DefaultTransport.RoundTrip(req)
@@ -259,7 +230,7 @@ func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if neg {
 		if err == nil {
-			ts.Fatalf("want no whole answer, got %s", resp.Status)
+			ts.Fatalf("want no answer or a broken one, got %s", resp.Status)
 		}
 		return
 	}
@@ -290,11 +261,11 @@ func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
 	case !neg && (!found || got != args[1]):
 		ts.Fatalf("at %s: want %s, got %s", args[0], args[1], got)
 	case neg && found && got == args[1]:
-		ts.Fatalf("at %s: want anything else than %s", args[0], got)
+		ts.Fatalf("at %s: want anything but %s", args[0], got)
 	}
 }
 
-// at returns what stands at path in a JSON text, as text.
+// at returns the value at a path of a JSON text, as text.
 func at(body []byte, path string) (got string, found bool, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
@@ -397,17 +368,13 @@ func cmdLog(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// policy is what a script says that the caller of the Service API may do, and
-// whether it has done so.
-type policy map[string]bool
-
 func cmdAllow(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("usage: allow METHOD/PATH...")
 	}
 	c := talk(ts)
 	c.checkUsed(ts)
-	c.policy = policy{}
+	c.policy = map[string]bool{}
 	for _, resource := range args {
 		c.policy[resource] = false
 	}
@@ -417,7 +384,7 @@ func cmdAllow(ts *testscript.TestScript, neg bool, args []string) {
 func (c *conversation) checkUsed(ts *testscript.TestScript) {
 	for resource, used := range c.policy {
 		if !used {
-			ts.Fatalf("want a policy of what is needed, but nothing needs %s", resource)
+			ts.Fatalf("want a policy of what is needed, got %s, which nothing needs", resource)
 		}
 	}
 	c.policy = nil
@@ -439,7 +406,7 @@ func (c *conversation) checkPolicy(ts *testscript.TestScript, method, url string
 	ts.Fatalf("want a policy that allows %s%s", method, path)
 }
 
-// The page has the policies of the conversations.
+// docs/recipes.md shows the policies that the conversations prove.
 func TestRecipesHaveTheirPolicies(t *testing.T) {
 	page, err := os.ReadFile("../docs/recipes.md")
 	if err != nil {

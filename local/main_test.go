@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// testEvent is what both payloads have that the fake functions look at.
+// testEvent is what the fake functions read of an event of either format.
 type testEvent struct {
 	RawPath        string            `json:"rawPath"`
 	Path           string            `json:"path"`
@@ -55,7 +55,7 @@ type testEvent struct {
 	Headers        map[string]string `json:"headers"`
 }
 
-// do is what a caller wants a fake function to do: /echo/<what>, or the header
+// do returns what a caller wants a fake function to do: /echo/<what>, or the header
 // Do or do.
 func (e testEvent) do() string {
 	if name := e.PathParameters["name"]; name != "" {
@@ -67,7 +67,7 @@ func (e testEvent) do() string {
 	return e.Headers["Do"]
 }
 
-// echoFunction answers with the event, unless asked for something else.
+// echoFunction answers with the event, unless the caller wants something else.
 func echoFunction(ctx context.Context, raw json.RawMessage) (any, error) {
 	var e testEvent
 	if err := json.Unmarshal(raw, &e); err != nil {
@@ -121,7 +121,7 @@ func echoFunction(ctx context.Context, raw json.RawMessage) (any, error) {
 	return answer, nil
 }
 
-// streamFunction streams: the event, or what it is asked for.
+// streamFunction streams the event, or what the caller wants.
 func streamFunction(ctx context.Context, raw json.RawMessage) (any, error) {
 	var e testEvent
 	if err := json.Unmarshal(raw, &e); err != nil {
@@ -143,45 +143,40 @@ func streamFunction(ctx context.Context, raw json.RawMessage) (any, error) {
 	case "no-content":
 		answer.StatusCode, answer.Body = 204, nil
 	case "fail-midway":
-		answer.Body = io.MultiReader(strings.NewReader("half"), waitingReader{e.Query["gate"]}, failingReader{})
+		answer.Body = io.MultiReader(strings.NewReader("half"), waiting(e.Query["gate"]), failing)
 	case "die-midway":
-		answer.Body = io.MultiReader(strings.NewReader("half"), waitingReader{e.Query["gate"]}, dyingReader{})
+		answer.Body = io.MultiReader(strings.NewReader("half"), waiting(e.Query["gate"]), dying)
 	case "wait":
-		waitingReader{e.Query["gate"]}.Read(nil)
+		waitFor(e.Query["gate"])
 	case "slowly":
-		answer.Body = io.MultiReader(strings.NewReader("first"), waitingReader{e.Query["gate"]}, strings.NewReader("second"))
+		answer.Body = io.MultiReader(strings.NewReader("first"), waiting(e.Query["gate"]), strings.NewReader("second"))
 	case "known-length":
-		// All is there, and the function goes on for a while.
+		// The answer is complete, but the function goes on for a while.
 		answer.Headers["Content-Length"] = "5"
-		answer.Body = io.MultiReader(strings.NewReader("whole"), waitingReader{e.Query["gate"]})
+		answer.Body = io.MultiReader(strings.NewReader("whole"), waiting(e.Query["gate"]))
 	case "endless":
-		answer.Body = endlessReader{}
+		answer.Body = endless
 	case "bad-prelude":
 		answer.StatusCode = 0
 	}
 	return answer, nil
 }
 
-type failingReader struct{}
+// A reader is a part of a body that a function makes.
+type reader func([]byte) (int, error)
 
-func (failingReader) Read([]byte) (int, error) { return 0, errors.New("the source broke") }
+func (r reader) Read(b []byte) (int, error) { return r(b) }
 
-type dyingReader struct{}
+var (
+	failing = reader(func([]byte) (int, error) { return 0, errors.New("the source broke") })
+	dying   = reader(func([]byte) (int, error) { os.Exit(7); return 0, nil })
+	endless = reader(func(b []byte) (int, error) { return copy(b, strings.Repeat("x", len(b))), nil })
+)
 
-func (dyingReader) Read([]byte) (int, error) { os.Exit(7); return 0, nil }
-
-type endlessReader struct{}
-
-func (endlessReader) Read(b []byte) (int, error) {
-	for i := range b {
-		b[i] = 'x'
-	}
-	return len(b), nil
+// waiting is empty, once the test opens the gate.
+func waiting(gate string) reader {
+	return func([]byte) (int, error) { waitFor(gate); return 0, io.EOF }
 }
-
-type waitingReader struct{ gate string }
-
-func (r waitingReader) Read([]byte) (int, error) { waitFor(r.gate); return 0, io.EOF }
 
 func pid() string { return strconv.Itoa(os.Getpid()) }
 
@@ -196,8 +191,8 @@ func waitFor(gate string) {
 type gate struct {
 	url     string
 	arrived chan struct{} // one for each function that waits
-	left    chan struct{} // one for each that is gone instead
-	open    chan struct{} // closed, all go on
+	left    chan struct{} // one for each that ended instead
+	open    chan struct{} // closed to let all go on
 }
 
 func newGate(t *testing.T) *gate {
@@ -215,7 +210,7 @@ func newGate(t *testing.T) *gate {
 	return g
 }
 
-// selfBuild lets every function be the test binary.
+// selfBuild makes every function the test binary.
 func selfBuild(_ context.Context, _, _ string, packages ...string) (map[string]string, error) {
 	self, err := os.Executable()
 	binaries := map[string]string{}
@@ -236,7 +231,7 @@ func deployed(t *testing.T) func(context.Context, string, string, ...string) (ma
 	}
 }
 
-// testOptions are those of a server with fake functions on free ports.
+// testOptions returns the options of a server with fake functions on free ports.
 func testOptions(t *testing.T, log io.Writer) options {
 	t.Helper()
 	opts, err := parseFlags([]string{"-client-addr", "127.0.0.1:0", "-service-addr", "127.0.0.1:0"}, io.Discard)
@@ -347,7 +342,7 @@ func tryCall(ctx context.Context, method, url, body string, headers ...string) (
 	return got{resp.StatusCode, resp.Header, string(b)}, err
 }
 
-// event reads an answer that is the event as the function saw it.
+// event decodes an answer, which is mostly the event as the function saw it.
 func event[T any](t *testing.T, g got) T {
 	t.Helper()
 	var e T

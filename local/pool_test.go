@@ -147,7 +147,7 @@ func TestFunctionSeesLambdasEnvironmentOnly(t *testing.T) {
 	}
 	for _, name := range []string{"AWS_SESSION_TOKEN", "DEVELOPERS_OWN", "HOME", "GOPATH", "USER"} {
 		if v, ok := got[name]; ok {
-			t.Errorf("%s: want nothing of the developer's environment, got %q", name, v)
+			t.Errorf("%s: want nothing from the developer's environment, got %q", name, v)
 		}
 	}
 }
@@ -165,7 +165,6 @@ func TestInvocationHasItsContext(t *testing.T) {
 	}
 }
 
-// Every caller gets the answer to its own request, however many there are.
 func TestManyCallersGetTheirOwnAnswers(t *testing.T) {
 	t.Parallel()
 	s, _ := startTest(t)
@@ -222,7 +221,7 @@ func TestCloseLeavesNoProcessAndNoFile(t *testing.T) {
 	if _, err := tryCall(t.Context(), "GET", s.clientURL+"/echo/pid", ""); err == nil {
 		t.Error("want nobody to listen any more")
 	}
-	// Goroutines end a moment after what they waited for.
+	// A goroutine ends a moment after what it waits for.
 	stacks := make([]byte, 1<<20)
 	for deadline := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
 		text := string(stacks[:runtime.Stack(stacks, true)])

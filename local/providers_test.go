@@ -21,9 +21,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// A provider is one of testdata/providers: what its documentation, at Source,
-// shows of its metadata, its keys and the tokens of a user, and the settings that
-// docs/sign-in.md has for it.
+// A provider is a file in testdata/providers: the metadata, keys and tokens that the
+// documentation at Source shows, and the settings that docs/sign-in.md gives.
 type provider struct {
 	Source    string
 	Settings  map[string]string
@@ -37,7 +36,7 @@ type provider struct {
 	}
 }
 
-// providerKeys are ours, of the kinds that providers have.
+// providerKeys are generated keys of the types that providers use.
 var providerKeys = sync.OnceValue(func() map[string]crypto.Signer {
 	r, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -52,8 +51,7 @@ var providerKeys = sync.OnceValue(func() map[string]crypto.Signer {
 
 var host = regexp.MustCompile(`https://([a-z0-9.-]+)`)
 
-// newProvider plays the provider of a file on loopback: each of its hosts is a
-// folder there.
+// newProvider plays a provider on loopback. Each of its hosts becomes a folder.
 func newProvider(t *testing.T, file string) *provider {
 	p := &provider{}
 	server := httptest.NewServer(p)
@@ -92,7 +90,7 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// bearer is one of the provider's tokens, with changes.
+// bearer returns one of the provider's tokens, with changes.
 func (p *provider) bearer(t *testing.T, token string, changes map[string]any) string {
 	t.Helper()
 	of := p.Tokens[token]
@@ -160,7 +158,7 @@ func TestUsersOfEachProviderSignIn(t *testing.T) {
 					t.Errorf("%s: want 401 on /token, got %d %v", name, status, body)
 				}
 				if status, body := ask("/config?clientType=web", bearer); status != http.StatusOK || body["authentication"] != nil {
-					t.Errorf("%s: want nobody known on /config, got %d %v", name, status, body)
+					t.Errorf("%s: want /config to know nobody, got %d %v", name, status, body)
 				}
 			}
 			for name, token := range p.Tokens {
@@ -170,7 +168,7 @@ func TestUsersOfEachProviderSignIn(t *testing.T) {
 				}
 				_, body := ask("/config?clientType=web", good)
 				if known, _ := body["authentication"].(map[string]any); known["userId"] != p.User {
-					t.Errorf("%s: want %s known on /config, got %v", name, p.User, body)
+					t.Errorf("%s: want /config to know %s, got %v", name, p.User, body)
 				}
 				refused(name+" of another app", p.bearer(t, name, token.OtherApp))
 				refused(name+" for another audience", p.bearer(t, name, map[string]any{"aud": "another", "client_id": "another", "azp": "another"}))
