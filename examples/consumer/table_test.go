@@ -84,62 +84,56 @@ func TestTableRemembersThroughMoto(t *testing.T) {
 	}
 }
 
-func TestItemsExpireAfterTheirCopiesHave(t *testing.T) {
-	var inputs []struct {
-		TableName string
-		Item      values
-	}
+// answering returns a table whose calls DynamoDB answers with status and answer, and
+// the items that they put.
+func answering(t *testing.T, status int, answer string) (m *table, items *[]values) {
+	items = new([]values)
 	dynamo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		inputs = append(inputs, struct {
-			TableName string
-			Item      values
-		}{})
-		if err := json.Unmarshal(body, &inputs[len(inputs)-1]); err != nil {
+		var input struct{ Item values }
+		if err := json.NewDecoder(r.Body).Decode(&input); err != nil {
 			t.Error(err)
 		}
+		*items = append(*items, input.Item)
 		if !strings.Contains(r.Header.Get("Authorization"), "/eu-central-1/dynamodb/aws4_request") {
 			t.Errorf("want a signed call, got %q", r.Header.Get("Authorization"))
 		}
-		_, _ = io.WriteString(w, "{}")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, answer)
 	}))
-	defer dynamo.Close()
-	m := tableAt(dynamo.URL)
+	t.Cleanup(dynamo.Close)
+	return tableAt(dynamo.URL), items
+}
+
+func TestItemsExpireAfterTheirCopiesHave(t *testing.T) {
+	m, items := answering(t, http.StatusOK, "{}")
 	wantState(t, m, "w-1", claimed)
 	if err := m.finish(t.Context(), "w-1"); err != nil {
 		t.Fatal(err)
 	}
 	least := number(time.Now().Add(14 * 24 * time.Hour))["N"]
-	for _, in := range inputs {
-		if got := in.Item["expiresAt"]["N"]; len(got) != len(least) || got < least {
+	for _, item := range *items {
+		if got := item["expiresAt"]["N"]; len(got) != len(least) || got < least {
 			t.Errorf("want an item to expire after 14 days, %s, got %s", least, got)
 		}
 	}
-	if inputs[0].Item["leaseUntil"] == nil || inputs[1].Item["leaseUntil"] != nil {
-		t.Errorf("want a lease on the claim alone, got %v", inputs)
+	if (*items)[0]["leaseUntil"] == nil || (*items)[1]["leaseUntil"] != nil {
+		t.Errorf("want a lease on the claim only, got %v", *items)
 	}
 }
 
 func TestTableThatFailsIsAnError(t *testing.T) {
-	for name, answer := range map[string]string{
-		"an error": `{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException"}`,
-		"no JSON":  "<html>",
+	for code, answer := range map[string]string{
+		"ResourceNotFoundException": `{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException"}`,
+		"":                          "<html>",
 	} {
-		t.Run(name, func(t *testing.T) {
-			dynamo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				w.WriteHeader(http.StatusBadRequest)
-				_, _ = io.WriteString(w, answer)
-			}))
-			defer dynamo.Close()
-			m := tableAt(dynamo.URL)
-			_, err := m.claim(t.Context(), "w-1")
-			if err == nil || m.finish(t.Context(), "w-1") == nil || m.release(t.Context(), "w-1") == nil {
-				t.Errorf("want errors, got %v", err)
-			}
-			var failed *tableError
-			if name == "an error" && (!errors.As(err, &failed) || failed.code != "ResourceNotFoundException") {
-				t.Errorf("want ResourceNotFoundException, got %v", err)
-			}
-		})
+		m, _ := answering(t, http.StatusBadRequest, answer)
+		_, err := m.claim(t.Context(), "w-1")
+		if err == nil || m.finish(t.Context(), "w-1") == nil || m.release(t.Context(), "w-1") == nil {
+			t.Errorf("%s: want errors, got %v", answer, err)
+		}
+		var failed *tableError
+		if code != "" && (!errors.As(err, &failed) || failed.code != code) {
+			t.Errorf("want %s, got %v", code, err)
+		}
 	}
 }

@@ -9,8 +9,9 @@ import (
 	"testing"
 
 	"chat-service-backend/internal/awstest"
-	"chat-service-backend/internal/build"
 )
+
+const root = "../.."
 
 // A block in the documents: console shows commands with their answers, in which …
 // matches anything; bash has commands that must succeed; sh has commands that need
@@ -26,8 +27,7 @@ func bash(t *testing.T, client, service, prelude string, commands []string) []st
 		script += command + "\necho ' --- '\n"
 	}
 	script = strings.NewReplacer("http://127.0.0.1:3000", client, "http://127.0.0.1:3001", service).Replace(script)
-	shell := exec.CommandContext(t.Context(), "bash", "-c", script)
-	out, err := shell.CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "bash", "-c", script).CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -40,10 +40,6 @@ func TestDocumentsShowWhatIsAnswered(t *testing.T) {
 		if _, err := exec.LookPath(tool); err != nil {
 			awstest.Missing(t, "%s is not installed", tool)
 		}
-	}
-	root, err := build.Root()
-	if err != nil {
-		t.Fatal(err)
 	}
 	local := awstest.NewService(t, nil)
 	documents, _ := filepath.Glob(filepath.Join(root, "docs/*.md"))
@@ -98,10 +94,6 @@ var (
 
 func TestLinksHaveTargets(t *testing.T) {
 	t.Parallel()
-	root, err := build.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
 	read := func(path string) string {
 		text, err := os.ReadFile(path)
 		if err != nil {
@@ -143,10 +135,6 @@ func TestJavaScriptToCopyParses(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("node"); err != nil {
 		awstest.Missing(t, "node is not installed")
-	}
-	root, err := build.Root()
-	if err != nil {
-		t.Fatal(err)
 	}
 	files, _ := filepath.Glob(filepath.Join(root, "examples/*/*.mjs"))
 	if len(files) == 0 {
