@@ -30,7 +30,9 @@ names()
 `
 
 func TestUsersComeAndGoWithCognitos(t *testing.T) {
-	awstest.Need(t, "python3", "-c", "import botocore, urllib3")
+	if out, err := exec.Command("python3", "-c", "import botocore, urllib3").CombinedOutput(); err != nil {
+		awstest.Missing(t, "python3 with botocore and urllib3: %v %s", err, out)
+	}
 	c := exec.CommandContext(t.Context(), "python3", "-c", program)
 	c.Env = append(os.Environ(), "PYTHONPATH=.:../user-ids", "PYTHONDONTWRITEBYTECODE=1", "SERVICE_URL="+awstest.NewService(t, nil).Service,
 		"AWS_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=not-a-secret")

@@ -282,13 +282,13 @@ func TestKeptConnectionsMayHaveDied(t *testing.T) {
 		for range 3 {
 			wantAcknowledged(t, awstest.Do(h, webhook(message)))
 			wantAcknowledged(t, awstest.Do(h, webhook(large)))
-			aws.CloseConnections()
+			aws.CloseClientConnections()
 		}
 		wantStored(t, aws, 6, 0)
 		instead(aws, awstest.EventBridge, failingEntry("InternalFailure"))
 		for range 3 {
 			wantAcknowledged(t, awstest.Do(h, webhook(message)))
-			aws.CloseConnections()
+			aws.CloseClientConnections()
 		}
 		wantStored(t, aws, 6, 3)
 	})

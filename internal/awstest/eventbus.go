@@ -30,17 +30,14 @@ var credentials = standin.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKe
 // An EventBus is an [eventbus.Bus] with its own server.
 type EventBus struct {
 	*eventbus.Bus
-	URL string
-
-	server *httptest.Server
+	*httptest.Server
 }
 
 // NewEventBus starts an EventBus that runs until t ends.
 func NewEventBus(t testing.TB) *EventBus {
 	b := &EventBus{Bus: &eventbus.Bus{Name: Bus, Bucket: Bucket, Credentials: &credentials}}
-	b.server = httptest.NewServer(b)
-	t.Cleanup(b.server.Close)
-	b.URL = b.server.URL
+	b.Server = httptest.NewServer(b)
+	t.Cleanup(b.Close)
 	b.QueueURL = b.URL + "/123456789012/fallback"
 	return b
 }
@@ -58,6 +55,3 @@ func (b *EventBus) Env(environment map[string]string) map[string]string {
 	maps.Copy(all, environment)
 	return all
 }
-
-// CloseConnections closes the connections that callers keep open.
-func (b *EventBus) CloseConnections() { b.server.CloseClientConnections() }

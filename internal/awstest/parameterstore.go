@@ -17,7 +17,7 @@ import (
 // by many goroutines at once.
 type ParameterStore struct {
 	*parameterstore.Memory
-	URL   string
+	*httptest.Server
 	Fault *standin.Switch
 
 	mu    sync.Mutex
@@ -34,9 +34,8 @@ func NewParameterStore(t testing.TB, values map[string]string) *ParameterStore {
 		s.asked = append(s.asked, names...)
 	}}
 	s.Fault = &store.Fault
-	server := httptest.NewServer(store)
-	t.Cleanup(server.Close)
-	s.URL = server.URL
+	s.Server = httptest.NewServer(store)
+	t.Cleanup(s.Close)
 	return s
 }
 

@@ -38,15 +38,6 @@ var (
 	ErrNoAnswer = errors.New("the function asked for the next event without answering")
 )
 
-// A FunctionError is an error that a function reported instead of an answer, or in
-// an answer's trailers. Its body may contain what the caller sent.
-type FunctionError struct {
-	Type string
-	Body []byte
-}
-
-func (e *FunctionError) Error() string { return "reported an error: " + e.Type }
-
 // An Event is an invocation of a function.
 type Event struct {
 	Payload []byte
@@ -132,7 +123,9 @@ func (p *Process) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case inv == nil || r.Method != http.MethodPost || what != "response" && what != "error":
 			refuse(w, http.StatusBadRequest, "InvalidRequestID", "no event with this id waits for an answer")
 		case what == "error":
-			inv.answers <- result{error: functionError(r)}
+			var report struct{ ErrorType string } // the rest may contain what the caller sent
+			_ = json.NewDecoder(r.Body).Decode(&report)
+			inv.answers <- result{error: reported(report.ErrorType)}
 			w.WriteHeader(http.StatusAccepted)
 		case inv.Stream:
 			p.serveStream(w, r, inv)
@@ -294,22 +287,13 @@ func (s *stream) Close() error {
 	return nil
 }
 
+func reported(kind string) error { return errors.New("reported an error: " + kind) }
+
 func trailerError(trailer http.Header) error {
 	if kind := trailer.Get("Lambda-Runtime-Function-Error-Type"); kind != "" {
-		return &FunctionError{Type: kind}
+		return reported(kind)
 	}
 	return nil
-}
-
-func functionError(r *http.Request) error {
-	e := &FunctionError{}
-	e.Body, _ = io.ReadAll(io.LimitReader(r.Body, 1<<20))
-	var report struct{ ErrorType string }
-	if json.Unmarshal(e.Body, &report) != nil {
-		report.ErrorType = "in a form that is not JSON"
-	}
-	e.Type = report.ErrorType
-	return e
 }
 
 func refuse(w http.ResponseWriter, status int, kind, message string) {
