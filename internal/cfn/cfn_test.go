@@ -175,11 +175,10 @@ func TestFunctionsAndAPIsHaveSAMsDefaults(t *testing.T) {
 
 func TestErrorsAreOneLineThatNamesThePlace(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                              "Resources",
-		"[]":                            "Resources",
-		"Resources: {A: [}":             "did not find expected node content",
-		"Resources: {A: 1, A: 2}":       `duplicate key "A"`,
-		"a: &a [1]\nResources: {A: *a}": "line 2: CloudFormation takes no aliases",
+		"":                        "Resources",
+		"[]":                      "into map",
+		"Resources: {A: [}":       "did not find expected node content",
+		"Resources: {A: 1, A: 2}": `mapping key "A" already defined`,
 		"Resources: {A: {}}\nParameters: {P: {Type: String}}":                                             "parameter P: want a value",
 		"Resources: {A: {}}\nParameters: {P: {Default: x, MaxLength: 0, ConstraintDescription: no}}":      "parameter P: want at most 0 characters (no)",
 		"Resources: {A: {}}\nRules: {R: {Assertions: [{Assert: !Equals [1, 2], AssertDescription: no}]}}": "rule R: no",

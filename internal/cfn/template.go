@@ -53,14 +53,11 @@ func Parse(text []byte) (*Template, error) {
 	if err := yaml.Unmarshal(text, &doc); err != nil {
 		return nil, errors.New(strings.ReplaceAll(err.Error(), "\n", " "))
 	}
-	if doc.IsZero() {
-		return nil, errors.New("want a template with Resources, got an empty file")
+	normalize(&doc)
+	var body map[string]any
+	if err := doc.Decode(&body); err != nil {
+		return nil, errors.New(strings.ReplaceAll(err.Error(), "\n", " "))
 	}
-	v, err := fromNode(doc.Content[0])
-	if err != nil {
-		return nil, err
-	}
-	body, _ := v.(map[string]any)
 	if object(body["Resources"]) == nil {
 		return nil, errors.New("want a template with Resources")
 	}
@@ -70,51 +67,29 @@ func Parse(text []byte) (*Template, error) {
 // Section returns a section such as Parameters, as written.
 func (t *Template) Section(name string) map[string]any { return object(t.Body[name]) }
 
-func fromNode(n *yaml.Node) (v any, err error) {
-	switch n.Kind {
-	case yaml.AliasNode:
-		return nil, fmt.Errorf("line %d: CloudFormation takes no aliases", n.Line)
-	case yaml.ScalarNode:
-		v = n.Value
-		switch n.ShortTag() {
-		case "!!null":
-			v = nil
-		case "!!bool":
-			v = strings.ToLower(n.Value)
-		}
-	case yaml.SequenceNode:
-		list := make([]any, len(n.Content))
-		for i, c := range n.Content {
-			if list[i], err = fromNode(c); err != nil {
-				return nil, err
-			}
-		}
-		v = list
-	case yaml.MappingNode:
-		m := make(map[string]any, len(n.Content)/2)
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			key := n.Content[i]
-			if key.Kind != yaml.ScalarNode {
-				return nil, fmt.Errorf("line %d: want text as a key", key.Line)
-			}
-			if _, ok := m[key.Value]; ok {
-				return nil, fmt.Errorf("line %d: duplicate key %q", key.Line, key.Value)
-			}
-			if m[key.Value], err = fromNode(n.Content[i+1]); err != nil {
-				return nil, err
-			}
-		}
-		v = m
+// normalize makes all scalars but null text, and writes short forms out: "!Sub" is
+// short for {"Fn::Sub": ...}, whereas "!!str" is YAML's own.
+func normalize(n *yaml.Node) {
+	for _, child := range n.Content {
+		normalize(child)
 	}
-	// "!Sub" is short for {"Fn::Sub": ...}; "!!str" is YAML's own.
-	name, ok := strings.CutPrefix(n.Tag, "!")
-	if !ok || name == "" || strings.HasPrefix(name, "!") {
-		return v, nil
+	name, short := strings.CutPrefix(n.Tag, "!")
+	if short = short && name != "" && !strings.HasPrefix(name, "!"); short {
+		n.Tag = ""
 	}
-	if name != "Ref" && name != "Condition" {
-		name = "Fn::" + name
+	if n.Kind == yaml.ScalarNode && n.ShortTag() != "!!null" {
+		if n.ShortTag() == "!!bool" {
+			n.Value = strings.ToLower(n.Value)
+		}
+		n.Tag = "!!str"
 	}
-	return map[string]any{name: v}, nil
+	if short {
+		if name != "Ref" && name != "Condition" {
+			name = "Fn::" + name
+		}
+		argument := *n
+		*n = yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{{Kind: yaml.ScalarNode, Tag: "!!str", Value: name}, &argument}}
+	}
 }
 
 // The following return v, or something empty if it is of another type.
