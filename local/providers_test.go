@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"chat-service-backend/internal/issuer"
 )
 
 // A provider is a file in testdata/providers: the metadata, keys and tokens that the
@@ -27,8 +29,8 @@ type provider struct {
 	Source    string
 	Settings  map[string]string
 	Discovery map[string]any
-	Keys      []map[string]any // without the keys themselves
-	User      string           // the id at Stream
+	Keys      []any  // without the keys themselves
+	User      string // the id at Stream
 	Tokens    map[string]struct {
 		Header   struct{ Alg, Kid, Typ string }
 		Claims   map[string]any // times are those of the test
@@ -63,7 +65,8 @@ func newProvider(t *testing.T, file string) *provider {
 	if err := json.Unmarshal(host.ReplaceAll(text, []byte(server.URL+"/$1")), p); err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range p.Keys {
+	for _, v := range p.Keys {
+		key := v.(map[string]any)
 		text, err := jose.JSONWebKey{Key: providerKeys()[key["kty"].(string)].Public()}.MarshalJSON()
 		if err == nil {
 			err = json.Unmarshal(text, &key)
@@ -80,11 +83,10 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if base == "" {
 		base = p.Settings["OidcIssuer"]
 	}
-	switch asked := "http://" + r.Host + r.URL.Path; asked {
-	case strings.TrimSuffix(base, "/") + "/.well-known/openid-configuration":
-		_ = json.NewEncoder(w).Encode(p.Discovery)
-	case p.Discovery["jwks_uri"]:
-		_ = json.NewEncoder(w).Encode(map[string]any{"keys": p.Keys})
+	// Each document is at its own address only.
+	switch "http://" + r.Host + r.URL.Path {
+	case strings.TrimSuffix(base, "/") + "/.well-known/openid-configuration", p.Discovery["jwks_uri"]:
+		(&issuer.Issuer{Metadata: p.Discovery, Keys: p.Keys}).ServeHTTP(w, r)
 	default:
 		http.NotFound(w, r)
 	}
@@ -106,20 +108,12 @@ func (p *provider) bearer(t *testing.T, token string, changes map[string]any) st
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := (&jose.SignerOptions{}).WithHeader("kid", of.Header.Kid)
+	header := map[string]any{"kid": of.Header.Kid}
 	if of.Header.Typ != "" {
-		options.WithType(jose.ContentType(of.Header.Typ))
+		header["typ"] = of.Header.Typ
 	}
 	kind := map[byte]string{'R': "RSA", 'E': "EC"}[of.Header.Alg[0]]
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(of.Header.Alg), Key: providerKeys()[kind]}, options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	jws, err := signer.Sign(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := jws.CompactSerialize()
+	text, err := issuer.Sign(jose.SignatureAlgorithm(of.Header.Alg), providerKeys()[kind], header, payload)
 	if err != nil {
 		t.Fatal(err)
 	}
