@@ -1,5 +1,5 @@
-// Package api is where the functions' HTTP meets the packages that know none: it
-// finds out who sent a request, and turns errors into answers.
+// Package api connects the functions' HTTP handlers with the packages that do not know
+// HTTP: it identifies callers, and turns errors into responses.
 package api
 
 import (
@@ -16,18 +16,18 @@ import (
 	"chat-service-backend/shared/users"
 )
 
-// errNotSignedIn is an anonymous caller where a known one is wanted.
+// errNotSignedIn is the error for an anonymous caller on a route for known ones.
 var errNotSignedIn = errors.New("the request has no bearer token")
 
-// answers is what callers get for the errors that the shared packages return.
+// answers are the responses to errors of the shared packages.
 var answers = []struct {
 	err     error
 	status  int
 	message string
 }{
 	{errNotSignedIn, http.StatusUnauthorized, "Sign in first: send an Authorization header with a bearer token of your identity provider."},
-	// What exactly is wrong with a token is the log's business: an attacker
-	// would like to know, too.
+	// What exactly is wrong with a token only the log says: it would help an
+	// attacker.
 	{identity.ErrBadToken, http.StatusUnauthorized, "The bearer token is not valid (any more); sign in again."},
 	{identity.ErrUnavailable, http.StatusServiceUnavailable, "Your sign-in cannot be checked right now; try again in a moment."},
 	{users.ErrRevoked, http.StatusUnauthorized, "You have been signed out everywhere; sign in again."},
@@ -37,8 +37,8 @@ var answers = []struct {
 	{settings.ErrUnavailable, http.StatusServiceUnavailable, "The chat credentials cannot be read right now; try again in a moment."},
 }
 
-// limits are whose limit a failure is due to, which no deployment of ours has
-// caused and none can mend.
+// limits are the rate limits of others, which a deployment of ours neither causes nor
+// fixes.
 var limits = []struct {
 	err   error
 	whose string
@@ -47,9 +47,8 @@ var limits = []struct {
 	{identity.ErrThrottled, "Issuer"},
 }
 
-// unavailable tells the log and the metrics what a caller's request failed for
-// the want of. The log's field limit keeps such a failure from rolling a
-// deployment back.
+// unavailable records in the log and the metrics what a request lacked, if that is why it
+// failed. The log's field limit keeps such a failure from rolling back a deployment.
 func unavailable(ctx context.Context, err error) {
 	var lacking string
 	switch {
@@ -72,8 +71,8 @@ func unavailable(ctx context.Context, err error) {
 	lambdahttp.CountBy(ctx, "Unavailable", "Lacking", lacking)
 }
 
-// Error returns what err means to a caller, as a [httpjson.Error]: the answers
-// of the shared packages' errors. Any other error it returns as it is.
+// Error returns the [httpjson.Error] for an error of the shared packages. It returns any
+// other error unchanged.
 func Error(err error) error {
 	if e := (*httpjson.Error)(nil); errors.As(err, &e) {
 		return err
@@ -86,8 +85,7 @@ func Error(err error) error {
 	return err
 }
 
-// A HandlerFunc is an [http.Handler] that may return an error instead of
-// answering. It must not do both.
+// A HandlerFunc is an [http.Handler] that either answers or returns an error.
 type HandlerFunc func(http.ResponseWriter, *http.Request) error
 
 // ServeHTTP calls f and answers with the error it returns, if any.
@@ -104,8 +102,8 @@ func (f HandlerFunc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	httpjson.WriteError(w, r, Error(err))
 }
 
-// Caller returns who sent r, who may be anonymous. The log and the metrics learn
-// of it. The errors are those of [identity.Callers.Identify].
+// Caller returns the sender of r, who may be anonymous, and records it in the log and
+// the metrics. The errors are those of [identity.Callers.Identify].
 func Caller(r *http.Request, callers *identity.Callers) (identity.Caller, error) {
 	ctx := r.Context()
 	caller, err := callers.Identify(ctx, lambdahttp.CallerARN(ctx), r.Header.Values("Authorization"))
@@ -122,7 +120,7 @@ func Caller(r *http.Request, callers *identity.Callers) (identity.Caller, error)
 	return caller, nil
 }
 
-// KnownCaller is [Caller] for a request that nobody may send anonymously.
+// KnownCaller is [Caller] for a request that must not be anonymous.
 func KnownCaller(r *http.Request, callers *identity.Callers) (identity.Caller, error) {
 	caller, err := Caller(r, callers)
 	if err == nil && caller.Kind == identity.Anonymous {
@@ -132,9 +130,8 @@ func KnownCaller(r *http.Request, callers *identity.Callers) (identity.Caller, e
 	return caller, err
 }
 
-// SignIn is [users.Directory.SignIn] for a caller who is a user, where there is a
-// directory. That Stream does not answer is no error: the log and the metrics
-// learn of it.
+// SignIn is [users.Directory.SignIn], for users only and unless directory is nil. It
+// records [users.ErrNotSynced] in the log and the metrics, and does not return it.
 func SignIn(r *http.Request, directory *users.Directory, credentials *streamchat.Credentials, caller identity.Caller) (users.User, error) {
 	if directory == nil || caller.Kind != identity.User {
 		return users.User{}, nil
@@ -153,8 +150,8 @@ func SignIn(r *http.Request, directory *users.Directory, credentials *streamchat
 	return user, err
 }
 
-// OpenStore is [settings.Open] for a store that counts, as a metric of the
-// function, how often it serves what is stale.
+// OpenStore is [settings.Open] for a store that counts refreshes that fail, in a metric
+// of the function.
 func OpenStore(getenv func(string) string) (*settings.Store, error) {
 	store, err := settings.Open(getenv)
 	if err != nil {

@@ -13,16 +13,16 @@ import (
 	"chat-service-backend/shared/lambdahttp"
 )
 
-// errTooMany is a user who asked for more tokens than anyone needs.
+// errTooMany is the error for a user who requests more tokens than anyone needs.
 var errTooMany = errors.New("the user is over TOKENS_PER_MINUTE")
 
-// A Limiter counts the tokens that each user gets from this process. A client
-// that has gone wrong may ask for them without end.
+// A Limiter limits the tokens that a user gets from this process, since a broken client
+// may request them endlessly.
 type Limiter struct {
-	every time.Duration // of the tokens that nobody is refused
+	every time.Duration // a user may get a token
 
 	mu  sync.Mutex
-	due map[string]time.Time // when a user's tokens so far are used up at that pace
+	due map[string]time.Time // when a user's tokens so far would be used up at that pace
 }
 
 // LimiterFromEnv returns the limiter that TOKENS_PER_MINUTE configures, or nil if
@@ -39,13 +39,13 @@ func LimiterFromEnv(getenv func(string) string) (*Limiter, error) {
 	return &Limiter{every: time.Minute / time.Duration(n), due: map[string]time.Time{}}, nil
 }
 
-// Allow returns an error, and says in w when to come again, if the caller is a
-// user who has had a minute's tokens.
+// Allow returns an error, and sets Retry-After in w, if the caller is a user who has used
+// up a minute's tokens.
 func (l *Limiter) Allow(w http.ResponseWriter, r *http.Request, caller identity.Caller) error {
 	if l == nil || caller.Kind != identity.User {
 		return nil
 	}
-	now := time.Now().Round(0) // the wall clock: the other may stand still while Lambda stops the process
+	now := time.Now().Round(0) // the wall clock: the monotonic one may stand still while Lambda stops the process
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	due := l.due[caller.UserID]

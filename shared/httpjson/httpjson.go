@@ -1,4 +1,4 @@
-// Package httpjson writes JSON answers and JSON errors.
+// Package httpjson writes responses and errors as JSON.
 package httpjson
 
 import (
@@ -11,19 +11,19 @@ import (
 	"strings"
 )
 
-// An Error is a failure with two readers: the caller, who gets Status and
-// Message, and the log, which gets Cause.
+// An Error is a failure with two readers: the caller gets Status and Message, the log
+// gets Cause.
 type Error struct {
-	// Status is the HTTP status of the answer, 400 to 599.
+	// Status is the HTTP status, 400 to 599.
 	Status int
-	// Message is one sentence that the caller can act on. It never holds
-	// anything the caller should not see.
+	// Message is one sentence that the caller can act on, with nothing that the
+	// caller must not see.
 	Message string
-	// Cause goes to the log and never to the caller. It may be nil.
+	// Cause goes only to the log. It may be nil.
 	Cause error
 }
 
-// Error returns the cause where there is one, else the message.
+// Error returns the cause if there is one, else the message.
 func (e *Error) Error() string {
 	if e.Cause != nil {
 		return e.Cause.Error()
@@ -40,21 +40,21 @@ func Errorf(status int, format string, args ...any) *Error {
 	return &Error{Status: status, Message: fmt.Sprintf(format, args...)}
 }
 
-// MethodNotAllowed sets the Allow header that RFC 9110 section 15.5.6 asks for
-// and returns the 405 that goes with it.
+// MethodNotAllowed sets the Allow header that RFC 9110 section 15.5.6 requires and
+// returns the 405 for it.
 func MethodNotAllowed(w http.ResponseWriter, allowed ...string) *Error {
 	list := strings.Join(allowed, ", ")
 	w.Header().Set("Allow", list)
 	return Errorf(http.StatusMethodNotAllowed, "This method is not allowed here; use %s.", list)
 }
 
-// NotFound is the error for a path that no route of a function matches.
+// NotFound returns the error for a path that no route matches.
 func NotFound() *Error {
 	return Errorf(http.StatusNotFound, "There is nothing at this path.")
 }
 
-// Write answers with status and v as JSON. If v cannot be encoded, nothing is
-// sent and the error says why.
+// Write answers with status and v as JSON. It returns an error, and sends nothing, if v
+// cannot be encoded.
 func Write(w http.ResponseWriter, status int, v any) error {
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
@@ -64,22 +64,20 @@ func Write(w http.ResponseWriter, status int, v any) error {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	// An error here means that the caller went away.
+	// An error here means that the caller is gone.
 	_, _ = w.Write(bytes.TrimSuffix(body.Bytes(), []byte("\n")))
 	return nil
 }
 
-// retryAfter is after how many seconds a caller may try again: about as long as
-// a request waits for Parameter Store before it is refused.
+// retryAfter is the Retry-After of a 503, in seconds: about as long as a request waits
+// for Parameter Store.
 const retryAfter = "5"
 
-// WriteError answers {"errorMsg": …} with err's status and message, or with a
-// plain 500 if err is not an [Error]. The answer may not be cached. A 503 says
-// when to try again.
+// WriteError answers {"errorMsg": …} with err's status and message, or with a plain 500
+// if err is not an [Error]. The response must not be cached. A 503 has a Retry-After.
 //
-// If w has a method Failed(error), as the response writers of package lambdahttp
-// do, it gets the cause, for the request's own log line; else the cause is
-// logged here.
+// If w has a method Failed(error), as package lambdahttp's response writers do, it gets
+// err for the request's log line. Else WriteError logs an err of 500 and up.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	var e *Error
 	if !errors.As(err, &e) {

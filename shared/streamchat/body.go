@@ -7,19 +7,17 @@ import (
 	"io"
 )
 
-// maxWebhook is the size limit of an inflated webhook body, in bytes: more than
-// an event of 6 MB can hold uncompressed, and little enough for the smallest
-// function.
+// maxWebhook is the maximum size of an inflated webhook body, in bytes: more than an
+// event of 6 MB can hold uncompressed, and not too much for the smallest function.
 const maxWebhook = 8 << 20
 
-// maxMembers is how many compressed files one gzip body may be made of. Stream
-// makes one; 4 MB of empty ones would keep a processor busy for nothing.
+// maxMembers is the maximum number of members of a gzip body. Stream sends one; 4 MB of
+// empty ones would keep a processor busy.
 const maxMembers = 16
 
-// PlainBody returns the bytes of a webhook that Stream has signed: body itself,
-// or, if it is gzip, what it inflates to. The first two bytes tell, whatever the
-// header fields say: JSON never begins like gzip. Damaged gzip, and a body that
-// inflates to more than 8 MiB, is an error.
+// PlainBody returns the bytes of a webhook that Stream signs: body, inflated if it is
+// gzip. The first two bytes tell, whatever the header fields say, since JSON never
+// begins like gzip. Damaged gzip is an error, and so are more than 8 MiB inflated.
 func PlainBody(body []byte) ([]byte, error) {
 	if !bytes.HasPrefix(body, []byte{0x1f, 0x8b}) {
 		return body, nil

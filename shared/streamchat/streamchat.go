@@ -1,5 +1,5 @@
-// Package streamchat holds the app's Stream Chat credentials and what is done
-// with them: user tokens, the server token, and webhook signatures.
+// Package streamchat holds the app's Stream Chat credentials, makes tokens with them and
+// checks webhook signatures.
 package streamchat
 
 import (
@@ -19,41 +19,39 @@ import (
 	"chat-service-backend/shared/userid"
 )
 
-// The SSM parameters, relative to the store's prefix.
+// The SSM parameters, below the store's prefix.
 const (
 	paramKey            = "stream/api-key"
 	paramSecret         = "stream/api-secret"
 	paramPreviousSecret = "stream/api-secret-previous"
 )
 
-// clockSkew is how far a user token's iat lies in the past: Stream refuses a
-// token from its future, and clocks differ.
+// clockSkew is how far a user token's iat is in the past: Stream refuses a token from
+// its future, and clocks differ.
 const clockSkew = 5 * time.Second
 
-// DefaultBaseURL is where Stream's REST API is, unless STREAM_BASE_URL says
-// otherwise.
+// DefaultBaseURL is the URL of Stream's REST API, and the default of STREAM_BASE_URL.
 const DefaultBaseURL = "https://chat.stream-io-api.com"
 
-// An App is the Stream app whose credentials lie in SSM.
+// An App is the Stream app whose credentials are in SSM.
 type App struct {
 	credentials *settings.Value[*Credentials]
 }
 
-// StaleFor is how long credentials are used while SSM does not answer. An outage
-// of Parameter Store must not end the chat; but an operator who has removed or
-// rotated a secret can count on its end within a day, whatever happens to SSM.
+// StaleFor is how long credentials are used while SSM does not answer. An outage of
+// Parameter Store must not end the chat, but a removed or rotated secret must be out of
+// use within a day, whatever happens to SSM.
 const StaleFor = 24 * time.Hour
 
-// Open returns the app whose credentials lie in store. EXPIRATION_TOKEN_DURATION
-// is how many seconds a user token is good for; if it is unset or empty, tokens
-// do not expire.
+// Open returns the app whose credentials are in store. EXPIRATION_TOKEN_DURATION is the
+// lifetime of user tokens in seconds; if it is unset or empty, they do not expire.
 func Open(store *settings.Store, getenv func(string) string) (*App, error) {
 	return open(store, getenv, paramKey, paramSecret)
 }
 
-// OpenForWebhooks is [Open] for a function that checks signatures: those made
-// with the secret before the last rotation count, too, for as long as the
-// parameter stream/api-secret-previous exists.
+// OpenForWebhooks is [Open] for a function that checks signatures. It also accepts those
+// made with the secret before the last rotation, while the parameter
+// stream/api-secret-previous exists.
 func OpenForWebhooks(store *settings.Store, getenv func(string) string) (*App, error) {
 	return open(store, getenv, paramKey, paramSecret, paramPreviousSecret)
 }
@@ -72,9 +70,9 @@ func open(store *settings.Store, getenv func(string) string, names ...string) (*
 	})}, nil
 }
 
-// Maker returns what makes credentials of the parameters in store, by their names
-// there, for a function that reads more than these in one call. The environment
-// is that of [Open].
+// Maker returns a function that makes credentials from parameters by their names in
+// store, for callers that read other parameters in the same call. The environment is
+// that of [Open].
 func Maker(store *settings.Store, getenv func(string) string) (func(values map[string]string) (*Credentials, error), error) {
 	ttl, err := settings.Seconds(getenv, "EXPIRATION_TOKEN_DURATION", 0)
 	if err != nil {
@@ -89,20 +87,19 @@ func Maker(store *settings.Store, getenv func(string) string) (func(values map[s
 	}, nil
 }
 
-// Load fetches the credentials ahead of their first use; see
-// [settings.Value.Load].
+// Load fetches the credentials; see [settings.Value.Load].
 func (a *App) Load(ctx context.Context) { a.credentials.Load(ctx) }
 
-// Credentials returns the app's credentials as they are now. Every error matches
+// Credentials returns the app's current credentials. Every error matches
 // [settings.ErrUnavailable].
 func (a *App) Credentials(ctx context.Context) (*Credentials, error) {
 	return a.credentials.Get(ctx)
 }
 
-// ValidSignature reports whether body bears a signature of the app: see
-// [Credentials.ValidSignature]. If it seems not to, the secret may have been
-// rotated since it was read, so it is read again, unless that was done a moment
-// ago. Every error matches [settings.ErrUnavailable].
+// ValidSignature is [Credentials.ValidSignature] for the app's current credentials. If
+// the signature is not valid, the secret may have been rotated, so it is read again,
+// unless it was read within the last 10 s. Every error matches
+// [settings.ErrUnavailable].
 func (a *App) ValidSignature(ctx context.Context, body []byte, signature string) (bool, error) {
 	c, err := a.Credentials(ctx)
 	if err != nil {
@@ -121,8 +118,8 @@ func (a *App) ValidSignature(ctx context.Context, body []byte, signature string)
 	return renewed.ValidSignature(body, signature), nil
 }
 
-// OpenKey returns the app's API key, kept fresh, for a function that may read
-// the key and no secret.
+// OpenKey returns the app's API key, kept fresh, for a function that may not read the
+// secret.
 func OpenKey(store *settings.Store) *settings.Value[string] {
 	return settings.Keep(store, StaleFor, func(ctx context.Context) (string, error) {
 		values, err := store.Parameters(ctx, paramKey)
@@ -137,8 +134,8 @@ func OpenKey(store *settings.Store) *settings.Value[string] {
 	})
 }
 
-// Credentials are an app's API key and secret. The secret is held by functions
-// and not by fields, so that printing or marshalling Credentials shows none.
+// Credentials are an app's API key and secret. Functions hold the secret, not fields, so
+// that printing or marshalling Credentials does not reveal it.
 type Credentials struct {
 	key         string
 	tokenTTL    time.Duration
@@ -147,11 +144,11 @@ type Credentials struct {
 	secrets     func() []string
 }
 
-// NewCredentials returns the credentials made of an API key, a secret and the
-// secret before it, which may be empty. White space around them, which copying
-// and pasting leaves, does not count. An empty key or secret is an error that
-// matches [settings.ErrMissing]: it would sign tokens that anybody can forge.
-// User tokens are good for tokenTTL, in whole seconds; 0 means for ever.
+// NewCredentials returns the credentials made from an API key, a secret and the secret
+// before it, which may be empty. White space around them, as left by copying and
+// pasting, is ignored. An empty key or secret is an error that matches
+// [settings.ErrMissing]: an empty secret would sign tokens that anybody can forge. User
+// tokens expire after tokenTTL, in whole seconds; 0 means never.
 func NewCredentials(key, secret, previousSecret string, tokenTTL time.Duration) (*Credentials, error) {
 	key, secret, previousSecret = strings.TrimSpace(key), strings.TrimSpace(secret), strings.TrimSpace(previousSecret)
 	if key == "" {
@@ -164,7 +161,7 @@ func NewCredentials(key, secret, previousSecret string, tokenTTL time.Duration) 
 	if err != nil {
 		return nil, fmt.Errorf("make a Stream client: %w", err)
 	}
-	// The library keeps its own server token to itself.
+	// The library does not export its own server token.
 	server, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"server": true}).SignedString([]byte(secret))
 	if err != nil {
 		return nil, fmt.Errorf("sign the server token: %w", err)
@@ -184,43 +181,41 @@ func NewCredentials(key, secret, previousSecret string, tokenTTL time.Duration) 
 	}, nil
 }
 
-// Key is the app's API key. It is public.
+// Key returns the app's API key, which is public.
 func (c *Credentials) Key() string { return c.key }
 
-// ServerToken is the token of the app's own servers. It never expires and no
-// permission binds it: it is worth as much as the secret.
+// ServerToken returns the token of the app's own servers. It never expires and overrides
+// all permissions, so it is worth as much as the secret.
 func (c *Credentials) ServerToken() string { return c.serverToken() }
 
-// UserToken returns a token with which a user may connect to Stream from now
-// on. The user need not exist. If the user's tokens have been revoked, since says
-// when: Stream takes none that was issued before.
+// UserToken returns a token with which a user can connect to Stream. The user need not
+// exist. If the user's tokens were revoked, since is when: the token is not issued
+// earlier, or Stream would refuse it.
 func (c *Credentials) UserToken(userID string, since time.Time) (string, error) {
 	if !userid.Valid(userID) {
-		return "", errors.New("sign a user token: the user id is not one that Stream takes")
+		return "", errors.New("sign a user token: want a user id that Stream accepts, got another")
 	}
 	now := time.Now()
 	var expires time.Time
 	if c.tokenTTL > 0 {
 		expires = now.Add(c.tokenTTL)
 	}
-	issued := now.Add(-clockSkew).Truncate(time.Second) // as a token has it
+	issued := now.Add(-clockSkew).Truncate(time.Second) // as in the token
 	if issued.Before(since) {
-		issued = since.Add(time.Second - 1) // rounded down, not before
+		issued = since.Add(time.Second - 1) // which the token rounds down
 	}
 	return c.userToken(userID, expires, issued)
 }
 
-// WellFormedSignature reports whether signature looks like one of Stream's: 64
-// hex digits of either case. What does not is refused before its body costs
-// anything.
+// WellFormedSignature reports whether signature looks like one of Stream's: 64 hex digits
+// of either case. Any other can be refused before its body costs anything.
 func WellFormedSignature(signature string) bool {
 	_, err := hex.DecodeString(signature)
 	return err == nil && len(signature) == hex.EncodedLen(sha256.Size)
 }
 
-// ValidSignature reports whether signature is the X-Signature that Stream sends
-// with body: the HMAC-SHA256 of the uncompressed body under the secret, as hex
-// digits of either case.
+// ValidSignature reports whether signature is Stream's X-Signature of body: the
+// HMAC-SHA256 of the uncompressed body under the secret, in hex digits of either case.
 //
 // https://getstream.io/chat/docs/node/webhooks_overview/
 func (c *Credentials) ValidSignature(body []byte, signature string) bool {
