@@ -18,8 +18,8 @@ import (
 	"chat-service-backend/shared/settings"
 )
 
-// TestMain makes the test binary a function, where a test starts one, that
-// answers with who calls.
+// TestMain makes the test binary, if a test starts it, a function that answers with its
+// caller.
 func TestMain(m *testing.M) {
 	awstest.Main(m, func() {
 		lambdahttp.Main(func(_ context.Context, getenv func(string) string) (http.Handler, error) {
@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 	})
 }
 
-func TestErrorsOfSharedPackagesHaveTheirAnswers(t *testing.T) {
+func TestErrorsOfSharedPackagesHaveTheirResponses(t *testing.T) {
 	cause := errors.New("hunter2")
 	for name, test := range map[string]struct {
 		err       error
@@ -66,14 +66,14 @@ func TestErrorsOfSharedPackagesHaveTheirAnswers(t *testing.T) {
 	}
 }
 
-// forged are header fields with which somebody might try to be known.
+// forged are header fields with which an attacker may try to be somebody.
 var forged = map[string]string{
 	"userid": "u1", "X-User-Id": "u1", "X-Amzn-Oidc-Identity": "u1", "X-Amzn-Iam-User-Arn": "arn:aws:iam::1:user/x",
 	"X-GoLambdaProxy-ApiGw-Context": `{"identity":{"userArn":"arn:aws:iam::1:user/x"},"authorizer":{"iam":{"userArn":"arn:aws:iam::1:user/x"}}}`,
 	"X-Forwarded-User":              "u1", "Cookie": "token=u1", "Proxy-Authorization": "Bearer x",
 }
 
-// request is a GET with forged fields and an Authorization field, if any.
+// request returns a GET with the forged fields and, if not "", an Authorization field.
 func request(t *testing.T, path, authorization string) *http.Request {
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
 	for name, value := range forged {
@@ -85,7 +85,7 @@ func request(t *testing.T, path, authorization string) *http.Request {
 	return r
 }
 
-func TestCallersAreKnownByWhatIsVerifiedAlone(t *testing.T) {
+func TestCallersAreIdentifiedOnlyByWhatIsVerified(t *testing.T) {
 	issuer := awstest.NewIssuer(t)
 	f := awstest.StartFunction(t, issuer.Env())
 	bearer := issuer.Bearer("u2", nil)
@@ -103,9 +103,9 @@ func TestCallersAreKnownByWhatIsVerifiedAlone(t *testing.T) {
 		"IAM caller":                    {awstest.ServiceEvent(t, request(t, "/", ""), "/"), service},
 		"IAM caller with a bad bearer":  {awstest.ServiceEvent(t, request(t, "/", "Bearer garbage"), "/"), service},
 		"IAM caller with a good bearer": {awstest.ServiceEvent(t, request(t, "/", bearer), "/"), service},
-		"nobody on the Service API":     {awstest.AnonymousServiceEvent(t, request(t, "/", ""), "/"), anonymous},
-		"nobody on the Client API":      {awstest.ClientEvent(t, request(t, "/", ""), "/"), anonymous},
-		"nobody where known ones may":   {awstest.ClientEvent(t, request(t, "/known", ""), "/known"), unknown},
+		"anonymous, Service API":        {awstest.AnonymousServiceEvent(t, request(t, "/", ""), "/"), anonymous},
+		"anonymous, Client API":         {awstest.ClientEvent(t, request(t, "/", ""), "/"), anonymous},
+		"anonymous, for known callers":  {awstest.ClientEvent(t, request(t, "/known", ""), "/known"), unknown},
 		"bearer on the Client API":      {awstest.ClientEvent(t, request(t, "/known", bearer), "/known"), user},
 		"bearer on the Service API":     {awstest.AnonymousServiceEvent(t, request(t, "/", bearer), "/"), user},
 		"bad bearer":                    {awstest.ClientEvent(t, request(t, "/", "Bearer garbage"), "/"), bad},
@@ -137,8 +137,8 @@ func TestRefusalsAreCountedByReason(t *testing.T) {
 	}
 }
 
-// failures are what the function answers below /fail, and what the log and the
-// metrics say of it.
+// failures are the function's errors below /fail, and what the log and the metrics must
+// say of them.
 var failures = map[string]struct {
 	err            error
 	lacking, limit string
@@ -156,9 +156,8 @@ var failures = map[string]struct {
 	"bad-token":      {identity.ErrBadToken, "", ""},
 }
 
-// A limit is nobody's mistake. The log says whose it is, so that the answers it
-// causes roll no deployment back.
-func TestLimitsAreToldApartFromOtherReasonsToBeUnavailable(t *testing.T) {
+// The log says whose limit it is, so that the errors do not roll back a deployment.
+func TestLimitsAreDistinguishedFromOtherFailures(t *testing.T) {
 	f := awstest.StartFunction(t, nil)
 	for name := range failures {
 		if _, err := io.Copy(io.Discard, f.Invoke(awstest.ClientEvent(t, request(t, "/fail/"+name, ""), "/fail/"+name)).Body); err != nil {
@@ -167,7 +166,7 @@ func TestLimitsAreToldApartFromOtherReasonsToBeUnavailable(t *testing.T) {
 	}
 	f.Stop()
 	type line struct{ RequestID, Route, Limit, Lacking string }
-	byRequest := make(map[string]line) // that of the log and that of the metrics in one
+	byRequest := make(map[string]line) // the log line and the metrics of each
 	for text := range strings.Lines(f.Output()) {
 		var l line
 		if err := json.Unmarshal([]byte(text), &l); err != nil {

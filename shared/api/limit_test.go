@@ -11,7 +11,7 @@ import (
 	"chat-service-backend/shared/identity"
 )
 
-func TestUserOverTheLimitIsToldWhenToComeAgain(t *testing.T) {
+func TestUserOverTheLimitGetsARetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, err := LimiterFromEnv(func(string) string { return "3" })
 		if err != nil {
@@ -30,16 +30,16 @@ func TestUserOverTheLimitIsToldWhenToComeAgain(t *testing.T) {
 				}
 			}
 			if after, err := ask(identity.User, "u1"); err == nil || after != "20" {
-				t.Errorf("want to be told to come in 20 s, got %q, %v", after, err)
+				t.Errorf("want an error and Retry-After: 20, got %q, %v", after, err)
 			}
 		}
 		allowed(3)
 		if _, err := ask(identity.User, "u2"); err != nil {
-			t.Errorf("want another user to get one, got %v", err)
+			t.Errorf("want another user to get a token, got %v", err)
 		}
 		for range 10 {
 			if _, err := ask(identity.Service, "u1"); err != nil {
-				t.Errorf("want services to have no limit, got %v", err)
+				t.Errorf("want no limit for services, got %v", err)
 			}
 		}
 		time.Sleep(20 * time.Second)
@@ -51,12 +51,12 @@ func TestUserOverTheLimitIsToldWhenToComeAgain(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		if len(l.due) > 10_000 {
-			t.Errorf("want those forgotten who are under the limit, got %d users", len(l.due))
+			t.Errorf("want users under the limit forgotten, got %d users", len(l.due))
 		}
 	})
 }
 
-func TestNoLimitUnlessOneIsSet(t *testing.T) {
+func TestWithoutASettingThereIsNoLimit(t *testing.T) {
 	var none *Limiter
 	l, err := LimiterFromEnv(func(string) string { return "" })
 	if err != nil || l != none || l.Allow(nil, nil, identity.Caller{Kind: identity.User}) != nil {

@@ -32,7 +32,7 @@ func TestPlainBody(t *testing.T) {
 	tests := map[string]struct{ body, want []byte }{
 		"plain":                    {event, event},
 		"empty":                    {nil, nil},
-		"one byte of gzip's two":   {[]byte{0x1f}, []byte{0x1f}},
+		"half of gzip's mark":      {[]byte{0x1f}, []byte{0x1f}},
 		"plain, however large":     {append(largest, 'x'), append(largest, 'x')},
 		"gzip":                     {packed, event},
 		"gzip of nothing":          {compress(t, nil), []byte{}},
@@ -47,14 +47,14 @@ func TestPlainBody(t *testing.T) {
 		"truncated":                {packed[:len(packed)-9], nil},
 		"truncated in the trailer": {packed[:len(packed)-1], nil},
 		"wrong checksum":           {damaged, nil},
-		"garbage behind":           {append(bytes.Clone(packed), "garbage"...), nil},
+		"garbage after it":         {append(bytes.Clone(packed), "garbage"...), nil},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			got, err := PlainBody(test.body)
 			refused := test.want == nil && test.body != nil
 			if (err != nil) != refused || !bytes.Equal(got, test.want) {
-				t.Errorf("want %d bytes, refused %v, got %d, %v", len(test.want), refused, len(got), err)
+				t.Errorf("want %d bytes, an error: %v, got %d, %v", len(test.want), refused, len(got), err)
 			}
 		})
 	}

@@ -43,7 +43,7 @@ func newCredentials(t testing.TB, ttl time.Duration) *Credentials {
 	return c
 }
 
-// openToken checks the signature of a token and returns header and claims.
+// openToken checks a token's signature and returns its header and claims.
 func openToken(t *testing.T, token, secret string) (header, claims map[string]any) {
 	t.Helper()
 	parts := strings.Split(token, ".")
@@ -78,7 +78,7 @@ func wantClaims(t *testing.T, got, want map[string]any) {
 
 func TestUserTokenHasExactlyItsClaims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(1500 * time.Millisecond) // half a second is not to be seen in a claim
+		time.Sleep(1500 * time.Millisecond) // half a second, which no claim may show
 		now := time.Now().Unix()
 		number := func(n int64) json.Number { return json.Number(fmt.Sprint(n)) }
 
@@ -99,7 +99,7 @@ func TestUserTokenHasExactlyItsClaims(t *testing.T) {
 	})
 }
 
-func TestNoTokenIsBornRevoked(t *testing.T) {
+func TestTokenIsNotIssuedBeforeARevocation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(700 * time.Millisecond)
 		for _, ago := range []time.Duration{-time.Hour, -6 * time.Second, -5200 * time.Millisecond, -5 * time.Second, -4500 * time.Millisecond, -time.Second, 0} {
@@ -111,7 +111,7 @@ func TestNoTokenIsBornRevoked(t *testing.T) {
 			_, claims := openToken(t, token, secret)
 			issued, err := claims["iat"].(json.Number).Int64()
 			if at := time.Unix(issued, 0); err != nil || at.Before(revoked) || at.After(revoked.Add(time.Second)) && time.Since(at) < clockSkew {
-				t.Errorf("revoked at %v: want a token from then on, no younger than it must be, got %v, %v", revoked, at, err)
+				t.Errorf("revoked at %v: want a token issued then, or hardly later, got %v, %v", revoked, at, err)
 			}
 		}
 	})
@@ -123,7 +123,7 @@ func TestServerTokenHasExactlyItsClaim(t *testing.T) {
 	wantClaims(t, claims, map[string]any{"server": true})
 }
 
-func TestCredentialsWithoutKeyOrSecretAreRefused(t *testing.T) {
+func TestCredentialsNeedAKeyAndASecret(t *testing.T) {
 	for _, blank := range []string{"", " ", "\n\t "} {
 		if c, err := NewCredentials(blank, secret, "", 0); err == nil || c != nil || !strings.Contains(err.Error(), "stream/api-key") {
 			t.Errorf("key %q: want an error that names the parameter, got %v", blank, err)
@@ -133,11 +133,11 @@ func TestCredentialsWithoutKeyOrSecretAreRefused(t *testing.T) {
 		}
 	}
 	if _, err := NewCredentials(" ", secret, "", 0); err != nil && strings.Contains(err.Error(), secret) {
-		t.Error("want no secret in the error, got it")
+		t.Error("want an error without the secret, got it")
 	}
 }
 
-func TestWhiteSpaceAroundKeyAndSecretDoesNotCount(t *testing.T) {
+func TestWhiteSpaceAroundKeyAndSecretIsIgnored(t *testing.T) {
 	c, err := NewCredentials(" "+key+"\n", "\t"+secret+"\r\n", previous+"\n", 0)
 	if err != nil {
 		t.Fatal(err)
@@ -154,60 +154,35 @@ func sign(body, secret string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-func TestSignatures(t *testing.T) {
+func FuzzValidSignature(f *testing.F) {
 	const body = `{"type":"message.new","text":"é"}`
 	good := sign(body, secret)
-	tests := map[string]struct {
-		body, signature string
-		want            bool
-	}{
-		"lower case":         {body, good, true},
-		"upper case":         {body, strings.ToUpper(good), true},
-		"previous secret":    {body, sign(body, previous), true},
-		"empty body":         {"", sign("", secret), true},
-		"empty":              {body, "", false},
-		"truncated":          {body, good[:62], false},
-		"half a byte less":   {body, good[:63], false},
-		"longer":             {body, good + "00", false},
-		"space behind":       {body, good + " ", false},
-		"one digit changed":  {body, flip(good), false},
-		"other body":         {body + " ", good, false},
-		"other secret":       {body, sign(body, "other"), false},
-		"empty secret":       {body, sign(body, ""), false},
-		"no hex":             {body, strings.Repeat("zz", 32), false},
-		"base64":             {body, base64.StdEncoding.EncodeToString([]byte(good)), false},
-		"secret as the body": {secret, good, false},
+	for _, signature := range []string{
+		good, strings.ToUpper(good), sign(body, previous), "", good[:62], good[:63], good + "00", good + " ", good[:63] + "g", good[1:] + good[:1],
+		sign(body, "other"), sign(body, ""), strings.Repeat("zz", 32), base64.StdEncoding.EncodeToString([]byte(good)),
+	} {
+		f.Add([]byte(body), signature)
 	}
-	c := newCredentials(t, 0)
-	for name, test := range tests {
-		if got := c.ValidSignature([]byte(test.body), test.signature); got != test.want {
-			t.Errorf("%s: want %v, got %v", name, test.want, got)
-		}
-	}
-}
-
-// flip changes the last digit.
-func flip(digits string) string {
-	last := byte('0')
-	if digits[len(digits)-1] == '0' {
-		last = '1'
-	}
-	return digits[:len(digits)-1] + string(last)
-}
-
-func TestWithoutPreviousSecretNoneCounts(t *testing.T) {
-	c, err := NewCredentials(key, secret, " ", 0)
+	f.Add([]byte(body+" "), good)
+	f.Add([]byte(secret), good)
+	f.Add([]byte(""), sign("", secret))
+	both := newCredentials(f, 0)
+	without, err := NewCredentials(key, secret, " ", 0)
 	if err != nil {
-		t.Fatal(err)
+		f.Fatal(err)
 	}
-	for _, other := range []string{"", " ", previous} {
-		if c.ValidSignature([]byte("x"), sign("x", other)) {
-			t.Errorf("want a signature with %q refused, got accepted", other)
+	f.Fuzz(func(t *testing.T, body []byte, signature string) {
+		ofSecret, ofPrevious := strings.ToLower(signature) == sign(string(body), secret), strings.ToLower(signature) == sign(string(body), previous)
+		if got := both.ValidSignature(body, signature); got != (ofSecret || ofPrevious) {
+			t.Errorf("%q of %q: want %v, got %v", signature, body, ofSecret || ofPrevious, got)
 		}
-	}
+		if got := without.ValidSignature(body, signature); got != ofSecret {
+			t.Errorf("%q of %q, without a previous secret: want %v, got %v", signature, body, ofSecret, got)
+		}
+	})
 }
 
-func TestPrintingShowsNoSecret(t *testing.T) {
+func TestPrintingRevealsNoSecret(t *testing.T) {
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	app := openApp(t, Open, ssm.Getenv(nil))
 	c, err := app.Credentials(t.Context())
@@ -223,33 +198,19 @@ func TestPrintingShowsNoSecret(t *testing.T) {
 		}
 		for _, hidden := range []string{secret, c.ServerToken(), hex.EncodeToString([]byte(secret)), fmt.Sprint([]byte(secret))} {
 			if strings.Contains(text, hidden) {
-				t.Errorf("%T: want nothing secret, got %s", v, text)
+				t.Errorf("%T: want no secret, got %s", v, text)
 			}
 		}
 	}
 }
 
-func TestOnlyIDsThatStreamTakesAreSigned(t *testing.T) {
+func TestTokensAreForValidUserIDsOnly(t *testing.T) {
 	c := newCredentials(t, 0)
 	for id, want := range map[string]bool{"jo@example_com-1": true, strings.Repeat("x", 255): true, "": false, "a.b": false, strings.Repeat("x", 256): false} {
 		if token, err := c.UserToken(id, time.Time{}); (err == nil) != want || (token != "") != want {
 			t.Errorf("token for %q: want one %v, got %v", id, want, err)
 		}
 	}
-}
-
-func FuzzValidSignature(f *testing.F) {
-	c, err := NewCredentials(key, secret, "", 0)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add([]byte("x"), sign("x", secret))
-	f.Add([]byte(""), "")
-	f.Fuzz(func(t *testing.T, body []byte, signature string) {
-		if got, want := c.ValidSignature(body, signature), strings.ToLower(signature) == sign(string(body), secret); got != want {
-			t.Errorf("%q of %q: want %v, got %v", signature, body, want, got)
-		}
-	})
 }
 
 // openApp opens an app as a function does.
@@ -271,7 +232,7 @@ func openStore(t *testing.T, getenv func(string) string) *settings.Store {
 	return store
 }
 
-func TestAppTakesCredentialsFromSSM(t *testing.T) {
+func TestAppReadsCredentialsFromSSM(t *testing.T) {
 	values := awstest.App(key, secret)
 	values["/chat-service/stream/api-secret-previous"] = previous
 	ssm := awstest.NewParameterStore(t, values)
@@ -284,26 +245,30 @@ func TestAppTakesCredentialsFromSSM(t *testing.T) {
 		t.Errorf("want key %s, a minute, and no previous secret, got %s, %v", key, c.Key(), c.tokenTTL)
 	}
 	if got := ssm.Asked(); slices.Contains(got, "/chat-service/stream/api-secret-previous") || len(got) != 2 {
-		t.Errorf("want key and secret asked for, once, got %v", got)
+		t.Errorf("want key and secret requested once, got %v", got)
 	}
 	app = openApp(t, OpenForWebhooks, ssm.Getenv(nil))
 	if c, err = app.Credentials(t.Context()); err != nil || !c.ValidSignature([]byte("x"), sign("x", previous)) {
-		t.Errorf("for webhooks: want the previous secret to count, got no, %v", err)
+		t.Errorf("for webhooks: want the previous secret accepted, got %v", err)
 	}
 }
 
-func TestKeyFunctionAsksForNoSecret(t *testing.T) {
-	ssm := awstest.NewParameterStore(t, awstest.App(key+"\n", secret))
+func TestOpenKeyReadsTheKeyOnly(t *testing.T) {
+	ssm := awstest.NewParameterStore(t, awstest.App(" ", secret))
 	value := OpenKey(openStore(t, ssm.Getenv(nil)))
+	if got, err := value.Get(t.Context()); !errors.Is(err, settings.ErrMissing) || got != "" {
+		t.Errorf("blank key: want %v, got %q, %v", settings.ErrMissing, got, err)
+	}
+	ssm.Set("/chat-service/stream/api-key", key+"\n")
 	if got, err := value.Get(t.Context()); got != key || err != nil {
 		t.Errorf("want %s, got %q, %v", key, got, err)
 	}
-	if got := ssm.Asked(); !slices.Equal(got, []string{"/chat-service/stream/api-key"}) {
-		t.Errorf("want the key asked for and nothing else, got %v", got)
+	if got := slices.Compact(ssm.Asked()); !slices.Equal(got, []string{"/chat-service/stream/api-key"}) {
+		t.Errorf("want only the key requested, got %v", got)
 	}
 }
 
-func TestMissingCredentialsAreAnErrorUntilTheyAreThere(t *testing.T) {
+func TestMissingCredentialsAreAnErrorUntilTheyExist(t *testing.T) {
 	for name, values := range map[string]map[string]string{"missing": {}, "blank secret": awstest.App(key, " "), "no key": awstest.App("", secret)} {
 		ssm := awstest.NewParameterStore(t, values)
 		app := openApp(t, Open, ssm.Getenv(nil))
@@ -315,17 +280,22 @@ func TestMissingCredentialsAreAnErrorUntilTheyAreThere(t *testing.T) {
 			ssm.Set(name, value)
 		}
 		if c, err = app.Credentials(t.Context()); err != nil || c.Key() != key {
-			t.Errorf("%s: want the credentials once they are there, got %v", name, err)
+			t.Errorf("%s: want the credentials as soon as they exist, got %v", name, err)
 		}
 	}
 }
 
-func TestRemovedSecretChecksNoSignature(t *testing.T) {
+// appOf returns the app whose secret is what secret returns.
+func appOf(t *testing.T, secret func() string) *App {
+	return &App{settings.Keep(openStore(t, func(string) string { return "" }), StaleFor, func(context.Context) (*Credentials, error) {
+		return NewCredentials("key", secret(), "", 0)
+	})}
+}
+
+func TestRemovedSecretVerifiesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		secret := "old"
-		app := &App{settings.Keep(openStore(t, func(string) string { return "" }), StaleFor, func(context.Context) (*Credentials, error) {
-			return NewCredentials("key", secret, "", 0)
-		})}
+		app := appOf(t, func() string { return secret })
 		want := func(want bool, wantErr error) {
 			t.Helper()
 			if got, err := app.ValidSignature(t.Context(), []byte("body"), sign("body", "old")); got != want || !errors.Is(err, wantErr) {
@@ -341,15 +311,29 @@ func TestRemovedSecretChecksNoSignature(t *testing.T) {
 	})
 }
 
-func TestKeyThatIsBlankIsNone(t *testing.T) {
-	ssm := awstest.NewParameterStore(t, awstest.App(" ", secret))
-	value := OpenKey(openStore(t, ssm.Getenv(nil)))
-	if got, err := value.Get(t.Context()); !errors.Is(err, settings.ErrMissing) || got != "" {
-		t.Errorf("want an error that says it is missing, got %q, %v", got, err)
-	}
+func TestSignatureOfARotatedSecretCountsBeforeTheTTL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		secret, calls := "old", 0
+		app := appOf(t, func() string { calls++; return secret })
+		want := func(signature string, want bool, wantCalls int) {
+			t.Helper()
+			if got, err := app.ValidSignature(t.Context(), []byte("body"), signature); err != nil || got != want || calls != wantCalls {
+				t.Errorf("want %t after %d calls to SSM, got %t after %d, %v", want, wantCalls, got, calls, err)
+			}
+		}
+		want(sign("body", "old"), true, 1)
+		secret = "new"
+		want(sign("body", "new"), false, 1) // read a moment ago
+		time.Sleep(time.Minute)
+		want(sign("body", "old"), true, 1)
+		want("not hex", false, 1)
+		want(sign("body", "new"), true, 2)
+		want(sign("body", "forged"), false, 2)
+		want(sign("body", "forged"), false, 2)
+	})
 }
 
-func TestDurationThatIsNoNumberOfSecondsEndsTheStart(t *testing.T) {
+func TestBadDurationIsAnErrorThatNamesIt(t *testing.T) {
 	for _, value := range []string{"1h", "0", "-1"} {
 		getenv := func(name string) string { return map[string]string{"EXPIRATION_TOKEN_DURATION": value}[name] }
 		if _, err := Open(openStore(t, getenv), getenv); err == nil || !strings.Contains(err.Error(), "EXPIRATION_TOKEN_DURATION") {
@@ -379,32 +363,4 @@ func BenchmarkValidSignature(b *testing.B) {
 			b.Fatal("want it valid")
 		}
 	}
-}
-
-func TestSignatureOfARotatedSecretCountsBeforeTheTTL(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		secret, calls := "old", 0
-		app := &App{settings.Keep(openStore(t, func(string) string { return "" }), StaleFor, func(context.Context) (*Credentials, error) {
-			calls++
-			return NewCredentials("key", secret, "", 0)
-		})}
-		want := func(signer string, want bool, wantCalls int) {
-			t.Helper()
-			if got, err := app.ValidSignature(t.Context(), []byte("body"), sign("body", signer)); err != nil || got != want {
-				t.Errorf("signed with %s: want %t, got %t, %v", signer, want, got, err)
-			}
-			if calls != wantCalls {
-				t.Errorf("want %d calls to SSM, got %d", wantCalls, calls)
-			}
-		}
-		want("old", true, 1)
-		secret = "new"
-		want("new", false, 1) // read a moment ago
-		time.Sleep(time.Minute)
-		want("old", true, 1)
-		want("new", true, 2)
-		// Whoever forges signatures does not make calls.
-		want("forged", false, 2)
-		want("forged", false, 2)
-	})
 }
