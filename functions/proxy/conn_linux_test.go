@@ -10,29 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"sync/atomic"
 	"syscall"
 	"testing"
 
 	"chat-service-backend/internal/awstest"
 )
-
-// watch returns a function that waits until the kernel knows that every connection
-// of u is closed: nobody can see in time what arrives later.
-func watch(t *testing.T, u *upstream) func() {
-	made := keepTrack(u)
-	return func() {
-		for _, c := range made() {
-			for !closedByPeer(c.TCPConn) {
-				if t.Context().Err() != nil {
-					return
-				}
-				runtime.Gosched()
-			}
-		}
-	}
-}
 
 // pair returns a connection and its peer's end. Nothing reads from the connection,
 // as in a process that Lambda has frozen.
@@ -97,42 +80,6 @@ func TestRequestOnAConnectionThatThePeerHasEndedIsNotWritten(t *testing.T) {
 	}
 }
 
-// Lambda freezes a function between requests, so each request finds a connection
-// that Stream has closed or reset meanwhile.
-func TestPOSTsSurviveConnectionsThatStreamEnds(t *testing.T) {
-	for _, protocol := range protocols {
-		t.Run(protocol, func(t *testing.T) {
-			seen := make(map[string]int)
-			s := newStream(t, protocol, func(w http.ResponseWriter, r *http.Request) {
-				body, _ := io.ReadAll(r.Body)
-				seen[string(body)]++ // one request at a time
-				_, _ = w.Write(bytes.Repeat(body, 3000))
-			})
-			u := s.upstream(t)
-			ended := watch(t, u)
-			h := newProxy(t, s.URL, u)
-			const rounds = 60
-			for i := range rounds {
-				body := "request " + strconv.Itoa(i)
-				response := do(h, http.MethodPost, "/proxy/users", body)
-				if answer, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusOK || len(answer) != 3000*len(body) {
-					t.Fatalf("%s: want status 200 and the whole answer, got %d and %d bytes", body, response.StatusCode, len(answer))
-				}
-				s.hangUp(i%2 == 0)
-				ended()
-			}
-			for body, n := range seen {
-				if n != 1 {
-					t.Errorf("%s: want it at Stream once, got it %d times", body, n)
-				}
-			}
-			if len(seen) != rounds {
-				t.Errorf("want %d requests at Stream, got %d", rounds, len(seen))
-			}
-		})
-	}
-}
-
 // Freezes the function's process as Lambda does between two requests, and has
 // Stream end the connection meanwhile.
 func TestPOSTsSurviveAFreeze(t *testing.T) {
@@ -189,18 +136,6 @@ func startFunction(t *testing.T, s *stream) *awstest.Function {
 func signal(t *testing.T, process *os.Process, s os.Signal) {
 	if err := process.Signal(s); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestLivingConnectionIsWrittenTo(t *testing.T) {
-	c, peer := pair(t)
-	c.begin()
-	if n, err := c.Write([]byte("hello")); n != 5 || err != nil {
-		t.Errorf("want 5 bytes written, got %d, %v", n, err)
-	}
-	got := make([]byte, 5)
-	if _, err := io.ReadFull(peer, got); err != nil || string(got) != "hello" {
-		t.Errorf("want hello at the peer, got %q, %v", got, err)
 	}
 }
 

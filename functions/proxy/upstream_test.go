@@ -210,23 +210,6 @@ func TestConnectionThatWasIdleForTooLongIsNotUsed(t *testing.T) {
 	}
 }
 
-func TestConnectionMadeAheadServesTheFirstRequests(t *testing.T) {
-	for _, protocol := range protocols[1:] {
-		s := newStream(t, protocol, func(http.ResponseWriter, *http.Request) {})
-		u := s.upstream(t)
-		u.warm(t.Context())
-		h := newProxy(t, s.URL, u)
-		for range 3 {
-			if response := do(h, http.MethodPost, "/proxy/users", "{}"); response.StatusCode != http.StatusOK {
-				t.Errorf("%s: want status 200, got %d", protocol, response.StatusCode)
-			}
-		}
-		if got := s.connections(); got != 1 {
-			t.Errorf("%s: want 1 connection, got %d", protocol, got)
-		}
-	}
-}
-
 func TestFailureToConnectAheadIsLeftToTheFirstRequest(t *testing.T) {
 	base, _ := url.Parse("https://" + refused(t))
 	u := newUpstream(base)
