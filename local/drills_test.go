@@ -162,12 +162,15 @@ func drillOutage(t *testing.T, d *drill) {
 	// No request is in progress, so none of the failed calls can succeed yet.
 	d.faults.ssm.Set(nil)
 	back := time.Now()
+	mu.Lock()
+	refreshes := len(failed)
+	mu.Unlock()
 	within(t, "a log line and a count for each failed refresh", func() bool {
 		lines, count := d.warnings(""), d.counted("SettingsServedStale")
-		if lines > len(failed) || count > len(failed) {
-			t.Fatalf("want one log line and a count of 1 for each of %d failed refreshes, got %d and %d", len(failed), lines, count)
+		if lines > refreshes || count > refreshes {
+			t.Fatalf("want one log line and a count of 1 for each of %d failed refreshes, got %d and %d", refreshes, lines, count)
 		}
-		return lines == len(failed) && count == len(failed)
+		return lines == refreshes && count == refreshes
 	})
 	within(t, "the new secret in use", func() bool {
 		late, err := time.Since(back) > followWithin, d.all(t, newSecret)

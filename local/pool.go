@@ -117,7 +117,7 @@ func (p *pool) replace(start func() (*runtimeapi.Process, error)) (*runtimeapi.P
 	return proc, err
 }
 
-// close kills every process, waits for them to end, and lets none follow.
+// close kills every process, waits for them to end, and starts no more.
 func (p *pool) close() {
 	_, _ = p.replace(func() (*runtimeapi.Process, error) { return nil, errors.New("the server stops") })
 	p.ended.Wait()

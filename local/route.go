@@ -18,7 +18,7 @@ type route struct {
 	pattern  *regexp.Regexp // of the path, with a named group for each parameter
 }
 
-// Parameters in a path whose special characters are quoted.
+// Parameters of a path, after QuoteMeta.
 var (
 	parameter = regexp.MustCompile(`\\\{(\w+)\\\}`)
 	greedy    = regexp.MustCompile(`\\\{(\w+)\\\+\\\}`)

@@ -99,6 +99,9 @@ func (s *server) listen(context.Context) (err error) {
 	s.region = cmp.Or(s.getenv("AWS_REGION"), s.getenv("AWS_DEFAULT_REGION"), "us-east-1")
 	s.env = awsEnvironment(s.getenv, loopbackURL(s.aws))
 	s.ssmURL = s.env["AWS_ENDPOINT_URL_SSM"]
+	if s.moderation {
+		s.env["AWS_ENDPOINT_URL_LAMBDA"] = loopbackURL(s.aws)
+	}
 	return nil
 }
 
@@ -141,8 +144,8 @@ func (s *server) deploy(context.Context) error {
 	return nil
 }
 
-// serveStandIns serves what stands in for AWS and Stream. The stand-ins use the
-// same values as the functions.
+// serveStandIns serves the stand-ins for AWS and Stream, which use the same values
+// as the functions.
 func (s *server) serveStandIns(context.Context) (err error) {
 	prefix := s.stack.Parameter("ParameterPrefix")
 	switch {

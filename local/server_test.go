@@ -139,7 +139,7 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 				t.Errorf("want one line with %q, got %q", c.want, err)
 			}
 			if name == "broken switch" && !strings.Contains(log.String(), "echo | a switch cannot be right\n") {
-				t.Errorf("want the function's own words in the log, got %q", log)
+				t.Errorf("want the function's output in the log, got %q", log)
 			}
 		})
 	}

@@ -1,4 +1,4 @@
-// The page shows what the development server knows: it holds nothing of its own.
+// The page shows the development server's state and keeps none of its own.
 const $ = (id) => document.getElementById(id);
 const element = (tag, fields = {}, ...children) => {
   const e = Object.assign(document.createElement(tag), fields);
@@ -25,7 +25,7 @@ const change = async (method, path, body) => {
 const refresh = async () => {
   const before = changes;
   const now = await ask('GET', 'state');
-  if (changes !== before) return; // it may be of before that change, whose own refresh comes
+  if (changes !== before) return; // this may be older than that change, which refreshes by itself
   state = now;
   $('standins').replaceChildren(...state.standIns.map(({ name, on }) => {
     const box = element('input', { type: 'checkbox', checked: on, id: `standin-${name}` });
@@ -43,7 +43,7 @@ const refresh = async () => {
 
 const showParameter = () => {
   const found = state.parameters.find(({ name }) => name === $('parameter-name').value);
-  $('parameter-value').placeholder = found?.secret ? 'A secret is not shown.' : 'There is no such parameter yet.';
+  $('parameter-value').placeholder = found?.secret ? 'Secrets are not shown.' : 'There is no such parameter yet.';
   let text = found?.value ?? '';
   try { text = JSON.stringify(JSON.parse(text), null, 2); } catch { /* not JSON: as it is */ }
   $('parameter-value').value = text;
@@ -81,8 +81,8 @@ const pretty = (text) => {
   try { return JSON.stringify(JSON.parse(text), null, 2); } catch { return text; }
 };
 
-// The server sends the request, as curl would, and says what came back: so the
-// page sees what any client sees, and not what CORS leaves of it.
+// The server sends the request, as curl would, and returns the whole answer: the
+// page would see only what CORS lets through.
 const show = ({ status, ms, sent, got, curl }) => {
   $('status').textContent = status;
   $('status').className = /^[23]/.test(status) ? 'good' : 'bad';
@@ -92,7 +92,7 @@ const show = ({ status, ms, sent, got, curl }) => {
   $('curl').textContent = curl;
 };
 
-// Of two requests, the one that was sent last is shown, whichever is answered last.
+// Of two requests, the later one is shown, whichever answer arrives last.
 let sent = 0;
 const send = async (path, body) => {
   const mine = sent += 1;
@@ -149,7 +149,7 @@ const filtered = () => {
 };
 $('filter').addEventListener('change', filtered);
 
-// A log line may come before its request has ended.
+// A log line may arrive before its request has ended.
 const byID = new Map();
 const entry = (id, name) => {
   let item = byID.get(id);
