@@ -76,28 +76,18 @@ func (s *API) patchApp(_ *http.Request, set document) (document, error) {
 		}
 		hook["updated_at"] = time.Now().UnixNano()
 	}
-	app, err := withGrants(s.app, set, freshApp())
-	if err != nil {
-		return nil, err
-	}
-	s.app = app
+	s.app = withGrants(s.app, set)
 	return document{}, nil
 }
 
 // withGrants returns a changed document that keeps the grants of roles that set
-// does not name. Grants of null are those of a fresh document.
-func withGrants(d, set, fresh document) (document, error) {
-	before := object(d["grants"])
-	d = changed(d, set)
-	switch named := d["grants"].(type) {
-	case document:
-		d["grants"] = changed(before, named)
-	case nil:
-		d["grants"] = fresh["grants"]
-	default:
-		return nil, badInput("grants must be an object")
+// does not name.
+func withGrants(d, set document) document {
+	changes := changed(set, nil)
+	if named, ok := set["grants"].(document); ok {
+		changes["grants"] = changed(object(d["grants"]), named)
 	}
-	return d, nil
+	return changed(d, changes)
 }
 
 // list returns a collection.
@@ -158,39 +148,23 @@ func (s *API) create(kind string, item document) (document, error) {
 }
 
 func (s *API) update(kind, name string, set document) (document, error) {
-	item, err := s.own(kind, name)
-	if err != nil {
+	if _, err := s.get(kind, name); err != nil {
 		return nil, err
 	}
-	return s.put(kind, name, item, set)
+	return s.put(kind, name, s.collections[kind][name], set)
 }
 
 func (s *API) remove(kind, name string) (document, error) {
-	if _, err := s.own(kind, name); err != nil {
-		return nil, err
-	}
+	_, err := s.get(kind, name)
 	delete(s.collections[kind], name)
-	return document{}, nil
+	return document{}, err
 }
 
-// own returns an item that is not built in.
-func (s *API) own(kind, name string) (document, error) {
-	item, ok := s.collections[kind][name]
-	switch {
-	case !ok:
-		return nil, notFound("%s: %q does not exist", kind, name)
-	case item["custom"] == false:
-		return nil, badInput("%s: %q is built in", kind, name)
-	}
-	return item, nil
-}
-
-// put stores an item with changed fields. A channel type may only use commands,
-// a blocklist and roles that exist.
+// put stores an item with changed fields, of which some are read-only.
 func (s *API) put(kind, name string, item, set document) (document, error) {
 	changes := changed(set, document{"updated_at": now()})
 	for _, field := range []string{"id", "name", "custom"} {
-		if v, ok := item[field]; ok { // which is read-only
+		if v, ok := item[field]; ok {
 			changes[field] = v
 		}
 	}
@@ -198,24 +172,7 @@ func (s *API) put(kind, name string, item, set document) (document, error) {
 		s.collections[kind][name] = changed(item, changes)
 		return s.get(kind, name)
 	}
-	t, err := withGrants(item, changes, freshChannelType(name))
-	if err != nil {
-		return nil, err
-	}
-	uses := map[string][]any{"commands": list(t["commands"])}
-	if t["blocklist"] != "" {
-		uses["blocklists"] = []any{t["blocklist"]}
-	}
-	for role := range object(t["grants"]) {
-		uses["roles"] = append(uses["roles"], role)
-	}
-	for used, names := range uses {
-		for _, v := range names {
-			if s.collections[used][text(v)] == nil && v != "all" {
-				return nil, badInput("channeltypes: %s: %q does not exist", used, v)
-			}
-		}
-	}
+	t := withGrants(item, changes)
 	s.collections[kind][name] = t
 	return changed(t, nil), nil // with the commands' names
 }
