@@ -13,11 +13,16 @@ import (
 
 func TestClaimBecomesAUserID(t *testing.T) {
 	i := newIssuer(t)
-	token := "Bearer " + i.good(t, map[string]any{"sub": "auth0|1"})
 	for mapping, want := range map[string]string{"": "auth0@-7C1", "escape": "auth0@-7C1", "none": "auth0|1"} {
-		caller, err := i.callers(t, map[string]string{"USER_ID_MAPPING": mapping}).Identify(t.Context(), "", []string{token})
-		if err != nil || caller.UserID != want || caller.Claim != "auth0|1" {
-			t.Errorf("%q: want %s, got %+v, %v", mapping, want, caller, err)
+		c := i.callers(t, map[string]string{"USER_ID_MAPPING": mapping, "USER_ID_CLAIM": "chat_id"})
+		for _, claims := range []map[string]any{{"chat_id": "auth0|1"}, {"chat_id": "auth0|1", "sub": nil}} {
+			caller, err := c.Identify(t.Context(), "", []string{"Bearer " + i.good(t, claims)})
+			if err != nil || caller.UserID != want || caller.Claim != "auth0|1" {
+				t.Errorf("%q: want %s, got %+v, %v", mapping, want, caller, err)
+			}
+		}
+		for _, value := range []any{nil, "", 7, []string{"jo"}, map[string]any{}, true} {
+			wantRefused(t, c, ErrBadToken, "Bearer "+i.good(t, map[string]any{"chat_id": value, "CHAT_ID": "jo"}))
 		}
 	}
 }
@@ -82,16 +87,17 @@ func TestKeysOfOneIssuerDoNotVerifyTokensOfAnother(t *testing.T) {
 	wantRefused(t, c, ErrBadToken, "Bearer "+staff.good(t, map[string]any{"iss": web.URL}))
 }
 
-func TestAuthorizedPartyIsAcceptedOnlyIfConfigured(t *testing.T) {
+func TestConfiguredAudiencesAndPartiesAreAccepted(t *testing.T) {
 	i := newIssuer(t)
-	account := map[string]any{"aud": "account", "azp": "web"}
-	wantRefused(t, i.callers(t, map[string]string{"OIDC_AUDIENCE": "web"}), ErrBadToken, "Bearer "+i.good(t, account))
-	c := i.callers(t, map[string]string{"OIDC_AUDIENCE": "api,azp:web"})
-	wantUser(t, c, "u1", "Bearer "+i.good(t, account))
-	wantUser(t, c, "u1", "Bearer "+i.good(t, map[string]any{"aud": nil, "azp": "web"}))
-	wantUser(t, c, "u1", "Bearer "+i.good(t, map[string]any{"aud": "api", "azp": "other"}))
+	c := i.callers(t, map[string]string{"OIDC_AUDIENCE": "api, ios,,azp:web "})
 	for _, claims := range []map[string]any{
-		{"aud": "account", "azp": "other"}, {"aud": "account", "azp": nil}, {"aud": "web", "azp": nil}, {"aud": "azp:web"}, {"aud": nil, "azp": []string{"web"}},
+		{"aud": "api"}, {"aud": "ios"}, {"aud": nil, "client_id": "ios"}, {"aud": "api", "azp": "other"}, {"aud": "account", "azp": "web"}, {"aud": nil, "azp": "web"},
+	} {
+		wantUser(t, c, "u1", "Bearer "+i.good(t, claims))
+	}
+	for _, claims := range []map[string]any{
+		{"aud": ""}, {"aud": " ios"}, {"aud": "api, ios"}, {"aud": "chat-app"}, {"aud": "web"}, {"aud": "azp:web"},
+		{"aud": "account", "azp": "other"}, {"aud": "account", "azp": "api"}, {"aud": nil, "azp": []string{"web"}},
 	} {
 		wantRefused(t, c, ErrBadToken, "Bearer "+i.good(t, claims))
 	}
@@ -99,13 +105,17 @@ func TestAuthorizedPartyIsAcceptedOnlyIfConfigured(t *testing.T) {
 
 func TestMetadataMayBeElsewhereButMustNameTheIssuer(t *testing.T) {
 	i := newIssuer(t) // publishes the metadata of another
+	i.redirect = strings.TrimSuffix(i.URL, "/realm") + "/moved/.well-known/openid-configuration"
 	const name = "https://sts.example.com/tenant/"
-	env := map[string]string{"OIDC_ISSUER": name, "OIDC_DISCOVERY_URL": i.URL}
+	env := map[string]string{"OIDC_ISSUER": name, "OIDC_DISCOVERY_URL": i.URL + "/"}
 	token := "Bearer " + i.good(t, map[string]any{"iss": name})
 	wantRefused(t, i.callers(t, env), ErrUnavailable, token)
 	i.set(func() { i.Metadata["issuer"] = name })
-	wantUser(t, i.callers(t, env), "u1", token)
-	wantRefused(t, i.callers(t, env), ErrBadToken, "Bearer "+i.good(t, nil))
+	c := i.callers(t, env)
+	wantUser(t, c, "u1", token)
+	for _, other := range []string{i.URL, strings.TrimSuffix(name, "/")} {
+		wantRefused(t, c, ErrBadToken, "Bearer "+i.good(t, map[string]any{"iss": other}))
+	}
 }
 
 func TestBadSettingIsAnErrorThatNamesIt(t *testing.T) {

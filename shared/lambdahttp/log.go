@@ -28,21 +28,15 @@ func newLogHandler(w io.Writer, level string) slog.Handler {
 	}).WithAttrs([]slog.Attr{slog.String("version", version)})}
 }
 
-func logLevel(name string) slog.Level {
+func logLevel(name string) (level slog.Level) {
 	switch strings.ToUpper(name) {
 	case "TRACE":
 		return slog.LevelDebug - 4
-	case "DEBUG":
-		return slog.LevelDebug
-	case "WARN":
-		return slog.LevelWarn
-	case "ERROR":
-		return slog.LevelError
 	case "FATAL":
 		return slog.LevelError + 4
-	default:
-		return slog.LevelInfo
 	}
+	_ = level.UnmarshalText([]byte(name)) // INFO if name is unknown
+	return level
 }
 
 // A logHandler adds the request id and the trace id. They are at top level unless a

@@ -78,13 +78,15 @@ func (e *event) restQuery() string {
 // quotation mark. Because of one, net/url would ignore RawPath and encode Path, in which
 // an encoded slash is a slash.
 func escapeRest(path string) string {
+	const unescaped = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789%/-._~!$&'()*+,;=:@"
+	if strings.Trim(path, unescaped) == "" {
+		return path
+	}
 	var b strings.Builder
 	for _, c := range []byte(path) {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
-			strings.IndexByte("%/-._~!$&'()*+,;=:@", c) >= 0:
+		if strings.IndexByte(unescaped, c) >= 0 {
 			b.WriteByte(c)
-		default:
+		} else {
 			fmt.Fprintf(&b, "%%%02X", c)
 		}
 	}

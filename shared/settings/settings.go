@@ -82,15 +82,8 @@ func validPrefix(prefix string) bool {
 		return false
 	}
 	for level := range strings.SplitSeq(prefix[1:], "/") {
-		if level == "" {
+		if level == "" || strings.Trim(level, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") != "" {
 			return false
-		}
-		for _, c := range []byte(level) {
-			switch {
-			case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_':
-			default:
-				return false
-			}
 		}
 	}
 	return true

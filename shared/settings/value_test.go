@@ -48,6 +48,14 @@ func wantGet(t *testing.T, v *Value[string], want string) {
 	}
 }
 
+// wantError checks for no value, ErrUnavailable and its cause.
+func wantError(t *testing.T, v *Value[string], cause error) {
+	t.Helper()
+	if got, err := v.Get(t.Context()); got != "" || !errors.Is(err, ErrUnavailable) || !errors.Is(err, cause) {
+		t.Errorf("want %v, got %q, %v", cause, got, err)
+	}
+}
+
 func wantCalls(t *testing.T, s *source, want int) {
 	t.Helper()
 	if s.calls != want {
@@ -219,21 +227,24 @@ func TestFailedRefreshIsRepeatedWithinAShortTTL(t *testing.T) {
 
 func TestWithoutAValueEachAccessFetches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		take()
 		s := &source{err: errDown}
-		stale := 0
-		v := Keep(&Store{ttl: ttl, OnStale: func(context.Context) { stale++ }}, Forever, s.fetch)
+		v := Keep(&Store{ttl: ttl, OnStale: func(context.Context) { t.Error("want nothing served stale") }}, Forever, s.fetch)
 		for range 3 {
-			if got, err := v.Get(t.Context()); !errors.Is(err, errDown) || got != "" {
-				t.Errorf("want the cause and no value, got %q, %v", got, err)
-			}
+			wantError(t, v, errDown)
 		}
-		wantCalls(t, s, 3)
-		if stale != 0 {
-			t.Errorf("want nothing served stale, got %d", stale)
+		if log := take(); log != "" {
+			t.Errorf("want nothing logged, got %s", log)
+		}
+		v.Load(t.Context())
+		wantCalls(t, s, 4)
+		if log := take(); strings.Count(log, "\n") != 1 || !strings.Contains(log, "SSM is down") {
+			t.Errorf("want one line from Load with the cause, got %s", log)
 		}
 		s.value, s.err = "x", nil
 		wantGet(t, v, "x")
-		wantCalls(t, s, 4)
+		v.Load(t.Context())
+		wantCalls(t, s, 5)
 	})
 }
 
@@ -244,13 +255,9 @@ func TestMissingParameterDropsTheLastGoodValue(t *testing.T) {
 		wantGet(t, v, "good")
 		time.Sleep(ttl)
 		s.value, s.err = "", fmt.Errorf("parameter x: %w", ErrMissing)
-		if got, err := v.Get(t.Context()); got != "" || !errors.Is(err, ErrUnavailable) || !errors.Is(err, ErrMissing) {
-			t.Errorf("want no value and the reason, got %q, %v", got, err)
-		}
+		wantError(t, v, ErrMissing)
 		s.err = errDown // an outage now does not bring the removed value back
-		if got, err := v.Get(t.Context()); got != "" || !errors.Is(err, errDown) {
-			t.Errorf("want no value and the reason, got %q, %v", got, err)
-		}
+		wantError(t, v, errDown)
 		s.value, s.err = "back", nil
 		wantGet(t, v, "back")
 	})
@@ -265,29 +272,10 @@ func TestValueIsServedStaleUpToItsLimit(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		wantGet(t, v, "good")
 		time.Sleep(retryAfter)
-		if got, err := v.Get(t.Context()); got != "" || !errors.Is(err, ErrUnavailable) || !errors.Is(err, errDown) {
-			t.Errorf("want no value and the reason, got %q, %v", got, err)
-		}
+		wantError(t, v, errDown)
 		s.err = nil
 		wantGet(t, v, "good")
 	})
-}
-
-func TestLoadLogsAFailureAndTheNextAccessFetches(t *testing.T) {
-	take()
-	s := &source{err: errDown}
-	v := Keep(&Store{ttl: ttl}, Forever, s.fetch)
-	v.Load(t.Context())
-	if log := take(); strings.Count(log, "\n") != 1 || !strings.Contains(log, "SSM is down") {
-		t.Errorf("want one line with the cause, got %s", log)
-	}
-	s.value, s.err = "x", nil
-	wantGet(t, v, "x")
-	v.Load(t.Context())
-	wantCalls(t, s, 2)
-	if log := take(); log != "" {
-		t.Errorf("want nothing logged, got %s", log)
-	}
 }
 
 func TestRequestThatEndsStopsWaiting(t *testing.T) {
