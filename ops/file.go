@@ -72,10 +72,7 @@ func readFile(name string, outputs map[string]string, getenv func(string) string
 	if err := validate(raw); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	f := &file{app: object(raw["app"]), items: map[string]map[string]document{}, absent: map[string][]any{}}
-	if f.app == nil {
-		f.app = document{}
-	}
+	f := &file{app: child(raw, "app"), items: map[string]map[string]document{}, absent: map[string][]any{}}
 	if raw["grants"] != nil {
 		f.app["grants"] = raw["grants"]
 	}
@@ -198,7 +195,7 @@ func addPermissions(raw, permissions document) error {
 		}
 		target[field] = v
 		for role := range object(v) {
-			if !slices.Contains(builtInRoles, role) && !slices.Contains(roles, any(role)) {
+			if !slices.Contains(builtIn["roles"], role) && !slices.Contains(roles, any(role)) {
 				roles = append(roles, role)
 			}
 		}
@@ -215,28 +212,33 @@ func child(doc document, field string) document {
 	return object(doc[field])
 }
 
-// builtInRoles are the roles of every app.
-var builtInRoles = []string{"admin", "user", "guest", "anonymous", "moderator", "global_admin", "global_moderator", "channel_member", "channel_moderator"}
+// builtIn are the items that every app has, by the path of their collection.
+var builtIn = map[string][]string{
+	"roles":    {"admin", "user", "guest", "anonymous", "moderator", "global_admin", "global_moderator", "channel_member", "channel_moderator"},
+	"commands": {"giphy", "imgur", "flag", "ban", "unban", "mute", "unmute"},
+}
 
 // normalPolicies spells policies out as Stream does. Defaults are any resource, any
 // role and Allow.
 func normalPolicies(policies []any) []any {
 	normal := []any{}
 	for _, v := range policies {
-		given := v.(document)
 		p := document{"resources": []any{"*"}, "roles": []any{"*"}, "owner": false, "action": "Allow", "priority": json.Number("0"), "name": ""}
-		for name := range p {
-			if given[name] != nil {
-				p[name] = given[name]
+		for field, value := range v.(document) {
+			if _, known := p[field]; known && value != nil {
+				p[field] = value
 			}
 		}
-		p = eachText(p, func(s string) string {
-			if s == "AnyResource" || s == "AnyRole" {
-				return "*"
+		for field, anything := range map[string]string{"resources": "AnyResource", "roles": "AnyRole"} {
+			if slices.Contains(listed(p[field]), any(anything)) {
+				p[field] = []any{"*"}
 			}
-			return s
-		}).(document)
-		p["action"] = map[bool]string{true: "Deny", false: "Allow"}[strings.EqualFold(fmt.Sprint(p["action"]), "deny")]
+		}
+		if strings.EqualFold(text(p["action"]), "deny") {
+			p["action"] = "Deny"
+		} else {
+			p["action"] = "Allow"
+		}
 		normal = append(normal, p)
 	}
 	return normal

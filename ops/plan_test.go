@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 const whole = `
@@ -66,6 +67,8 @@ func TestApplyMakesTheRequestsOfThePlanAndASecondPlanIsEmpty(t *testing.T) {
 	a := newApp(t)
 	a.file("stream.yaml", whole)
 	p := decodePlan(t, a.run("plan", "-json"))
+	a.run("plan").want(t, 0, "  + role support\n", "  ~ channel type messaging", "      typing_events: true -> false\n",
+		"      grants.user: - create-channel, + update-channel\n", "Plan: 6 to add, 2 to change, 0 to delete.\n")
 	if made := a.requests(); len(made) != 0 {
 		t.Fatalf("want plan to change nothing, got %v", made)
 	}
@@ -97,14 +100,6 @@ func TestApplyMakesTheRequestsOfThePlanAndASecondPlanIsEmpty(t *testing.T) {
 	}
 }
 
-func TestPlanIsReadAsTerraformsIs(t *testing.T) {
-	t.Parallel()
-	a := newApp(t)
-	a.file("stream.yaml", whole)
-	a.run("plan").want(t, 0, "  + role support\n", "  ~ channel type messaging", "      typing_events: true -> false\n",
-		"      grants.user: - create-channel, + update-channel\n", "Plan: 6 to add, 2 to change, 0 to delete.\n")
-}
-
 func TestApplyAsksAndOnlyYesCounts(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
@@ -116,6 +111,21 @@ func TestApplyAsksAndOnlyYesCounts(t *testing.T) {
 		t.Fatalf("want nothing changed, got %v", made)
 	}
 	a.answer("yes\n", "apply").want(t, 0, "done: create role support")
+}
+
+func TestUpdateSendsTheFieldsThatStreamWouldDropOtherwise(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.file("stream.yaml", "permissions: {own: {name: Own, action: ReadChannel, owner: true}}\ncommands: {ticket: {description: opens, args: text}}")
+	a.run("apply", "-yes").want(t, 0)
+	a.requests()
+	a.file("stream.yaml", "permissions: {own: {name: Own, action: UpdateChannel}}\ncommands: {ticket: {description: closes}}")
+	a.run("apply", "-yes").want(t, 0, "action: ReadChannel -> UpdateChannel", "description: opens -> closes")
+	made := a.requests()
+	if len(made) != 2 || made[0].Body["owner"] != true || made[0].Body["name"] != "Own" || made[1].Body["args"] != "text" {
+		t.Errorf("want owner, name and args sent along, got %v", made)
+	}
+	a.run("plan").want(t, 0, "nothing to change")
 }
 
 // foreign are hooks of somebody else, with fields that this program does not know.
@@ -196,13 +206,30 @@ func TestAppThatChangesBetweenPlanAndApplyIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestTooManyCallsAreWaitedFor(t *testing.T) {
+func TestThrottledCallsAndFailedReadsAreRepeated(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	a.file("stream.yaml", "roles: [support, sales]")
+	a.fail(0, http.StatusBadGateway, "")
+	a.run("plan").want(t, 0, "+ role support")
 	a.fail(2, http.StatusTooManyRequests, `{"code":9,"message":"Too many requests"}`)
 	a.run("apply", "-yes").want(t, 0, "waiting 1s", "done: create role sales", "done: create role support")
 	a.run("plan").want(t, 0, "nothing to change")
+}
+
+func TestRetryAfterIsBetweenASecondAndTwoMinutes(t *testing.T) {
+	now := time.Unix(1000, 0)
+	for _, c := range []struct {
+		header, value string
+		want          time.Duration
+	}{
+		{"Retry-After", "7", 7 * time.Second}, {"Retry-After", "0", time.Second}, {"Retry-After", "soon", time.Second},
+		{"X-Ratelimit-Reset", "1030", 30 * time.Second}, {"X-Ratelimit-Reset", "900", time.Second}, {"X-Ratelimit-Reset", "9000", 2 * time.Minute},
+	} {
+		if got := retryAfter(http.Header{c.header: {c.value}}, now); got != c.want {
+			t.Errorf("%s: %s: want %s, got %s", c.header, c.value, c.want, got)
+		}
+	}
 }
 
 func TestHalfAppliedIsReportedAndCanBeAppliedAgain(t *testing.T) {
@@ -221,21 +248,6 @@ func TestHalfAppliedIsReportedAndCanBeAppliedAgain(t *testing.T) {
 		t.Errorf("want the six that were left, got %v", made)
 	}
 	a.run("plan").want(t, 0, "nothing to change")
-}
-
-func TestReadThatFailsIsRepeated(t *testing.T) {
-	t.Parallel()
-	a := newApp(t)
-	a.file("stream.yaml", "roles: [support]")
-	failures := 2
-	a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
-		failures--
-		if failures >= 0 {
-			w.WriteHeader(http.StatusBadGateway)
-		}
-		return failures >= 0
-	})
-	a.run("plan").want(t, 0, "+ role support")
 }
 
 func TestCtrlCEndsAfterTheCurrentStep(t *testing.T) {
@@ -369,13 +381,13 @@ func TestPluginsPermissionFilesAreReadAsTheyAre(t *testing.T) {
 		a := newApp(t)
 		a.call("PATCH", "/app", map[string]any{"permission_version": "v1"})
 		a.file("permissions.json", `{"messaging":[{"name":"Nobody else","action":"deny","priority":1},
-			{"name":"Own messages","resources":["UpdateMessage"],"roles":["user"],"owner":true,"priority":500}],"visits":[{"name":"All","priority":2}]}`)
+			{"name":"Own messages","resources":["UpdateMessage"],"roles":["AnyRole","user"],"owner":true,"priority":500}],"visits":[{"name":"All","priority":2}]}`)
 		a.file("stream.yaml", "permissions_config: permissions.json\npermissions_version: 1")
 		a.run("apply", "-yes", "-allow-lockout").want(t, 0, "+ channel type visits", "~ channel type messaging")
 		a.run("plan").want(t, 0, "nothing to change")
 		want := []any{
 			map[string]any{"name": "Nobody else", "resources": []any{"*"}, "roles": []any{"*"}, "owner": false, "action": "Deny", "priority": 1.0},
-			map[string]any{"name": "Own messages", "resources": []any{"UpdateMessage"}, "roles": []any{"user"}, "owner": true, "action": "Allow", "priority": 500.0},
+			map[string]any{"name": "Own messages", "resources": []any{"UpdateMessage"}, "roles": []any{"*"}, "owner": true, "action": "Allow", "priority": 500.0},
 		}
 		if got := a.call("GET", "/channeltypes/messaging", nil)["permissions"]; !reflect.DeepEqual(got, want) {
 			t.Errorf("want the file's policies with Stream's defaults, %v, got %v", want, got)

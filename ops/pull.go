@@ -71,8 +71,11 @@ func pulled(st *state, outputs map[string]string) ([]byte, error) {
 		return picked
 	}
 	v1 := st.app["permission_version"] == "v1"
+	f := document{"app": pick(st.app, "properties", "app")}
+	if !v1 && st.app["grants"] != nil {
+		f["grants"] = st.app["grants"]
+	}
 	hooks, roles := []any{}, []any{}
-	permissions, blocklists, commands, types := document{}, document{}, document{}, document{}
 	for _, hook := range hooksOf(st.app) {
 		hook = pick(hook, "properties", "hooks", "items")
 		for field, v := range hook {
@@ -84,43 +87,35 @@ func pulled(st *state, outputs map[string]string) ([]byte, error) {
 		}
 		hooks = append(hooks, hook)
 	}
-	for _, name := range slices.Sorted(maps.Keys(st.items["roles"])) {
-		if st.items["roles"][name]["custom"] != false && !slices.Contains(builtInRoles, name) {
-			roles = append(roles, name)
+	f["hooks"] = hooks
+	for _, c := range collections {
+		items := document{}
+		for _, name := range slices.Sorted(maps.Keys(st.items[c.path])) {
+			item := st.items[c.path][name]
+			if item["custom"] == false || slices.Contains(builtIn[c.path], name) || c.path == "blocklists" && strings.HasPrefix(name, "profanity_") {
+				continue // Stream's own
+			}
+			switch c.path {
+			case "roles":
+				roles = append(roles, name)
+			case "blocklists":
+				items[name] = item["words"]
+			case "channeltypes":
+				t := pick(item, "$defs", "channelType")
+				if v1 {
+					delete(t, "grants")
+					t["permissions"] = normalPolicies(listed(t["permissions"]))
+				} else {
+					delete(t, "permissions")
+				}
+				items[name] = t
+			default:
+				items[name] = pick(item, "properties", c.key, "additionalProperties")
+			}
 		}
+		f[c.key] = items
 	}
-	for name, item := range st.items["permissions"] {
-		if item["custom"] != false {
-			permissions[name] = pick(item, "properties", "permissions", "additionalProperties")
-		}
-	}
-	for name, item := range st.items["blocklists"] {
-		if !strings.HasPrefix(name, "profanity_") { // Stream's own
-			blocklists[name] = item["words"]
-		}
-	}
-	for name, item := range st.items["commands"] {
-		if !slices.Contains(builtInCommands, name) {
-			commands[name] = pick(item, "properties", "commands", "additionalProperties")
-		}
-	}
-	for name, item := range st.items["channeltypes"] {
-		t := pick(item, "$defs", "channelType")
-		if v1 {
-			delete(t, "grants")
-			t["permissions"] = normalPolicies(listed(t["permissions"]))
-		} else {
-			delete(t, "permissions")
-		}
-		types[name] = t
-	}
-	f := document{
-		"app": pick(st.app, "properties", "app"), "hooks": hooks, "roles": roles, "permissions": permissions,
-		"blocklists": blocklists, "commands": commands, "channel_types": types,
-	}
-	if !v1 && st.app["grants"] != nil {
-		f["grants"] = st.app["grants"]
-	}
+	f["roles"] = roles
 	if err := validate(f); err != nil {
 		return nil, fmt.Errorf("Stream has something that the schema does not allow: %w", err)
 	}
@@ -135,5 +130,3 @@ func pulled(st *state, outputs map[string]string) ([]byte, error) {
 	body, err := yaml.Marshal(plain)
 	return append([]byte(pulledHeader), body...), err
 }
-
-var builtInCommands = []string{"giphy", "imgur", "flag", "ban", "unban", "mute", "unmute"}

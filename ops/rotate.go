@@ -27,19 +27,18 @@ type rotation struct {
 	stack   *stack
 }
 
-func setUpRotate(o *ops, f *flag.FlagSet) func(context.Context) error {
-	again := f.Bool("again", false, "start another rotation although one is under way; the previous secret is lost")
+func setUpRotate(o *ops, _ *flag.FlagSet) func(context.Context) error {
 	return func(ctx context.Context) error {
 		cfg, s, err := o.stack(ctx)
 		if err != nil {
 			return err
 		}
 		r := &rotation{o, ssm.NewFromConfig(cfg), o.serviceOf(s, &cfg), s}
-		return r.run(ctx, *again)
+		return r.run(ctx)
 	}
 }
 
-func (r *rotation) run(ctx context.Context, again bool) error {
+func (r *rotation) run(ctx context.Context) error {
 	prefix := r.stack.prefix()
 	have, err := stored(ctx, r.ssm, true, prefix+apiKey, prefix+apiSecret, prefix+previousSecret)
 	if err != nil {
@@ -50,7 +49,7 @@ func (r *rotation) run(ctx context.Context, again bool) error {
 		return fmt.Errorf("%s is missing or empty: write it with make params", prefix+apiSecret)
 	}
 	// Equal ones are a rotation that ended before the new secret was written.
-	if previous != "" && previous != current && !again {
+	if previous != "" && previous != current {
 		r.say("A rotation is under way: %s exists. Going on with it.", prefix+previousSecret)
 		return r.finish(ctx, current, previous)
 	}

@@ -8,7 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // terminal opens a pseudo terminal. The test types by writing to keyboard and reads the
@@ -20,9 +21,13 @@ func terminal(t *testing.T) (keyboard, program *os.File) {
 		t.Skipf("there is no pseudo terminal: %v", err)
 	}
 	t.Cleanup(func() { _ = keyboard.Close() })
-	var number, unlock int32
-	ioctl(t, keyboard, syscall.TIOCGPTN, unsafe.Pointer(&number))
-	ioctl(t, keyboard, syscall.TIOCSPTLCK, unsafe.Pointer(&unlock))
+	number, err := unix.IoctlGetInt(int(keyboard.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(keyboard.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
 		t.Skipf("there is no pseudo terminal: %v", err)
@@ -31,26 +36,12 @@ func terminal(t *testing.T) (keyboard, program *os.File) {
 	return keyboard, program
 }
 
-func ioctl(t *testing.T, file *os.File, request uintptr, argument unsafe.Pointer) {
+// echoes fails unless the terminal shows what is typed.
+func echoes(t *testing.T, program *os.File) {
 	t.Helper()
-	connection, err := file.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
+	if state, err := unix.IoctlGetTermios(int(program.Fd()), unix.TCGETS); err != nil || state.Lflag&unix.ECHO == 0 {
+		t.Errorf("want a terminal that echoes again, got %v, %v", state, err)
 	}
-	var failed syscall.Errno
-	if err := connection.Control(func(fd uintptr) {
-		_, _, failed = syscall.Syscall(syscall.SYS_IOCTL, fd, request, uintptr(argument))
-	}); err != nil || failed != 0 {
-		t.Fatalf("ioctl: %v, %v", err, failed)
-	}
-}
-
-// echoes reports whether the terminal shows what is typed.
-func echoes(t *testing.T, program *os.File) bool {
-	t.Helper()
-	var settings syscall.Termios
-	ioctl(t, program, syscall.TCGETS, unsafe.Pointer(&settings))
-	return settings.Lflag&syscall.ECHO != 0
 }
 
 // A typist types an answer after each question and keeps what the screen shows.
@@ -103,9 +94,7 @@ func testTerminal(t *testing.T, w *world) {
 		if screen := y.screen.String(); strings.Contains(screen, "the-secret") || !strings.Contains(screen, "the-key") {
 			t.Errorf("want the key on the screen and not the secret, got\n%s", screen)
 		}
-		if !echoes(t, program) {
-			t.Error("want a terminal that echoes again, got one that does not")
-		}
+		echoes(t, program)
 		if got := w.get(t, "/typed"+apiSecret); got != "SecureString the-secret" {
 			t.Errorf("want the secret written, got %s", got)
 		}
@@ -116,8 +105,6 @@ func testTerminal(t *testing.T, w *world) {
 		if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != 1 {
 			t.Errorf("want status 1, got %v\n%s", err, y.screen.Bytes())
 		}
-		if !echoes(t, program) {
-			t.Error("want a terminal that echoes again, got one that does not")
-		}
+		echoes(t, program)
 	})
 }
