@@ -113,7 +113,7 @@ func (i *importer) put(ctx context.Context, users []user) error {
 	for _, u := range users {
 		ids = append(ids, u.id)
 	}
-	payload, err := json.Marshal(document{"filter_conditions": document{"id": document{"$in": ids}}, "limit": batch})
+	payload, err := json.Marshal(document{"filter_conditions": document{"id": document{"$in": ids}}, "limit": batch, "include_deactivated_users": true})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -20,7 +21,7 @@ func (a *app) users(ids string) []any {
 	return a.call("GET", "/users?payload="+ids, nil)["users"].([]any)
 }
 
-const everybody = "%7B%22limit%22%3A100%7D"
+var everybody = url.QueryEscape(`{"limit":100,"include_deactivated_users":true}`)
 
 func TestUsersAreImportedInBatches(t *testing.T) {
 	t.Parallel()
@@ -38,11 +39,12 @@ func TestUsersAreImportedInBatches(t *testing.T) {
 	}
 }
 
-func TestImportKeepsWhatOthersHaveSetOfAUserWhoExists(t *testing.T) {
+func TestImportKeepsTheOtherFieldsOfAUserWhoExists(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	a.call("POST", "/users", map[string]any{"users": map[string]any{
 		"alice": map[string]any{"id": "alice", "name": "A.", "color": "red"}, "bob": map[string]any{"id": "bob", "name": "B."}}})
+	a.call("POST", "/users/alice/deactivate", map[string]any{}) // and so not in the usual queries
 	a.file("users.jsonl", `{"id":"alice","name":"Alice"}`+"\n\n"+`{"id":"bob"}`+"\n"+`{"id":"carol"}`)
 	a.run("users import", "-json", a.dir+"/users.jsonl").want(t, 0, `"created": 1`, `"updated": 1`)
 	alice, bob := a.users(everybody)[0].(map[string]any), a.users(everybody)[1].(map[string]any)
