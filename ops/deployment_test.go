@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -108,6 +109,17 @@ func deploy(t *testing.T, w *world) *deployment {
 func (d *deployment) value(name, value string, kind types.ParameterType) {
 	name = prefix + name
 	d.values[name] = types.Parameter{Name: &name, Value: &value, Type: kind}
+}
+
+// choose gives the deployment the template and choices in deploy/dev.env.
+func (d *deployment) choose(text string) {
+	d.t.Helper()
+	d.dir = d.t.TempDir()
+	template, err := filepath.Abs("../template.yaml")
+	if err := errors.Join(err, os.Symlink(template, d.dir+"/template.yaml"), os.Mkdir(d.dir+"/deploy", 0o755),
+		os.WriteFile(d.dir+"/deploy/dev.env", []byte("# mine\n"+text+"\n"), 0o600)); err != nil {
+		d.t.Fatal(err)
+	}
 }
 
 // run runs a command on the stack.
@@ -388,6 +400,15 @@ func testRotate(t *testing.T, w *world, d *deployment) {
 	}
 	d.onService = stream(http.StatusUnauthorized, 1)
 	d.run("new\n", "rotate").want(t, 1, "nothing was changed", "signature is not valid")
+	for path, answer := range map[string]string{"/token/chat-service-doctor": `{"token":"a.b.c"}`, "/webhook/verify": `{"isValid":false}`} {
+		d.onService = func(w http.ResponseWriter, r *http.Request, _ string) bool {
+			if r.URL.Path == path {
+				fmt.Fprint(w, answer)
+			}
+			return r.URL.Path == path
+		}
+		d.run("new\n", "rotate").want(t, 1, "nothing was changed", map[string]string{"/webhook/verify": "a webhook with a good signature"}[path])
+	}
 	secrets(secret, "")
 	d.onService = nil
 
@@ -477,17 +498,23 @@ func TestParams(t *testing.T) {
 		}
 		d.run("key\nsecret\n\n", "params").want(t, 1, "could not write /chat-service/stream/api-secret (1 of 2 were written): AccessDeniedException")
 	})
-	t.Run("encrypts with the stack's key", func(t *testing.T) {
+	t.Run("encrypts with the stack's key, before there is one with that in the choices", func(t *testing.T) {
 		d := on(t)
-		d.parameters["KmsKeyArn"] = "arn:aws:kms:eu-central-1:123456789012:key/1"
-		named := false
+		var keys []string
 		d.onAWS = func(w http.ResponseWriter, r *http.Request, body string) bool {
-			named = named || strings.Contains(body, prefix+apiSecret) && strings.Contains(body, `"KeyId":"`+d.parameters["KmsKeyArn"]+`"`)
+			var in struct{ Name, KeyId string }
+			if json.Unmarshal([]byte(body), &in) == nil && strings.HasSuffix(in.Name, apiSecret) {
+				keys = append(keys, in.KeyId)
+			}
 			return false
 		}
+		d.parameters["KmsKeyArn"] = "arn:aws:kms:eu-central-1:123456789012:key/1"
 		d.run("key\nsecret\n\n", "params").want(t, 0)
-		if !named {
-			t.Error("want the stack's key named, got another or none")
+		d.missing = true
+		d.choose("KmsKeyArn=arn:aws:kms:eu-central-1:123456789012:key/2\nParameterPrefix=/chosen")
+		d.run("\nkey\nsecret\n\n", "params").want(t, 0, "wrote /chosen/stream/api-key")
+		if want := []string{d.parameters["KmsKeyArn"], "arn:aws:kms:eu-central-1:123456789012:key/2"}; !slices.Equal(keys, want) {
+			t.Errorf("want %q, got %q", want, keys)
 		}
 	})
 }

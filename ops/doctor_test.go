@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -36,14 +35,7 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 	signsIn := func(issuer, audience string) func(*deployment) {
 		return func(d *deployment) { d.parameters["OidcIssuer"], d.parameters["OidcAudience"] = issuer, audience }
 	}
-	choices := func(text string) func(*deployment) {
-		return func(d *deployment) {
-			template, err := filepath.Abs("../template.yaml")
-			if err := errors.Join(err, os.Symlink(template, d.dir+"/template.yaml"), os.Mkdir(d.dir+"/deploy", 0o755), os.WriteFile(d.dir+"/deploy/dev.env", []byte("# mine\n"+text+"\n"), 0o600)); err != nil {
-				d.t.Fatal(err)
-			}
-		}
-	}
+	choices := func(text string) func(*deployment) { return func(d *deployment) { d.choose(text) } }
 	onAWS := func(answered func(w http.ResponseWriter, r *http.Request, body string) bool) func(*deployment) {
 		return func(d *deployment) { d.onAWS = answered }
 	}

@@ -26,7 +26,7 @@ const (
 
 func setUpParams(o *ops, f *flag.FlagSet) func(context.Context) error {
 	prefix := f.String("prefix", o.getenv("PREFIX"), "`PATH` of the values; default: $PREFIX, else the stack's, else ops asks")
-	key := f.String("kms-key-id", o.getenv("KMS_KEY_ID"), "customer-managed `KEY` that encrypts the secret; default: $KMS_KEY_ID, else the stack's, else the AWS-managed key aws/ssm")
+	key := f.String("kms-key-id", o.getenv("KMS_KEY_ID"), "customer-managed `KEY` that encrypts the secret; default: $KMS_KEY_ID, else the stack's, else that in deploy/ENV.env, else the AWS-managed key aws/ssm")
 	return func(ctx context.Context) error {
 		cfg, who, err := o.aws(ctx)
 		if err != nil {
@@ -40,15 +40,17 @@ func setUpParams(o *ops, f *flag.FlagSet) func(context.Context) error {
 			_, err := template.Stack(cfn.Options{Parameters: map[string]string{"ParameterPrefix": s}})
 			return err
 		}
+		_, choices := o.choices(template)
 		switch s, err := o.describe(ctx, cfg); {
 		case err == nil:
 			*prefix, *key = cmp.Or(*prefix, s.prefix()), cmp.Or(*key, s.parameters["KmsKeyArn"])
-		case !errors.Is(err, errNoStack): // without a stack, this is for the first deployment
+		case errors.Is(err, errNoStack): // this is for the first deployment
+			*key = cmp.Or(*key, choices["KmsKeyArn"])
+		default:
 			o.progress("The stack's own path and KMS key are unknown: %v", err)
 		}
 		o.progress("Account %s, region %s", aws.ToString(who.Account), cfg.Region)
 		if *prefix == "" {
-			_, choices := o.choices(template)
 			standard := cmp.Or(choices["ParameterPrefix"], "/chat-service/"+o.environment) // as make deploy sets it
 			*prefix, err = o.ask(ctx, fmt.Sprintf("Path of the values [%s]: ", standard), false, func(s string) error { return isPrefix(cmp.Or(s, standard)) })
 			*prefix = cmp.Or(*prefix, standard)
