@@ -19,12 +19,11 @@ import (
 	"chat-service-backend/internal/standin"
 )
 
-// What API Gateway and Lambda allow. Sizes are in bytes.
+// What Lambda and API Gateway allow.
 const (
-	maxRequestBody = 10 << 20         // of a request to API Gateway
-	maxEvent       = 6_291_456        // of JSON, to Lambda
-	maxHTTPTime    = 30 * time.Second // until a buffered answer
-	maxRESTTime    = 29 * time.Second
+	maxEvent    = 6_291_456        // bytes of JSON; API Gateway's 10 MB are never reached
+	maxHTTPTime = 30 * time.Second // until a buffered answer
+	maxRESTTime = 29 * time.Second
 )
 
 // A refusal is an answer of API Gateway's own, which each kind of API words in
@@ -162,11 +161,8 @@ func (g *gateway) handle(w *statusWriter, r *http.Request) (err error) {
 	if rt.IAM {
 		request.Caller = "arn:aws:iam::" + apigateway.AccountID + ":user/local"
 	}
-	if request.Body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBody)); err != nil {
-		if _, err := io.Copy(io.Discard, r.Body); err != nil { // to its end, or the caller would not see the answer
-			return errBadRequest
-		}
-		return errTooLarge
+	if request.Body, err = io.ReadAll(r.Body); err != nil {
+		return errBadRequest
 	}
 	event, trace := newEvent(request)
 	payload, err := json.Marshal(event)

@@ -337,6 +337,9 @@ func TestPageKeepsToFlagsAndSettings(t *testing.T) {
 		t.Errorf("the Service API on the page's origin: want 201, got %+v", g)
 	}
 
+	if g := call(t, "GET", api+"state", ""); strings.Contains(g.body, developmentSecret) || !strings.Contains(g.body, "local-key") {
+		t.Errorf("want the parameters without a secret, got %s", g.body)
+	}
 	call(t, "PUT", api+"settings/OidcAudience", "another")
 	wantStatus("a token for the old audience", "call", asAlice, "401")
 	for _, wrong := range []struct{ method, path, body, want string }{

@@ -143,7 +143,7 @@ func TestCallerWhoLeavesEndsTheWorkOnTheAnswer(t *testing.T) {
 		"slowly":  "first", // the function waits for its own source
 		"wait":    "",      // even before the answer
 	} {
-		s, _ := startTest(t)
+		s, _ := startTest(t, func(o *options) { o.overrides["TimeoutSeconds"] = "900" }) // which does not end it
 		p, gate := s.pools["proxy"], newGate(t)
 		proc := onlyProcess(t, p)
 		ctx, cancel := context.WithCancel(t.Context())
