@@ -67,7 +67,7 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request) error {
 	if !streamchat.WellFormedSignature(signature) {
 		return refused(r, "the webhook has no X-Signature of 64 hex digits")
 	}
-	credentials, err := h.credentials(ctx, body)
+	credentials, err := h.credentials(ctx, body, signature)
 	if err != nil {
 		return err
 	}
@@ -105,9 +105,10 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request) error {
 	return httpjson.Write(w, http.StatusOK, reply{})
 }
 
-// credentials returns the app's credentials. A hook does not wait for a slow
-// refresh from Parameter Store: it gets the old credentials, if there are any.
-func (h *handler) credentials(ctx context.Context, body []byte) (*streamchat.Credentials, error) {
+// credentials returns the app's credentials. While a refresh from Parameter Store is
+// slow, the old ones serve a webhook that they verify: Stream does not wait for the
+// response to a hook.
+func (h *handler) credentials(ctx context.Context, body []byte, signature string) (*streamchat.Credentials, error) {
 	var credentials *streamchat.Credentials
 	var err error
 	fetched := make(chan struct{})
@@ -120,9 +121,11 @@ func (h *handler) credentials(ctx context.Context, body []byte) (*streamchat.Cre
 		return credentials, err
 	case <-time.After(ownTime / 2):
 	}
-	if plain, err := streamchat.PlainBody(body); err == nil && newEvent(metadata{}, plain).hook != "" {
-		// While that fetch is in flight, this returns the old ones at once.
-		return h.app.Credentials(ctx)
+	// With that fetch in flight, this returns at once if there are old ones.
+	if old, err := h.app.Credentials(ctx); err == nil {
+		if plain, err := streamchat.PlainBody(body); err == nil && old.ValidSignature(plain, signature) {
+			return old, nil
+		}
 	}
 	<-fetched
 	return credentials, err
@@ -131,19 +134,22 @@ func (h *handler) credentials(ctx context.Context, body []byte) (*streamchat.Cre
 // answerHook returns the reply to a hook that arrived at start. It also publishes
 // the hook as an event, in what little time there is: Stream would not send it
 // again.
-func (h *handler) answerHook(ctx context.Context, e event, start time.Time) reply {
+func (h *handler) answerHook(ctx context.Context, e event, start time.Time) (r reply) {
 	lambdahttp.Annotate(ctx, slog.String("hook", e.hook))
-	answer := make(chan reply, 1)
-	go func() { answer <- h.hooks.answer(ctx, e, start) }()
-	if h.bus != nil {
+	lambdahttp.AtOnce(ctx, func(ctx context.Context) {
+		r = h.hooks.answer(ctx, e, start)
+	}, func(ctx context.Context) {
+		if h.bus == nil {
+			return
+		}
 		ctx, cancel := context.WithDeadline(ctx, start.Add(ownTime))
 		defer cancel()
 		if err := h.bus.publish(ctx, e); err != nil {
 			lambdahttp.Count(ctx, "HooksNotPublished")
 			lambdahttp.Annotate(ctx, slog.String("notPublished", err.Error()))
 		}
-	}
-	return <-answer
+	})
+	return r
 }
 
 func refused(r *http.Request, cause string) error {

@@ -138,6 +138,24 @@ func TestHookIsAnsweredWithin200MillisecondsWhateverFails(t *testing.T) {
 	}
 }
 
+func TestPanicOfAHookIsItsRequestsAlone(t *testing.T) {
+	h, _, aws := answering(t, always("{}"), nil)
+	h.(*handler).hooks.client.Transport = panicking{}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("want the panic in the goroutine of the request, where it is one failure")
+			}
+		}()
+		awstest.Do(h, webhook(beforeSend))
+	}()
+	wantStored(t, aws, 1, 0)
+}
+
+type panicking struct{}
+
+func (panicking) RoundTrip(*http.Request) (*http.Response, error) { panic("as the test wants it") }
+
 func TestHookDoesNotWaitForParameterStore(t *testing.T) {
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	var h http.Handler

@@ -8,6 +8,7 @@ package lambdahttp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -39,14 +40,18 @@ func Version() string { return version }
 // function again.
 const initTimeout = 9 * time.Second
 
-// AtOnce calls the functions fs concurrently and returns when all have returned. A
-// Build uses it to prepare for the first request.
+// AtOnce calls the functions fs concurrently and returns when all have returned. If
+// one panics, so does AtOnce, and the process lives on.
 func AtOnce(ctx context.Context, fs ...func(context.Context)) {
+	panics := make([]error, len(fs))
 	var wg sync.WaitGroup
-	for _, f := range fs {
-		wg.Go(func() { f(ctx) })
+	for i, f := range fs {
+		wg.Go(func() { panics[i] = withoutPanic(func() error { f(ctx); return nil }) })
 	}
 	wg.Wait()
+	if err := errors.Join(panics...); err != nil {
+		panic(err)
+	}
 }
 
 // Main runs the function that build assembles, and does not return.
