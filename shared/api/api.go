@@ -37,38 +37,34 @@ var answers = []struct {
 	{settings.ErrUnavailable, http.StatusServiceUnavailable, "The chat credentials cannot be read right now; try again in a moment."},
 }
 
-// limits are the rate limits of others, which a deployment of ours neither causes nor
+// lacks are what a failed request lacked, by the error that says so; the first match
+// counts. A limit is another's rate limit, which a deployment of ours neither causes nor
 // fixes.
-var limits = []struct {
-	err   error
-	whose string
+var lacks = []struct {
+	err            error
+	lacking, limit string
 }{
-	{settings.ErrThrottled, "ParameterStore"},
-	{identity.ErrThrottled, "Issuer"},
+	{settings.ErrThrottled, "ParameterStoreLimit", "ParameterStore"},
+	{identity.ErrThrottled, "IssuerLimit", "Issuer"},
+	{settings.ErrUnavailable, "Settings", ""},
+	{identity.ErrUnavailable, "Issuer", ""},
 }
 
 // unavailable records in the log and the metrics what a request lacked, if that is why it
 // failed. The log's field limit keeps such a failure from rolling back a deployment.
 func unavailable(ctx context.Context, err error) {
-	var lacking string
-	switch {
-	case errors.Is(err, settings.ErrUnavailable):
-		lacking = "Settings"
-	case errors.Is(err, identity.ErrUnavailable):
-		lacking = "Issuer"
-	default:
-		if e := (*httpjson.Error)(nil); !errors.As(err, &e) || e.Status != http.StatusServiceUnavailable {
+	for _, l := range lacks {
+		if errors.Is(err, l.err) {
+			if l.limit != "" {
+				lambdahttp.Annotate(ctx, slog.String("limit", l.limit))
+			}
+			lambdahttp.CountBy(ctx, "Unavailable", "Lacking", l.lacking)
 			return
 		}
-		lacking = "Other"
 	}
-	for _, l := range limits {
-		if errors.Is(err, l.err) {
-			lacking = l.whose + "Limit"
-			lambdahttp.Annotate(ctx, slog.String("limit", l.whose))
-		}
+	if e := (*httpjson.Error)(nil); errors.As(err, &e) && e.Status == http.StatusServiceUnavailable {
+		lambdahttp.CountBy(ctx, "Unavailable", "Lacking", "Other")
 	}
-	lambdahttp.CountBy(ctx, "Unavailable", "Lacking", lacking)
 }
 
 // Error returns the [httpjson.Error] for an error of the shared packages. It returns any
