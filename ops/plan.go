@@ -389,7 +389,7 @@ func conceal(field string, v any) any {
 	case nil:
 		return nil
 	}
-	if v != "" && secrets.MatchString(field) {
+	if v != "" && secrets.MatchString(field) && !strings.Contains(field, "grants.") {
 		return "(hidden)"
 	}
 	return v

@@ -355,6 +355,9 @@ func TestKeysOfAQueueComeFromTheEnvironmentAndAreNotShown(t *testing.T) {
 		r.hides(t, "MINE", "my-queue")
 	}
 	clear(a.env)
+	a.file("stream.yaml", "roles: [keymaster]\ngrants: {keymaster: [search-user]}")
+	a.run("plan").want(t, 0, "grants.keymaster: + search-user") // a role's name is no reason to hide its grants
+	a.file("stream.yaml", "hooks: [{hook_type: sqs, sqs_queue_url: 'https://sqs.example.com/q', sqs_region: eu-central-1, sqs_auth_type: keys}]")
 	if hook := a.hooks()[0].(map[string]any); hook["sqs_key"] != "AKIA-MINE" || hook["sqs_secret"] != "my-queue-secret" || hook["enabled"] != true {
 		t.Errorf("want the keys at Stream, got %v", hook)
 	}
