@@ -172,6 +172,9 @@ func TestLimitsAreDistinguishedFromOtherFailures(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), &l); err != nil {
 			t.Fatal(err)
 		}
+		if strings.Contains(text, `"limit":""`) {
+			t.Errorf("want no field limit unless there is one, got %s", text)
+		}
 		both := byRequest[l.RequestID]
 		byRequest[l.RequestID] = line{l.RequestID, both.Route + l.Route, both.Limit + l.Limit, both.Lacking + l.Lacking}
 	}
