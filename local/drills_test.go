@@ -74,7 +74,7 @@ func drillRotation(t *testing.T, d *drill) {
 		running.Go(func() {
 			warmed := sync.OnceFunc(warm.Done)
 			defer warmed()
-			tick := time.NewTicker(20 * time.Millisecond)
+			tick := time.NewTicker(50 * time.Millisecond)
 			defer tick.Stop()
 			// Three more requests once every process must have followed.
 			for after := 0; after < 3; <-tick.C {
@@ -535,7 +535,7 @@ func within(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {
