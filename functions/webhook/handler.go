@@ -105,9 +105,8 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request) error {
 	return httpjson.Write(w, http.StatusOK, reply{})
 }
 
-// credentials returns the app's credentials. While a refresh from Parameter Store is
-// slow, the old ones serve a webhook that they verify: Stream does not wait for the
-// response to a hook.
+// credentials returns the app's credentials. A hook that the old ones verify does not
+// wait for a slow refresh from Parameter Store.
 func (h *handler) credentials(ctx context.Context, body []byte, signature string) (*streamchat.Credentials, error) {
 	var credentials *streamchat.Credentials
 	var err error
@@ -123,7 +122,7 @@ func (h *handler) credentials(ctx context.Context, body []byte, signature string
 	}
 	// With that fetch in flight, this returns at once if there are old ones.
 	if old, err := h.app.Credentials(ctx); err == nil {
-		if plain, err := streamchat.PlainBody(body); err == nil && old.ValidSignature(plain, signature) {
+		if plain, err := streamchat.PlainBody(body); err == nil && old.ValidSignature(plain, signature) && newEvent(metadata{}, plain).hook != "" {
 			return old, nil
 		}
 	}
