@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
 // A chatEvent is an event from Stream, with the fields that this example needs.
@@ -22,7 +20,7 @@ type chatEvent struct {
 // A consumer handles events from a queue that a rule on the bus fills.
 type consumer struct {
 	memory  memory
-	objects objectGetter
+	objects objects
 	act     func(context.Context, chatEvent) error
 }
 
@@ -45,9 +43,9 @@ const (
 	busy          // claimed by another consumer
 )
 
-// objectGetter is the part of S3's client that reads events too large for the bus.
-type objectGetter interface {
-	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+// objects are those in S3 with the events that are too large for the bus.
+type objects interface {
+	get(ctx context.Context, bucket, key string) ([]byte, error)
 }
 
 // handle handles a batch of messages and returns those to deliver again: the
@@ -114,12 +112,8 @@ func (c *consumer) take(ctx context.Context, body string) error {
 func (c *consumer) process(ctx context.Context, id string, d delivery) error {
 	body := []byte(d.Detail.Event)
 	if kept := d.Detail.Metadata.Object; kept != nil {
-		out, err := c.objects.GetObject(ctx, &s3.GetObjectInput{Bucket: &kept.Bucket, Key: &kept.Key})
-		if err != nil {
-			return fmt.Errorf("get a large event: %w", err)
-		}
-		defer out.Body.Close()
-		if body, err = io.ReadAll(out.Body); err != nil {
+		var err error
+		if body, err = c.objects.get(ctx, kept.Bucket, kept.Key); err != nil {
 			return fmt.Errorf("get a large event: %w", err)
 		}
 	}

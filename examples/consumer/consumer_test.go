@@ -4,13 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
 // notes is a memory in one process.
@@ -37,12 +34,12 @@ func (n notes) release(_ context.Context, id string) error {
 // bucket is objects by "bucket/key".
 type bucket map[string]string
 
-func (b bucket) GetObject(_ context.Context, in *s3.GetObjectInput, _ ...func(*s3.Options)) (*s3.GetObjectOutput, error) {
-	content, ok := b[*in.Bucket+"/"+*in.Key]
+func (b bucket) get(_ context.Context, name, key string) ([]byte, error) {
+	content, ok := b[name+"/"+key]
 	if !ok {
 		return nil, errors.New("no such key")
 	}
-	return &s3.GetObjectOutput{Body: io.NopCloser(strings.NewReader(content))}, nil
+	return []byte(content), nil
 }
 
 // newConsumer returns a consumer that records in seen each event it acts on, and

@@ -10,7 +10,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
 func main() {
@@ -19,13 +18,14 @@ func main() {
 	if err != nil {
 		log.Fatalf("find AWS credentials: %v", err)
 	}
-	table := os.Getenv("TABLE_NAME")
-	if table == "" {
+	name := os.Getenv("TABLE_NAME")
+	if name == "" {
 		log.Fatal("TABLE_NAME: want the name of a DynamoDB table, got nothing")
 	}
+	aws := newAPI(cfg, os.Getenv)
 	c := &consumer{
-		memory:  newTable(cfg, table, os.Getenv),
-		objects: s3.NewFromConfig(cfg),
+		memory:  &table{aws, name},
+		objects: aws,
 		act:     report,
 	}
 	lambda.Start(c.handle)

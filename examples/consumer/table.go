@@ -1,21 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
 const (
@@ -29,26 +22,12 @@ const (
 )
 
 // A table is a memory in DynamoDB, with one item per event, which DynamoDB deletes
-// when it expires. The three calls are signed JSON over HTTP, because the full
-// DynamoDB client would be the largest part of this program.
+// when it expires.
 //
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.LowLevelAPI.html
 type table struct {
-	name        string
-	url         string
-	region      string
-	credentials aws.CredentialsProvider
-	signer      *v4.Signer
-}
-
-func newTable(cfg aws.Config, name string, getenv func(string) string) *table {
-	url := fmt.Sprintf("https://dynamodb.%s.amazonaws.com/", cfg.Region)
-	for _, variable := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"} {
-		if endpoint := getenv(variable); endpoint != "" {
-			url = strings.TrimRight(endpoint, "/") + "/"
-		}
-	}
-	return &table{name, url, cfg.Region, cfg.Credentials, v4.NewSigner()}
+	*api
+	name string
 }
 
 // values are the attributes of an item or an expression.
@@ -114,27 +93,9 @@ func (t *table) call(ctx context.Context, action string, input map[string]any) e
 	if err != nil {
 		return err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	r.Header.Set("Content-Type", "application/x-amz-json-1.0")
-	r.Header.Set("X-Amz-Target", "DynamoDB_20120810."+action)
-	credentials, err := t.credentials.Retrieve(ctx)
-	if err != nil {
-		return err
-	}
-	sum := sha256.Sum256(body)
-	if err := t.signer.SignHTTP(ctx, credentials, r, hex.EncodeToString(sum[:]), "dynamodb", t.region, time.Now()); err != nil {
-		return err
-	}
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
-	if err != nil || response.StatusCode == http.StatusOK {
+	header := http.Header{"Content-Type": {"application/x-amz-json-1.0"}, "X-Amz-Target": {"DynamoDB_20120810." + action}}
+	status, answer, err := t.send(ctx, "dynamodb", http.MethodPost, "/", header, body)
+	if err != nil || status == http.StatusOK {
 		return err
 	}
 	var failed struct {
@@ -142,7 +103,7 @@ func (t *table) call(ctx context.Context, action string, input map[string]any) e
 		Item values
 	}
 	if err := json.Unmarshal(answer, &failed); err != nil {
-		return fmt.Errorf("want status 200, got %d", response.StatusCode)
+		return fmt.Errorf("want status 200, got %d", status)
 	}
 	return &tableError{failed.Type[strings.LastIndexByte(failed.Type, '#')+1:], failed.Item}
 }

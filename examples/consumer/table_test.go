@@ -18,10 +18,10 @@ import (
 )
 
 func tableAt(url string) *table {
-	return newTable(aws.Config{
+	return &table{newAPI(aws.Config{
 		Region:      "eu-central-1",
 		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "access-key-for-tests", ""),
-	}, "events", func(name string) string { return map[string]string{"AWS_ENDPOINT_URL": url}[name] })
+	}, func(name string) string { return map[string]string{"AWS_ENDPOINT_URL": url}[name] }), "events"}
 }
 
 // newMotoTable creates the template's table in moto.
@@ -45,7 +45,7 @@ func wantState(t *testing.T, m *table, id string, want state) {
 	}
 }
 
-func TestTableRemembersThroughMoto(t *testing.T) {
+func TestTableAndObjectsOnMoto(t *testing.T) {
 	m := newMotoTable(t)
 	wantState(t, m, "w-1", claimed)
 	wantState(t, m, "w-1", busy)
@@ -81,6 +81,22 @@ func TestTableRemembersThroughMoto(t *testing.T) {
 	}
 	if winners != 1 {
 		t.Errorf("want one of ten to claim the event, got %d", winners)
+	}
+
+	// An event that was too large for the bus.
+	const region = `<CreateBucketConfiguration><LocationConstraint>eu-central-1</LocationConstraint></CreateBucketConfiguration>`
+	const message = `{"type":"message.new"}`
+	for _, put := range [][2]string{{"/large", region}, {"/large/2026/11/24/key", message}} {
+		path := put[0]
+		if status, text, err := m.send(t.Context(), "s3", http.MethodPut, path, nil, []byte(put[1])); err != nil || status != http.StatusOK {
+			t.Fatalf("%s: %d %s %v", path, status, text, err)
+		}
+	}
+	if got, err := m.get(t.Context(), "large", "2026/11/24/key"); err != nil || string(got) != message {
+		t.Errorf("want the object, got %s, %v", got, err)
+	}
+	if _, err := m.get(t.Context(), "large", "none"); err == nil {
+		t.Error("want an error for an object that does not exist")
 	}
 }
 
