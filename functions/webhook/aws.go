@@ -29,7 +29,7 @@ const maxAnswer = 1 << 16
 // A service is one of AWS's, called over net/http with the SDK's signer and retry
 // policy. This function needs one operation of each of four services. The SDK's
 // clients for them would add a megabyte to the binary and a millisecond to each
-// cold start, mostly for tables of endpoints, and double the CPU time of an event.
+// cold start, mostly for tables of endpoints, and a quarter to an event's CPU time.
 type service struct {
 	name        string // in signatures
 	region      string
