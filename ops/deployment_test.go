@@ -142,7 +142,9 @@ func (d *deployment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `{"message":"Missing Authentication Token"}`)
 	case d.world != nil:
 		target, _ := url.Parse(map[string]string{"client": d.world.client, "service": d.world.service}[api])
-		httputil.NewSingleHostReverseProxy(target).ServeHTTP(w, r)
+		proxy := httputil.NewSingleHostReverseProxy(target)
+		proxy.Transport = httpClient.Transport
+		proxy.ServeHTTP(w, r)
 	case path == "config":
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 	case path == "proxy/app":
@@ -180,7 +182,7 @@ func (d *deployment) Do(r *http.Request) (*http.Response, error) {
 		fmt.Fprint(w, `{"ServiceSetting":{"SettingValue":"true"}}`)
 	case d.world != nil:
 		r.RequestURI = ""
-		return http.DefaultClient.Do(r)
+		return httpClient.Do(r)
 	case strings.Contains(body, "Action=GetCallerIdentity"):
 		caller(w)
 	case strings.Contains(body, "Action=DescribeStacks"):

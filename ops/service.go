@@ -69,6 +69,8 @@ type answer struct {
 const maxAnswer = 16 << 20 // bytes
 
 var httpClient = &http.Client{
+	// Its own, because the tests' servers end idle connections of the default one.
+	Transport:     http.DefaultTransport.(*http.Transport).Clone(),
 	Timeout:       time.Minute,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
