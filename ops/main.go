@@ -79,7 +79,16 @@ func (o *ops) main(ctx context.Context, args []string) int {
 		fmt.Fprint(o.stdout, usage())
 		return 0
 	}
-	defer context.AfterFunc(ctx, func() { o.progress("Interrupted: finishing the current step. Press Ctrl-C again to exit at once.") })()
+	told := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(told)
+		o.progress("Interrupted: finishing the current step. Press Ctrl-C again to exit at once.")
+	})
+	defer func() {
+		if !stop() {
+			<-told
+		}
+	}()
 	i := slices.IndexFunc(commands, func(c command) bool { return strings.HasPrefix(strings.Join(args, " ")+" ", c.name+" ") })
 	if i < 0 {
 		fmt.Fprintf(o.stderr, "ops: want a command, got %q\n\n%s", strings.Join(args[:min(1, len(args))], ""), usage())
