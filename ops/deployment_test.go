@@ -29,6 +29,7 @@ import (
 
 	"chat-service-backend/internal/awstest"
 	"chat-service-backend/internal/cfn"
+	"chat-service-backend/internal/parameterstore"
 )
 
 const (
@@ -47,7 +48,7 @@ type deployment struct {
 	world               *world // may be nil
 	missing             bool
 	parameters, outputs map[string]string
-	values              map[string]types.Parameter
+	values              *parameterstore.Memory
 	app                 map[string]any
 
 	// Each sees a request first, and reports whether it has answered it.
@@ -80,7 +81,7 @@ func deploy(t *testing.T, w *world) *deployment {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &deployment{t: t, world: w, tool: tool{dir: t.TempDir()}, parameters: map[string]string{}, values: map[string]types.Parameter{}}
+	d := &deployment{t: t, world: w, tool: tool{dir: t.TempDir()}, parameters: map[string]string{}, values: parameterstore.NewMemory(nil)}
 	for name, value := range all {
 		d.parameters[name] = value
 	}
@@ -107,8 +108,7 @@ func deploy(t *testing.T, w *world) *deployment {
 }
 
 func (d *deployment) value(name, value string, kind types.ParameterType) {
-	name = prefix + name
-	d.values[name] = types.Parameter{Name: &name, Value: &value, Type: kind}
+	d.values.Put(prefix+name, string(kind), value)
 }
 
 // choose gives the deployment the template and choices in deploy/dev.env.
@@ -169,12 +169,6 @@ func (d *deployment) Do(r *http.Request) (*http.Response, error) {
 	if d.onAWS != nil && d.onAWS(w, r, body) {
 		return w.Result(), nil
 	}
-	var in struct {
-		Name, Value, Path string
-		Type              types.ParameterType
-		Names             []string
-	}
-	_ = json.Unmarshal(text, &in)
 	switch {
 	case strings.Contains(r.URL.Path, "/account-settings"):
 		fmt.Fprint(w, `{"AccountLimit":{"ConcurrentExecutions":1000,"UnreservedConcurrentExecutions":900}}`)
@@ -187,13 +181,8 @@ func (d *deployment) Do(r *http.Request) (*http.Response, error) {
 		caller(w)
 	case strings.Contains(body, "Action=DescribeStacks"):
 		d.describe(w, "UPDATE_COMPLETE")
-	case target == "AmazonSSM.GetParameters":
-		d.parameter(w, func(name string) bool { return slices.Contains(in.Names, name) })
-	case target == "AmazonSSM.GetParametersByPath":
-		d.parameter(w, func(name string) bool { return strings.HasPrefix(name, in.Path+"/") })
-	case target == "AmazonSSM.PutParameter":
-		d.values[in.Name] = types.Parameter{Name: &in.Name, Value: &in.Value, Type: in.Type}
-		fmt.Fprint(w, `{}`)
+	case strings.HasPrefix(target, "AmazonSSM."):
+		(&parameterstore.Store{Values: d.values.Values, Memory: d.values}).ServeHTTP(w, r)
 	case target == "AmazonSQS.GetQueueAttributes":
 		fmt.Fprint(w, `{"Attributes":{"ApproximateNumberOfMessages":"0"}}`)
 	case target == "AWSEvents.PutRule":
@@ -206,16 +195,6 @@ func (d *deployment) Do(r *http.Request) (*http.Response, error) {
 		fmt.Fprint(w, `{}`)
 	}
 	return w.Result(), nil
-}
-
-func (d *deployment) parameter(w http.ResponseWriter, wanted func(name string) bool) {
-	found := []types.Parameter{}
-	for name, p := range d.values {
-		if wanted(name) {
-			found = append(found, types.Parameter{Name: p.Name, Type: p.Type, Value: p.Value})
-		}
-	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"Parameters": found})
 }
 
 func caller(w http.ResponseWriter) {
@@ -270,8 +249,10 @@ func newWorld(t *testing.T) *world {
 	if _, err := eventbridge.NewFromConfig(w.aws).CreateEventBus(t.Context(), &eventbridge.CreateEventBusInput{Name: aws.String(bus)}); err != nil {
 		t.Fatal(err)
 	}
-	for name, p := range deploy(t, nil).values {
-		if _, err := ssm.NewFromConfig(w.aws).PutParameter(t.Context(), &ssm.PutParameterInput{Name: &name, Value: p.Value, Type: p.Type}); err != nil {
+	memory := deploy(t, nil).values
+	values, _ := memory.Values()
+	for name, value := range values {
+		if _, err := ssm.NewFromConfig(w.aws).PutParameter(t.Context(), &ssm.PutParameterInput{Name: &name, Value: &value, Type: types.ParameterType(memory.Type(name))}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -450,7 +431,7 @@ func TestParams(t *testing.T) {
 	on := func(t *testing.T) *deployment {
 		t.Parallel()
 		d := deploy(t, nil)
-		d.dir, d.values = ".", map[string]types.Parameter{}
+		d.dir, d.values = ".", parameterstore.NewMemory(nil)
 		return d
 	}
 	t.Run("writes the answers", func(t *testing.T) {
@@ -462,9 +443,10 @@ func TestParams(t *testing.T) {
 		r.want(t, 0, "The values go below "+prefix, "the API key must not be empty", "the API secret must not be empty", "got a/b", "want a JSON object", "want at most 4096 bytes",
 			"wrote /chat-service/stream/api-key\nwrote /chat-service/stream/api-secret\nwrote /chat-service/client-config/web\n")
 		r.hides(t, odd)
+		values, _ := d.values.Values()
 		for name, want := range map[string]string{apiKey: "String the-key", apiSecret: "SecureString " + odd, clientConfig + "/web": "String " + config} {
-			if p := d.values[prefix+name]; string(p.Type)+" "+aws.ToString(p.Value) != want {
-				t.Errorf("%s: want %s, got %s %s", name, want, p.Type, aws.ToString(p.Value))
+			if got := d.values.Type(prefix+name) + " " + values[prefix+name]; got != want {
+				t.Errorf("%s: want %s, got %s", name, want, got)
 			}
 		}
 	})
@@ -473,8 +455,8 @@ func TestParams(t *testing.T) {
 		for _, typed := range []string{"", "key\n", "key\nsecret\n", "key\nsecret\nweb\n", "key\nsecret\nweb\n{}\n"} {
 			d.run(typed, "params").want(t, 1, "want an answer, got the end of input")
 		}
-		if len(d.values) > 0 {
-			t.Errorf("want nothing written, got %v", d.values)
+		if values, _ := d.values.Values(); len(values) > 0 {
+			t.Errorf("want nothing written, got %v", values)
 		}
 	})
 	t.Run("asks for a path before there is a stack, by the template's pattern", func(t *testing.T) {

@@ -3,6 +3,7 @@
 package parameterstore
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -39,12 +40,16 @@ func File(name string) Values {
 
 // Memory keeps values that many goroutines may read and write at once.
 type Memory struct {
-	mu     sync.Mutex
-	values map[string]string
+	mu            sync.Mutex
+	values, types map[string]string
 }
 
 // NewMemory returns a Memory that holds values.
-func NewMemory(values map[string]string) *Memory { return &Memory{values: maps.Clone(values)} }
+func NewMemory(values map[string]string) *Memory {
+	m := &Memory{values: map[string]string{}, types: map[string]string{}}
+	maps.Copy(m.values, values)
+	return m
+}
 
 // Values is a [Values].
 func (m *Memory) Values() (map[string]string, error) {
@@ -54,10 +59,28 @@ func (m *Memory) Values() (map[string]string, error) {
 }
 
 // Set gives a value to the parameter with a full name.
-func (m *Memory) Set(name, value string) {
+func (m *Memory) Set(name, value string) { m.Put(name, m.Type(name), value) }
+
+// Put is [Memory.Set] for a parameter of a type, String or SecureString.
+func (m *Memory) Put(name, kind, value string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.values[name] = value
+	m.values[name], m.types[name] = value, kind
+}
+
+// Type returns a parameter's type: that of the last Put, or else what its name
+// suggests.
+func (m *Memory) Type(name string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return cmp.Or(m.types[name], typeOf(name))
+}
+
+func typeOf(name string) string {
+	if strings.HasSuffix(name, "/api-secret") || strings.HasSuffix(name, "/api-secret-previous") {
+		return "SecureString"
+	}
+	return "String"
 }
 
 // Delete removes a parameter.
@@ -79,9 +102,11 @@ type Store struct {
 }
 
 type request struct {
-	Name, Path, Value, NextToken string
-	Names                        []string
-	Recursive, WithDecryption    bool
+	Name, Type, Path, Value, NextToken string
+	Names                              []string
+	Recursive, WithDecryption          bool
+
+	typeOf func(name string) string
 }
 
 type parameter struct{ Name, Type, Value string }
@@ -110,6 +135,9 @@ func (s *Store) serve(w http.ResponseWriter, r *http.Request) {
 		standin.Error(w, http.StatusInternalServerError, "InternalServerError", "the parameters cannot be read")
 		return
 	}
+	if q.typeOf = typeOf; s.Memory != nil {
+		q.typeOf = s.Memory.Type
+	}
 	switch target := r.Header.Get("X-Amz-Target"); {
 	case target == "AmazonSSM.GetParameters":
 		s.asked(q.Names...)
@@ -118,7 +146,7 @@ func (s *Store) serve(w http.ResponseWriter, r *http.Request) {
 		s.asked(q.Path)
 		byPath(w, q, all)
 	case target == "AmazonSSM.PutParameter" && s.Memory != nil:
-		s.Memory.Set(q.Name, q.Value)
+		s.Memory.Put(q.Name, q.Type, q.Value)
 		standin.Answer(w, struct{}{})
 	case target == "AmazonSSM.DeleteParameter" && s.Memory != nil:
 		s.Memory.Delete(q.Name)
@@ -178,12 +206,9 @@ func byPath(w http.ResponseWriter, q request, all map[string]string) {
 // parameter returns a value as the caller gets it: without WithDecryption, a
 // SecureString stays encrypted.
 func (q *request) parameter(name, value string) parameter {
-	p := parameter{Name: name, Type: "String", Value: value}
-	if strings.HasSuffix(name, "/api-secret") || strings.HasSuffix(name, "/api-secret-previous") {
-		p.Type = "SecureString"
-		if !q.WithDecryption {
-			p.Value = "AQICAHhlbmNyeXB0ZWQ="
-		}
+	p := parameter{name, q.typeOf(name), value}
+	if p.Type == "SecureString" && !q.WithDecryption {
+		p.Value = "AQICAHhlbmNyeXB0ZWQ="
 	}
 	return p
 }
