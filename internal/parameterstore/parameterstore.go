@@ -46,9 +46,7 @@ type Memory struct {
 
 // NewMemory returns a Memory that holds values.
 func NewMemory(values map[string]string) *Memory {
-	m := &Memory{values: map[string]string{}, types: map[string]string{}}
-	maps.Copy(m.values, values)
-	return m
+	return &Memory{values: maps.Collect(maps.All(values)), types: map[string]string{}}
 }
 
 // Values is a [Values].
@@ -69,18 +67,17 @@ func (m *Memory) Put(name, kind, value string) {
 }
 
 // Type returns a parameter's type: that of the last Put, or else what its name
-// suggests.
-func (m *Memory) Type(name string) string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return cmp.Or(m.types[name], typeOf(name))
-}
-
-func typeOf(name string) string {
-	if strings.HasSuffix(name, "/api-secret") || strings.HasSuffix(name, "/api-secret-previous") {
+// suggests, as for a nil Memory.
+func (m *Memory) Type(name string) (kind string) {
+	if m != nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		kind = m.types[name]
+	}
+	if kind == "" && (strings.HasSuffix(name, "/api-secret") || strings.HasSuffix(name, "/api-secret-previous")) {
 		return "SecureString"
 	}
-	return "String"
+	return cmp.Or(kind, "String")
 }
 
 // Delete removes a parameter.
@@ -105,8 +102,7 @@ type request struct {
 	Name, Type, Path, Value, NextToken string
 	Names                              []string
 	Recursive, WithDecryption          bool
-
-	typeOf func(name string) string
+	memory                             *Memory
 }
 
 type parameter struct{ Name, Type, Value string }
@@ -135,9 +131,7 @@ func (s *Store) serve(w http.ResponseWriter, r *http.Request) {
 		standin.Error(w, http.StatusInternalServerError, "InternalServerError", "the parameters cannot be read")
 		return
 	}
-	if q.typeOf = typeOf; s.Memory != nil {
-		q.typeOf = s.Memory.Type
-	}
+	q.memory = s.Memory
 	switch target := r.Header.Get("X-Amz-Target"); {
 	case target == "AmazonSSM.GetParameters":
 		s.asked(q.Names...)
@@ -206,7 +200,7 @@ func byPath(w http.ResponseWriter, q request, all map[string]string) {
 // parameter returns a value as the caller gets it: without WithDecryption, a
 // SecureString stays encrypted.
 func (q *request) parameter(name, value string) parameter {
-	p := parameter{name, q.typeOf(name), value}
+	p := parameter{name, q.memory.Type(name), value}
 	if p.Type == "SecureString" && !q.WithDecryption {
 		p.Value = "AQICAHhlbmNyeXB0ZWQ="
 	}
