@@ -49,7 +49,7 @@ lint: ## run gofmt, go vet, staticcheck, and cfn-lint if it is installed; CI=tru
 build: $(FUNCTIONS:%=build/%/bootstrap) ## build the functions as build/<function>/bootstrap
 
 build/%/bootstrap: FORCE
-	GOOS=linux GOARCH=$(GOARCH) $(GOBUILD) -o $@ ./functions/$*
+	GOOS=linux GOARCH=$(GOARCH) $(GOBUILD) -o $@ ./functions/$*/bootstrap
 
 # The operator's tool for one environment: make doctor ENV=prod ARGS="-json". go run ./ops -h explains it.
 OPS = @go run ./ops $(1) -env $(ENV) $(ARGS)
@@ -96,4 +96,4 @@ clean: ## remove what was built
 # sam build calls these in a copy of the tree and wants the binary in ARTIFACTS_DIR; build-ApiKeyFunction builds functions/apikey.
 # Always arm64, as template.yaml says, even if GOARCH is set to something else.
 build-%Function:
-	GOOS=linux GOARCH=arm64 $(GOBUILD) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/$(shell echo $* | tr A-Z a-z)
+	GOOS=linux GOARCH=arm64 $(GOBUILD) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/$(shell echo $* | tr A-Z a-z)/bootstrap

@@ -28,14 +28,14 @@ func BenchmarkSize(b *testing.B) {
 	names := slices.Sorted(maps.Keys(awstest.Functions(b)))
 	packages := make([]string, len(names))
 	for i, name := range names {
-		packages[i] = "./functions/" + name
+		packages[i] = build.Function(name)
 	}
 	binaries, err := build.Commands(b.Context(), root, b.TempDir(), build.System{OS: "linux", Arch: "arm64"}, packages...)
 	if err != nil {
 		b.Fatal(err)
 	}
-	for path, binary := range binaries {
-		b.Run(filepath.Base(path), func(b *testing.B) {
+	for _, binary := range binaries {
+		b.Run(filepath.Base(binary), func(b *testing.B) {
 			for b.Loop() {
 				text, err := os.ReadFile(binary)
 				if err != nil {

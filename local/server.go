@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"chat-service-backend/internal/apigateway"
+	"chat-service-backend/internal/build"
 	"chat-service-backend/internal/cfn"
 	"chat-service-backend/internal/eventbus"
 	"chat-service-backend/internal/issuer"
@@ -197,7 +198,7 @@ func (s *server) buildFunctions(ctx context.Context) (err error) {
 	names := slices.Sorted(maps.Keys(s.pools))
 	packages := make([]string, len(names))
 	for i, name := range names {
-		packages[i] = "./functions/" + name
+		packages[i] = build.Function(name)
 		if name == moderation {
 			packages[i] = "./examples/" + name
 		}

@@ -101,7 +101,7 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 	write("broken/template.yaml", "Resources: [")
 	write("module/template.yaml", "Resources:\n  OddFunction: {Type: AWS::Serverless::Function, Properties: {Events: {E: {Type: HttpApi, Properties: {Path: /x, Method: GET}}}}}\n")
 	write("module/go.mod", "module odd\ngo 1.26\n")
-	write("module/functions/odd/main.go", "package main\nfunc main() { nonsense() }\n")
+	write("module/functions/odd/bootstrap/main.go", "package main\nfunc main() { nonsense() }\n")
 
 	flagged, err := parseFlags(nil, io.Discard)
 	if err != nil {
@@ -124,7 +124,7 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 		"no text values":     {func(o *options) { o.parameters = numbers }, "want a JSON object whose values are text"},
 		"http to elsewhere":  {func(o *options) { o.overrides["StreamBaseUrl"] = "http://chat.test" }, "parameter StreamBaseUrl"},
 		"broken switch":      {func(o *options) { o.overrides["Mode"] = "broken" }, "function echo did not start: exit status 3"},
-		"compile error":      {func(o *options) { o.dir, o.build = filepath.Join(dir, "module"), flagged.build }, "go build: functions/odd/main.go:2:15: undefined: nonsense"},
+		"compile error":      {func(o *options) { o.dir, o.build = filepath.Join(dir, "module"), flagged.build }, "go build: functions/odd/bootstrap/main.go:2:15: undefined: nonsense"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := &awstest.Output{}

@@ -68,7 +68,7 @@ func release(ctx context.Context, root, out, version string, system build.System
 	}
 	packages := make([]string, len(names))
 	for i, name := range names {
-		packages[i] = "./functions/" + name
+		packages[i] = build.Function(name)
 	}
 	dir, err := os.MkdirTemp("", "release-")
 	if err != nil {

@@ -20,10 +20,10 @@ import (
 // small is a module like this one, but with two functions that link in no time.
 // It is built for this machine, whose standard library other tests have compiled.
 var small = map[string]string{
-	"go.mod":                          "module chat-service-backend\ngo 1.26\n",
-	"shared/lambdahttp/lambdahttp.go": "package lambdahttp\nvar version string\nfunc Main() { println(version) }\n",
-	"functions/token/main.go":         "package main\nimport \"chat-service-backend/shared/lambdahttp\"\nfunc main() { lambdahttp.Main() }\n",
-	"functions/apikey/main.go":        "package main\nimport \"chat-service-backend/shared/lambdahttp\"\nfunc main() { lambdahttp.Main() }\n",
+	"go.mod":                             "module chat-service-backend\ngo 1.26\n",
+	"shared/lambdahttp/lambdahttp.go":    "package lambdahttp\nvar version string\nfunc Main() { println(version) }\n",
+	"functions/token/bootstrap/main.go":  "package main\nimport \"chat-service-backend/shared/lambdahttp\"\nfunc main() { lambdahttp.Main() }\n",
+	"functions/apikey/bootstrap/main.go": "package main\nimport \"chat-service-backend/shared/lambdahttp\"\nfunc main() { lambdahttp.Main() }\n",
 	"template.yaml": `Globals:
   Function:
     CodeUri: .

@@ -1,4 +1,4 @@
-package main
+package apikey
 
 import (
 	"net/http"

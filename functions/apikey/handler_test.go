@@ -1,4 +1,4 @@
-package main
+package apikey
 
 import (
 	"io"
@@ -12,7 +12,7 @@ import (
 	"chat-service-backend/shared/lambdahttp"
 )
 
-func TestMain(m *testing.M) { awstest.Main(m, main) }
+func TestMain(m *testing.M) { awstest.Main(m, func() { lambdahttp.Main(Build) }) }
 
 const keyName = "/chat-service/stream/api-key"
 
@@ -34,7 +34,7 @@ func get(h http.Handler, path string) *http.Response {
 
 func TestAnybodyGetsTheKeyAndTheSecretIsNeverRead(t *testing.T) {
 	ssm := awstest.NewParameterStore(t, awstest.App("key", "secret"))
-	response := get(awstest.Handler(t, build, ssm.Getenv(nil)), "/api-key")
+	response := get(awstest.Handler(t, Build, ssm.Getenv(nil)), "/api-key")
 	want(t, response, http.StatusOK, `{"api_key":"key"}`)
 	if got := response.Header.Get("X-Chat-Service-Version"); got != lambdahttp.Version() || got == "" {
 		t.Errorf("X-Chat-Service-Version: want %s, got %q", lambdahttp.Version(), got)
@@ -53,18 +53,18 @@ func TestBothAPIsGetTheKey(t *testing.T) {
 
 func TestWithoutAKeyTheFunctionIsUnavailable(t *testing.T) {
 	blank := awstest.NewParameterStore(t, map[string]string{keyName: " \n"})
-	awstest.WantError(t, get(awstest.Handler(t, build, blank.Getenv(nil)), "/api-key"), http.StatusServiceUnavailable)
+	awstest.WantError(t, get(awstest.Handler(t, Build, blank.Getenv(nil)), "/api-key"), http.StatusServiceUnavailable)
 
 	ssm := awstest.NewParameterStore(t, awstest.App("key", "secret"))
 	ssm.Down(true)
-	h := awstest.Handler(t, build, ssm.Getenv(nil))
+	h := awstest.Handler(t, Build, ssm.Getenv(nil))
 	awstest.WantError(t, get(h, "/api-key"), http.StatusServiceUnavailable)
 	ssm.Down(false)
 	want(t, get(h, "/api-key"), http.StatusOK, `{"api_key":"key"}`)
 }
 
 func TestOtherMethodsAndPathsAreRefused(t *testing.T) {
-	h := awstest.Handler(t, build, awstest.NewParameterStore(t, awstest.App("key", "secret")).Getenv(nil))
+	h := awstest.Handler(t, Build, awstest.NewParameterStore(t, awstest.App("key", "secret")).Getenv(nil))
 	response := awstest.Do(h, httptest.NewRequest(http.MethodPost, "/api-key", nil))
 	if got := response.Header.Get("Allow"); got != http.MethodGet {
 		t.Errorf("Allow: want GET, got %q", got)
@@ -76,5 +76,5 @@ func TestOtherMethodsAndPathsAreRefused(t *testing.T) {
 }
 
 func TestBuildReadsItsVariables(t *testing.T) {
-	awstest.WantVariables(t, build, nil, map[string]string{"PARAMETER_TTL": "5m", "PARAMETER_PREFIX": "chat-service"})
+	awstest.WantVariables(t, Build, nil, map[string]string{"PARAMETER_TTL": "5m", "PARAMETER_PREFIX": "chat-service"})
 }

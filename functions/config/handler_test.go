@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"encoding/json"
@@ -91,7 +91,7 @@ func clientFunction(t testing.TB, configs, environment map[string]string) (http.
 	issuer := awstest.NewIssuer(t)
 	env := issuer.Env()
 	maps.Copy(env, environment)
-	return awstest.Handler(t, build, awstest.NewParameterStore(t, parameters(configs)).Getenv(env)), issuer
+	return awstest.Handler(t, Build, awstest.NewParameterStore(t, parameters(configs)).Getenv(env)), issuer
 }
 
 func TestCallersGetConfigurationAndCredentialsOrAnErrorObject(t *testing.T) {
@@ -187,7 +187,7 @@ func TestBrokenParameterIsAnErrorForItsTypeOnly(t *testing.T) {
 	for i, text := range broken {
 		configs[strconv.Itoa(i)] = text
 	}
-	h := awstest.Handler(t, build, awstest.NewParameterStore(t, parameters(configs)).Getenv(nil))
+	h := awstest.Handler(t, Build, awstest.NewParameterStore(t, parameters(configs)).Getenv(nil))
 	for i := range broken {
 		awstest.WantError(t, get(h, "/config?clientType="+strconv.Itoa(i), ""), http.StatusInternalServerError)
 	}
@@ -229,7 +229,7 @@ func TestWithoutCredentialsKnownCallersGetNoAnswer(t *testing.T) {
 	bearer := issuer.Bearer("alice", nil)
 	ssm := awstest.NewParameterStore(t, awstest.App(key, "\t"))
 	ssm.Down(true)
-	h := awstest.Handler(t, build, ssm.Getenv(issuer.Env()))
+	h := awstest.Handler(t, Build, ssm.Getenv(issuer.Env()))
 	awstest.WantError(t, get(h, "/config?clientType=web", ""), http.StatusServiceUnavailable)
 	ssm.Down(false)
 	wantJSON(t, get(h, "/config?clientType=web", ""), `{"errors":`+ownError+`}`)
@@ -237,7 +237,7 @@ func TestWithoutCredentialsKnownCallersGetNoAnswer(t *testing.T) {
 }
 
 func TestOtherMethodsAndPathsAreRefused(t *testing.T) {
-	h := awstest.Handler(t, build, awstest.NewParameterStore(t, parameters(nil)).Getenv(nil))
+	h := awstest.Handler(t, Build, awstest.NewParameterStore(t, parameters(nil)).Getenv(nil))
 	response := awstest.Do(h, httptest.NewRequest(http.MethodPost, "/config?clientType=web", nil))
 	if got := response.Header.Get("Allow"); got != http.MethodGet {
 		t.Errorf("Allow: want GET, got %q", got)

@@ -1,4 +1,4 @@
-package main
+package token
 
 import (
 	"encoding/json"
@@ -57,7 +57,7 @@ func wantToken(t testing.TB, response *http.Response, userID string) (jwt.MapCla
 // clientFunction returns the function as users of an issuer reach it.
 func clientFunction(t testing.TB) (http.Handler, *awstest.Issuer) {
 	issuer := awstest.NewIssuer(t)
-	return awstest.Handler(t, build, awstest.NewParameterStore(t, awstest.App("key", secret)).Getenv(issuer.Env())), issuer
+	return awstest.Handler(t, Build, awstest.NewParameterStore(t, awstest.App("key", secret)).Getenv(issuer.Env())), issuer
 }
 
 func TestUserGetsATokenForThemselvesOnly(t *testing.T) {
@@ -96,7 +96,7 @@ func TestWithoutMappingAClaimThatStreamRefusesIsABadRequest(t *testing.T) {
 	issuer := awstest.NewIssuer(t)
 	environment := issuer.Env()
 	environment["USER_ID_MAPPING"] = "none"
-	h := awstest.Handler(t, build, awstest.NewParameterStore(t, awstest.App("key", secret)).Getenv(environment))
+	h := awstest.Handler(t, Build, awstest.NewParameterStore(t, awstest.App("key", secret)).Getenv(environment))
 	for _, asked := range []string{"me", "auth0%7C1"} {
 		awstest.WantError(t, get(h, "/token/"+asked, issuer.Bearer("auth0|1", nil)), http.StatusBadRequest)
 	}
@@ -121,12 +121,12 @@ func TestUnknownCallerIsUnauthorized(t *testing.T) {
 func TestWithoutCredentialsNothingIsSigned(t *testing.T) {
 	issuer := awstest.NewIssuer(t)
 	bearer := issuer.Bearer("alice", nil)
-	blank := awstest.Handler(t, build, awstest.NewParameterStore(t, awstest.App("key", " \n")).Getenv(issuer.Env()))
+	blank := awstest.Handler(t, Build, awstest.NewParameterStore(t, awstest.App("key", " \n")).Getenv(issuer.Env()))
 	awstest.WantError(t, get(blank, "/token/alice", bearer), http.StatusServiceUnavailable)
 
 	ssm := awstest.NewParameterStore(t, awstest.App("key", secret))
 	ssm.Down(true)
-	h := awstest.Handler(t, build, ssm.Getenv(issuer.Env()))
+	h := awstest.Handler(t, Build, ssm.Getenv(issuer.Env()))
 	awstest.WantError(t, get(h, "/token/alice", bearer), http.StatusServiceUnavailable)
 	ssm.Down(false)
 	wantToken(t, get(h, "/token/alice", bearer), "alice")
@@ -191,7 +191,7 @@ func TestServiceGetsATokenForAnybody(t *testing.T) {
 }
 
 func TestOtherMethodsAndPathsAreRefused(t *testing.T) {
-	h := awstest.Handler(t, build, awstest.NewParameterStore(t, awstest.App("key", secret)).Getenv(nil))
+	h := awstest.Handler(t, Build, awstest.NewParameterStore(t, awstest.App("key", secret)).Getenv(nil))
 	for _, method := range []string{http.MethodPost, http.MethodHead} {
 		response := awstest.Do(h, httptest.NewRequest(method, "/token/alice", nil))
 		if got := response.Header.Get("Allow"); got != http.MethodGet {

@@ -1,4 +1,4 @@
-package main
+package webhook
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ func BenchmarkEvent(b *testing.B) {
 	loopback := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(answer)) }))
 	b.Cleanup(loopback.Close)
 	environment := awstest.NewEventBus(b).Env(map[string]string{"AWS_ENDPOINT_URL_EVENTBRIDGE": loopback.URL})
-	h := awstest.Handler(b, build, awstest.NewParameterStore(b, awstest.App(key, secret)).Getenv(environment))
+	h := awstest.Handler(b, Build, awstest.NewParameterStore(b, awstest.App(key, secret)).Getenv(environment))
 	body := `{"type":"message.new","message":{"text":"` + strings.Repeat(`hello \"world\" `, 270) + `"}}`
 	for name, newRequest := range map[string]func(string) *http.Request{"plain": webhook, "gzip": compressedWebhook} {
 		b.Run(name, func(b *testing.B) {

@@ -1,4 +1,4 @@
-package main
+package webhook
 
 import (
 	"bytes"
@@ -145,7 +145,7 @@ func TestWebhookThatStreamHasNotSignedForUsIsUnauthorized(t *testing.T) {
 func TestMalformedSignatureIsRejectedFirst(t *testing.T) {
 	h, ssm := verifier(t)
 	ssm.Down(true)
-	cold := awstest.Handler(t, build, ssm.Getenv(nil))
+	cold := awstest.Handler(t, Build, ssm.Getenv(nil))
 	good := sign(secret, message)
 	for _, signature := range []string{"", "0", good[:62], good + "00", strings.Repeat("z", 64)} {
 		for _, body := range []string{message, "\x1f\x8b is not gzip"} {
@@ -171,7 +171,7 @@ func TestBrokenGzipIsABadRequest(t *testing.T) {
 func TestBothSecretsCountAfterARotation(t *testing.T) {
 	h, ssm := verifier(t)
 	synctest.Test(t, func(t *testing.T) {
-		h = awstest.Handler(t, build, ssm.Getenv(nil))
+		h = awstest.Handler(t, Build, ssm.Getenv(nil))
 		signedWith := func(secret string) *http.Response {
 			return awstest.Do(h, with(webhook(message), "X-Signature", sign(secret, message)))
 		}

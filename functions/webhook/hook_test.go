@@ -1,4 +1,4 @@
-package main
+package webhook
 
 import (
 	"bytes"
@@ -67,7 +67,7 @@ func answering(t *testing.T, f func(context.Context) (string, error), environmen
 	t.Cleanup(server.Close)
 	team.url = server.URL
 	env["AWS_ENDPOINT_URL_LAMBDA"] = team.url
-	h := awstest.Handler(t, build, awstest.NewParameterStore(t, awstest.App(key, secret)).Getenv(env))
+	h := awstest.Handler(t, Build, awstest.NewParameterStore(t, awstest.App(key, secret)).Getenv(env))
 	return h, team, aws
 }
 
@@ -160,7 +160,7 @@ func TestHookDoesNotWaitForParameterStore(t *testing.T) {
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	var h http.Handler
 	// A bubble's clock stands in the year 2000: outside, the credentials are due.
-	synctest.Test(t, func(t *testing.T) { h = awstest.Handler(t, build, ssm.Getenv(nil)) })
+	synctest.Test(t, func(t *testing.T) { h = awstest.Handler(t, Build, ssm.Getenv(nil)) })
 	asked, answered := make(chan struct{}), make(chan struct{})
 	ssm.Fault.Set(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		close(asked)
@@ -366,7 +366,7 @@ func TestFateOfAHookIsCountedAndLogged(t *testing.T) {
 
 func TestFailClosedNeedsAFunction(t *testing.T) {
 	getenv := awstest.NewParameterStore(t, awstest.App(key, secret)).Getenv(map[string]string{"HOOK_FAIL_CLOSED": "true"})
-	if _, err := build(t.Context(), getenv); err == nil || !strings.HasPrefix(err.Error(), "HOOK_FUNCTION_ARN: want ") {
+	if _, err := Build(t.Context(), getenv); err == nil || !strings.HasPrefix(err.Error(), "HOOK_FUNCTION_ARN: want ") {
 		t.Errorf("want an error that names HOOK_FUNCTION_ARN, got %v", err)
 	}
 }

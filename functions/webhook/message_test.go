@@ -1,4 +1,4 @@
-package main
+package webhook
 
 import (
 	"bytes"
@@ -91,7 +91,7 @@ func TestQueueMessageStaysInTheQueueWithoutABusOrAKey(t *testing.T) {
 	}
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	ssm.Down(true)
-	h = awstest.Handler(t, build, ssm.Getenv(awstest.NewEventBus(t).Env(nil)))
+	h = awstest.Handler(t, Build, ssm.Getenv(awstest.NewEventBus(t).Env(nil)))
 	if err := serve(t, h, ours); err == nil {
 		t.Error("an event that names its app: want an error, got none")
 	}

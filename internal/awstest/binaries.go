@@ -29,11 +29,11 @@ func Functions(t testing.TB) map[string]string {
 	folders, _ := filepath.Glob(filepath.Join(root, "functions", "*"))
 	var packages []string
 	for _, folder := range folders {
-		packages = append(packages, "./functions/"+filepath.Base(folder))
+		packages = append(packages, build.Function(filepath.Base(folder)))
 	}
 	binaries := make(map[string]string)
 	for path, binary := range Binaries(t, packages...) {
-		binaries[filepath.Base(path)] = binary
+		binaries[build.Name(path)] = binary
 	}
 	return binaries
 }
@@ -55,7 +55,7 @@ func cached(t testing.TB, packages []string) (map[string]string, error) {
 	cache, err2 := os.UserCacheDir()
 	key, err3 := sources()
 	cache = filepath.Join(cache, "chat-service-backend")
-	folder := filepath.Join(cache, key, filepath.Dir(packages[0]))
+	folder := filepath.Join(cache, key, filepath.Dir(strings.TrimSuffix(packages[0], "/bootstrap")))
 	if err := errors.Join(err, err2, err3, os.MkdirAll(folder, 0o700)); err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func cached(t testing.TB, packages []string) (map[string]string, error) {
 	binaries := make(map[string]string)
 	var missing []string
 	for _, path := range packages {
-		binaries[path] = filepath.Join(folder, filepath.Base(path))
+		binaries[path] = filepath.Join(folder, build.Name(path))
 		if _, err := os.Stat(binaries[path]); err != nil {
 			missing = append(missing, path)
 		}

@@ -32,8 +32,15 @@ type System struct{ OS, Arch string }
 // Host is this machine.
 var Host = System{runtime.GOOS, runtime.GOARCH}
 
-// Commands builds packages ("./functions/token") of the module at root for a
-// system. It returns the path of each one's binary, in the folder out.
+// Function returns the package of a function's command.
+func Function(name string) string { return "./functions/" + name + "/bootstrap" }
+
+// Name returns the name of a command, or of the function whose command it is.
+func Name(pkg string) string { return filepath.Base(strings.TrimSuffix(pkg, "/bootstrap")) }
+
+// Commands builds packages ("./local", or a [Function]) of the module at root for a
+// system. It returns the path of each one's binary, in the folder out, under
+// its [Name].
 func Commands(ctx context.Context, root, out string, system System, packages ...string) (map[string]string, error) {
 	return Version(ctx, "dev", root, out, system, packages...)
 }
@@ -45,19 +52,20 @@ func Version(ctx context.Context, version, root, out string, system System, pack
 		return nil, errors.New("want Go's toolchain, found no `go` in PATH (https://go.dev/dl)")
 	}
 	environment, args, _ := strings.Cut(strings.TrimSpace(strings.ReplaceAll(command, "=VERSION", "="+version)), "\ngo\n")
-	arguments := append(strings.Split(args, "\n"), "-o", out+string(filepath.Separator))
-	cmd := exec.CommandContext(ctx, goTool, append(arguments, packages...)...)
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(), append(strings.Split(environment, "\n"), "GOOS="+system.OS, "GOARCH="+system.Arch)...)
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("go build: %s", firstComplaint(string(text), err))
-	}
 	binaries := make(map[string]string, len(packages))
-	for _, path := range packages {
-		binaries[path] = filepath.Join(out, filepath.Base(path))
+	// One after the other: the first compiles what they share, and all functions' commands have one name.
+	for _, pkg := range packages {
+		binary := filepath.Join(out, Name(pkg))
 		if system.OS == "windows" {
-			binaries[path] += ".exe"
+			binary += ".exe"
 		}
+		cmd := exec.CommandContext(ctx, goTool, append(strings.Split(args, "\n"), "-o", binary, pkg)...)
+		cmd.Dir = root
+		cmd.Env = append(os.Environ(), append(strings.Split(environment, "\n"), "GOOS="+system.OS, "GOARCH="+system.Arch)...)
+		if text, err := cmd.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("go build: %s", firstComplaint(string(text), err))
+		}
+		binaries[pkg] = binary
 	}
 	return binaries, nil
 }

@@ -30,7 +30,7 @@ func TestDevelopersSettingsDoNotChangeTheBytes(t *testing.T) {
 	})
 	binary := func(out string) []byte {
 		t.Helper()
-		binaries, err := Commands(t.Context(), dir, filepath.Join(dir, out), Host, "./.")
+		binaries, err := Commands(t.Context(), dir, filepath.Join(dir, out), Host, "small")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,11 +73,11 @@ func TestDevelopersOtherSettingsApply(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, map[string]string{"go.mod": "module small\ngo 1.26\n", "main.go": "package main\nfunc main() {}\n"})
 	t.Setenv("GOFLAGS", "-mod=vendor")
-	if _, err := Commands(t.Context(), dir, dir, Host, "./."); err != nil {
+	if _, err := Commands(t.Context(), dir, dir, Host, "small"); err != nil {
 		t.Fatal(err)
 	}
 	write(t, dir, map[string]string{"go.mod": "module small\ngo 1.26\nrequire example.com/x v1.0.0\n"})
-	if _, err := Commands(t.Context(), dir, dir, Host, "./."); err == nil || !strings.Contains(err.Error(), "vendor") {
+	if _, err := Commands(t.Context(), dir, dir, Host, "small"); err == nil || !strings.Contains(err.Error(), "vendor") {
 		t.Errorf("want -mod=vendor to apply, got %v", err)
 	}
 }
@@ -93,8 +93,8 @@ func TestMakeBuildsWithTheSameCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	for target, want := range map[string]string{
-		"build/token/bootstrap": "GOOS=linux GOARCH=amd64 COMMAND -o build/token/bootstrap ./functions/token\n",
-		"build-ApiKeyFunction":  "GOOS=linux GOARCH=arm64 COMMAND -o \"out/bootstrap\" ./functions/apikey\n", // whatever GOARCH is
+		"build/token/bootstrap": "GOOS=linux GOARCH=amd64 COMMAND -o build/token/bootstrap ./functions/token/bootstrap\n",
+		"build-ApiKeyFunction":  "GOOS=linux GOARCH=arm64 COMMAND -o \"out/bootstrap\" ./functions/apikey/bootstrap\n", // whatever GOARCH is
 	} {
 		cmd := exec.Command(tool, "-n", "--no-print-directory", target, "ARTIFACTS_DIR=out", "VERSION=VERSION", "GOARCH=amd64")
 		cmd.Dir = root

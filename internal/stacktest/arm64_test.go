@@ -34,7 +34,7 @@ func TestWhatIsDeployedHasRunOnce(t *testing.T) {
 	}
 	var packages []string
 	for _, folder := range functions {
-		packages = append(packages, "./functions/"+folder)
+		packages = append(packages, build.Function(folder))
 	}
 	binaries, err := build.Commands(t.Context(), ".", t.TempDir(), build.System{OS: "linux", Arch: "arm64"}, packages...)
 	if err != nil {
@@ -57,7 +57,7 @@ func TestWhatIsDeployedHasRunOnce(t *testing.T) {
 		t.Run(folder, func(t *testing.T) {
 			t.Parallel()
 			script := filepath.Join(t.TempDir(), folder)
-			if err := os.WriteFile(script, fmt.Appendf(nil, "#!/bin/sh\n"+run+"\n", binaries["./functions/"+folder]), 0o755); err != nil {
+			if err := os.WriteFile(script, fmt.Appendf(nil, "#!/bin/sh\n"+run+"\n", binaries[build.Function(folder)]), 0o755); err != nil {
 				t.Fatal(err)
 			}
 			output := new(awstest.Output)

@@ -1,13 +1,14 @@
-package main
+package proxy
 
 import (
 	"net/http"
 	"testing"
 
 	"chat-service-backend/internal/awstest"
+	"chat-service-backend/shared/lambdahttp"
 )
 
-func TestMain(m *testing.M) { awstest.Main(m, main) }
+func TestMain(m *testing.M) { awstest.Main(m, func() { lambdahttp.MainStreamed(Build) }) }
 
 const (
 	key    = "the key"
@@ -15,7 +16,7 @@ const (
 )
 
 func TestBuildReadsItsVariables(t *testing.T) {
-	awstest.WantVariables(t, build, map[string]string{"STREAM_BASE_URL": "http://127.0.0.1:1"}, map[string]string{
+	awstest.WantVariables(t, Build, map[string]string{"STREAM_BASE_URL": "http://127.0.0.1:1"}, map[string]string{
 		"PARAMETER_PREFIX": "chat-service", "PARAMETER_TTL": "0", "EXPIRATION_TOKEN_DURATION": "1h",
 		"STREAM_BASE_URL": "http://chat.example.com", "LOG_STREAM_PATHS": "yes",
 	})
@@ -24,7 +25,7 @@ func TestBuildReadsItsVariables(t *testing.T) {
 func TestStartsWithoutParameterStoreAndRecovers(t *testing.T) {
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	ssm.Down(true)
-	h := awstest.Handler(t, build, ssm.Getenv(map[string]string{"STREAM_BASE_URL": newBackend(t, http.NotFound)}))
+	h := awstest.Handler(t, Build, ssm.Getenv(map[string]string{"STREAM_BASE_URL": newBackend(t, http.NotFound)}))
 	awstest.WantError(t, do(h, http.MethodGet, "/proxy/users", ""), http.StatusServiceUnavailable)
 	ssm.Down(false)
 	if response := do(h, http.MethodGet, "/proxy/users", ""); response.StatusCode != http.StatusNotFound {
@@ -35,6 +36,6 @@ func TestStartsWithoutParameterStoreAndRecovers(t *testing.T) {
 func TestWithoutASecretNothingIsForwarded(t *testing.T) {
 	base := newBackend(t, func(http.ResponseWriter, *http.Request) { t.Error("want no request at the backend, got one") })
 	ssm := awstest.NewParameterStore(t, awstest.App(key, " \n"))
-	h := awstest.Handler(t, build, ssm.Getenv(map[string]string{"STREAM_BASE_URL": base}))
+	h := awstest.Handler(t, Build, ssm.Getenv(map[string]string{"STREAM_BASE_URL": base}))
 	awstest.WantError(t, do(h, http.MethodPost, "/proxy/users", "{}"), http.StatusServiceUnavailable)
 }

@@ -1,4 +1,4 @@
-package main
+package webhook
 
 import (
 	"net/http"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"chat-service-backend/internal/awstest"
+	"chat-service-backend/shared/lambdahttp"
 )
 
 const (
@@ -13,10 +14,10 @@ const (
 	secret = "secret-for-tests"
 )
 
-func TestMain(m *testing.M) { awstest.Main(m, main) }
+func TestMain(m *testing.M) { awstest.Main(m, func() { lambdahttp.Main(Build) }) }
 
 func TestBuildReadsItsVariables(t *testing.T) {
-	awstest.WantVariables(t, build, awstest.NewEventBus(t).Env(nil), map[string]string{
+	awstest.WantVariables(t, Build, awstest.NewEventBus(t).Env(nil), map[string]string{
 		"PARAMETER_PREFIX": "chat-service", "PARAMETER_TTL": "0",
 		// Unused here, but checked as in the other functions.
 		"EXPIRATION_TOKEN_DURATION": "1h",
@@ -30,7 +31,7 @@ func TestBuildReadsItsVariables(t *testing.T) {
 func verifier(t testing.TB) (http.Handler, *awstest.ParameterStore) {
 	t.Helper()
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
-	return awstest.Handler(t, build, ssm.Getenv(nil)), ssm
+	return awstest.Handler(t, Build, ssm.Getenv(nil)), ssm
 }
 
 // publisher returns a function with a bus, and its bus.
@@ -38,7 +39,7 @@ func publisher(t testing.TB) (http.Handler, *awstest.EventBus) {
 	t.Helper()
 	aws := awstest.NewEventBus(t)
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
-	return awstest.Handler(t, build, ssm.Getenv(aws.Env(nil))), aws
+	return awstest.Handler(t, Build, ssm.Getenv(aws.Env(nil))), aws
 }
 
 // process starts a function with a bus as a process of its own.
@@ -52,11 +53,11 @@ func TestBusNeedsAllItsVariables(t *testing.T) {
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	aws := awstest.NewEventBus(t)
 	for _, name := range []string{"EVENT_BUS_NAME", "FALLBACK_QUEUE_URL", "LARGE_EVENTS_BUCKET"} {
-		_, err := build(t.Context(), ssm.Getenv(aws.Env(map[string]string{name: ""})))
+		_, err := Build(t.Context(), ssm.Getenv(aws.Env(map[string]string{name: ""})))
 		if err == nil || !strings.HasPrefix(err.Error(), name+": want ") || !strings.HasSuffix(err.Error(), ", got nothing") {
 			t.Errorf("without %s: want an error that names it, got %v", name, err)
 		}
-		_, err = build(t.Context(), ssm.Getenv(map[string]string{name: "something"}))
+		_, err = Build(t.Context(), ssm.Getenv(map[string]string{name: "something"}))
 		if err == nil || strings.HasPrefix(err.Error(), name+":") {
 			t.Errorf("%s alone: want an error that names another variable, got %v", name, err)
 		}
@@ -66,7 +67,7 @@ func TestBusNeedsAllItsVariables(t *testing.T) {
 func TestWithoutCredentialsStreamIsToldToTryAgain(t *testing.T) {
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
 	ssm.Down(true)
-	h := awstest.Handler(t, build, ssm.Getenv(nil))
+	h := awstest.Handler(t, Build, ssm.Getenv(nil))
 	another := webhook(message)
 	another.Header.Set("X-Api-Key", "another")
 	for _, r := range []*http.Request{webhook(message), another, webhook("\x1f\x8b")} {
@@ -80,7 +81,7 @@ func TestWithoutCredentialsStreamIsToldToTryAgain(t *testing.T) {
 
 // With an empty secret, anybody could sign.
 func TestEmptySecretVerifiesNothing(t *testing.T) {
-	h := awstest.Handler(t, build, awstest.NewParameterStore(t, awstest.App(key, " \n")).Getenv(nil))
+	h := awstest.Handler(t, Build, awstest.NewParameterStore(t, awstest.App(key, " \n")).Getenv(nil))
 	r := webhook(message)
 	r.Header.Set("X-Signature", sign("", message))
 	awstest.WantError(t, awstest.Do(h, r), http.StatusServiceUnavailable)

@@ -1,5 +1,5 @@
-// Command proxy forwards REST calls to Stream with the app's server credentials.
-package main
+// Package proxy forwards REST calls to Stream with the app's server credentials.
+package proxy
 
 import (
 	"context"
@@ -11,9 +11,8 @@ import (
 	"chat-service-backend/shared/streamchat"
 )
 
-func main() { lambdahttp.MainStreamed(build) }
-
-func build(ctx context.Context, getenv func(string) string) (http.Handler, error) {
+// Build assembles the function from its environment. An error names the variable that is wrong.
+func Build(ctx context.Context, getenv func(string) string) (http.Handler, error) {
 	base, err := settings.URL(getenv, "STREAM_BASE_URL", streamchat.DefaultBaseURL)
 	if err != nil {
 		return nil, err

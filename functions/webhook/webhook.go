@@ -1,20 +1,18 @@
-// Command webhook verifies Stream's webhooks and publishes their events on
+// Package webhook verifies Stream's webhooks and publishes their events on
 // EventBridge. Stream calls it directly; other services can have it verify the
 // webhooks that they receive themselves.
-package main
+package webhook
 
 import (
 	"context"
 	"net/http"
 
 	"chat-service-backend/shared/api"
-	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/streamchat"
 )
 
-func main() { lambdahttp.Main(build) }
-
-func build(ctx context.Context, getenv func(string) string) (http.Handler, error) {
+// Build assembles the function from its environment. An error names the variable that is wrong.
+func Build(ctx context.Context, getenv func(string) string) (http.Handler, error) {
 	bus, err := newBus(getenv)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,6 @@
-// Command config serves what a client needs to start: its configuration and, if
+// Package config serves what a client needs to start: its configuration and, if
 // the caller is known, the credentials to connect to Stream.
-package main
+package config
 
 import (
 	"context"
@@ -8,14 +8,12 @@ import (
 
 	"chat-service-backend/shared/api"
 	"chat-service-backend/shared/identity"
-	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/streamchat"
 	"chat-service-backend/shared/users"
 )
 
-func main() { lambdahttp.Main(build) }
-
-func build(ctx context.Context, getenv func(string) string) (http.Handler, error) {
+// Build assembles the function from its environment. An error names the variable that is wrong.
+func Build(ctx context.Context, getenv func(string) string) (http.Handler, error) {
 	options, err := optionsFromEnv(getenv)
 	if err != nil {
 		return nil, err

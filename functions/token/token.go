@@ -1,5 +1,5 @@
-// Command token issues the tokens with which users connect to Stream.
-package main
+// Package token issues the tokens with which users connect to Stream.
+package token
 
 import (
 	"context"
@@ -7,14 +7,12 @@ import (
 
 	"chat-service-backend/shared/api"
 	"chat-service-backend/shared/identity"
-	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/streamchat"
 	"chat-service-backend/shared/users"
 )
 
-func main() { lambdahttp.Main(build) }
-
-func build(ctx context.Context, getenv func(string) string) (http.Handler, error) {
+// Build assembles the function from its environment. An error names the variable that is wrong.
+func Build(ctx context.Context, getenv func(string) string) (http.Handler, error) {
 	callers, err := identity.FromEnv(getenv)
 	if err != nil {
 		return nil, err

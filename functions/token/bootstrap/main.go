@@ -1,0 +1,9 @@
+// Command bootstrap is the function as Lambda starts it.
+package main
+
+import (
+	"chat-service-backend/functions/token"
+	"chat-service-backend/shared/lambdahttp"
+)
+
+func main() { lambdahttp.Main(token.Build) }
