@@ -30,6 +30,8 @@ import (
 	"chat-service-backend/internal/awstest"
 	"chat-service-backend/internal/cfn"
 	"chat-service-backend/internal/parameterstore"
+	"chat-service-backend/ops/stack"
+	"chat-service-backend/ops/values"
 )
 
 const (
@@ -37,7 +39,11 @@ const (
 	prefix = "/chat-service" // of the values of every deployment
 	bus    = "ChatEventBus"  // to which the development server's webhook function publishes
 	secret = "local-secret"
+
+	apiKey, apiSecret, previousSecret, clientConfig = values.Key, values.Secret, values.PreviousSecret, values.ClientConfig
 )
+
+var stored = values.Stored
 
 // A deployment is a healthy stack, played here, that a test can change: its parameters and
 // outputs, the values in Parameter Store, the app at Stream, and the answers of AWS and of
@@ -143,7 +149,7 @@ func (d *deployment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case d.world != nil:
 		target, _ := url.Parse(map[string]string{"client": d.world.client, "service": d.world.service}[api])
 		proxy := httputil.NewSingleHostReverseProxy(target)
-		proxy.Transport = httpClient.Transport
+		proxy.Transport = http.DefaultTransport
 		proxy.ServeHTTP(w, r)
 	case path == "config":
 		w.Header().Set("Access-Control-Allow-Origin", "*")
@@ -176,7 +182,7 @@ func (d *deployment) Do(r *http.Request) (*http.Response, error) {
 		fmt.Fprint(w, `{"ServiceSetting":{"SettingValue":"true"}}`)
 	case d.world != nil:
 		r.RequestURI = ""
-		return httpClient.Do(r)
+		return http.DefaultClient.Do(r)
 	case strings.Contains(body, "Action=GetCallerIdentity"):
 		caller(w)
 	case strings.Contains(body, "Action=DescribeStacks"):
@@ -355,9 +361,9 @@ func testConnect(t *testing.T, w *world, d *deployment) {
 		t.Errorf("want no queue left, got %v %v", err, queues)
 	}
 	for _, c := range []struct{ method, path string }{{"GET", "/proxy/users"}, {"POST", "/proxy/channels"}} {
-		a, err := fetch(t.Context(), c.method, w.service+c.path, http.Header{"Content-Type": {"application/json"}}, []byte("{}"))
-		if err != nil || a.status > 299 || strings.Contains(string(a.body), "chat-service-doctor") {
-			t.Errorf("%s: want nothing of the doctor's at Stream, got %v %s", c.path, err, a.body)
+		a, err := stack.Fetch(t.Context(), c.method, w.service+c.path, http.Header{"Content-Type": {"application/json"}}, []byte("{}"))
+		if err != nil || a.Status > 299 || strings.Contains(string(a.Body), "chat-service-doctor") {
+			t.Errorf("%s: want nothing of the doctor's at Stream, got %v %s", c.path, err, a.Body)
 		}
 	}
 }
@@ -440,7 +446,7 @@ func TestParams(t *testing.T) {
 		config := `{"theme":"dark","url":"https://example.com/?a=1&b=%20"}`
 		long := `{"theme":"` + strings.Repeat("x", 4096) + `"}`
 		r := d.run("\n  the-key \n\n"+odd+"\na/b\nweb\n[]\nnull\n"+long+"\n"+config+"\n\n", "params")
-		r.want(t, 0, "The values go below "+prefix, "the API key must not be empty", "the API secret must not be empty", "got a/b", "want a JSON object", "want at most 4096 bytes",
+		r.want(t, 0, "The values go below "+prefix, "the API key must not be empty", "the API secret must not be empty", "a/b is not a client type", "not a JSON object", "4108 bytes: Parameter Store takes 4096",
 			"wrote /chat-service/stream/api-key\nwrote /chat-service/stream/api-secret\nwrote /chat-service/client-config/web\n")
 		r.hides(t, odd)
 		values, _ := d.values.Values()
@@ -453,7 +459,7 @@ func TestParams(t *testing.T) {
 	t.Run("writes nothing until every question is answered", func(t *testing.T) {
 		d := on(t)
 		for _, typed := range []string{"", "key\n", "key\nsecret\n", "key\nsecret\nweb\n", "key\nsecret\nweb\n{}\n"} {
-			d.run(typed, "params").want(t, 1, "want an answer, got the end of input")
+			d.run(typed, "params").want(t, 1, "the input ended before every question was answered")
 		}
 		if values, _ := d.values.Values(); len(values) > 0 {
 			t.Errorf("want nothing written, got %v", values)

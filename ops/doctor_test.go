@@ -105,7 +105,7 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 		check  string
 		want   string
 	}{
-		"no region": {func(d *deployment) { d.aws = func(context.Context) (aws.Config, error) { return aws.Config{}, nil } }, "bad", "credentials", "want an AWS region, found none: set AWS_REGION"},
+		"no region": {func(d *deployment) { d.aws = func(context.Context) (aws.Config, error) { return aws.Config{}, nil } }, "bad", "credentials", "no AWS region is set: set AWS_REGION"},
 		"credentials refused": {onAWS(func(w http.ResponseWriter, r *http.Request, body string) bool {
 			return strings.Contains(body, "GetCallerIdentity") && forbidden(w)
 		}), "bad", "credentials", "not valid"},
@@ -216,7 +216,7 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 			r := d.run("", "doctor", "-json", "-wait", "10ms")
 			var report struct {
 				OK       bool
-				Findings []finding
+				Findings []struct{ Check, Status, Found, Do string }
 			}
 			if err := json.Unmarshal([]byte(r.stdout), &report); err != nil {
 				t.Fatalf("want JSON, got %v\n%s%s", err, r.stdout, r.stderr)

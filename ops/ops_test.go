@@ -12,14 +12,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/golang-jwt/jwt/v4"
+	"github.com/urfave/cli/v3"
 
 	"chat-service-backend/internal/streamapi"
+	"chat-service-backend/ops/console"
+	"chat-service-backend/ops/stack"
 )
 
 // TestMain lets this binary be the program, for the tests of what only a process can show.
@@ -100,8 +104,8 @@ type tool struct {
 
 func (l tool) run(ctx context.Context, stdin string, args ...string) result {
 	stdout, stderr := &screen{}, &screen{}
-	o := &ops{getenv: func(name string) string { return l.env[name] }, loadAWS: l.aws, dir: l.dir, stdin: strings.NewReader(stdin), stdout: stdout, stderr: stderr}
-	status := o.main(ctx, args)
+	e := environment{getenv: func(name string) string { return l.env[name] }, loadAWS: l.aws, dir: l.dir, stdin: strings.NewReader(stdin), stdout: stdout, stderr: stderr}
+	status := e.run(ctx, args)
 	return result{status, stdout.String(), stderr.String()}
 }
 
@@ -231,13 +235,13 @@ func (a *app) answer(stdin, command string, args ...string) result {
 func (a *app) call(method, path string, body any) map[string]any {
 	a.t.Helper()
 	text, _ := json.Marshal(body)
-	resp, err := fetch(a.t.Context(), method, a.url+"/proxy"+path, nil, text)
+	resp, err := stack.Fetch(a.t.Context(), method, a.url+"/proxy"+path, nil, text)
 	if err != nil {
 		a.t.Fatal(err)
 	}
 	var out map[string]any
-	if err := json.Unmarshal(resp.body, &out); err != nil || resp.status > 299 {
-		a.t.Fatalf("%s %s: want success, got %d %s", method, path, resp.status, resp.body)
+	if err := json.Unmarshal(resp.Body, &out); err != nil || resp.Status > 299 {
+		a.t.Fatalf("%s %s: want success, got %d %s", method, path, resp.Status, resp.Body)
 	}
 	return out
 }
@@ -249,14 +253,14 @@ func (a *app) hooks() []any {
 
 func TestBadCommandLineExitsWithStatus2(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
-		{"", "want a command"},
-		{"dance", `got "dance"`},
+		{"", "ops: no command is given: add one of doctor, "},
+		{"dance", `ops: there is no command "dance": it is one of doctor, `},
 		{"plan -nonsense", "-nonsense"},
-		{"plan more", `got "more"`},
-		{"users import", "FILE"},
-		{"users export x", `got "users"`},
-		{"plan -service-url nonsense", "want a URL"},
-		{"plan -output nonsense", "NAME=VALUE"},
+		{"plan more", `ops plan: "more" is too much`},
+		{"users import", "FILE is missing"},
+		{"users export x", `there is no command "export"`},
+		{"plan -service-url nonsense", "not a URL"},
+		{"plan -output nonsense", `"nonsense" is missing separator "="`},
 	} {
 		tool{}.run(t.Context(), "", strings.Fields(c.args)...).want(t, 2, c.want)
 	}
@@ -264,10 +268,26 @@ func TestBadCommandLineExitsWithStatus2(t *testing.T) {
 
 func TestHelpNamesEachCommandAndItsFlags(t *testing.T) {
 	help := tool{}.run(t.Context(), "", "-h")
-	for _, c := range commands {
-		help.want(t, 0, "  "+c.name+" ", c.summary)
-		tool{}.run(t.Context(), "", append(strings.Fields(c.name), "-h")...).want(t, 0, "ops "+c.name, "-env", "-json")
+	var check func(path []string, all []*cli.Command)
+	check = func(path []string, all []*cli.Command) {
+		for _, c := range all {
+			path := append(slices.Clone(path), c.Name)
+			if len(c.Commands) > 0 {
+				check(path, c.Commands)
+				continue
+			}
+			r := tool{}.run(t.Context(), "", append(path, "-h")...)
+			r.want(t, 0, c.Usage, "Examples:", "--env", "--json")
+			for _, f := range c.Flags {
+				r.want(t, 0, "--"+f.Names()[0])
+			}
+		}
 	}
+	all := commands(&console.Console{}, &stack.Target{Getenv: func(string) string { return "" }})
+	for _, c := range all {
+		help.want(t, 0, c.Name, c.Usage)
+	}
+	check(nil, all)
 }
 
 func TestMakeHasATargetForEachCommandOnAnEnvironment(t *testing.T) {

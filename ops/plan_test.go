@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"chat-service-backend/ops/stack"
 )
 
 const whole = `
@@ -104,7 +106,7 @@ func TestApplyAsksAndOnlyYesCounts(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	a.file("stream.yaml", "roles: [support]")
-	for stdin, want := range map[string]string{"y\n": "nothing was changed", "": "want an answer or -yes", "no\n": "nothing was changed"} {
+	for stdin, want := range map[string]string{"y\n": "nothing was changed", "": "-yes answers every question", "no\n": "nothing was changed"} {
 		a.answer(stdin, "apply").want(t, 1, want, "+ role support")
 	}
 	if made := a.requests(); len(made) != 0 {
@@ -226,7 +228,7 @@ func TestRetryAfterIsBetweenASecondAndTwoMinutes(t *testing.T) {
 		{"Retry-After", "7", 7 * time.Second}, {"Retry-After", "0", time.Second}, {"Retry-After", "soon", time.Second},
 		{"X-Ratelimit-Reset", "1030", 30 * time.Second}, {"X-Ratelimit-Reset", "900", time.Second}, {"X-Ratelimit-Reset", "9000", 2 * time.Minute},
 	} {
-		if got := retryAfter(http.Header{c.header: {c.value}}, now); got != c.want {
+		if got := stack.RetryAfter(http.Header{c.header: {c.value}}, now); got != c.want {
 			t.Errorf("%s: %s: want %s, got %s", c.header, c.value, c.want, got)
 		}
 	}
@@ -407,7 +409,7 @@ func TestPullWritesAFileWhosePlanIsEmpty(t *testing.T) {
 			a.file("stream.yaml", whole)
 			a.run("apply", "-yes", "-allow-lockout").want(t, 0)
 			a.call("PATCH", "/app", map[string]any{"permission_version": version, "event_hooks": append(a.hooks()[:0], foreign...)})
-			a.run("pull").want(t, 1, "want an answer or -yes")
+			a.run("pull").want(t, 1, "-yes answers every question")
 			a.run("pull", "-yes").want(t, 0, "stream.yaml: ")
 			text, err := os.ReadFile(a.dir + "/stream.yaml")
 			if err != nil || strings.Contains(string(text), "queue-secret") || strings.Contains(string(text), "AKIA") {

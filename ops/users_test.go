@@ -125,13 +125,13 @@ func TestFileOfUsersThatCannotBeRightIsRefusedWhole(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	for text, want := range map[string]string{
-		`[{"id":"a"}]`:                   "line 1: want one JSON object",
-		"{\"id\":\"a\"}\nnonsense":       "line 2: want one JSON object",
+		`[{"id":"a"}]`:                   "line 1 is not one JSON object",
+		"{\"id\":\"a\"}\nnonsense":       "line 2 is not one JSON object",
 		"{\"id\":\"a\"}\n{\"id\":\"a\"}": "line 2: a is also on line 1",
-		`{"id":"a b"}`:                   "line 1: want a claim or an id",
-		`{"id":1}`:                       "line 1: want a claim or an id",
-		`{"id":"a"} {"id":"b"}`:          "line 1: want one JSON object",
-		`{"name":"nobody"}`:              "line 1: want a claim or an id",
+		`{"id":"a b"}`:                   "line 1 has neither a claim nor a valid id",
+		`{"id":1}`:                       "line 1 has neither a claim nor a valid id",
+		`{"id":"a"} {"id":"b"}`:          "line 1 is not one JSON object",
+		`{"name":"nobody"}`:              "line 1 has neither a claim nor a valid id",
 	} {
 		a.file("users.jsonl", text)
 		a.run("users import", a.dir+"/users.jsonl").want(t, 1, want)

@@ -1,6 +1,7 @@
-package main
+package console
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -11,42 +12,45 @@ import (
 	"golang.org/x/term"
 )
 
-var errNoAnswer = errors.New("want an answer, got the end of input")
+var errNoAnswer = errors.New("the input ended before every question was answered")
 
-// ask asks a question until check accepts the answer, which it returns without
+// Ask asks a question until check accepts the answer, which it returns without
 // surrounding space.
-func (o *ops) ask(ctx context.Context, question string, hidden bool, check func(string) error) (string, error) {
+func (c *Console) Ask(ctx context.Context, question string, hidden bool, check func(string) error) (string, error) {
 	for {
-		answer, err := o.line(ctx, question, hidden)
+		answer, err := c.line(ctx, question, hidden)
 		if err != nil {
 			return "", err
 		}
 		if err = check(answer); err == nil {
 			return answer, nil
 		}
-		fmt.Fprintf(o.stderr, "  %v\n", err)
+		c.Progress("  %v", err)
 	}
 }
 
-// confirm reports whether the user types yes. With -yes it does not ask.
-func (o *ops) confirm(ctx context.Context, question string) (bool, error) {
-	if o.yes {
+// Confirm reports whether the user types yes. With -yes it does not ask.
+func (c *Console) Confirm(ctx context.Context, question string) (bool, error) {
+	if c.Yes {
 		return true, nil
 	}
-	answer, err := o.line(ctx, question+" Type yes to go on: ", false)
+	answer, err := c.line(ctx, question+" Type yes to go on: ", false)
 	if errors.Is(err, errNoAnswer) {
-		err = errors.New("want an answer or -yes, got the end of input")
+		err = errors.New("nobody answered; -yes answers every question")
 	}
 	return answer == "yes", err
 }
 
 // line asks for one line, until ctx is done. A terminal does not show a hidden one.
-func (o *ops) line(ctx context.Context, question string, hidden bool) (string, error) {
-	read := func() (string, error) {
-		fmt.Fprint(o.stderr, question)
-		return o.lines.ReadString('\n')
+func (c *Console) line(ctx context.Context, question string, hidden bool) (string, error) {
+	if c.lines == nil {
+		c.lines = bufio.NewReader(c.In)
 	}
-	if file, ok := o.stdin.(*os.File); ok && hidden && term.IsTerminal(int(file.Fd())) {
+	read := func() (string, error) {
+		fmt.Fprint(c.Err, question)
+		return c.lines.ReadString('\n')
+	}
+	if file, ok := c.In.(*os.File); ok && hidden && term.IsTerminal(int(file.Fd())) {
 		// Switch the echo off before the question shows: somebody may type ahead.
 		state, err := term.MakeRaw(int(file.Fd()))
 		if err != nil {
@@ -57,7 +61,7 @@ func (o *ops) line(ctx context.Context, question string, hidden bool) (string, e
 			return term.NewTerminal(struct {
 				io.Reader
 				io.Writer
-			}{file, o.stderr}, "").ReadPassword(question)
+			}{file, c.Err}, "").ReadPassword(question)
 		}
 	}
 	var answer string
@@ -70,7 +74,7 @@ func (o *ops) line(ctx context.Context, question string, hidden bool) (string, e
 	select {
 	case <-done:
 	case <-ctx.Done():
-		fmt.Fprintln(o.stderr)
+		fmt.Fprintln(c.Err)
 		return "", context.Cause(ctx)
 	}
 	answer = strings.TrimSpace(answer)

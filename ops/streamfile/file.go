@@ -1,4 +1,6 @@
-package main
+// Package streamfile keeps Stream's side of a deployment in a file: it reads the file and the
+// app, compares them, judges what a change may break, and carries changes out.
+package streamfile
 
 import (
 	"bytes"
@@ -16,6 +18,8 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
+
+	"chat-service-backend/ops/stack"
 )
 
 // schemaText describes stream.yaml, to editors and to this program.
@@ -23,14 +27,14 @@ import (
 //go:embed stream.schema.json
 var schemaText []byte
 
-// A document is a JSON object, with Stream's field names.
-type document = map[string]any
+// A Document is a JSON object, with Stream's field names.
+type Document = map[string]any
 
 // A file describes Stream's side. What it does not name is left alone.
 type file struct {
-	app    document // settings and grants
-	hooks  []document
-	items  map[string]map[string]document // by the path of their collection and by name
+	app    Document // settings and grants
+	hooks  []Document
+	items  map[string]map[string]Document // by the path of their collection and by name
 	absent map[string][]any               // names, or addresses of hooks, by collection
 }
 
@@ -53,12 +57,12 @@ func readFile(name string, outputs map[string]string, getenv func(string) string
 			}
 			return outputs[output]
 		})
-	}).(document)
+	}).(Document)
 	if len(missing) > 0 {
 		return nil, fmt.Errorf("%s: the stack has no output %s, it has %s (-output NAME=VALUE sets one)",
 			name, strings.Join(slices.Sorted(maps.Keys(missing)), ", "), cmp.Or(strings.Join(slices.Sorted(maps.Keys(outputs)), ", "), "none"))
 	}
-	if config := text(raw["permissions_config"]); config != "" {
+	if config := Text(raw["permissions_config"]); config != "" {
 		config = filepath.Join(filepath.Dir(name), config)
 		permissions, err := readDocument(config)
 		if err == nil {
@@ -72,40 +76,40 @@ func readFile(name string, outputs map[string]string, getenv func(string) string
 	if err := validate(raw); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	f := &file{app: child(raw, "app"), items: map[string]map[string]document{}, absent: map[string][]any{}}
+	f := &file{app: child(raw, "app"), items: map[string]map[string]Document{}, absent: map[string][]any{}}
 	if raw["grants"] != nil {
 		f.app["grants"] = raw["grants"]
 	}
-	for _, v := range listed(raw["hooks"]) {
-		hook := object(v)
+	for _, v := range List(raw["hooks"]) {
+		hook := Object(v)
 		if hook["hook_type"] == "sqs" && hook["sqs_auth_type"] == "keys" && getenv("STREAM_SQS_KEY") != "" {
 			hook["sqs_key"], hook["sqs_secret"] = getenv("STREAM_SQS_KEY"), getenv("STREAM_SQS_SECRET")
 		}
 		f.hooks = append(f.hooks, hook)
 	}
 	for _, c := range collections {
-		f.items[c.path] = map[string]document{}
-		for _, name := range listed(raw[c.key]) { // roles
-			f.items[c.path][text(name)] = document{}
+		f.items[c.path] = map[string]Document{}
+		for _, name := range List(raw[c.key]) { // roles
+			f.items[c.path][Text(name)] = Document{}
 		}
-		for name, v := range object(raw[c.key]) {
+		for name, v := range Object(raw[c.key]) {
 			if words, ok := v.([]any); ok { // a blocklist
-				v = document{"words": words}
+				v = Document{"words": words}
 			}
-			item := object(v)
+			item := Object(v)
 			if policies, ok := item["permissions"].([]any); ok {
 				item["permissions"] = normalPolicies(policies)
 			}
 			f.items[c.path][name] = item
 		}
 	}
-	for key, names := range object(raw["absent"]) {
-		f.absent[key] = listed(names)
+	for key, names := range Object(raw["absent"]) {
+		f.absent[key] = List(names)
 	}
 	return f, nil
 }
 
-func readDocument(name string) (document, error) {
+func readDocument(name string) (Document, error) {
 	content, err := os.ReadFile(name)
 	if err != nil {
 		return nil, errors.Unwrap(err) // the caller adds the name
@@ -119,24 +123,24 @@ func readDocument(name string) (document, error) {
 			return nil, err
 		}
 	}
-	var doc document
-	if unmarshal(content, &doc) != nil {
-		return nil, errors.New("want an object, got something else")
+	var doc Document
+	if stack.Unmarshal(content, &doc) != nil {
+		return nil, errors.New("not an object: begin with a line such as app: {}")
 	}
 	if doc == nil {
-		doc = document{}
+		doc = Document{}
 	}
 	return doc, nil
 }
 
 // The following return v, or the zero value if it has another type.
 
-func object(v any) document { d, _ := v.(document); return d }
-func listed(v any) []any    { l, _ := v.([]any); return l }
-func text(v any) string     { s, _ := v.(string); return s }
+func Object(v any) Document { d, _ := v.(Document); return d }
+func List(v any) []any      { l, _ := v.([]any); return l }
+func Text(v any) string     { s, _ := v.(string); return s }
 
 // validate returns the first place where a file breaks the schema.
-func validate(raw document) error {
+func validate(raw Document) error {
 	compiler := jsonschema.NewCompiler()
 	schema, err := jsonschema.UnmarshalJSON(bytes.NewReader(schemaText))
 	if err != nil {
@@ -168,7 +172,7 @@ func eachText(v any, f func(string) string) any {
 		for i := range v {
 			v[i] = eachText(v[i], f)
 		}
-	case document:
+	case Document:
 		for name := range v {
 			v[name] = eachText(v[name], f)
 		}
@@ -179,12 +183,12 @@ func eachText(v any, f func(string) string) any {
 // addPermissions adds Mia-Platform's file of permissions to raw. Version 1 lists the
 // policies of each channel type. Version 2 lists the grants of each role, by channel
 // type and, below app, in the whole app.
-func addPermissions(raw, permissions document) error {
+func addPermissions(raw, permissions Document) error {
 	field := "grants"
 	if fmt.Sprint(raw["permissions_version"]) == "1" {
 		field = "permissions"
 	}
-	roles := listed(raw["roles"])
+	roles := List(raw["roles"])
 	for scope, v := range permissions {
 		target := raw
 		if scope != "app" || field == "permissions" {
@@ -194,7 +198,7 @@ func addPermissions(raw, permissions document) error {
 			return fmt.Errorf("%s of %s are set twice: here, and in the file that names this one", field, scope)
 		}
 		target[field] = v
-		for role := range object(v) {
+		for role := range Object(v) {
 			if !slices.Contains(builtIn["roles"], role) && !slices.Contains(roles, any(role)) {
 				roles = append(roles, role)
 			}
@@ -205,11 +209,11 @@ func addPermissions(raw, permissions document) error {
 }
 
 // child returns the object in a field of doc, and creates it if there is none.
-func child(doc document, field string) document {
-	if object(doc[field]) == nil {
-		doc[field] = document{}
+func child(doc Document, field string) Document {
+	if Object(doc[field]) == nil {
+		doc[field] = Document{}
 	}
-	return object(doc[field])
+	return Object(doc[field])
 }
 
 // builtIn are the items that every app has, by the path of their collection.
@@ -223,18 +227,18 @@ var builtIn = map[string][]string{
 func normalPolicies(policies []any) []any {
 	normal := []any{}
 	for _, v := range policies {
-		p := document{"resources": []any{"*"}, "roles": []any{"*"}, "owner": false, "action": "Allow", "priority": json.Number("0"), "name": ""}
-		for field, value := range v.(document) {
+		p := Document{"resources": []any{"*"}, "roles": []any{"*"}, "owner": false, "action": "Allow", "priority": json.Number("0"), "name": ""}
+		for field, value := range v.(Document) {
 			if _, known := p[field]; known && value != nil {
 				p[field] = value
 			}
 		}
 		for field, anything := range map[string]string{"resources": "AnyResource", "roles": "AnyRole"} {
-			if slices.Contains(listed(p[field]), any(anything)) {
+			if slices.Contains(List(p[field]), any(anything)) {
 				p[field] = []any{"*"}
 			}
 		}
-		if strings.EqualFold(text(p["action"]), "deny") {
+		if strings.EqualFold(Text(p["action"]), "deny") {
 			p["action"] = "Deny"
 		} else {
 			p["action"] = "Allow"

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -10,6 +10,10 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"chat-service-backend/ops/rotate"
+	"chat-service-backend/ops/stack"
+	"chat-service-backend/ops/values"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
@@ -25,9 +29,9 @@ const resendAfter = 15 * time.Second
 // event makes an event and waits for it on the bus, with a queue and a rule of its own.
 // It always removes what it has made.
 func (d *doctor) event(ctx context.Context) {
-	bus := d.stack.outputs["EventBusName"]
+	bus := d.stack.Outputs["EventBusName"]
 	if bus == "" {
-		d.skip("event", "the stack has no bus: its parameter EventBus is %q", d.stack.parameters["EventBus"])
+		d.skip("event", "the stack has no bus: its parameter EventBus is %q", d.stack.Parameters["EventBus"])
 		return
 	}
 	id := "chat-service-doctor-" + strings.ToLower(rand.Text()[:10])
@@ -36,7 +40,7 @@ func (d *doctor) event(ctx context.Context) {
 		d.skip("event", "Stream sends no message.new here, and no webhook can be signed: %v", err)
 		return
 	}
-	name := arn.ARN{Partition: d.caller.Partition, Service: "sqs", Region: d.cfg.Region, AccountID: d.caller.AccountID, Resource: d.stack.name + "-doctor-" + rand.Text()[:8]}
+	name := arn.ARN{Partition: d.caller.Partition, Service: "sqs", Region: d.cfg.Region, AccountID: d.caller.AccountID, Resource: d.stack.Name + "-doctor-" + rand.Text()[:8]}
 	l := &listener{sqs: sqs.NewFromConfig(d.cfg), events: eventbridge.NewFromConfig(d.cfg), arn: name, bus: bus}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
@@ -46,10 +50,10 @@ func (d *doctor) event(ctx context.Context) {
 		}
 	}()
 	if err := l.open(ctx, id); err != nil {
-		d.skip("event", "cannot listen on the bus, which takes the rights to make a queue and a rule: %v", reason(err))
+		d.skip("event", "cannot listen on the bus, which takes the rights to make a queue and a rule: %v", stack.Reason(err))
 		return
 	}
-	d.progress("Waiting up to %s for %s to arrive on the bus", d.wait, source.what)
+	d.Progress("Waiting up to %s for %s to arrive on the bus", d.wait, source.what)
 	began := time.Now()
 	for next := began; time.Since(began) < d.wait && ctx.Err() == nil; {
 		if !time.Now().Before(next) {
@@ -61,7 +65,7 @@ func (d *doctor) event(ctx context.Context) {
 		}
 		arrived, err := l.receive(ctx)
 		if err != nil {
-			d.bad("event", "run the doctor again", "listening on the bus: %v", reason(err))
+			d.bad("event", "run the doctor again", "listening on the bus: %v", stack.Reason(err))
 			return
 		}
 		if arrived {
@@ -87,8 +91,8 @@ func (d *doctor) eventSource(ctx context.Context, id string) (*eventSource, erro
 	if d.newMessages {
 		return d.message(id), nil
 	}
-	name := d.stack.prefix() + apiSecret
-	have, err := stored(ctx, ssm.NewFromConfig(d.cfg), true, name)
+	name := d.stack.Prefix() + values.Secret
+	have, err := values.Stored(ctx, ssm.NewFromConfig(d.cfg), true, name)
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be read: %w", name, err)
 	}
@@ -97,13 +101,13 @@ func (d *doctor) eventSource(ctx context.Context, id string) (*eventSource, erro
 		return nil, fmt.Errorf("%s is missing or empty", name)
 	}
 	body, err := json.Marshal(document{"type": "health.check", "channel_id": id})
-	header := http.Header{"Content-Type": {"application/json"}, "X-Signature": {hex.EncodeToString(mac(secret, string(body)))}, "X-Webhook-Id": {id}, "X-Webhook-Attempt": {"1"}}
+	header := http.Header{"Content-Type": {"application/json"}, "X-Signature": {hex.EncodeToString(rotate.MAC(secret, string(body)))}, "X-Webhook-Id": {id}, "X-Webhook-Attempt": {"1"}}
 	send := func(ctx context.Context) error {
-		a, err := fetch(ctx, http.MethodPost, d.stack.outputs["WebhookUrl"], header, body)
+		a, err := stack.Fetch(ctx, http.MethodPost, d.stack.Outputs["WebhookUrl"], header, body)
 		if err != nil {
 			return err
 		}
-		return a.decode(nil)
+		return a.Decode(nil)
 	}
 	return &eventSource{"a webhook from the doctor (Stream sends no message.new)", send, func(context.Context) error { return nil }}, err
 }
@@ -113,10 +117,10 @@ func (d *doctor) message(id string) *eventSource {
 	send := func(ctx context.Context) (err error) {
 		if !made {
 			made = true // even after an error: Stream may have made it
-			_, err = d.service.stream(ctx, http.MethodPost, channel+"/query", document{"data": document{"created_by": document{"id": id}}}, nil)
+			_, err = d.service.Stream(ctx, http.MethodPost, channel+"/query", document{"data": document{"created_by": document{"id": id}}}, nil)
 		}
 		if err == nil {
-			_, err = d.service.stream(ctx, http.MethodPost, channel+"/message", document{"message": document{"text": "from the doctor", "user_id": id}}, nil)
+			_, err = d.service.Stream(ctx, http.MethodPost, channel+"/message", document{"message": document{"text": "from the doctor", "user_id": id}}, nil)
 		}
 		return err
 	}
@@ -125,9 +129,9 @@ func (d *doctor) message(id string) *eventSource {
 			return nil
 		}
 		for _, path := range []string{channel + "?hard_delete=true", "/users/" + id + "?hard_delete=true&mark_messages_deleted=true"} {
-			_, failed := d.service.stream(ctx, http.MethodDelete, path, nil, nil)
-			var r *refusal
-			if !errors.As(failed, &r) || r.status != http.StatusNotFound {
+			_, failed := d.service.Stream(ctx, http.MethodDelete, path, nil, nil)
+			var r *stack.Refusal
+			if !errors.As(failed, &r) || r.Status != http.StatusNotFound {
 				err = errors.Join(err, failed)
 			}
 		}
@@ -151,7 +155,7 @@ const targetID = "doctor"
 
 // open listens for events with this channel id.
 func (l *listener) open(ctx context.Context, channelID string) error {
-	pattern, err := json.Marshal(document{"source": []string{source}, "detail": document{"event": document{"channel_id": []string{channelID}}}})
+	pattern, err := json.Marshal(document{"source": []string{stack.EventSource}, "detail": document{"event": document{"channel_id": []string{channelID}}}})
 	if err != nil {
 		return err
 	}
@@ -194,7 +198,7 @@ func (l *listener) close(ctx context.Context) error {
 	var errs []error
 	note := func(what string, err error) {
 		if err != nil && !errors.As(err, new(*bustypes.ResourceNotFoundException)) {
-			errs = append(errs, fmt.Errorf("%s %s: %w", what, l.arn.Resource, reason(err)))
+			errs = append(errs, fmt.Errorf("%s %s: %w", what, l.arn.Resource, stack.Reason(err)))
 		}
 	}
 	if l.rule {

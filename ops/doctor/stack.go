@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -17,13 +17,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"chat-service-backend/internal/cfn"
+	"chat-service-backend/ops/stack"
+	"chat-service-backend/ops/values"
 )
 
 // maxSkew is the tolerance for this machine's clock. AWS refuses signatures at 5 minutes.
 const maxSkew = time.Minute
 
 func (d *doctor) credentials(ctx context.Context) bool {
-	cfg, who, err := d.aws(ctx)
+	cfg, who, err := d.at.AWS(ctx)
 	if err != nil {
 		d.bad("credentials", "sign in (aws sso login), or set AWS_PROFILE and AWS_REGION; also check this machine's clock", "%v", err)
 		return false
@@ -49,10 +51,10 @@ func (d *doctor) clock(whose string, theirs time.Time) {
 }
 
 func (d *doctor) deployment(ctx context.Context) bool {
-	s, err := d.describe(ctx, d.cfg)
+	s, err := d.at.Describe(ctx, d.cfg)
 	if err != nil {
 		mend := "ask for the right cloudformation:DescribeStacks"
-		if errors.Is(err, errNoStack) {
+		if errors.Is(err, stack.ErrNoStack) {
 			mend = d.make("deploy")
 		}
 		d.bad("stack", mend, "%v", err)
@@ -60,33 +62,33 @@ func (d *doctor) deployment(ctx context.Context) bool {
 	}
 	d.stack = s
 	switch {
-	case strings.Contains(s.status, "ROLLBACK") || strings.Contains(s.status, "FAILED"):
-		d.bad("stack", "find the reason in its events (aws cloudformation describe-stack-events --stack-name "+s.name+"), then "+d.make("deploy"), "%s: %s: the last deployment failed", s.name, s.status)
-	case strings.HasSuffix(s.status, "_COMPLETE") && !strings.HasPrefix(s.status, "DELETE"):
-		d.ok("stack", "%s: %s", s.name, s.status)
+	case strings.Contains(s.Status, "ROLLBACK") || strings.Contains(s.Status, "FAILED"):
+		d.bad("stack", "find the reason in its events (aws cloudformation describe-stack-events --stack-name "+s.Name+"), then "+d.make("deploy"), "%s: %s: the last deployment failed", s.Name, s.Status)
+	case strings.HasSuffix(s.Status, "_COMPLETE") && !strings.HasPrefix(s.Status, "DELETE"):
+		d.ok("stack", "%s: %s", s.Name, s.Status)
 	default:
-		d.bad("stack", "wait until the deployment is done", "%s: %s", s.name, s.status)
+		d.bad("stack", "wait until the deployment is done", "%s: %s", s.Name, s.Status)
 	}
 	for _, name := range []string{"ClientApiUrl", "ServiceApiUrl", "WebhookUrl"} {
-		if s.outputs[name] == "" {
-			d.bad("stack", d.make("deploy"), "%s has no output %s: it is of another project, or of an old version", s.name, name)
+		if s.Outputs[name] == "" {
+			d.bad("stack", d.make("deploy"), "%s has no output %s: it is of another project, or of an old version", s.Name, name)
 			return false
 		}
 	}
-	d.service = d.serviceOf(s, &d.cfg)
+	d.service = d.at.ServiceOf(s, &d.cfg)
 	d.drift()
 	return true
 }
 
 // drift compares the stack's parameters with those that make deploy would set.
 func (d *doctor) drift() {
-	template, err := cfn.Find(d.dir)
+	template, err := cfn.Find(d.at.Dir)
 	if err != nil {
 		d.skip("parameters", "%v", err)
 		return
 	}
-	file, choices := d.choices(template)
-	wanted, differ := maps.Clone(d.stack.parameters), []string{}
+	file, choices := d.at.Choices(template)
+	wanted, differ := maps.Clone(d.stack.Parameters), []string{}
 	for name, value := range choices {
 		if wanted[name] != value {
 			differ = append(differ, fmt.Sprintf("%s is %q, but %q in %s", name, wanted[name], value, file))
@@ -110,56 +112,56 @@ func (d *doctor) drift() {
 
 // values examines Parameter Store and prints no value.
 func (d *doctor) values(ctx context.Context) {
-	client, prefix := ssm.NewFromConfig(d.cfg), d.stack.prefix()
-	names := []string{prefix + apiKey, prefix + apiSecret, prefix + previousSecret}
-	have, err := stored(ctx, client, true, names...)
+	client, prefix := ssm.NewFromConfig(d.cfg), d.stack.Prefix()
+	names := []string{prefix + values.Key, prefix + values.Secret, prefix + values.PreviousSecret}
+	have, err := values.Stored(ctx, client, true, names...)
 	decrypted := err == nil
 	if !decrypted { // an operator may not be allowed to read the secret
-		have, err = stored(ctx, client, false, names...)
+		have, err = values.Stored(ctx, client, false, names...)
 	}
 	if err != nil {
 		d.bad("values", "ask for ssm:GetParameters on "+prefix+"/*", "cannot be read: %v", err)
 		return
 	}
-	d.key = strings.TrimSpace(aws.ToString(have[prefix+apiKey].Value))
+	d.key = strings.TrimSpace(aws.ToString(have[prefix+values.Key].Value))
 	for _, name := range names {
 		p, exists := have[name]
 		kind := types.ParameterTypeSecureString
-		if name == prefix+apiKey {
+		if name == prefix+values.Key {
 			kind = types.ParameterTypeString
 		}
 		switch value := aws.ToString(p.Value); {
-		case !exists && name == prefix+previousSecret:
+		case !exists && name == prefix+values.PreviousSecret:
 		case !exists:
 			d.bad("values", d.make("params"), "%s does not exist", name)
 		case p.Type != kind:
 			d.bad("values", "delete it, then "+d.make("params"), "%s: want a %s, got a %s", name, kind, p.Type)
 		case strings.TrimSpace(value) == "":
 			d.bad("values", d.make("params"), "%s is empty", name)
-		case strings.TrimSpace(value) != value && (decrypted || name == prefix+apiKey):
+		case strings.TrimSpace(value) != value && (decrypted || name == prefix+values.Key):
 			d.bad("values", d.make("params"), "%s begins or ends with white space", name)
-		case name == prefix+previousSecret:
+		case name == prefix+values.PreviousSecret:
 			d.warn("values", d.make("rotate")+" finishes it", "%s exists: a rotation is under way", name)
 		default:
 			d.ok("values", "%s: %s", name, p.Type)
 		}
 	}
-	pages := ssm.NewGetParametersByPathPaginator(client, &ssm.GetParametersByPathInput{Path: aws.String(prefix + clientConfig), WithDecryption: new(true)})
+	pages := ssm.NewGetParametersByPathPaginator(client, &ssm.GetParametersByPathInput{Path: aws.String(prefix + values.ClientConfig), WithDecryption: new(true)})
 	n := 0
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			d.bad("values", "ask for ssm:GetParametersByPath on "+prefix+clientConfig, "%s: %v", prefix+clientConfig, reason(err))
+			d.bad("values", "ask for ssm:GetParametersByPath on "+prefix+values.ClientConfig, "%s: %v", prefix+values.ClientConfig, stack.Reason(err))
 			return
 		}
 		for _, p := range page.Parameters {
 			n++
-			if !isObject(aws.ToString(p.Value)) {
+			if !values.IsObject(aws.ToString(p.Value)) {
 				d.bad("values", d.make("params"), "%s: want a JSON object, got something else: /config answers 500 for this client type", aws.ToString(p.Name))
 			}
 		}
 	}
-	d.ok("values", "%d client types below %s", n, prefix+clientConfig)
+	d.ok("values", "%d client types below %s", n, prefix+values.ClientConfig)
 }
 
 const (
@@ -172,7 +174,7 @@ func (d *doctor) quotas(ctx context.Context) {
 	out, err := lambda.NewFromConfig(d.cfg).GetAccountSettings(ctx, nil)
 	switch {
 	case err != nil:
-		d.skip("quotas", "Lambda's: %v", reason(err))
+		d.skip("quotas", "Lambda's: %v", stack.Reason(err))
 	case out.AccountLimit == nil:
 		d.skip("quotas", "Lambda's: want a limit, got none")
 	case out.AccountLimit.ConcurrentExecutions < minConcurrency:
@@ -184,7 +186,7 @@ func (d *doctor) quotas(ctx context.Context) {
 	setting, err := ssm.NewFromConfig(d.cfg).GetServiceSetting(ctx, &ssm.GetServiceSettingInput{SettingId: aws.String(highThroughput)})
 	switch {
 	case err != nil:
-		d.skip("quotas", "Parameter Store's: %v", reason(err))
+		d.skip("quotas", "Parameter Store's: %v", stack.Reason(err))
 	case setting.ServiceSetting == nil || aws.ToString(setting.ServiceSetting.SettingValue) != "true":
 		d.warn("quotas", "if more than 40 processes may start in one second: aws ssm update-service-setting --setting-id "+highThroughput+" --setting-value true",
 			"Parameter Store answers 40 calls a second: high throughput, which is billed per call, is off")

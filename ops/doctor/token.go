@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -20,7 +20,7 @@ import (
 func (d *doctor) token(ctx context.Context, name string) error {
 	content, err := os.ReadFile(name)
 	if name == "-" {
-		content, err = io.ReadAll(io.LimitReader(d.stdin, 1<<20))
+		content, err = io.ReadAll(io.LimitReader(d.In, 1<<20))
 	}
 	if err != nil {
 		return fmt.Errorf("-token: %w", err)
@@ -35,11 +35,11 @@ func (d *doctor) token(ctx context.Context, name string) error {
 	if err != nil {
 		return errors.New("-token: want claims in JSON, got something else: neither ops nor the functions can read an encrypted token")
 	}
-	_, s, err := d.ops.stack(ctx)
+	_, s, err := d.at.Stack(ctx)
 	if err != nil {
 		return err
 	}
-	callers, err := identity.FromEnv(s.getenv)
+	callers, err := identity.FromEnv(s.Getenv)
 	if err != nil {
 		return err
 	}
@@ -50,11 +50,11 @@ func (d *doctor) token(ctx context.Context, name string) error {
 	report := document{"header": header, "claims": claims}
 	if refused != nil {
 		report["refused"] = refused.Error()
-		report["wanted"] = document{"iss": s.parameters["OidcIssuer"], "aud": s.parameters["OidcAudience"], "now": time.Now().Unix(), "claim": s.parameters["UserIdClaim"]}
+		report["wanted"] = document{"iss": s.Parameters["OidcIssuer"], "aud": s.Parameters["OidcAudience"], "now": time.Now().Unix(), "claim": s.Parameters["UserIdClaim"]}
 	} else {
 		report["userId"] = caller.UserID
 	}
-	if err := d.printJSON(report); err != nil {
+	if err := d.PrintJSON(report); err != nil {
 		return err
 	}
 	if refused != nil {

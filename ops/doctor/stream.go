@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"cmp"
@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"chat-service-backend/ops/stack"
+	"chat-service-backend/ops/streamfile"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -22,36 +25,36 @@ const (
 
 func (d *doctor) streamApp(ctx context.Context) bool {
 	var answer struct{ App document }
-	header, err := d.service.stream(ctx, http.MethodGet, "/app", nil, &answer)
+	header, err := d.service.Stream(ctx, http.MethodGet, "/app", nil, &answer)
 	if err != nil {
-		var r *refusal
+		var r *stack.Refusal
 		errors.As(err, &r)
 		do := "see the log of the proxy function"
 		switch {
 		case r == nil:
-		case r.code == codeAccessKey:
+		case r.Code == codeAccessKey:
 			do = "Stream does not know the API key: copy it from the dashboard, then " + d.make("params")
-		case r.code == codeAuth || r.code == codeSignature:
+		case r.Code == codeAuth || r.Code == codeSignature:
 			do = "the API secret is not that of the API key: copy both from the same app, then " + d.make("params")
-		case r.status == http.StatusForbidden:
-			do = "allow " + d.stack.outputs["ServiceApiArn"] + "/GET/proxy/app to your role or user"
-		case r.status == http.StatusBadGateway || r.status == http.StatusGatewayTimeout:
-			do = "check StreamBaseUrl (" + d.stack.parameters["StreamBaseUrl"] + ") and https://status.getstream.io"
+		case r.Status == http.StatusForbidden:
+			do = "allow " + d.stack.Outputs["ServiceApiArn"] + "/GET/proxy/app to your role or user"
+		case r.Status == http.StatusBadGateway || r.Status == http.StatusGatewayTimeout:
+			do = "check StreamBaseUrl (" + d.stack.Parameters["StreamBaseUrl"] + ") and https://status.getstream.io"
 		}
 		d.bad("Stream", do, "cannot be called: %v", err)
 		return false
 	}
 	d.app = answer.App
-	d.ok("Stream", "accepts key and secret, of app %s", compact(d.app["name"]))
+	d.ok("Stream", "accepts key and secret, of app %s", streamfile.Show(d.app["name"]))
 	if d.app["suspended"] == true {
-		d.bad("app", "ask Stream's support", "suspended: %s", compact(d.app["suspended_explanation"]))
+		d.bad("app", "ask Stream's support", "suspended: %s", streamfile.Show(d.app["suspended_explanation"]))
 	}
 	for field, what := range map[string]string{"disable_auth_checks": "anybody can connect as anybody", "disable_permissions_checks": "every user may do everything"} {
 		if d.app[field] == true {
 			d.bad("app", "set "+field+": false below app: in stream.yaml, then "+d.make("apply"), "%s is on: %s", field, what)
 		}
 	}
-	if version := text(d.app["permission_version"]); version != "v2" {
+	if version := streamfile.Text(d.app["permission_version"]); version != "v2" {
 		d.warn("app", "see Permissions v1 in docs/ops.md", "has permissions %s, which Stream calls legacy", cmp.Or(version, "of an unknown version"))
 	} else {
 		d.ok("app", "has permissions v2")
@@ -68,24 +71,24 @@ func (d *doctor) streamApp(ctx context.Context) bool {
 
 // hooks examines where Stream sends events.
 func (d *doctor) hooks() {
-	kind, target := "webhook", d.stack.outputs["WebhookUrl"]
-	if queue := d.stack.parameters["StreamQueue"]; queue != "" && queue != "false" {
-		kind, target = "sqs", d.stack.outputs["StreamQueueUrl"]
+	kind, target := "webhook", d.stack.Outputs["WebhookUrl"]
+	if queue := d.stack.Parameters["StreamQueue"]; queue != "" && queue != "false" {
+		kind, target = "sqs", d.stack.Outputs["StreamQueueUrl"]
 	}
 	if target == "" {
 		d.skip("webhook", "its URL is unknown: set it with -output WebhookUrl=URL")
 		return
 	}
-	hooks := hooksOf(d.app)
-	if hooks == nil && kind == "webhook" && text(d.app["webhook_url"]) != "" { // an app that Stream has not moved to event hooks
+	hooks := streamfile.Hooks(d.app)
+	if hooks == nil && kind == "webhook" && streamfile.Text(d.app["webhook_url"]) != "" { // an app that Stream has not moved to event hooks
 		hooks = []document{{"hook_type": kind, "webhook_url": d.app["webhook_url"], "enabled": true, "event_types": d.app["webhook_events"]}}
 	}
 	const all = "all events"
 	disabled, elsewhere := 0, 0
 	var seen []any // event types that are sent here
 	for _, hook := range hooks {
-		to, events := address(hook), listed(hook["event_types"])
-		here := to != "" && (to == d.stack.outputs["WebhookUrl"] || to == d.stack.outputs["StreamQueueUrl"])
+		to, events := streamfile.Address(hook), streamfile.List(hook["event_types"])
+		here := to != "" && (to == d.stack.Outputs["WebhookUrl"] || to == d.stack.Outputs["StreamQueueUrl"])
 		switch {
 		case !here || hook["hook_type"] == "pending_message":
 			elsewhere++
@@ -99,7 +102,7 @@ func (d *doctor) hooks() {
 		case len(events) == 0:
 			events = []any{all}
 		}
-		if len(seen) > 0 && (seen[0] == all || events[0] == all || len(without(events, seen)) < len(events)) {
+		if len(seen) > 0 && (seen[0] == all || events[0] == all || len(streamfile.Without(events, seen)) < len(events)) {
 			d.bad("webhook", "remove all but one in Stream's dashboard", "several hooks send the same events to %s: they arrive more than once", target)
 		}
 		seen = append(seen, events...)
@@ -107,7 +110,7 @@ func (d *doctor) hooks() {
 	switch {
 	case len(seen) > 0:
 		d.newMessages = seen[0] == all || slices.Contains(seen, any("message.new"))
-		d.ok("webhook", "Stream sends %s to %s", strings.Trim(compact(seen), "[]"), target)
+		d.ok("webhook", "Stream sends %s to %s", strings.Trim(streamfile.Show(seen), "[]"), target)
 	case disabled > 0:
 		d.bad("webhook", d.make("apply"), "the hook to %s is disabled", target)
 	default:
@@ -117,13 +120,13 @@ func (d *doctor) hooks() {
 
 // fallbackQueue looks for events that the bus did not take.
 func (d *doctor) fallbackQueue(ctx context.Context) {
-	queue := d.stack.outputs["FallbackQueueUrl"]
+	queue := d.stack.Outputs["FallbackQueueUrl"]
 	if queue == "" {
 		return
 	}
 	out, err := sqs.NewFromConfig(d.cfg).GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &queue, AttributeNames: []sqstypes.QueueAttributeName{"ApproximateNumberOfMessages"}})
 	if err != nil {
-		d.skip("fallback queue", "%v", reason(err))
+		d.skip("fallback queue", "%v", stack.Reason(err))
 	} else if n := out.Attributes["ApproximateNumberOfMessages"]; n != "0" {
 		d.bad("fallback queue", d.make("redrive"), "%s events that the bus did not take are waiting", n)
 	} else {

@@ -1,67 +1,78 @@
-package main
+package streamfile
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
 	"slices"
 	"strings"
 
+	"github.com/urfave/cli/v3"
 	"go.yaml.in/yaml/v3"
+
+	"chat-service-backend/ops/console"
+	"chat-service-backend/ops/stack"
 )
 
-const pulledHeader = `# yaml-language-server: $schema=ops/stream.schema.json
+const pulledHeader = `# yaml-language-server: $schema=ops/streamfile/stream.schema.json
 # ops plan and ops apply compare this with the app at Stream. They leave alone what is not in this file.
 `
 
-func setUpPull(o *ops, f *flag.FlagSet) func(context.Context) error {
-	name := f.String("file", "stream.yaml", "`FILE` to write; - is standard output")
-	return func(ctx context.Context) error {
-		service, stack, err := o.service(ctx)
-		if err != nil {
-			return err
-		}
-		st, err := readState(ctx, service, func(collection) bool { return true })
-		if err != nil {
-			return err
-		}
-		text, err := pulled(st, stack.outputs)
-		if err != nil {
-			return err
-		}
-		if *name == "-" {
-			_, err = o.stdout.Write(text)
-			return err
-		}
-		if _, err := os.Stat(*name); err == nil {
-			if yes, err := o.confirm(ctx, *name+" exists. Overwrite it?"); err != nil || !yes {
-				return errors.Join(err, errors.New("nothing was written"))
-			}
-		}
-		if err := os.WriteFile(*name, text, 0o644); err != nil {
-			return err
-		}
-		o.say("wrote %s: %d channel types, %d event hooks", *name, len(st.items["channeltypes"]), len(hooksOf(st.app)))
-		return nil
+// Pull is the command that writes the file.
+func Pull(c *console.Console, at *stack.Target) *cli.Command {
+	return &cli.Command{
+		Name:        "pull",
+		Usage:       "writes the file from Stream's current settings",
+		Description: "ops pull -env prod\nops pull -env prod -file -",
+		Flags:       []cli.Flag{&cli.StringFlag{Name: "file", Value: "stream.yaml", Usage: "`FILE` to write; - is standard output"}},
+		Action:      func(ctx context.Context, flags *cli.Command) error { return pull(ctx, c, at, flags.String("file")) },
 	}
+}
+
+func pull(ctx context.Context, c *console.Console, at *stack.Target, name string) error {
+	service, s, err := at.Service(ctx)
+	if err != nil {
+		return err
+	}
+	st, err := readState(ctx, service, func(collection) bool { return true })
+	if err != nil {
+		return err
+	}
+	text, err := pulled(st, s.Outputs)
+	if err != nil {
+		return err
+	}
+	if name == "-" {
+		_, err = c.Out.Write(text)
+		return err
+	}
+	if _, err := os.Stat(name); err == nil {
+		if yes, err := c.Confirm(ctx, name+" exists. Overwrite it?"); err != nil || !yes {
+			return errors.Join(err, errors.New("nothing was written"))
+		}
+	}
+	if err := os.WriteFile(name, text, 0o600); err != nil {
+		return err
+	}
+	c.Say("wrote %s: %d channel types, %d event hooks", name, len(st.items["channeltypes"]), len(Hooks(st.app)))
+	return nil
 }
 
 // pulled returns the file for which a plan is empty: the fields in the schema that an
 // app's owner can set, without secrets.
 func pulled(st *state, outputs map[string]string) ([]byte, error) {
-	var schema document
+	var schema Document
 	if err := json.Unmarshal(schemaText, &schema); err != nil {
 		return nil, err
 	}
 	// pick returns the fields of an item that the schema has at a place.
-	pick := func(item document, place ...string) document {
-		known, picked := schema, document{}
+	pick := func(item Document, place ...string) Document {
+		known, picked := schema, Document{}
 		for _, name := range append(place, "properties") {
-			known = object(known[name])
+			known = Object(known[name])
 		}
 		for field := range known {
 			if item[field] != nil {
@@ -71,12 +82,12 @@ func pulled(st *state, outputs map[string]string) ([]byte, error) {
 		return picked
 	}
 	v1 := st.app["permission_version"] == "v1"
-	f := document{"app": pick(st.app, "properties", "app")}
+	f := Document{"app": pick(st.app, "properties", "app")}
 	if !v1 && st.app["grants"] != nil {
 		f["grants"] = st.app["grants"]
 	}
 	hooks, roles := []any{}, []any{}
-	for _, hook := range hooksOf(st.app) {
+	for _, hook := range Hooks(st.app) {
 		hook = pick(hook, "properties", "hooks", "items")
 		for field, v := range hook {
 			for _, output := range []string{"WebhookUrl", "StreamQueueUrl"} {
@@ -89,7 +100,7 @@ func pulled(st *state, outputs map[string]string) ([]byte, error) {
 	}
 	f["hooks"] = hooks
 	for _, c := range collections {
-		items := document{}
+		items := Document{}
 		for _, name := range slices.Sorted(maps.Keys(st.items[c.path])) {
 			item := st.items[c.path][name]
 			if item["custom"] == false || slices.Contains(builtIn[c.path], name) || c.path == "blocklists" && strings.HasPrefix(name, "profanity_") {
@@ -104,7 +115,7 @@ func pulled(st *state, outputs map[string]string) ([]byte, error) {
 				t := pick(item, "$defs", "channelType")
 				if v1 {
 					delete(t, "grants")
-					t["permissions"] = normalPolicies(listed(t["permissions"]))
+					t["permissions"] = normalPolicies(List(t["permissions"]))
 				} else {
 					delete(t, "permissions")
 				}

@@ -1,11 +1,10 @@
-package main
+package streamfile
 
 import (
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"maps"
 	"net/http"
@@ -15,13 +14,18 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"chat-service-backend/ops/console"
+	"chat-service-backend/ops/stack"
 )
 
 // A step is one request to Stream and the changes that it makes.
 type step struct {
 	Method  string   `json:"method"`
 	Path    string   `json:"path"`
-	Body    document `json:"body,omitempty"`
+	Body    Document `json:"body,omitempty"`
 	Changes []change `json:"changes"`
 }
 
@@ -48,8 +52,8 @@ var allow = map[string]string{deletes: "-allow-delete", lockout: "-allow-lockout
 // state is the app at Stream: its settings, and the items of each collection by
 // name.
 type state struct {
-	app   document
-	items map[string]map[string]document
+	app   Document
+	items map[string]map[string]Document
 }
 
 // A collection is one of an app's lists.
@@ -71,10 +75,10 @@ var collections = []collection{
 }
 
 // readState reads the app and the wanted collections.
-func readState(ctx context.Context, s *service, wanted func(collection) bool) (*state, error) {
-	st := &state{items: map[string]map[string]document{}}
-	var answer struct{ App document }
-	if _, err := s.stream(ctx, http.MethodGet, "/app", nil, &answer); err != nil {
+func readState(ctx context.Context, s *stack.Service, wanted func(collection) bool) (*state, error) {
+	st := &state{items: map[string]map[string]Document{}}
+	var answer struct{ App Document }
+	if _, err := s.Stream(ctx, http.MethodGet, "/app", nil, &answer); err != nil {
 		return nil, fmt.Errorf("read the app's settings: %w", err)
 	}
 	if answer.App == nil {
@@ -82,23 +86,23 @@ func readState(ctx context.Context, s *service, wanted func(collection) bool) (*
 	}
 	st.app = answer.App
 	for _, c := range collections {
-		items := map[string]document{}
+		items := map[string]Document{}
 		st.items[c.path] = items
 		if !wanted(c) {
 			continue
 		}
 		var answer map[string]any
-		if _, err := s.stream(ctx, http.MethodGet, "/"+c.path, nil, &answer); err != nil {
+		if _, err := s.Stream(ctx, http.MethodGet, "/"+c.path, nil, &answer); err != nil {
 			return nil, fmt.Errorf("read the %ss: %w", c.noun, err)
 		}
-		for _, v := range listed(answer[c.key]) {
-			items[text(object(v)[c.id])] = object(v)
+		for _, v := range List(answer[c.key]) {
+			items[Text(Object(v)[c.id])] = Object(v)
 		}
-		for name, v := range object(answer[c.key]) {
-			items[name] = object(v)
+		for name, v := range Object(answer[c.key]) {
+			items[name] = Object(v)
 			commands := []any{} // of a channel type: Stream answers objects and takes names
-			for _, v := range listed(items[name]["commands"]) {
-				commands = append(commands, object(v)["name"])
+			for _, v := range List(items[name]["commands"]) {
+				commands = append(commands, Object(v)["name"])
 			}
 			items[name]["commands"] = commands
 		}
@@ -112,7 +116,7 @@ func (f *file) wants(c collection) bool { return len(f.items[c.path])+len(f.abse
 // plan returns the steps that make Stream's side match the file.
 func plan(f *file, st *state) ([]step, error) {
 	var steps []step
-	version := cmp.Or(text(f.app["permission_version"]), text(st.app["permission_version"]))
+	version := cmp.Or(Text(f.app["permission_version"]), Text(st.app["permission_version"]))
 	if version == "v1" && f.app["grants"] != nil {
 		return nil, errors.New("grants: the app has permissions v1, which have no grants")
 	}
@@ -147,7 +151,7 @@ func plan(f *file, st *state) ([]step, error) {
 	}
 	for _, c := range slices.Backward(collections) {
 		for _, v := range f.absent[c.key] {
-			if name := text(v); st.items[c.path][name] != nil {
+			if name := Text(v); st.items[c.path][name] != nil {
 				steps = append(steps, step{http.MethodDelete, "/" + c.path + "/" + url.PathEscape(name), nil,
 					[]change{{Action: "delete", What: c.noun + " " + name, Risk: deletes}}})
 			}
@@ -156,14 +160,14 @@ func plan(f *file, st *state) ([]step, error) {
 	return steps, nil
 }
 
-func planItem(c collection, name string, wanted document, have map[string]document) *step {
+func planItem(c collection, name string, wanted Document, have map[string]Document) *step {
 	before, exists := have[name]
 	set, fields := differences(before, wanted)
 	what := c.noun + " " + name
 	if !exists {
-		body := document{c.id: name}
+		body := Document{c.id: name}
 		if c.path == "channeltypes" {
-			maps.Copy(body, document{"automod": "disabled", "automod_behavior": "flag", "max_message_length": json.Number("5000")})
+			maps.Copy(body, Document{"automod": "disabled", "automod_behavior": "flag", "max_message_length": json.Number("5000")})
 		}
 		maps.Copy(body, set)
 		return &step{http.MethodPost, "/" + c.path, body, []change{{"create", what, fields, ""}}}
@@ -185,19 +189,20 @@ var wholeItems = map[string][]string{
 	"commands":    {"description", "args", "set"},
 }
 
-// address returns where a hook sends events. Address and type identify a hook.
-func address(hook document) string {
+// Address returns where a hook sends events. Address and type identify a hook.
+func Address(hook Document) string {
 	for _, field := range []string{"webhook_url", "sqs_queue_url", "sns_topic_arn"} {
-		if v := text(hook[field]); v != "" {
+		if v := Text(hook[field]); v != "" {
 			return v
 		}
 	}
 	return ""
 }
 
-func hooksOf(app document) (hooks []document) {
-	for _, v := range listed(app["event_hooks"]) {
-		hooks = append(hooks, object(v))
+// Hooks returns an app's event hooks.
+func Hooks(app Document) (hooks []Document) {
+	for _, v := range List(app["event_hooks"]) {
+		hooks = append(hooks, Object(v))
 	}
 	return hooks
 }
@@ -208,15 +213,15 @@ func planHooks(f *file, st *state) (*step, error) {
 	var changes []change
 	list := []any{}
 	met := make([]bool, len(f.hooks))
-	for _, hook := range hooksOf(st.app) {
-		what := fmt.Sprintf("%s hook %s", text(hook["hook_type"]), address(hook))
-		if slices.Contains(f.absent["hooks"], any(address(hook))) {
+	for _, hook := range Hooks(st.app) {
+		what := fmt.Sprintf("%s hook %s", Text(hook["hook_type"]), Address(hook))
+		if slices.Contains(f.absent["hooks"], any(Address(hook))) {
 			changes = append(changes, change{Action: "delete", What: what, Risk: deletes})
 			continue
 		}
 		hook = maps.Clone(hook)
 		for i, wanted := range f.hooks {
-			if wanted["hook_type"] != hook["hook_type"] || address(wanted) != address(hook) || met[i] {
+			if wanted["hook_type"] != hook["hook_type"] || Address(wanted) != Address(hook) || met[i] {
 				continue
 			}
 			met[i] = true
@@ -234,39 +239,39 @@ func planHooks(f *file, st *state) (*step, error) {
 		list = append(list, hook)
 	}
 	for i, wanted := range f.hooks {
-		if slices.Contains(f.absent["hooks"], any(address(wanted))) {
-			return nil, fmt.Errorf("hook %s is listed twice: once below absent", address(wanted))
+		if slices.Contains(f.absent["hooks"], any(Address(wanted))) {
+			return nil, fmt.Errorf("hook %s is listed twice: once below absent", Address(wanted))
 		}
 		if met[i] {
 			continue
 		}
 		if wanted["sqs_auth_type"] == "keys" && wanted["sqs_key"] == nil {
-			return nil, fmt.Errorf("hook %s: want the queue's keys in STREAM_SQS_KEY and STREAM_SQS_SECRET, got none", address(wanted))
+			return nil, fmt.Errorf("hook %s: want the queue's keys in STREAM_SQS_KEY and STREAM_SQS_SECRET, got none", Address(wanted))
 		}
-		hook := document{"enabled": true, "event_types": []any{}}
+		hook := Document{"enabled": true, "event_types": []any{}}
 		maps.Copy(hook, wanted)
 		_, fields := differences(nil, hook)
-		changes = append(changes, change{"create", fmt.Sprintf("%s hook %s", wanted["hook_type"], address(wanted)), fields, ""})
+		changes = append(changes, change{"create", fmt.Sprintf("%s hook %s", wanted["hook_type"], Address(wanted)), fields, ""})
 		list = append(list, hook)
 	}
 	if len(changes) == 0 {
 		return nil, nil
 	}
-	return &step{http.MethodPatch, "/app", document{"event_hooks": list}, changes}, nil
+	return &step{http.MethodPatch, "/app", Document{"event_hooks": list}, changes}, nil
 }
 
 // differences returns the fields to set so that before has everything in wanted, and
 // what that changes.
-func differences(before, wanted document) (set document, fields map[string]difference) {
-	set, fields = document{}, map[string]difference{}
+func differences(before, wanted Document) (set Document, fields map[string]difference) {
+	set, fields = Document{}, map[string]difference{}
 	for field, want := range wanted {
 		if field != "grants" && !same(before[field], want) {
 			set[field], fields[field] = want, difference{before[field], want}
 		}
 	}
-	have, grants := object(before["grants"]), document{}
-	for role, v := range object(wanted["grants"]) {
-		ids := granted(listed(have[role]), listed(v))
+	have, grants := Object(before["grants"]), Document{}
+	for role, v := range Object(wanted["grants"]) {
+		ids := granted(List(have[role]), List(v))
 		if !same(have[role], ids) {
 			grants[role], fields["grants."+role] = ids, difference{have[role], ids}
 		}
@@ -280,14 +285,14 @@ func differences(before, wanted document) (set document, fields map[string]diffe
 // granted returns a role's new grants. If an id in wanted begins with !, those ids are
 // taken from what the role has and the others added; otherwise wanted is the new list.
 func granted(have, wanted []any) []any {
-	revoked := func(v any) bool { return strings.HasPrefix(text(v), "!") }
+	revoked := func(v any) bool { return strings.HasPrefix(Text(v), "!") }
 	if !slices.ContainsFunc(wanted, revoked) {
 		return wanted
 	}
 	all := slices.Clone(have)
 	for _, v := range wanted {
 		if revoked(v) {
-			all = slices.DeleteFunc(all, func(id any) bool { return "!"+text(id) == v })
+			all = slices.DeleteFunc(all, func(id any) bool { return "!"+Text(id) == v })
 		} else if !slices.Contains(all, v) {
 			all = append(all, v)
 		}
@@ -310,8 +315,8 @@ func same(have, want any) bool {
 			}
 		}
 		return true
-	case document:
-		object, ok := have.(document)
+	case Document:
+		object, ok := have.(Document)
 		for field := range want {
 			ok = ok && same(object[field], want[field])
 		}
@@ -329,23 +334,23 @@ func same(have, want any) bool {
 }
 
 // lockouts are the settings that take something from somebody at this value.
-var lockouts = document{
+var lockouts = Document{
 	"multi_tenant_enabled": true, "guest_user_creation_disabled": true, "disable_auth_checks": false, "disable_permissions_checks": false,
 }
 
 // risk returns lockout if somebody may do less afterwards than before, otherwise "".
 func risk(fields map[string]difference) string {
 	for field, d := range fields {
-		before, after := listed(d.Before), listed(d.After)
+		before, after := List(d.Before), List(d.After)
 		loses := false
 		switch {
 		case strings.HasPrefix(field, "grants."):
-			loses = len(without(before, after)) > 0
+			loses = len(Without(before, after)) > 0
 		case field == "permissions": // policies that allow or deny
 			before = normalPolicies(before)
-			loses = slices.ContainsFunc(without(before, after), action("Allow")) || slices.ContainsFunc(without(after, before), action("Deny"))
+			loses = slices.ContainsFunc(Without(before, after), action("Allow")) || slices.ContainsFunc(Without(after, before), action("Deny"))
 		case field == "user_search_disallowed_roles":
-			loses = len(without(after, before)) > 0
+			loses = len(Without(after, before)) > 0
 		default:
 			loses = field == "permission_version" || lockouts[field] != nil && lockouts[field] == d.After
 		}
@@ -358,11 +363,11 @@ func risk(fields map[string]difference) string {
 
 // action returns a function that reports whether a policy has this action.
 func action(want string) func(policy any) bool {
-	return func(policy any) bool { return policy.(document)["action"] == want }
+	return func(policy any) bool { return policy.(Document)["action"] == want }
 }
 
-// without returns the items of list that other lacks.
-func without(list, other []any) []any {
+// Without returns the items of list that other lacks.
+func Without(list, other []any) []any {
 	return slices.DeleteFunc(slices.Clone(list), func(v any) bool {
 		return slices.ContainsFunc(other, func(o any) bool { return same(v, o) })
 	})
@@ -380,8 +385,8 @@ func conceal(field string, v any) any {
 			all = append(all, conceal(field, item))
 		}
 		return all
-	case document:
-		all := document{}
+	case Document:
+		all := Document{}
 		for name := range v {
 			all[name] = conceal(field+"."+name, v[name])
 		}
@@ -396,42 +401,43 @@ func conceal(field string, v any) any {
 }
 
 // show prints steps the way Terraform does.
-func (o *ops) show(steps []step) {
+func (p *planner) show(steps []step) {
 	count := map[string]int{}
 	for _, s := range steps {
 		for _, c := range s.Changes {
 			count[c.Action]++
 			warning := map[string]string{deletes: "   (needs -allow-delete)", lockout: "   (needs -allow-lockout: somebody may do less than now)"}[c.Risk]
-			o.say("  %s %s%s", map[string]string{"create": "+", "update": "~", "delete": "-"}[c.Action], c.What, warning)
+			p.Say("  %s %s%s", map[string]string{"create": "+", "update": "~", "delete": "-"}[c.Action], c.What, warning)
 			for _, field := range slices.Sorted(maps.Keys(c.Fields)) {
-				o.say("      %s: %s", field, c.Fields[field].line(field))
+				p.Say("      %s: %s", field, c.Fields[field].line(field))
 			}
 		}
 	}
-	o.say("Plan: %d to add, %d to change, %d to delete.", count["create"], count["update"], count["delete"])
+	p.Say("Plan: %d to add, %d to change, %d to delete.", count["create"], count["update"], count["delete"])
 }
 
 func (d difference) line(field string) string {
 	before, after := conceal(field, d.Before), conceal(field, d.After)
 	if _, ok := after.([]any); ok {
 		var parts []string
-		for _, v := range without(listed(before), listed(after)) {
-			parts = append(parts, "- "+compact(v))
+		for _, v := range Without(List(before), List(after)) {
+			parts = append(parts, "- "+Show(v))
 		}
-		for _, v := range without(listed(after), listed(before)) {
-			parts = append(parts, "+ "+compact(v))
+		for _, v := range Without(List(after), List(before)) {
+			parts = append(parts, "+ "+Show(v))
 		}
 		if len(parts) > 0 {
 			return strings.Join(parts, ", ")
 		}
 	}
 	if before == nil {
-		return compact(after)
+		return Show(after)
 	}
-	return compact(before) + " -> " + compact(after)
+	return Show(before) + " -> " + Show(after)
 }
 
-func compact(v any) string {
+// Show returns a value on one line.
+func Show(v any) string {
 	if s, ok := v.(string); ok && s != "" {
 		return s
 	}
@@ -441,25 +447,27 @@ func compact(v any) string {
 
 // A planner compares the file with the app at Stream.
 type planner struct {
-	*ops
+	*console.Console
+	at       *stack.Target
 	fileName string
-	service  *service
+	service  *stack.Service
 	file     *file
 	state    *state
 }
 
-func (p *planner) flags(f *flag.FlagSet) {
-	f.StringVar(&p.fileName, "file", "stream.yaml", "`FILE` that describes Stream's side")
+func newPlanner(c *console.Console, at *stack.Target) (*planner, *cli.StringFlag) {
+	p := &planner{Console: c, at: at}
+	return p, &cli.StringFlag{Name: "file", Value: "stream.yaml", Usage: "`FILE` that describes Stream's side", Destination: &p.fileName}
 }
 
 // read reads the file and the app and returns the steps between them.
 func (p *planner) read(ctx context.Context) ([]step, error) {
 	if p.service == nil {
-		service, s, err := p.ops.service(ctx)
+		service, s, err := p.at.Service(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if p.file, err = readFile(p.fileName, s.outputs, p.getenv); err != nil {
+		if p.file, err = readFile(p.fileName, s.Outputs, p.at.Getenv); err != nil {
 			return nil, err
 		}
 		p.service = service
@@ -478,37 +486,43 @@ func (p *planner) plan(ctx context.Context) ([]step, error) {
 		return nil, err
 	}
 	if len(steps) == 0 {
-		p.say("Stream matches %s: nothing to change.", p.fileName)
+		p.Say("Stream matches %s: nothing to change.", p.fileName)
 		return nil, nil
 	}
-	p.say("At Stream, app %s:", compact(p.state.app["name"]))
+	p.Say("At Stream, app %s:", Show(p.state.app["name"]))
 	p.show(steps)
 	return steps, nil
 }
 
 // report prints the JSON of plan and apply.
 func (p *planner) report(steps []step, done int, err error) error {
-	if !p.json {
+	if !p.JSON {
 		return err
 	}
-	r := document{"app": p.state.app["name"], "steps": slices.Concat([]step{}, steps), "done": done}
+	r := Document{"app": p.state.app["name"], "steps": slices.Concat([]step{}, steps), "done": done}
 	if err != nil {
 		r["error"] = err.Error()
 	}
 	text, _ := json.Marshal(r)
 	var plain any
 	_ = json.Unmarshal(text, &plain)
-	return errors.Join(err, p.printJSON(conceal("", plain)))
+	return errors.Join(err, p.PrintJSON(conceal("", plain)))
 }
 
-func setUpPlan(o *ops, f *flag.FlagSet) func(context.Context) error {
-	p := &planner{ops: o}
-	p.flags(f)
-	return func(ctx context.Context) error {
-		steps, err := p.plan(ctx)
-		if err != nil {
-			return err
-		}
-		return p.report(steps, 0, nil)
+// Plan is the command that shows the difference.
+func Plan(c *console.Console, at *stack.Target) *cli.Command {
+	p, file := newPlanner(c, at)
+	return &cli.Command{
+		Name:        "plan",
+		Usage:       "shows what apply would change at Stream",
+		Description: "ops plan -env prod\nops plan -file other.yaml -json",
+		Flags:       []cli.Flag{file},
+		Action: func(ctx context.Context, _ *cli.Command) error {
+			steps, err := p.plan(ctx)
+			if err != nil {
+				return err
+			}
+			return p.report(steps, 0, nil)
+		},
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"cmp"
@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"chat-service-backend/ops/stack"
 	"chat-service-backend/shared/identity"
 )
 
@@ -38,8 +39,8 @@ func wantedAudience(issuer, audience string) string {
 
 // issuers reads the configuration and fetches the keys with the functions' own code.
 func (d *doctor) issuers(ctx context.Context) {
-	correct := "correct deploy/" + d.environment + ".env (docs/sign-in.md), then " + d.make("deploy")
-	callers, err := identity.FromEnv(d.stack.getenv)
+	correct := "correct deploy/" + d.at.Environment + ".env (docs/sign-in.md), then " + d.make("deploy")
+	callers, err := identity.FromEnv(d.stack.Getenv)
 	if err != nil {
 		d.bad("issuer", correct, "%v", err)
 		return
@@ -65,16 +66,16 @@ next:
 }
 
 func (d *doctor) clientAPI(ctx context.Context) {
-	base := d.stack.outputs["ClientApiUrl"]
+	base := d.stack.Outputs["ClientApiUrl"]
 	var body struct {
 		APIKey string `json:"api_key"`
 	}
-	a, err := fetch(ctx, http.MethodGet, base+"/api-key", nil, nil)
+	a, err := stack.Fetch(ctx, http.MethodGet, base+"/api-key", nil, nil)
 	if err == nil {
-		if date, err := http.ParseTime(a.header.Get("Date")); err == nil {
+		if date, err := http.ParseTime(a.Header.Get("Date")); err == nil {
 			d.clock("the Client API", date)
 		}
-		err = a.decode(&body)
+		err = a.Decode(&body)
 	}
 	switch {
 	case errors.As(err, new(*url.Error)):
@@ -87,16 +88,16 @@ func (d *doctor) clientAPI(ctx context.Context) {
 		d.ok("client API", "%s answers", base)
 	}
 	const stranger = "https://doctor.invalid"
-	allowed := d.stack.parameters["AllowedOrigins"]
+	allowed := d.stack.Parameters["AllowedOrigins"]
 	for _, origin := range append(slices.DeleteFunc(strings.Split(allowed, ","), func(s string) bool { return s == "" || s == "*" }), stranger) {
-		a, err := fetch(ctx, http.MethodOptions, base+"/config", http.Header{
+		a, err := stack.Fetch(ctx, http.MethodOptions, base+"/config", http.Header{
 			"Origin": {origin}, "Access-Control-Request-Method": {"GET"}, "Access-Control-Request-Headers": {"authorization"},
 		}, nil)
 		if err != nil {
 			d.bad("CORS", "see client API", "%v", err)
 			return
 		}
-		got := a.header.Get("Access-Control-Allow-Origin")
+		got := a.Header.Get("Access-Control-Allow-Origin")
 		may := got == origin || got == "*"
 		if want := origin != stranger || allowed == "*"; may != want {
 			d.bad("CORS", d.make("deploy"), "AllowedOrigins is %q; may pages of %s call the Client API? want %t, got %t", allowed, origin, want, may)
@@ -107,34 +108,34 @@ func (d *doctor) clientAPI(ctx context.Context) {
 }
 
 func (d *doctor) serviceAPI(ctx context.Context) bool {
-	if d.service.cfg != nil {
+	if d.service.AWS != nil {
 		unsigned := *d.service
-		unsigned.cfg = nil
-		a, err := unsigned.send(ctx, http.MethodGet, "/api-key", nil)
-		switch private := d.stack.parameters["ServiceApiVpcEndpointIds"]; {
+		unsigned.AWS = nil
+		a, err := unsigned.Send(ctx, http.MethodGet, "/api-key", nil)
+		switch private := d.stack.Parameters["ServiceApiVpcEndpointIds"]; {
 		case err != nil && private != "":
 			d.bad("service API", "run the doctor inside the VPC of "+private, "it is private and cannot be reached from here: %v", err)
 			return false
 		case err != nil:
 			d.bad("service API", "check the network and the output ServiceApiUrl", "no answer: %v", err)
 			return false
-		case a.status != http.StatusForbidden:
-			d.bad("service API", d.make("deploy")+"; until then anybody may act as the app", "an unsigned call is answered: want 403, got %d", a.status)
+		case a.Status != http.StatusForbidden:
+			d.bad("service API", d.make("deploy")+"; until then anybody may act as the app", "an unsigned call is answered: want 403, got %d", a.Status)
 		default:
 			d.ok("service API", "refuses unsigned calls")
 		}
 	}
-	err := d.service.call(ctx, http.MethodGet, "/api-key", nil, nil)
-	var r *refusal
+	err := d.service.Call(ctx, http.MethodGet, "/api-key", nil, nil)
+	var r *stack.Refusal
 	switch {
-	case errors.As(err, &r) && r.status == http.StatusForbidden:
+	case errors.As(err, &r) && r.Status == http.StatusForbidden:
 		d.bad("service API", "attach a policy like docs/policies/full-access.json to your role or user", "a signed call is refused: %v", err)
 	case errors.As(err, new(*url.Error)):
 		d.bad("service API", "check the URL, and that the service is running", "no answer: %v", err)
 	case err != nil:
 		d.bad("service API", "see the log of the apikey function", "a signed call: %v", err)
 	default:
-		d.ok("service API", "%s answers signed calls", d.service.base)
+		d.ok("service API", "%s answers signed calls", d.service.Base)
 	}
 	return err == nil
 }

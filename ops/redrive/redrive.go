@@ -1,10 +1,10 @@
-package main
+// Package redrive moves events from the fallback queue to the bus.
+package redrive
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"time"
 
@@ -13,39 +13,48 @@ import (
 	bustypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/urfave/cli/v3"
+
+	"chat-service-backend/ops/console"
+	"chat-service-backend/ops/stack"
 )
 
-// source is the webhook function's source of events.
-const source = "stream.chat"
+// Command is the command that moves the events.
+func Command(c *console.Console, at *stack.Target) *cli.Command {
+	return &cli.Command{
+		Name:        "redrive",
+		Usage:       "moves events from the fallback queue to the bus",
+		Description: "ops redrive -env prod",
+		Action:      func(ctx context.Context, _ *cli.Command) error { return redrive(ctx, c, at) },
+	}
+}
 
-func setUpRedrive(o *ops, _ *flag.FlagSet) func(context.Context) error {
-	return func(ctx context.Context) error {
-		cfg, s, err := o.stack(ctx)
-		if err != nil {
-			return err
-		}
-		d := &driver{
-			ops: o, sqs: sqs.NewFromConfig(cfg), events: eventbridge.NewFromConfig(cfg),
-			queue: s.outputs["FallbackQueueUrl"], bus: s.outputs["EventBusName"], failed: map[string]*string{},
-		}
-		if d.queue == "" || d.bus == "" {
-			return fmt.Errorf("stack %s has no fallback queue: its parameter EventBus is %q", s.name, s.parameters["EventBus"])
-		}
-		err = d.drain(ctx)
-		o.say("%d events published to %s, %d left in the queue", d.published, d.bus, len(d.failed))
-		if o.json {
-			err = errors.Join(err, o.printJSON(map[string]int{"published": d.published, "left": len(d.failed)}))
-		}
-		if err == nil && len(d.failed) > 0 {
-			err = errors.New("some events are still in the queue: the reasons are above")
-		}
+func redrive(ctx context.Context, c *console.Console, at *stack.Target) error {
+	cfg, s, err := at.Stack(ctx)
+	if err != nil {
 		return err
 	}
+	d := &driver{
+		Console: c, sqs: sqs.NewFromConfig(cfg), events: eventbridge.NewFromConfig(cfg),
+		queue: s.Outputs["FallbackQueueUrl"], bus: s.Outputs["EventBusName"], failed: map[string]*string{},
+	}
+	if d.queue == "" || d.bus == "" {
+		return fmt.Errorf("stack %s has no fallback queue: its parameter EventBus is %q", s.Name, s.Parameters["EventBus"])
+	}
+	err = d.drain(ctx)
+	c.Say("%d events published to %s, %d left in the queue", d.published, d.bus, len(d.failed))
+	if c.JSON {
+		err = errors.Join(err, c.PrintJSON(map[string]int{"published": d.published, "left": len(d.failed)}))
+	}
+	if err == nil && len(d.failed) > 0 {
+		err = errors.New("some events are still in the queue: the reasons are above")
+	}
+	return err
 }
 
 // A driver moves events from a queue to a bus.
 type driver struct {
-	*ops
+	*console.Console
 	sqs        *sqs.Client
 	events     *eventbridge.Client
 	queue, bus string
@@ -65,7 +74,7 @@ func (d *driver) drain(ctx context.Context) error {
 			WaitTimeSeconds:     1, // with 0, SQS asks only some of its servers
 		})
 		if err != nil {
-			return fmt.Errorf("receive from the queue: %w", reason(err))
+			return fmt.Errorf("receive from the queue: %w", stack.Reason(err))
 		}
 		progress := false
 		for _, m := range batch.Messages {
@@ -75,11 +84,11 @@ func (d *driver) drain(ctx context.Context) error {
 				err := d.move(ctx, m)
 				if err == nil {
 					if d.published++; d.published%100 == 0 {
-						d.progress("%d events published so far", d.published)
+						d.Progress("%d events published so far", d.published)
 					}
 					continue
 				}
-				d.progress("message %s: %v", id, err)
+				d.Progress("message %s: %v", id, err)
 			}
 			d.failed[id] = m.ReceiptHandle
 		}
@@ -106,8 +115,8 @@ func (d *driver) move(ctx context.Context, m types.Message) error {
 	if err := json.Unmarshal([]byte(aws.ToString(m.Body)), &entry); err != nil || entry.DetailType == "" || entry.Detail == "" {
 		return errors.New("want an event that the webhook function has queued, got something else")
 	}
-	if entry.EventBusName != d.bus || entry.Source != source {
-		return fmt.Errorf("want an event of source %s for the bus %s, got %q for %q", source, d.bus, entry.Source, entry.EventBusName)
+	if entry.EventBusName != d.bus || entry.Source != stack.EventSource {
+		return fmt.Errorf("want an event of source %s for the bus %s, got %q for %q", stack.EventSource, d.bus, entry.Source, entry.EventBusName)
 	}
 	result, err := d.events.PutEvents(ctx, &eventbridge.PutEventsInput{Entries: []bustypes.PutEventsRequestEntry{{
 		EventBusName: &d.bus, Source: &entry.Source, DetailType: &entry.DetailType, Detail: &entry.Detail,
@@ -119,10 +128,10 @@ func (d *driver) move(ctx context.Context, m types.Message) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("publish the event: %w", reason(err))
+		return fmt.Errorf("publish the event: %w", stack.Reason(err))
 	}
 	if _, err := d.sqs.DeleteMessage(context.WithoutCancel(ctx), &sqs.DeleteMessageInput{QueueUrl: &d.queue, ReceiptHandle: m.ReceiptHandle}); err != nil {
-		return fmt.Errorf("the event is published, but its message cannot be deleted: %w", reason(err))
+		return fmt.Errorf("the event is published, but its message cannot be deleted: %w", stack.Reason(err))
 	}
 	return nil
 }

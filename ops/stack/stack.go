@@ -1,0 +1,119 @@
+// Package stack finds a deployment: its stack at CloudFormation, and its Service API, through
+// which Stream is called.
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
+
+	"chat-service-backend/internal/cfn"
+	"chat-service-backend/ops/console"
+)
+
+// EventSource is the source of the events that the webhook function publishes.
+const EventSource = "stream.chat"
+
+// A Stack is a deployment as CloudFormation describes it.
+type Stack struct {
+	Name, Status        string
+	Parameters, Outputs map[string]string
+}
+
+// Prefix is the path of the stack's values in Parameter Store.
+func (s *Stack) Prefix() string { return s.Parameters["ParameterPrefix"] }
+
+// Getenv returns the functions' variable that holds a parameter: OIDC_ISSUER for
+// OidcIssuer.
+func (s *Stack) Getenv(name string) string {
+	parameter := ""
+	for word := range strings.SplitSeq(name, "_") {
+		parameter += word[:1] + strings.ToLower(word[1:])
+	}
+	return s.Parameters[parameter]
+}
+
+// Choices returns the template parameters in deploy/<env>.env, which make deploy
+// passes to the stack. The file may be missing.
+func (t *Target) Choices(template *cfn.Template) (file string, choices map[string]string) {
+	file = filepath.Join("deploy", t.Environment+".env")
+	choices = map[string]string{}
+	text, _ := os.ReadFile(filepath.Join(template.Dir, file))
+	for line := range strings.Lines(string(text)) {
+		if name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), "="); ok && !strings.HasPrefix(line, "#") {
+			choices[name] = value
+		}
+	}
+	return file, choices
+}
+
+// AWS loads the AWS configuration and checks the credentials.
+func (t *Target) AWS(ctx context.Context) (aws.Config, *sts.GetCallerIdentityOutput, error) {
+	cfg, err := t.LoadAWS(ctx)
+	if err != nil {
+		return cfg, nil, fmt.Errorf("AWS configuration: %w", err)
+	}
+	if cfg.Region == "" {
+		return cfg, nil, errors.New("no AWS region is set: set AWS_REGION, or region in the profile")
+	}
+	who, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, nil)
+	if err != nil {
+		return cfg, nil, fmt.Errorf("AWS does not accept the credentials: %w", Reason(err))
+	}
+	return cfg, who, nil
+}
+
+// Stack loads the AWS configuration and describes the stack.
+func (t *Target) Stack(ctx context.Context) (aws.Config, *Stack, error) {
+	cfg, _, err := t.AWS(ctx)
+	if err != nil {
+		return cfg, nil, err
+	}
+	s, err := t.Describe(ctx, cfg)
+	return cfg, s, err
+}
+
+// ErrNoStack means that CloudFormation knows no such stack.
+var ErrNoStack = errors.New("check -env and -stack, or deploy it first (make deploy)")
+
+// Describe describes the stack.
+func (t *Target) Describe(ctx context.Context, cfg aws.Config) (*Stack, error) {
+	name := t.StackName
+	if name == "" {
+		name = "chat-service-" + t.Environment
+	}
+	out, err := cloudformation.NewFromConfig(cfg).DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &name})
+	if err != nil && strings.Contains(err.Error(), "does not exist") || err == nil && len(out.Stacks) == 0 {
+		return nil, fmt.Errorf("there is no stack %s in %s: %w", name, cfg.Region, ErrNoStack)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stack %s: %w", name, Reason(err))
+	}
+	s := &Stack{Name: name, Status: string(out.Stacks[0].StackStatus), Parameters: map[string]string{}, Outputs: map[string]string{}}
+	for _, p := range out.Stacks[0].Parameters {
+		s.Parameters[aws.ToString(p.ParameterKey)] = aws.ToString(p.ParameterValue)
+	}
+	for _, v := range out.Stacks[0].Outputs {
+		s.Outputs[aws.ToString(v.OutputKey)] = aws.ToString(v.OutputValue)
+	}
+	maps.Copy(s.Outputs, t.Outputs)
+	return s, nil
+}
+
+// Reason shortens an AWS error to its code and message.
+func Reason(err error) error {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return fmt.Errorf("%s: %s", api.ErrorCode(), console.Safe(api.ErrorMessage()))
+	}
+	return err
+}
