@@ -127,11 +127,6 @@ func TestBadBearerTokenGetsAnErrorObjectUnlessItCannotBeChecked(t *testing.T) {
 	awstest.WantError(t, get(h, "/config?clientType=web", bearer), http.StatusServiceUnavailable)
 }
 
-func TestWithoutMappingAUserWhoseIDStreamRefusesIsNotKnown(t *testing.T) {
-	h, issuer := clientFunction(t, nil, map[string]string{"USER_ID_MAPPING": "none"})
-	wantJSON(t, get(h, "/config?clientType=web", issuer.Bearer("auth0|1", nil)), `{"errors":`+ownError+`}`)
-}
-
 func TestAnswerToNobodyMayBeCached(t *testing.T) {
 	h, issuer := clientFunction(t, map[string]string{"web": `{"theme":"dark"}`, "tv": `{}`}, nil)
 	ask := func(path string, header http.Header) *http.Response {

@@ -25,8 +25,8 @@ var methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.Met
 const client = "chat-service-backend"
 
 // newHandler forwards /proxy/{path} to path below base with the app's server
-// credentials. With logPaths, the request's log line has the path.
-func newHandler(app *streamchat.App, base *url.URL, transport http.RoundTripper, logPaths bool) http.Handler {
+// credentials.
+func newHandler(app *streamchat.App, base *url.URL, transport http.RoundTripper) http.Handler {
 	return api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		path, ok := strings.CutPrefix(r.URL.EscapedPath(), "/proxy/")
 		if !ok {
@@ -34,9 +34,7 @@ func newHandler(app *streamchat.App, base *url.URL, transport http.RoundTripper,
 				return httpjson.NotFound()
 			}
 		}
-		if logPaths {
-			lambdahttp.Annotate(r.Context(), slog.String("path", "/"+path))
-		}
+		lambdahttp.Annotate(r.Context(), slog.String("path", "/"+path))
 		if !slices.Contains(methods, r.Method) {
 			return httpjson.MethodNotAllowed(w, methods...)
 		}

@@ -17,10 +17,6 @@ func Build(ctx context.Context, getenv func(string) string) (http.Handler, error
 	if err != nil {
 		return nil, err
 	}
-	logPaths, err := settings.Bool(getenv, "LOG_STREAM_PATHS", true)
-	if err != nil {
-		return nil, err
-	}
 	store, err := api.OpenStore(getenv)
 	if err != nil {
 		return nil, err
@@ -31,5 +27,5 @@ func Build(ctx context.Context, getenv func(string) string) (http.Handler, error
 	}
 	upstream := newUpstream(base)
 	lambdahttp.AtOnce(ctx, app.Load, upstream.warm)
-	return newHandler(app, base, upstream, logPaths), nil
+	return newHandler(app, base, upstream), nil
 }

@@ -18,7 +18,7 @@ const (
 func TestBuildReadsItsVariables(t *testing.T) {
 	awstest.WantVariables(t, Build, map[string]string{"STREAM_BASE_URL": "http://127.0.0.1:1"}, map[string]string{
 		"PARAMETER_PREFIX": "chat-service", "PARAMETER_TTL": "0", "EXPIRATION_TOKEN_DURATION": "1h",
-		"STREAM_BASE_URL": "http://chat.example.com", "LOG_STREAM_PATHS": "yes",
+		"STREAM_BASE_URL": "http://chat.example.com",
 	})
 }
 

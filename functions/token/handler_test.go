@@ -92,17 +92,6 @@ func TestUserAsksByEitherIDOrAsMe(t *testing.T) {
 	awstest.WantError(t, get(h, "/token/auth0@-7C507f", issuer.Bearer("auth0@", nil)), http.StatusForbidden)
 }
 
-func TestWithoutMappingAClaimThatStreamRefusesIsABadRequest(t *testing.T) {
-	issuer := awstest.NewIssuer(t)
-	environment := issuer.Env()
-	environment["USER_ID_MAPPING"] = "none"
-	h := awstest.Handler(t, Build, awstest.NewParameterStore(t, awstest.App("key", secret)).Getenv(environment))
-	for _, asked := range []string{"me", "auth0%7C1"} {
-		awstest.WantError(t, get(h, "/token/"+asked, issuer.Bearer("auth0|1", nil)), http.StatusBadRequest)
-	}
-	wantToken(t, get(h, "/token/me", issuer.Bearer("@-", nil)), "@-")
-}
-
 func TestUnknownCallerIsUnauthorized(t *testing.T) {
 	h, issuer := clientFunction(t)
 	for _, authorization := range []string{

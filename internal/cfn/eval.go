@@ -63,6 +63,7 @@ func (s *Stack) eval(v any) (any, error) {
 // arity is how many arguments a function takes, at least and at most.
 var arity = map[string][2]int{
 	"Ref": {1, 1}, "Condition": {1, 1}, "Fn::Sub": {1, 2}, "Fn::GetAtt": {1, 2}, "Fn::Split": {2, 2},
+	"Fn::FindInMap": {3, 3}, "Fn::Select": {2, 2},
 	"Fn::If": {3, 3}, "Fn::Equals": {2, 2}, "Fn::Not": {1, 1}, "Fn::And": {2, 10}, "Fn::Or": {2, 10},
 }
 
@@ -122,6 +123,22 @@ func (s *Stack) call(name string, argument any) (any, error) {
 	got, err := s.eval(arguments)
 	if err != nil {
 		return nil, err
+	}
+	switch name {
+	case "Fn::FindInMap":
+		var found any = s.Template.Body["Mappings"]
+		for _, key := range texts(got) {
+			if found = object(found)[key]; found == nil {
+				return nil, fmt.Errorf("the template's mappings have no %q", texts(got))
+			}
+		}
+		return found, nil
+	case "Fn::Select":
+		items := list(list(got)[1])
+		if i, err := strconv.Atoi(texts(got)[0]); err == nil && i >= 0 && i < len(items) {
+			return items[i], nil
+		}
+		return nil, errors.New("want an index of the list")
 	}
 	both := texts(got)
 	if len(both) != 2 || slices.ContainsFunc(list(got), func(v any) bool { return object(v) != nil }) {

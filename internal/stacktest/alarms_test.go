@@ -89,7 +89,7 @@ func TestAlarmsWatchEveryFunctionAndBothAPIs(t *testing.T) {
 		"ServiceApi5xxAlarm":     {"Sum AWS/ApiGateway 5XXError ApiName=chat-service", service, share},
 		"RequestsAlarm":          {client, service, "SUM(METRICS())"},
 		"CostAlarm": {client, service, "Sum AWS/Lambda Duration FunctionName=ProxyFunction", "Sum ChatServiceBackend EventsPublished FunctionName=WebhookFunction",
-			"0.00000176 * FILL(client, 0) + 0.0000041 * FILL(service, 0) + 0.0000000133334 * 512 / 1024 * FILL(proxy, 0) + 0.0000014 * FILL(events, 0)"},
+			"0.00000176 * FILL(client, 0) + 0.0000041 * FILL(service, 0) + 0.0000000133334 / 4 * FILL(proxy, 0) + 0.0000014 * FILL(events, 0)"},
 		"FallbackQueueAlarm":    {visible + "FallbackQueue.QueueName"},
 		"StreamDeadLetterAlarm": {visible + "StreamDeadLetterQueue.QueueName"},
 	}

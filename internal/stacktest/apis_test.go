@@ -146,8 +146,8 @@ func TestEachRouteHasALimitOfItsOwn(t *testing.T) {
 		want["client "+route] = map[bool]string{false: "11 12", true: "13 14"}[function == "webhook"]
 	}
 	for _, i := range integrations(t, s, "ServiceApi") {
-		route, function, _ := strings.Cut(i.route, " → ")
-		want["service "+route] = map[bool]string{false: "15 16", true: "17 18"}[function == "proxy"]
+		route, _, _ := strings.Cut(i.route, " → ")
+		want["service "+route] = "15 16"
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("want %v, got %v", want, got)

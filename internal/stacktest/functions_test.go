@@ -10,15 +10,15 @@ import (
 func TestFunctionsGetTheSettingsTheyReadAndNoCredential(t *testing.T) {
 	t.Parallel()
 	shared := []string{"PARAMETER_PREFIX=/acme/prod/chat", "PARAMETER_TTL=7"}
-	caller := []string{"OIDC_ISSUER=https://i", "OIDC_AUDIENCE=a", "OIDC_DISCOVERY_URL=https://d", "USER_ID_CLAIM=c", "USER_ID_MAPPING=none",
-		"SYNC_USERS=true", "USER_FIELDS=n=c", "STREAM_BASE_URL=https://s", "TOKENS_PER_MINUTE=5", "EXPIRATION_TOKEN_DURATION=9"}
+	caller := []string{"OIDC_ISSUER=https://i", "OIDC_AUDIENCE=a", "OIDC_DISCOVERY_URL=https://d", "USER_ID_CLAIM=c",
+		"SYNC_USERS=true", "USER_FIELDS=n=c", "STREAM_BASE_URL=https://s", "TOKENS_PER_MINUTE=300", "EXPIRATION_TOKEN_DURATION=9"}
 	want := map[string][]string{
 		"Token":  caller,
 		"ApiKey": nil,
 		"Config": slices.Concat(caller, []string{"USERID_HEADER_KEY=h", "ERROR_OBJ_KEY=e"}),
 		"Webhook": {"EVENT_BUS_NAME=ChatEventBus", "FALLBACK_QUEUE_URL=FallbackQueue", "LARGE_EVENTS_BUCKET=LargeEventsBucket",
 			"HOOK_FUNCTION_ARN=" + hookARN, "HOOK_TIMEOUT_MS=900", "HOOK_FAIL_CLOSED=true"},
-		"Proxy": {"STREAM_BASE_URL=https://s", "LOG_STREAM_PATHS=false"},
+		"Proxy": {"STREAM_BASE_URL=https://s"},
 	}
 	s := translate(t, full...)
 	if all := s.all("AWS::Lambda::Function"); len(all) != len(functions) {

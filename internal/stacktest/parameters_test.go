@@ -62,7 +62,6 @@ func TestParameterPatternsAcceptGoodValuesOnly(t *testing.T) {
 		"OidcDiscoveryUrl": {good: []string{"", "https://a/t", "staff=https://a"}, bad: []string{"http://a", "a"}},
 		"OidcAudience":     {good: []string{"", "my-app", "https://api.example.com", "a,b"}, bad: []string{"a b", "a, b"}},
 		"UserFields":       {good: []string{"name=name", "name=n,teams=https://x/org,role=cognito:role"}, bad: []string{"", "name", "name=", "a=b,", "a=b, c=d", "a.b=c"}},
-		"TokensPerMinute":  {good: []string{"", "1", "9999"}, bad: []string{"0", "-1", "1.5", "10000", "many"}},
 		"UserIdClaim":      {good: []string{"sub", "cognito:username", "https://example.com/stream_id"}, bad: []string{"", "a b"}},
 		"UserIdHeaderKey":  {good: []string{"userid", "X-User-Id", "miauserproperties._id", "a.b.c"}, bad: []string{"", ".a", "a.", "a..b", "a b", "a:b"}},
 		"ErrorObjKey":      {good: []string{"errors", "error.object", "_e"}, bad: []string{"", "a b"}},
@@ -76,8 +75,9 @@ func TestParameterPatternsAcceptGoodValuesOnly(t *testing.T) {
 		},
 		"HookFunctionArn":            {good: []string{"", hookARN, hookARN + ":live", hookARN + ":$LATEST"}, bad: []string{"moderation", "arn:aws:sns:eu-central-1:123456789012:moderation", hookARN + ":", "*"}},
 		"HookTimeoutMs":              {good: []string{"1", "5000"}, bad: []string{"", "0", "5001", "1s"}},
-		"WebhookReservedConcurrency": {good: []string{"", "1", "100"}, bad: []string{"0", "-1", "1.5", "many"}},
-		"ReservedConcurrency":        {good: []string{"", "1", "100"}, bad: []string{"0", "-1", "1.5", "many"}},
+		"WebhookReservedConcurrency": {good: []string{"", "none", "1", "100"}, bad: []string{"0", "-1", "1.5", "many"}},
+		"ClientApiLimit":             {good: []string{"", "1,1", "20,100"}, bad: []string{"20", "0,100", "20,", "20, 100", "20,100,1"}},
+		"AlarmUsdPerDay":             {good: []string{"", "5", "0.50", "1000"}, bad: []string{"-1", "5 USD", ".5", "1,000"}},
 		"ServiceApiVpcEndpointIds":   {good: []string{"", "vpce-0abc", "vpce-0abc,vpce-1def"}, bad: []string{"vpc-0abc", "vpce-0abc,", "vpce-0abc, vpce-1def"}},
 		"ServiceApiAccountIds":       {good: []string{"", "111122223333", "111122223333,444455556666"}, bad: []string{"1", "*", "111122223333,", "111122223333 444455556666"}},
 		"AlarmEmail":                 {good: []string{"", "ops@example.com"}, bad: []string{"ops", "ops@example", "a b@example.com"}},
@@ -110,7 +110,6 @@ func TestRulesForbidWhatCannotWork(t *testing.T) {
 		{"OidcIssuerNeedsAudience", []string{"OidcIssuer=https://issuer.example.com"}},
 		{"OneAlarmTarget", []string{"AlarmEmail=ops@example.com", "AlarmTopicArn=" + topicARN}},
 		{"ErrorObjKeyIsNotAuthentication", []string{"ErrorObjKey=authentication"}},
-		{"StreamQueueNeedsEventBus", []string{"StreamQueue=true", "EventBus=false"}},
 		{"DomainNeedsCertificate", []string{"ServiceApiDomainName=chat.example.com"}},
 		{"DomainNeedsCertificate", []string{"ServiceApiDomainName=chat.example.com", "ClientApiDomainName=chat.example.com", "CertificateArn=" + certificateARN}},
 		{"PrivateApiHasNoDomain", []string{"ServiceApiDomainName=chat.example.com", "CertificateArn=" + certificateARN, "ServiceApiVpcEndpointIds=vpce-0a"}},
@@ -138,8 +137,9 @@ func TestParametersTakeEffect(t *testing.T) {
 	}{
 		{nil, map[string]string{
 			"*Function TracingConfig Mode":           "PassThrough",
-			"*Function MemorySize":                   "256",
 			"*Function ReservedConcurrentExecutions": none,
+			"RequestsAlarm Threshold":                "100000",
+			"CostAlarm Threshold":                    "5",
 			"*Function LoggingConfig SystemLogLevel": "WARN",
 			"ServiceApiv1Stage TracingEnabled":       "false",
 			"ServiceApiv1Stage AccessLogSetting":     none,
@@ -149,9 +149,9 @@ func TestParametersTakeEffect(t *testing.T) {
 		}},
 		{full, map[string]string{
 			"*Function TracingConfig Mode":                        "Active",
-			"*Function MemorySize":                                "512",
-			"TokenFunction ReservedConcurrentExecutions":          "5",
-			"ProxyFunction ReservedConcurrentExecutions":          "5",
+			"TokenFunction ReservedConcurrentExecutions":          none,
+			"RequestsAlarm Threshold":                             "1000000",
+			"CostAlarm Threshold":                                 "7.5",
 			"WebhookFunction ReservedConcurrentExecutions":        "9",
 			"ServiceApiv1Stage TracingEnabled":                    "true",
 			"ChatEventArchive SourceArn":                          "ChatEventBus.Arn",
@@ -167,16 +167,13 @@ func TestParametersTakeEffect(t *testing.T) {
 		}},
 		{private, map[string]string{
 			"TokenFunction ReservedConcurrentExecutions":        none,
-			"WebhookFunction ReservedConcurrentExecutions":      "9",
+			"WebhookFunction ReservedConcurrentExecutions":      "300",
 			"ServiceApi EndpointConfiguration":                  "map[Types:[PRIVATE] VpcEndpointIds:[vpce-0a vpce-0b]]",
 			"ServiceApiv1Stage AccessLogSetting DestinationArn": "ServiceApiLogGroup.Arn",
 			"ApiGatewayAccount":                                 none,
 		}},
 		{off, map[string]string{
-			"*Function LoggingConfig SystemLogLevel":                    "INFO",
-			"WebhookFunction Environment Variables EVENT_BUS_NAME":      "",
-			"WebhookFunction Environment Variables FALLBACK_QUEUE_URL":  "",
-			"WebhookFunction Environment Variables LARGE_EVENTS_BUCKET": "",
+			"*Function LoggingConfig SystemLogLevel": "INFO",
 		}},
 	} {
 		s := translate(t, test.overrides...)
@@ -199,8 +196,7 @@ func TestNothingThatIsSwitchedOffIsCreated(t *testing.T) {
 	t.Parallel()
 	for id, kind := range translate(t, off...).kinds {
 		switch kind {
-		case "AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::Logs::MetricFilter", "AWS::SNS::Topic",
-			"AWS::Events::EventBus", "AWS::Events::Archive", "AWS::SQS::Queue", "AWS::S3::Bucket", "AWS::S3::BucketPolicy":
+		case "AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::Logs::MetricFilter", "AWS::SNS::Topic":
 			t.Errorf("want no resource of type %s, got %s", kind, id)
 		}
 	}

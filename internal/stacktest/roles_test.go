@@ -75,13 +75,12 @@ func TestEachRoleMayDoWhatItsFunctionDoesAndNoMore(t *testing.T) {
 		return lines
 	}
 	for _, stack := range []struct {
-		overrides     []string
-		prefix        string
-		bus, features bool
+		overrides []string
+		prefix    string
+		features  bool
 	}{
-		{nil, "/chat-service", true, false},
-		{off, "/chat-service", false, false},
-		{full, "/acme/prod/chat", true, true},
+		{nil, "/chat-service", false},
+		{full, "/acme/prod/chat", true},
 	} {
 		parameters := "arn:aws:ssm:eu-central-1:123456789012:parameter" + stack.prefix
 		key, secret, previous := parameters+"/stream/api-key", parameters+"/stream/api-secret", parameters+"/stream/api-secret-previous"
@@ -93,9 +92,7 @@ func TestEachRoleMayDoWhatItsFunctionDoesAndNoMore(t *testing.T) {
 			"Proxy":   slices.Concat(on(key, "ssm:GetParameters"), on(secret, "ssm:GetParameters")),
 		}
 		add := func(id string, lines ...string) { want[id] = append(want[id], lines...) }
-		if stack.bus {
-			add("Webhook", "events:PutEvents ChatEventBus.Arn", "sqs:SendMessage FallbackQueue.Arn", "s3:PutObject LargeEventsBucket.Arn/*")
-		}
+		add("Webhook", "events:PutEvents ChatEventBus.Arn", "sqs:SendMessage FallbackQueue.Arn", "s3:PutObject LargeEventsBucket.Arn/*")
 		services := map[string]string{"CodeDeployServiceRole": "codedeploy.amazonaws.com arn:aws:iam::aws:policy/service-role/AWSCodeDeployRoleForLambda"} // SAM's own
 		if stack.features {
 			const via = `"kms:ViaService":"ssm.eu-central-1.amazonaws.com"}`

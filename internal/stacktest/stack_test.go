@@ -39,22 +39,21 @@ var (
 	stacks = [][]string{nil, full, private, off, clientDomain, bothDomains}
 	// full has everything on that works together, and no setting at its default.
 	full = []string{
-		"Environment=prod", "AlarmEmail=ops@example.com", "LogRetentionDays=14", "Tracing=true", "ManageApiGatewayAccount=true",
-		"ParameterPrefix=/acme/prod/chat", "ParameterTtl=7", "KmsKeyArn=" + kmsARN, "StreamBaseUrl=https://s", "LogStreamPaths=false",
-		"OidcIssuer=https://i", "OidcAudience=a", "OidcDiscoveryUrl=https://d", "UserIdClaim=c", "UserIdMapping=none", "SyncUsers=true",
-		"UserFields=n=c", "TokensPerMinute=5", "ExpirationTokenDuration=9", "UserIdHeaderKey=h", "ErrorObjKey=e",
-		"AllowedOrigins=https://a.example.com,https://b.example.com", "MemorySize=512", "ReservedConcurrency=5", "WebhookReservedConcurrency=9",
-		"ClientApiThrottlingRateLimit=11", "ClientApiThrottlingBurstLimit=12", "WebhookThrottlingRateLimit=13", "WebhookThrottlingBurstLimit=14",
-		"ServiceApiThrottlingRateLimit=15", "ServiceApiThrottlingBurstLimit=16", "ProxyThrottlingRateLimit=17", "ProxyThrottlingBurstLimit=18",
+		"Environment=prod", "AlarmEmail=ops@example.com", "LogRetentionDays=14", "Tracing=true", "ServiceApiAccessLogs=with-role",
+		"ParameterPrefix=/acme/prod/chat", "ParameterTtl=7", "KmsKeyArn=" + kmsARN, "StreamBaseUrl=https://s",
+		"OidcIssuer=https://i", "OidcAudience=a", "OidcDiscoveryUrl=https://d", "UserIdClaim=c", "SyncUsers=true",
+		"UserFields=n=c", "ExpirationTokenDuration=9", "UserIdHeaderKey=h", "ErrorObjKey=e",
+		"AllowedOrigins=https://a.example.com,https://b.example.com", "WebhookReservedConcurrency=9",
+		"Size=medium", "ClientApiLimit=11,12", "WebhookLimit=13,14", "ServiceApiLimit=15,16", "AlarmUsdPerDay=7.5",
 		"EventRetentionDays=9", "StreamQueue=true", "HookFunctionArn=" + hookARN, "HookTimeoutMs=900", "HookFailClosed=true",
 	}
 	// private has what excludes something in full.
 	private = []string{
 		"ServiceApiVpcEndpointIds=vpce-0a,vpce-0b", "ServiceApiAccountIds=111122223333,444455556666", "ServiceApiAccessLogs=true",
-		"WebhookReservedConcurrency=9", "StreamQueue=shared-account", "AlarmTopicArn=" + topicARN,
+		"Size=large", "AlarmTopicArn=" + topicARN,
 	}
 	// off has everything off.
-	off = []string{"EventBus=false", "Monitoring=false", "AlarmEmail=ops@example.com", "AllowedOrigins=", "LogLevel=DEBUG"}
+	off = []string{"Monitoring=false", "AlarmEmail=ops@example.com", "AllowedOrigins=", "LogLevel=DEBUG"}
 
 	clientDomain = []string{"ClientApiDomainName=chat.example.com", "CertificateArn=" + certificateARN}
 	bothDomains  = append(slices.Clone(clientDomain), "ServiceApiDomainName=internal.chat.example.com", "HostedZoneId=Z123")

@@ -24,8 +24,7 @@ const (
 // A Caller is the sender of a request.
 type Caller struct {
 	Kind Kind
-	// UserID is a User's own id at Stream. With USER_ID_MAPPING=none, it may be
-	// one that Stream refuses.
+	// UserID is a User's own id at Stream, made from Claim by [userid.Map].
 	UserID string
 	// Claim is the claim that UserID is made from.
 	Claim string
@@ -61,9 +60,6 @@ type Callers struct {
 //     accepts tokens issued to that party, whatever their audience.
 //   - OIDC_DISCOVERY_URL: where the issuer's metadata is, if not below its own URL.
 //   - USER_ID_CLAIM: the claim that identifies the user; default sub.
-//
-// USER_ID_MAPPING says how the claim becomes a user id: by [userid.Map] (escape,
-// the default) or unchanged (none).
 func FromEnv(getenv func(string) string) (*Callers, error) {
 	issuers, err := issuersFromEnv(getenv)
 	if err != nil {

@@ -41,10 +41,6 @@ func (i Issuer) FetchKeys(ctx context.Context) error {
 
 // issuersFromEnv reads the lists that [FromEnv] describes.
 func issuersFromEnv(getenv func(string) string) (issuers, error) {
-	mapping := getenv("USER_ID_MAPPING")
-	if mapping != "" && mapping != "escape" && mapping != "none" {
-		return nil, fmt.Errorf("USER_ID_MAPPING: want escape or none, got %q", mapping)
-	}
 	all, byPrefix := issuers{}, map[string]*tokenVerifier{}
 	for _, item := range list(getenv("OIDC_ISSUER")) {
 		prefix, name, ok := strings.Cut(item, "=")
@@ -59,10 +55,8 @@ func issuersFromEnv(getenv func(string) string) (issuers, error) {
 			return nil, err
 		case all[name] != nil || byPrefix[prefix] != nil:
 			return nil, fmt.Errorf("OIDC_ISSUER: want one issuer without a prefix, and each other with a prefix of its own, as in staff=https://host/path, got another %q", item)
-		case mapping == "none" && (prefix != "" || len(all) > 0):
-			return nil, errors.New("USER_ID_MAPPING: want escape where there are several issuers, since their users could have the same id otherwise, got none")
 		}
-		v := &tokenVerifier{prefix: prefix, escape: mapping != "none", keys: newKeySet(name, address)}
+		v := &tokenVerifier{prefix: prefix, keys: newKeySet(name, address)}
 		all[name], byPrefix[prefix] = v, v
 	}
 	if len(all) == 0 {

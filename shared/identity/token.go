@@ -39,7 +39,6 @@ type tokenVerifier struct {
 	parties   []string // whose tokens are accepted whatever their audience
 	claim     string   // identifies the user
 	prefix    string   // of its users' ids
-	escape    bool     // ids are made by [userid.Map]
 }
 
 // A badToken is the reason why a token is refused. It matches [ErrBadToken].
@@ -104,11 +103,7 @@ func (i issuers) user(ctx context.Context, token string) (Caller, error) {
 		return Caller{}, errSignature
 	}
 	claim, _ := c.Text(v.claim) // check has required it
-	id := claim
-	if v.escape {
-		id = userid.Map(v.prefix, claim)
-	}
-	caller := Caller{Kind: User, UserID: id, Claim: claim, Claims: c}
+	caller := Caller{Kind: User, UserID: userid.Map(v.prefix, claim), Claim: claim, Claims: c}
 	v.keys.remember(hash, caller, edition)
 	return caller, nil
 }
