@@ -21,7 +21,7 @@ func (a *app) users(ids string) []any {
 	return a.call("GET", "/users?payload="+ids, nil)["users"].([]any)
 }
 
-var everybody = url.QueryEscape(`{"limit":100,"include_deactivated_users":true}`)
+var everybody = url.QueryEscape(`{"filter_conditions":{},"limit":100,"include_deactivated_users":true}`)
 
 func TestUsersAreImportedInBatches(t *testing.T) {
 	t.Parallel()

@@ -27,7 +27,7 @@ func (s *API) getOrCreateChannel(r *http.Request, body document) (document, erro
 		}
 		channel := changed(data, document{
 			"cid": id, "type": r.PathValue("type"), "id": r.PathValue("id"), "created_by": s.known(author),
-			"created_at": now(), "updated_at": now(), "frozen": false, "disabled": false, "member_count": len(list(data["members"])),
+			"created_at": s.now(), "updated_at": s.now(), "frozen": false, "disabled": false, "member_count": len(list(data["members"])),
 		})
 		delete(channel, "created_by_id")
 		s.channels[id] = channel
@@ -61,11 +61,7 @@ func (s *API) queryChannels(_ *http.Request, body document) (document, error) {
 }
 
 // queryMembers pages through the members of a channel in order of their ids.
-func (s *API) queryMembers(r *http.Request, _ document) (document, error) {
-	query, err := payload(r)
-	if err != nil {
-		return nil, err
-	}
+func (s *API) queryMembers(_ *http.Request, query document) (document, error) {
 	id := text(query["type"]) + ":" + text(query["id"])
 	if s.channels[id] == nil {
 		return nil, notFound("QueryMembers failed with error: channel %s does not exist", id)
@@ -103,12 +99,12 @@ func (s *API) sendMessage(r *http.Request, body document) (document, error) {
 	case taken:
 		return nil, badInput("SendMessage failed with error: a message with id %s exists", id)
 	}
-	message := changed(sent, document{"id": id, "cid": cid(r), "user_id": author, "type": "regular", "created_at": now(), "updated_at": now()})
+	message := changed(sent, document{"id": id, "cid": cid(r), "user_id": author, "type": "regular", "created_at": s.now(), "updated_at": s.now()})
 	s.messages = append(s.messages, message)
 	shown := s.shown(message)
 	s.notify(document{
 		"type": "message.new", "cid": cid(r), "channel_type": r.PathValue("type"), "channel_id": r.PathValue("id"),
-		"message": shown, "user": shown["user"], "created_at": now(),
+		"message": shown, "user": shown["user"], "created_at": s.now(),
 	})
 	return document{"message": shown}, nil
 }
@@ -152,7 +148,7 @@ func (s *API) notify(event document) {
 		"Content-Type": {"application/json"}, "X-Signature": {hex.EncodeToString(mac.Sum(nil))},
 		"X-Api-Key": {key}, "X-Webhook-Id": {rand.Text()}, "X-Webhook-Attempt": {"1"},
 	}
-	for _, v := range list(s.app["event_hooks"]) {
+	for _, v := range list(s.seen().app["event_hooks"]) {
 		hook := object(v)
 		types := list(hook["event_types"])
 		if hook["hook_type"] != "webhook" || hook["enabled"] != true || len(types) > 0 && !slices.Contains(types, event["type"]) {

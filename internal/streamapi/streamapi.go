@@ -14,10 +14,13 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v4"
+
+	"chat-service-backend/internal/streamspec"
 )
 
 // Credentials returns the app's key and the secrets that sign its server
@@ -26,17 +29,23 @@ type Credentials func() (key string, secrets []string, err error)
 
 // API is one app at Stream.
 type API struct {
+	// Lag is how long a change of the app's configuration takes to be read back, at
+	// Stream up to 5 s. Set it before the first request.
+	Lag time.Duration
+	// Now is the clock.
+	Now func() time.Time
+
 	credentials Credentials
 	mux         *http.ServeMux
 
-	mu          sync.Mutex
-	app         document
-	collections map[string]map[string]document // by kind and name, "roles" and "admin"
-	users       map[string]document
-	deleted     map[string]document   // users
-	devices     map[string][]document // by user
-	channels    map[string]document   // by cid, "messaging:general"
-	messages    []document            // oldest first
+	mu       sync.Mutex
+	configs  []config // oldest first; the last is as written, the first as read
+	tasks    map[string]document
+	users    map[string]document
+	deleted  map[string]document   // users, of whom the softly deleted can be restored
+	devices  map[string][]document // by user
+	channels map[string]document   // by cid, "messaging:general"
+	messages []document            // oldest first
 }
 
 // document is any JSON object, such as a user, with fields of anyone's own. One
@@ -49,31 +58,43 @@ const maxBody = 10 << 20
 // New returns an app without users. It calls c for every request.
 func New(c Credentials) *API {
 	s := &API{
+		Now:         time.Now,
 		credentials: c,
 		mux:         http.NewServeMux(),
-		app:         freshApp(),
-		collections: freshCollections(),
+		configs:     []config{{app: freshApp(), collections: freshCollections()}},
+		tasks:       map[string]document{},
 		users:       map[string]document{},
 		deleted:     map[string]document{},
 		devices:     map[string][]document{},
 		channels:    map[string]document{},
 	}
-	s.handle("GET /app", func(*http.Request, document) (document, error) { return document{"app": s.app}, nil })
+	s.handle("GET /app", func(*http.Request, document) (document, error) { return document{"app": s.seen().app}, nil })
 	s.handle("PATCH /app", s.patchApp)
-	for kind := range s.collections {
-		s.handle("GET /"+kind, func(*http.Request, document) (document, error) { return s.list(kind), nil })
-		s.handle("POST /"+kind, func(_ *http.Request, item document) (document, error) { return s.create(kind, item) })
-		s.handle("GET /"+kind+"/{name}", func(r *http.Request, _ document) (document, error) { return s.get(kind, r.PathValue("name")) })
-		s.handle("PUT /"+kind+"/{name}", func(r *http.Request, set document) (document, error) { return s.update(kind, r.PathValue("name"), set) })
-		s.handle("DELETE /"+kind+"/{name}", func(r *http.Request, _ document) (document, error) { return s.remove(kind, r.PathValue("name")) })
+	s.handle("GET /hook/events", func(*http.Request, document) (document, error) { return document{"events": eventTypes}, nil })
+	s.handle("POST /check_sqs", func(*http.Request, document) (document, error) { return document{"status": "ok"}, nil })
+	s.handle("POST /check_sns", func(*http.Request, document) (document, error) { return document{"status": "ok"}, nil })
+	for kind, key := range collectionKeys {
+		c := collection{s, kind, key}
+		item := "/" + kind + "/{" + key + "}"
+		s.handle("GET /"+kind, c.list)
+		s.handle("POST /"+kind, c.create)
+		s.handle("DELETE "+item, c.remove)
+		if kind != "roles" {
+			s.handle("GET "+item, c.get)
+			s.handle("PUT "+item, c.update)
+		}
 	}
 	s.handle("POST /users", s.upsertUsers)
 	s.handle("PATCH /users", s.patchUsers)
 	s.handle("GET /users", s.queryUsers)
-	s.handle("DELETE /users/{id}", s.deleteUser)
-	s.handle("POST /users/{id}/deactivate", s.deactivateUser)
-	s.handle("POST /users/{id}/reactivate", s.reactivateUser)
-	s.handle("GET /users/{id}/export", s.exportUser)
+	s.handle("POST /users/delete", s.deleteUsers)
+	s.handle("POST /users/restore", s.restoreUsers)
+	s.handle("POST /export/users", s.exportUsers)
+	s.handle("GET /tasks/{id}", s.getTask)
+	s.handle("DELETE /users/{user_id}", s.deleteUser)
+	s.handle("POST /users/{user_id}/deactivate", s.deactivateUser)
+	s.handle("POST /users/{user_id}/reactivate", s.reactivateUser)
+	s.handle("GET /users/{user_id}/export", s.exportUser)
 	s.handle("POST /moderation/ban", s.ban)
 	s.handle("DELETE /moderation/ban", s.unban)
 	s.handle("GET /devices", s.listDevices)
@@ -93,21 +114,20 @@ func New(c Credentials) *API {
 
 func (s *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
-// handle has answer answer the requests that match pattern. It gets the body of a
-// request that has one.
+// handle has answer answer the requests that match pattern, after the check that they
+// are as Stream's description wants them. It gets the body of a request that has one,
+// or the query's payload.
 func (s *API) handle(pattern string, answer func(r *http.Request, body document) (document, error)) {
+	call, known := streamspec.Calls[pattern]
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		content, err := s.receive(r)
+		content, err := s.receive(r, call)
 		if err == nil {
 			s.mu.Lock()
 			content, err = answer(r, content)
 			s.mu.Unlock()
 		}
-		status := http.StatusOK
-		if r.Method == http.MethodPost {
-			status = http.StatusCreated
-		}
+		status := call.Status
 		if err != nil {
 			e := &streamError{-1, http.StatusInternalServerError, "internal error"}
 			errors.As(err, &e)
@@ -116,6 +136,12 @@ func (s *API) handle(pattern string, answer func(r *http.Request, body document)
 				"code": e.code, "message": e.message, "StatusCode": e.status,
 				"more_info": "https://getstream.io/chat/docs/api_errors_response", "details": []int{},
 			}
+		}
+		if content == nil {
+			content = document{}
+		}
+		if known && err == nil {
+			content = streamspec.Shape(call.Answer, plain(content)).(document)
 		}
 		content["duration"] = fmt.Sprintf("%.2fms", float64(time.Since(began).Microseconds())/1000)
 		h := w.Header()
@@ -151,22 +177,47 @@ func unauthorized(code int, message string) error {
 	return &streamError{code, http.StatusUnauthorized, message}
 }
 
-// receive checks a request's credentials and reads its body.
-func (s *API) receive(r *http.Request) (document, error) {
+// receive checks a request and returns its body, or the payload of its query.
+func (s *API) receive(r *http.Request, call streamspec.Call) (document, error) {
 	if err := s.authenticate(r); err != nil {
 		return nil, err
 	}
-	if r.Method == http.MethodGet || r.Method == http.MethodDelete {
-		return nil, nil
+	what, object, text := "body", call.Body, []byte(nil)
+	query := r.URL.Query()
+	for name, field := range call.Query {
+		switch v := query.Get(name); {
+		case v == "" && field.Required:
+			return nil, badInput("%s is a required field", name)
+		case name == "payload":
+			what, object, text = "payload", field.Type, []byte(v)
+		case v != "" && field.Type == "integer":
+			if err := field.Check(name, json.Number(v)); err != nil {
+				return nil, badInput("%s", err)
+			}
+		}
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	if err != nil || len(body) > maxBody {
-		return nil, badInput("the body cannot be read")
-	}
-	if len(body) == 0 {
+	if object == "" {
 		return document{}, nil
 	}
-	return decode("body", body)
+	if what == "body" {
+		var err error
+		if text, err = io.ReadAll(io.LimitReader(r.Body, maxBody+1)); err != nil || len(text) > maxBody {
+			return nil, badInput("the body cannot be read")
+		}
+	} else if len(text) == 0 {
+		return document{}, nil
+	}
+	if len(text) == 0 {
+		text = []byte("{}")
+	}
+	content, err := decode(what, text)
+	if err != nil {
+		return nil, err
+	}
+	if err := streamspec.Check(object, content); err != nil {
+		return nil, badInput("%s failed with error: %q", strings.TrimSuffix(object, "Request"), err)
+	}
+	return content, nil
 }
 
 // authenticate checks the API key and the server token.
@@ -209,7 +260,8 @@ func decode(what string, text []byte) (document, error) {
 	return d, nil
 }
 
-func now() string { return time.Now().UTC().Format("2006-01-02T15:04:05.000000Z") }
+// now is the time as Stream writes it.
+func (s *API) now() string { return s.Now().UTC().Truncate(time.Microsecond).Format(time.RFC3339Nano) }
 
 // The following return v, or something empty if it is of another type.
 
@@ -227,12 +279,11 @@ func changed(d, set document) document {
 	return d
 }
 
-// payload returns the query that a GET carries as a JSON object.
-func payload(r *http.Request) (document, error) {
-	if query := r.URL.Query().Get("payload"); query != "" {
-		return decode("payload", []byte(query))
-	}
-	return document{}, nil
+// plain returns v as JSON has it: documents, lists, texts and numbers only.
+func plain(v document) (d document) {
+	text, _ := json.Marshal(v)
+	d, _ = decode("answer", text)
+	return d
 }
 
 // pick returns the documents that match query's filter_conditions in order of
@@ -253,13 +304,13 @@ func pick(all map[string]document, query document, limit int) ([]document, error
 			found = append(found, all[id])
 		}
 	}
-	found = found[min(number(query["offset"], 0, 1000), len(found)):]
-	return found[:min(number(query["limit"], limit, 100), len(found))], nil
+	found = found[min(number(query["offset"], 0), len(found)):]
+	return found[:min(number(query["limit"], limit), len(found))], nil
 }
 
-// number returns v if it is a number from 1 to limit, and otherwise preset.
-func number(v any, preset, limit int) int {
-	if n, err := strconv.Atoi(fmt.Sprint(v)); err == nil && n > 0 && n <= limit {
+// number returns v if it is a number above 0, and otherwise preset.
+func number(v any, preset int) int {
+	if n, err := strconv.Atoi(fmt.Sprint(v)); err == nil && n > 0 {
 		return n
 	}
 	return preset

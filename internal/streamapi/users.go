@@ -1,6 +1,7 @@
 package streamapi
 
 import (
+	"crypto/rand"
 	"maps"
 	"net/http"
 	"regexp"
@@ -12,9 +13,6 @@ var userID = regexp.MustCompile(`^[@\w-]{1,255}$`)
 
 func (s *API) upsertUsers(_ *http.Request, body document) (document, error) {
 	users := object(body["users"])
-	if len(users) == 0 || len(users) > 100 {
-		return nil, badInput(`UpdateUsers failed with error: "users" must have 1 to 100 items`)
-	}
 	for id, v := range users {
 		switch {
 		case object(v)["id"] != id:
@@ -35,7 +33,7 @@ func (s *API) upsertUsers(_ *http.Request, body document) (document, error) {
 // putUser replaces the fields of a user that a caller may set.
 func (s *API) putUser(id string, fields document) document {
 	user := changed(document{"role": "user"}, fields)
-	maps.Copy(user, document{"id": id, "created_at": now(), "updated_at": now(), "banned": false, "online": false})
+	maps.Copy(user, document{"id": id, "created_at": s.now(), "updated_at": s.now(), "banned": false, "online": false})
 	for _, field := range []string{"created_at", "banned", "deactivated_at", "revoke_tokens_issued_before"} {
 		if before, ok := s.users[id][field]; ok {
 			user[field] = before
@@ -82,16 +80,12 @@ func (s *API) changeUser(call, id string, set document, unset ...any) (document,
 	for _, field := range unset {
 		delete(user, text(field))
 	}
-	user["id"], user["updated_at"] = id, now()
+	user["id"], user["updated_at"] = id, s.now()
 	s.users[id] = user
 	return document{"user": user}, nil
 }
 
-func (s *API) queryUsers(r *http.Request, _ document) (document, error) {
-	query, err := payload(r)
-	if err != nil {
-		return nil, err
-	}
+func (s *API) queryUsers(_ *http.Request, query document) (document, error) {
 	users := maps.Clone(s.users)
 	if query["include_deactivated_users"] != true {
 		maps.DeleteFunc(users, func(_ string, user document) bool { return user["deactivated_at"] != nil })
@@ -103,29 +97,86 @@ func (s *API) queryUsers(r *http.Request, _ document) (document, error) {
 // deleteUser also deletes the user's messages if the query says so. The id cannot
 // be used again.
 func (s *API) deleteUser(r *http.Request, _ document) (document, error) {
-	id, query := r.PathValue("id"), r.URL.Query()
-	answer, err := s.changeUser("DeleteUser", id, document{"deleted_at": now()})
+	query := r.URL.Query()
+	hard := query.Get("hard_delete") == "true"
+	return s.removeUser(r.PathValue("user_id"), hard, hard || query.Get("mark_messages_deleted") == "true")
+}
+
+func (s *API) removeUser(id string, hard, messages bool) (document, error) {
+	answer, err := s.changeUser("DeleteUser", id, document{"deleted_at": s.now()})
 	if err != nil {
 		return nil, err
 	}
 	delete(s.users, id)
-	s.deleted[id] = object(answer["user"])
-	if query.Get("mark_messages_deleted") == "true" || query.Get("hard_delete") == "true" {
+	s.deleted[id] = changed(object(answer["user"]), document{"hard": hard})
+	if messages {
 		for i, message := range s.messages {
 			if message["user_id"] == id {
-				s.messages[i] = changed(message, document{"type": "deleted", "deleted_at": now()})
+				s.messages[i] = changed(message, document{"type": "deleted", "deleted_at": s.now()})
 			}
 		}
 	}
 	return answer, nil
 }
 
+// deleteUsers answers with a task, as does [API.exportUsers].
+func (s *API) deleteUsers(_ *http.Request, body document) (document, error) {
+	for _, id := range list(body["user_ids"]) {
+		if s.users[text(id)] == nil {
+			return nil, notFound("DeleteUsers failed with error: user %q does not exist", id)
+		}
+	}
+	result := document{}
+	for _, id := range list(body["user_ids"]) {
+		if _, err := s.removeUser(text(id), body["user"] == "hard", body["messages"] != nil); err != nil {
+			return nil, err
+		}
+		result[text(id)] = document{"status": "ok"}
+	}
+	return s.task(result), nil
+}
+
+func (s *API) exportUsers(_ *http.Request, body document) (document, error) {
+	return s.task(document{"url": "https://exports.example.com/" + rand.Text()}), nil
+}
+
+// task stores the result of something that Stream does after its answer.
+func (s *API) task(result document) document {
+	id := rand.Text()
+	s.tasks[id] = document{"task_id": id, "status": "completed", "result": result, "created_at": s.now(), "updated_at": s.now()}
+	return document{"task_id": id}
+}
+
+func (s *API) getTask(r *http.Request, _ document) (document, error) {
+	if task := s.tasks[r.PathValue("id")]; task != nil {
+		return task, nil
+	}
+	return nil, notFound("GetTask failed with error: there is no such task")
+}
+
+func (s *API) restoreUsers(_ *http.Request, body document) (document, error) {
+	for _, id := range list(body["user_ids"]) {
+		if user := s.deleted[text(id)]; user == nil || user["hard"] == true {
+			return nil, notFound("RestoreUsers failed with error: user %q was not deleted softly", id)
+		}
+	}
+	for _, v := range list(body["user_ids"]) {
+		id := text(v)
+		user := changed(s.deleted[id], nil)
+		delete(user, "deleted_at")
+		delete(user, "hard")
+		s.users[id] = user
+		delete(s.deleted, id)
+	}
+	return document{}, nil
+}
+
 func (s *API) deactivateUser(r *http.Request, _ document) (document, error) {
-	return s.changeUser("DeactivateUser", r.PathValue("id"), document{"deactivated_at": now()})
+	return s.changeUser("DeactivateUser", r.PathValue("user_id"), document{"deactivated_at": s.now()})
 }
 
 func (s *API) reactivateUser(r *http.Request, _ document) (document, error) {
-	return s.changeUser("ReactivateUser", r.PathValue("id"), nil, "deactivated_at")
+	return s.changeUser("ReactivateUser", r.PathValue("user_id"), nil, "deactivated_at")
 }
 
 func (s *API) ban(_ *http.Request, body document) (document, error) {
@@ -137,7 +188,7 @@ func (s *API) unban(r *http.Request, _ document) (document, error) {
 }
 
 func (s *API) exportUser(r *http.Request, _ document) (document, error) {
-	id := r.PathValue("id")
+	id := r.PathValue("user_id")
 	user, ok := s.users[id]
 	if !ok {
 		return nil, notFound("ExportUser failed with error: user %q does not exist", id)
@@ -158,7 +209,7 @@ func (s *API) addDevice(_ *http.Request, body document) (document, error) {
 	if s.users[user] == nil {
 		return nil, notFound("CreateDevice failed with error: user %q does not exist", user)
 	}
-	s.devices[user] = append(s.devices[user], document{"id": body["id"], "push_provider": body["push_provider"], "user_id": user, "created_at": now()})
+	s.devices[user] = append(s.devices[user], document{"id": body["id"], "push_provider": body["push_provider"], "user_id": user, "created_at": s.now()})
 	return document{}, nil
 }
 

@@ -169,6 +169,9 @@ func planItem(c collection, name string, wanted Document, have map[string]Docume
 		if c.path == "channeltypes" {
 			maps.Copy(body, Document{"automod": "disabled", "automod_behavior": "flag", "max_message_length": json.Number("5000")})
 		}
+		if c.path == "permissions" {
+			body["condition"] = Document{}
+		}
 		maps.Copy(body, set)
 		return &step{http.MethodPost, "/" + c.path, body, []change{{"create", what, fields, ""}}}
 	}
@@ -178,6 +181,8 @@ func planItem(c collection, name string, wanted Document, have map[string]Docume
 	for _, field := range wholeItems[c.path] {
 		if set[field] == nil && before[field] != nil {
 			set[field] = before[field]
+		} else if set[field] == nil && field == "condition" {
+			set[field] = Document{}
 		}
 	}
 	return &step{http.MethodPut, "/" + c.path + "/" + url.PathEscape(name), set, []change{{"update", what, fields, risk(fields)}}}
@@ -187,6 +192,8 @@ func planItem(c collection, name string, wanted Document, have map[string]Docume
 var wholeItems = map[string][]string{
 	"permissions": {"name", "action", "description", "owner", "same_team", "condition"},
 	"commands":    {"description", "args", "set"},
+	// What Stream's description requires.
+	"channeltypes": {"automod", "automod_behavior", "max_message_length"},
 }
 
 // Address returns where a hook sends events. Address and type identify a hook.

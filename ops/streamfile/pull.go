@@ -76,7 +76,7 @@ func pulled(st *state, outputs map[string]string) ([]byte, error) {
 		}
 		for field := range known {
 			if item[field] != nil {
-				picked[field] = item[field]
+				picked[field] = withoutNulls(item[field])
 			}
 		}
 		return picked
@@ -140,4 +140,15 @@ func pulled(st *state, outputs map[string]string) ([]byte, error) {
 	}
 	body, err := yaml.Marshal(plain)
 	return append([]byte(pulledHeader), body...), err
+}
+
+// withoutNulls returns a value without the members that Stream answers and nobody has set.
+func withoutNulls(v any) any {
+	object, ok := v.(Document)
+	if !ok {
+		return v
+	}
+	object = maps.Clone(object)
+	maps.DeleteFunc(object, func(_ string, v any) bool { return v == nil })
+	return object
 }
