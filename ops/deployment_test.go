@@ -395,29 +395,63 @@ func testRotate(t *testing.T, w *world, d *deployment) {
 		}
 	}
 	d.onService = stream(http.StatusUnauthorized, 1)
-	d.run("new\n", "rotate").want(t, 1, "nothing was changed", "signature is not valid")
-	for path, answer := range map[string]string{"/token/chat-service-doctor": `{"token":"a.b.c"}`, "/webhook/verify": `{"isValid":false}`} {
+	d.run("\nnew\n", "rotate").want(t, 1, "nothing was changed", "signature is not valid")
+	for path, answer := range map[string]string{"/api-key": `{"api_key":"other"}`, "/token/chat-service-doctor": `{"token":"a.b.c"}`, "/webhook/verify": `{"isValid":false}`} {
 		d.onService = func(w http.ResponseWriter, r *http.Request, _ string) bool {
 			if r.URL.Path == path {
 				fmt.Fprint(w, answer)
 			}
 			return r.URL.Path == path
 		}
-		d.run("new\n", "rotate").want(t, 1, "nothing was changed", map[string]string{"/webhook/verify": "a webhook with a good signature"}[path])
+		d.run("\nnew\n", "rotate").want(t, 1, "nothing was changed")
+	}
+	d.onService = nil
+	for answers, want := range map[string]string{
+		"\n" + secret + "\n": "that is the current secret", "\n\n": "must not be empty", "\nnew\u200b\n": "U+200B",
+		"\n\"new\"\n": "quotation mark", "\nnew,\n": "ends with a ,", strings.Repeat("x", 64) + "\n": "looks like an API secret",
+	} {
+		d.run(answers, "rotate").want(t, 1, want)
 	}
 	secrets(secret, "")
-	d.onService = nil
 
 	// The second write fails.
 	d.onAWS = func(w http.ResponseWriter, r *http.Request, body string) bool {
 		return strings.Contains(body, "second-secret") && refuse(w, "AccessDeniedException")
 	}
-	d.run("second-secret\n", "rotate").want(t, 1, "could not write "+prefix+apiSecret+": AccessDeniedException", "the old secret is still in use, run rotate again")
+	d.run("\nsecond-secret\n", "rotate").want(t, 1, "could not write "+prefix+apiSecret+": AccessDeniedException", "the old secret is still in use, run rotate again")
 	secrets(secret, secret)
-	d.onAWS = nil
 
-	r := d.run(secret+"\n\nsecond-secret\nno\n", "rotate")
-	r.want(t, 0, "that is the current secret", "must not be empty", "Waiting 2 s", "Tokens work with the new secret, webhooks with both", "Run rotate again to remove")
+	// Somebody else rotates between a rotation's question and its writes, or just then.
+	put := func(value string) {
+		if _, err := ssm.NewFromConfig(w.aws).PutParameter(t.Context(), values.Put(prefix+apiSecret, value, types.ParameterTypeSecureString, "")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.onAWS = nil
+	d.onService = func(_ http.ResponseWriter, r *http.Request, _ string) bool {
+		if r.URL.Path == "/webhook/verify" {
+			put("somebody-elses")
+		}
+		return false
+	}
+	d.run("\nsecond-secret\n", "rotate").want(t, 1, "somebody else has changed "+prefix+apiSecret)
+	secrets("somebody-elses", secret)
+	put(secret)
+	d.onService = nil
+	d.onAWS = func(_ http.ResponseWriter, r *http.Request, body string) bool {
+		if strings.Contains(body, "second-secret") {
+			put("somebody-elses")
+		}
+		return false
+	}
+	d.run("\nsecond-secret\n", "rotate").want(t, 1, "somebody else has written "+prefix+apiSecret+" at the same moment")
+	put(secret + "\n") // which the functions accept
+	d.onAWS = nil
+	for !strings.Contains(d.run("", "rotate").stdout, "work with the current secret") && t.Context().Err() == nil { // until the functions have read it again
+	}
+
+	r := d.run("\nsecond-secret\nno\n", "rotate")
+	r.want(t, 0, "Waiting 2 s", "Tokens work with the new secret, webhooks with both", "Run rotate again to remove")
 	r.hides(t, "second-secret", secret)
 	secrets("second-secret", secret)
 	d.run("yes\n", "rotate", "-json").want(t, 0, `"ok": true`, "A rotation is under way", "removed "+prefix+previousSecret)
@@ -425,11 +459,23 @@ func testRotate(t *testing.T, w *world, d *deployment) {
 
 	// Only a secret that Stream refuses is taken back.
 	d.onService = stream(http.StatusForbidden, 2)
-	d.run("wrong-secret\n", "rotate", "-yes").want(t, 1, "both secrets are in place, run rotate again")
+	d.run("\nwrong-secret\n", "rotate", "-yes").want(t, 1, "both secrets are in place, run rotate again")
 	d.onService = stream(http.StatusUnauthorized, 1)
 	d.run("yes\n", "rotate").want(t, 1, "The new secret does not work", "signature is not valid", "the previous secret is restored")
 	secrets("second-secret", "")
 	d.onService = nil
+
+	// Key and secret together. The rotation ends before the new key is written, and goes on.
+	d.onAWS = func(w http.ResponseWriter, r *http.Request, body string) bool {
+		return strings.Contains(body, `"second-key"`) && refuse(w, "AccessDeniedException")
+	}
+	d.run("second-key\nthird-secret\n", "rotate", "-yes").want(t, 1, "could not write "+prefix+apiKey, "the old key and secret are still in use")
+	d.onAWS = nil
+	d.run("second-key\n", "rotate", "-yes").want(t, 0, "removed "+prefix+values.PreviousKey, "removed "+prefix+previousSecret)
+	if got := w.get(t, prefix+apiKey); got != "String second-key" {
+		t.Errorf("want the new key, got %q", got)
+	}
+	secrets("third-secret", "")
 }
 
 func TestParams(t *testing.T) {
@@ -444,10 +490,8 @@ func TestParams(t *testing.T) {
 		d := on(t)
 		odd := `$(id) "q" 'x' \n %s file:///etc/hostname`
 		config := `{"theme":"dark","url":"https://example.com/?a=1&b=%20"}`
-		long := `{"theme":"` + strings.Repeat("x", 4096) + `"}`
-		r := d.run("\n  the-key \n\n"+odd+"\na/b\nweb\n[]\nnull\n"+long+"\n"+config+"\n\n", "params")
-		r.want(t, 0, "The values go below "+prefix, "the API key must not be empty", "the API secret must not be empty", "a/b is not a client type", "not a JSON object", "4108 bytes: Parameter Store takes 4096",
-			"wrote /chat-service/stream/api-key\nwrote /chat-service/stream/api-secret\nwrote /chat-service/client-config/web\n")
+		r := d.run("  the-key \n"+odd+"\nweb\n"+config+"\n\n", "params")
+		r.want(t, 0, "The values go below "+prefix, "wrote /chat-service/stream/api-secret\nwrote /chat-service/stream/api-key\nwrote /chat-service/client-config/web\n")
 		r.hides(t, odd)
 		values, _ := d.values.Values()
 		for name, want := range map[string]string{apiKey: "String the-key", apiSecret: "SecureString " + odd, clientConfig + "/web": "String " + config} {
@@ -465,10 +509,48 @@ func TestParams(t *testing.T) {
 			t.Errorf("want nothing written, got %v", values)
 		}
 	})
+	t.Run("refuses what nobody can have meant, and writes nothing", func(t *testing.T) {
+		d := on(t)
+		for typed, want := range map[string]string{
+			"\n":                      "the API key must not be empty",
+			"\ufeffkey\nsecret\n\n":   "the API key has a character that cannot be seen (U+FEFF)",
+			"key,\nsecret\n\n":        "the API key ends with a ,",
+			"'key'\nsecret\n\n":       "the API key begins or ends with a quotation mark",
+			"key\n\n":                 "the API secret must not be empty",
+			"key\nsecret\u200b\n\n":   "the API secret has a character that cannot be seen (U+200B)",
+			"key\n\xffsecret\n\n":     "the API secret has a character that cannot be seen",
+			"key\n“secret”\n\n":       "the API secret begins or ends with a quotation mark",
+			"key\n{{ssm:secret}}\n\n": "the API secret has {{…}}, which Parameter Store refuses",
+			"key\nkey\n\n":            "the API secret is the same as the API key",
+			strings.Repeat("s", 64) + "\nthe-key\n\n":                             "the API key looks like an API secret",
+			"key\nsecret\na/b\n":                                                  "a/b is not a client type",
+			"key\nsecret\nweb\n[]\n\n":                                            "not a JSON object",
+			"key\nsecret\nweb\nnull\n\n":                                          "not a JSON object",
+			"key\nsecret\nweb\n\ufeff{}\n\n":                                      "begins with a byte-order mark",
+			"key\nsecret\nweb\n{\"greeting\":\"Hi {{name}}\"}\n\n":                `\u007b\u007b`,
+			"key\nsecret\nweb\n{\"a\":\"" + strings.Repeat("x", 4096) + "\"}\n\n": "4104 bytes: Parameter Store takes 4096",
+		} {
+			r := d.run(typed, "params")
+			r.want(t, 1, want)
+			r.hides(t, strings.Repeat("s", 64), "ssm:secret")
+		}
+		stream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusUnauthorized)
+			fmt.Fprint(w, `{"code":2,"message":"api_key not valid"}`)
+		}))
+		defer stream.Close()
+		d.parameters["StreamBaseUrl"] = stream.URL
+		d.run("key\nsecret\n\n", "params").want(t, 1, "Stream refuses this key and secret (401: api_key not valid)", "nothing was written")
+		if values, _ := d.values.Values(); len(values) > 0 {
+			t.Errorf("want nothing written, got %v", values)
+		}
+		d.run("key\nsecret\n\n", "params", "-unchecked").want(t, 0)
+	})
 	t.Run("asks for a path before there is a stack, by the template's pattern", func(t *testing.T) {
 		d := on(t)
 		d.missing = true
-		d.run("chat\n/\n/chat/\n/first/deployment\nkey\nsecret\n\n", "params").want(t, 0, "[/chat-service/dev]", "must begin with a slash", "wrote /first/deployment/stream/api-secret")
+		d.run("/first/deployment\nkey\nsecret\n\n", "params").want(t, 0, "[/chat-service/dev]", "wrote /first/deployment/stream/api-secret")
+		d.run("/chat/\n", "params").want(t, 1, "must begin with a slash")
 		d.run("\nkey\nsecret\n\n", "params", "-env", "qa").want(t, 0, "wrote /chat-service/qa/stream/api-secret")
 		d.run("", "params", "-prefix", "chat/").want(t, 2, "must begin with a slash")
 	})
@@ -488,12 +570,20 @@ func TestParams(t *testing.T) {
 		r.want(t, 1, "AWS does not accept the credentials")
 		r.hides(t, "API key")
 	})
-	t.Run("names the value that could not be written", func(t *testing.T) {
+	t.Run("writes all values or none", func(t *testing.T) {
 		d := on(t)
+		d.value(apiSecret, "old-secret", types.ParameterTypeSecureString)
+		denied := "nothing"
 		d.onAWS = func(w http.ResponseWriter, r *http.Request, body string) bool {
-			return strings.Contains(body, prefix+apiSecret) && refuse(w, "AccessDeniedException")
+			return r.Header.Get("X-Amz-Target") == denied && refuse(w, "AccessDeniedException") ||
+				strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".PutParameter") && strings.Contains(body, prefix+apiKey) && refuse(w, "AccessDeniedException")
 		}
-		d.run("key\nsecret\n\n", "params").want(t, 1, "could not write /chat-service/stream/api-secret (1 of 2 were written): AccessDeniedException")
+		d.run("key\nsecret\n\n", "params").want(t, 1, "could not write /chat-service/stream/api-key, and all values are as they were: AccessDeniedException")
+		if values, _ := d.values.Values(); values[prefix+apiSecret] != "old-secret" {
+			t.Errorf("want the old secret back, got %v", values)
+		}
+		denied = "AmazonSSM.GetParameters"
+		d.run("key\nsecret\n\n", "params").want(t, 1, "could not write /chat-service/stream/api-key (1 of 2 were written: run params again): AccessDeniedException")
 	})
 	t.Run("encrypts with the stack's key, before there is one with that in the choices", func(t *testing.T) {
 		d := on(t)

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,6 +108,9 @@ type request struct {
 
 type parameter struct{ Name, Type, Value string }
 
+// reference is a reference to another parameter, which no value may have.
+var reference = regexp.MustCompile(`(?s)\{\{.*\}\}`)
+
 // pageSize is how many parameters one call reads at most.
 const pageSize = 10
 
@@ -139,6 +143,8 @@ func (s *Store) serve(w http.ResponseWriter, r *http.Request) {
 	case target == "AmazonSSM.GetParametersByPath":
 		s.asked(q.Path)
 		byPath(w, q, all)
+	case target == "AmazonSSM.PutParameter" && reference.MatchString(q.Value):
+		refuse(w, "ValidationException", "the value must not have a reference to another parameter, {{…}}")
 	case target == "AmazonSSM.PutParameter" && s.Memory != nil:
 		s.Memory.Put(q.Name, q.Type, q.Value)
 		standin.Answer(w, struct{}{})

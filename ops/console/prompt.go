@@ -15,7 +15,8 @@ import (
 var errNoAnswer = errors.New("the input ended before every question was answered")
 
 // Ask asks a question until check accepts the answer, which it returns without
-// surrounding space.
+// surrounding space. Only on a terminal can a wrong answer be corrected: in a script, the
+// next line is the answer to the next question.
 func (c *Console) Ask(ctx context.Context, question string, hidden bool, check func(string) error) (string, error) {
 	for {
 		answer, err := c.line(ctx, question, hidden)
@@ -25,8 +26,16 @@ func (c *Console) Ask(ctx context.Context, question string, hidden bool, check f
 		if err = check(answer); err == nil {
 			return answer, nil
 		}
+		if !c.terminal() {
+			return "", err
+		}
 		c.Progress("  %v", err)
 	}
+}
+
+func (c *Console) terminal() bool {
+	file, ok := c.In.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
 }
 
 // Confirm reports whether the user types yes. With -yes it does not ask.
@@ -50,7 +59,8 @@ func (c *Console) line(ctx context.Context, question string, hidden bool) (strin
 		fmt.Fprint(c.Err, question)
 		return c.lines.ReadString('\n')
 	}
-	if file, ok := c.In.(*os.File); ok && hidden && term.IsTerminal(int(file.Fd())) {
+	if hidden && c.terminal() {
+		file := c.In.(*os.File)
 		// Switch the echo off before the question shows: somebody may type ahead.
 		state, err := term.MakeRaw(int(file.Fd()))
 		if err != nil {

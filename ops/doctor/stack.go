@@ -156,8 +156,8 @@ func (d *doctor) values(ctx context.Context) {
 		}
 		for _, p := range page.Parameters {
 			n++
-			if !values.IsObject(aws.ToString(p.Value)) {
-				d.bad("values", d.make("params"), "%s: want a JSON object, got something else: /config answers 500 for this client type", aws.ToString(p.Name))
+			if err := values.CheckObject(aws.ToString(p.Value)); err != nil {
+				d.bad("values", d.make("params"), "%s: /config answers 500 for this client type: %v", aws.ToString(p.Name), err)
 			}
 		}
 	}

@@ -4,10 +4,11 @@ package values
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -23,6 +24,7 @@ import (
 const (
 	Key            = "/stream/api-key"
 	Secret         = "/stream/api-secret"
+	PreviousKey    = "/stream/api-key-previous"
 	PreviousSecret = "/stream/api-secret-previous"
 	ClientConfig   = "/client-config"
 )
@@ -36,14 +38,15 @@ func Command(c *console.Console, at *stack.Target) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "prefix", Value: at.Getenv("PREFIX"), Usage: "`PATH` of the values; default: $PREFIX, else the stack's, else ops asks"},
 			&cli.StringFlag{Name: "kms-key-id", Value: at.Getenv("KMS_KEY_ID"), Usage: "customer-managed `KEY` that encrypts the secret; default: $KMS_KEY_ID, else the stack's, else that in deploy/ENV.env, else the AWS-managed key aws/ssm"},
+			&cli.BoolFlag{Name: "unchecked", Usage: "write a key and a secret even if Stream refuses them"},
 		},
 		Action: func(ctx context.Context, flags *cli.Command) error {
-			return params(ctx, c, at, flags.String("prefix"), flags.String("kms-key-id"))
+			return params(ctx, c, at, flags.String("prefix"), flags.String("kms-key-id"), flags.Bool("unchecked"))
 		},
 	}
 }
 
-func params(ctx context.Context, c *console.Console, at *stack.Target, prefix, key string) error {
+func params(ctx context.Context, c *console.Console, at *stack.Target, prefix, key string, unchecked bool) error {
 	cfg, who, err := at.AWS(ctx)
 	if err != nil {
 		return err
@@ -57,9 +60,10 @@ func params(ctx context.Context, c *console.Console, at *stack.Target, prefix, k
 		return err
 	}
 	_, choices := at.Choices(template)
+	base := choices["StreamBaseUrl"]
 	switch s, err := at.Describe(ctx, cfg); {
 	case err == nil:
-		prefix, key = cmp.Or(prefix, s.Prefix()), cmp.Or(key, s.Parameters["KmsKeyArn"])
+		prefix, key, base = cmp.Or(prefix, s.Prefix()), cmp.Or(key, s.Parameters["KmsKeyArn"]), s.Parameters["StreamBaseUrl"]
 	case errors.Is(err, stack.ErrNoStack): // this is for the first deployment
 		key = cmp.Or(key, choices["KmsKeyArn"])
 	default:
@@ -77,27 +81,32 @@ func params(ctx context.Context, c *console.Console, at *stack.Target, prefix, k
 		return err
 	}
 	c.Progress("The values go below %s", prefix)
-	return write(ctx, c, ssm.NewFromConfig(cfg), prefix, key)
+	return ask(ctx, c, ssm.NewFromConfig(cfg), prefix, key, func(key, secret string) error {
+		if unchecked {
+			return nil
+		}
+		return Accepted(ctx, c, base, key, secret)
+	})
 }
-
-// maxStandard is the size limit of parameters in the standard tier, in bytes.
-const maxStandard = 4096
 
 var clientType = regexp.MustCompile(`^[A-Za-z0-9_.-]*$`)
 
-// write asks for all values and then writes them.
-func write(ctx context.Context, c *console.Console, client *ssm.Client, prefix, kmsKey string) error {
-	key, err := c.Ask(ctx, "API key: ", false, NotEmpty("the API key"))
+// ask asks for all values, then writes them.
+func ask(ctx context.Context, c *console.Console, client *ssm.Client, prefix, kmsKey string, accepted func(key, secret string) error) error {
+	key, err := c.Ask(ctx, "API key: ", false, CheckKey)
 	if err != nil {
 		return err
 	}
-	secret, err := c.Ask(ctx, "API secret (not shown): ", true, NotEmpty("the API secret"))
+	secret, err := c.Ask(ctx, "API secret (not shown): ", true, func(s string) error { return CheckSecret(key, s) })
 	if err != nil {
 		return err
+	}
+	if err := accepted(key, secret); err != nil {
+		return fmt.Errorf("%w; nothing was written", err)
 	}
 	all := []*ssm.PutParameterInput{
-		Put(prefix+Key, key, types.ParameterTypeString, ""),
 		Put(prefix+Secret, secret, types.ParameterTypeSecureString, kmsKey),
+		Put(prefix+Key, key, types.ParameterTypeString, ""),
 	}
 	for {
 		name, err := c.Ask(ctx, "Client type to configure (Enter for no more): ", false, func(s string) error {
@@ -112,27 +121,55 @@ func write(ctx context.Context, c *console.Console, client *ssm.Client, prefix, 
 		if name == "" {
 			break
 		}
-		object, err := c.Ask(ctx, "Configuration of "+name+", a JSON object on one line: ", false, func(s string) error {
-			if !IsObject(s) {
-				return errors.New(`that is not a JSON object: give one such as {"theme":"dark"}`)
-			}
-			if len(s) > maxStandard {
-				return fmt.Errorf("the configuration has %d bytes: Parameter Store takes %d", len(s), maxStandard)
-			}
-			return nil
-		})
+		object, err := c.Ask(ctx, "Configuration of "+name+", a JSON object on one line: ", false, CheckConfig)
 		if err != nil {
 			return err
 		}
 		all = append(all, Put(prefix+ClientConfig+"/"+name, object, types.ParameterTypeString, ""))
 	}
-	for i, in := range all {
-		if _, err := client.PutParameter(ctx, in); err != nil {
-			return fmt.Errorf("could not write %s (%d of %d were written): %w", *in.Name, i, len(all), stack.Reason(err))
+	return write(ctx, c, client, all)
+}
+
+// write writes all values, or none: after a failure it restores those it has replaced, if
+// it may read them.
+func write(ctx context.Context, c *console.Console, client *ssm.Client, all []*ssm.PutParameterInput) error {
+	before := map[string]types.Parameter{}
+	var unread error
+	for some := range slices.Chunk(all, 10) { // as many as a call takes
+		var names []string
+		for _, in := range some {
+			names = append(names, *in.Name)
 		}
-		c.Say("wrote %s", *in.Name)
+		found, err := Stored(ctx, client, true, names...)
+		unread = cmp.Or(unread, err)
+		maps.Copy(before, found)
+	}
+	for i, in := range all {
+		_, err := client.PutParameter(ctx, in)
+		if err == nil {
+			c.Say("wrote %s", *in.Name)
+			continue
+		}
+		undone := unread == nil
+		for _, done := range all[:i] {
+			undone = undone && restore(context.WithoutCancel(ctx), client, done, before) == nil
+		}
+		if undone {
+			return fmt.Errorf("could not write %s, and all values are as they were: %w", *in.Name, stack.Reason(err))
+		}
+		return fmt.Errorf("could not write %s (%d of %d were written: run params again): %w", *in.Name, i, len(all), stack.Reason(err))
 	}
 	return nil
+}
+
+// restore undoes a write.
+func restore(ctx context.Context, client *ssm.Client, done *ssm.PutParameterInput, before map[string]types.Parameter) error {
+	if p, ok := before[*done.Name]; ok {
+		_, err := client.PutParameter(ctx, Put(*done.Name, *p.Value, p.Type, aws.ToString(done.KeyId)))
+		return err
+	}
+	_, err := client.DeleteParameter(ctx, &ssm.DeleteParameterInput{Name: done.Name})
+	return err
 }
 
 // Put returns the request that writes a value.
@@ -142,22 +179,6 @@ func Put(name, text string, kind types.ParameterType, kmsKey string) *ssm.PutPar
 		in.KeyId = &kmsKey
 	}
 	return in
-}
-
-// NotEmpty returns a check that an answer is not empty.
-func NotEmpty(what string) func(string) error {
-	return func(s string) error {
-		if s == "" {
-			return fmt.Errorf("%s must not be empty", what)
-		}
-		return nil
-	}
-}
-
-// IsObject reports whether a text is a JSON object.
-func IsObject(s string) bool {
-	var object map[string]json.RawMessage
-	return json.Unmarshal([]byte(s), &object) == nil && object != nil
 }
 
 // Stored returns the parameters that exist, by name.
