@@ -39,6 +39,8 @@ func Build(ctx context.Context, getenv func(string) string) (http.Handler, error
 		return nil, err
 	}
 	values := keepValues(store, credentials)
+	keys := callers.Load(ctx) // beside the settings
 	values.Load(ctx)
+	<-keys
 	return newHandler(options, callers, directory, limiter, values), nil
 }

@@ -114,11 +114,14 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	problem := notKnown
 	caller, err := h.caller(r)
+	if errors.Is(err, identity.ErrNotAllowed) {
+		problem, err = refusal(err), nil
+	}
 	if err != nil {
 		return err
 	}
-	problem := notKnown
 	var known json.RawMessage
 	if caller.UserID != "" {
 		if known, err = h.authentication(w, r, caller); users.Reason(err) != "" {
@@ -218,7 +221,7 @@ func (h *handler) caller(r *http.Request) (identity.Caller, error) {
 	return caller, nil
 }
 
-// refusal returns the error object for a user whom Stream refuses.
+// refusal returns the error object for a user who is refused.
 func refusal(err error) json.RawMessage {
 	var e *httpjson.Error
 	errors.As(api.Error(err), &e)

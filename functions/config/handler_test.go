@@ -123,7 +123,16 @@ func TestBadBearerTokenGetsAnErrorObjectUnlessItCannotBeChecked(t *testing.T) {
 	h, issuer := clientFunction(t, map[string]string{"web": `{"a":1}`}, nil)
 	wantJSON(t, get(h, "/config?clientType=web", "Bearer nonsense"), `{"a":1,"errors":`+ownError+`}`)
 	bearer := issuer.Bearer("alice", nil)
+	wantJSON(t, get(h, "/config?clientType=web", "Bearer nonsense"), `{"a":1,"errors":`+ownError+`}`)
+
+	environment := issuer.Env()
+	environment["REQUIRED_CLAIMS"] = "plan=pro"
+	strict := awstest.Handler(t, Build, awstest.NewParameterStore(t, parameters(nil)).Getenv(environment))
+	wantJSON(t, get(strict, "/config?clientType=web", bearer), `{"errors":{"title":"Not signed in","message":"Your account may not use the chat of this app."}}`)
+	wantAuthentication(t, get(strict, "/config?clientType=web", issuer.Bearer("alice", map[string]any{"plan": "pro"})), "alice", `{}`)
+
 	issuer.Stop()
+	h = awstest.Handler(t, Build, awstest.NewParameterStore(t, parameters(nil)).Getenv(issuer.Env()))
 	awstest.WantError(t, get(h, "/config?clientType=web", bearer), http.StatusServiceUnavailable)
 }
 

@@ -33,6 +33,8 @@ func Build(ctx context.Context, getenv func(string) string) (http.Handler, error
 	if err != nil {
 		return nil, err
 	}
+	keys := callers.Load(ctx) // beside the settings
 	app.Load(ctx)
+	<-keys
 	return newHandler(app, callers, directory, limiter), nil
 }

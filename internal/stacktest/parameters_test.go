@@ -3,6 +3,7 @@ package stacktest
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -56,10 +57,14 @@ func TestParameterPatternsAcceptGoodValuesOnly(t *testing.T) {
 			bad:  []string{"0", "-1", "+1", "1h", "1.5", " ", "1e3"},
 		},
 		"OidcIssuer": {
-			good: []string{"", "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Ab1Cd2Ef3", "https://issuer.example.com/", "http://127.0.0.1:4567", "https://a.example.com/,staff=https://b.example.com/t/v2.0"},
-			bad:  []string{"https://a,", "https://a,,x=https://b", "@x=https://a", "https://a, x=https://b", "http://issuer.example.com", "issuer.example.com", "https://a b", "https://issuer.example.com?x=1", "https://user@issuer.example.com"},
+			good: []string{"", "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Ab1Cd2Ef3", "https://issuer.example.com/", "http://127.0.0.1:4567", "https://a.example.com/,staff=https://b.example.com/t/v2.0",
+				"acme.com", "https://old.example.com/|https://login.example.com/", "https://accounts.google.com|accounts.google.com,staff=acme.com/x"},
+			bad: []string{"https://a,", "https://a,,x=https://b", "@x=https://a", "https://a, x=https://b", "http://issuer.example.com", "https://a|", "|https://a", "https://a|http://b", "https://a b", "https://issuer.example.com?x=1", "https://user@issuer.example.com"},
 		},
 		"OidcDiscoveryUrl": {good: []string{"", "https://a/t", "staff=https://a"}, bad: []string{"http://a", "a"}},
+		"OidcJwksUrl":      {good: []string{"", "https://a/keys", "https://a/keys?p=b2c", "x=https://a/keys", "http://127.0.0.1:1/jwks"}, bad: []string{"http://a/keys", "keys", "https://a#b"}},
+		"MaxTokenLifetime": {good: []string{"60", "604800"}, bad: []string{"", "0", "1d"}},
+		"RequiredClaims":   {good: []string{"", "plan=pro", "https://acme.com/plan=pro|team,x=1", "staff=plan=pro"}, bad: []string{"plan", "plan=", "=pro", "a=b,", "a=b, c=d"}},
 		"OidcAudience":     {good: []string{"", "my-app", "https://api.example.com", "a,b"}, bad: []string{"a b", "a, b"}},
 		"UserFields":       {good: []string{"name=name", "name=n,teams=https://x/org,role=cognito:role"}, bad: []string{"", "name", "name=", "a=b,", "a=b, c=d", "a.b=c"}},
 		"UserIdClaim":      {good: []string{"sub", "cognito:username", "https://example.com/stream_id"}, bad: []string{"", "a b"}},
@@ -229,35 +234,56 @@ func TestEveryParameterOfAFunctionsConfigurationMakesANewVersion(t *testing.T) {
 	}
 }
 
-// longSettings returns the description of a resource that gets a new name with it.
-// It holds what a version's description has no room for.
-func longSettings(template object) any {
-	return dig(template, "Resources", "LongSettings", "Properties", "Description")
+// longSettings are resources that get a new name with their description. It holds what a
+// version's description has no room for.
+var longSettings = []string{"LongSettings", "SignInSettings"}
+
+func description(template object, resource string) any {
+	return dig(template, "Resources", resource, "Properties", "Description")
 }
 
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-iam-managedpolicy.html
 func TestLongSettingsFitTheDescriptionOfAPolicy(t *testing.T) {
 	t.Parallel()
-	used := map[string]bool{}
-	references(source(t), object{"Description": longSettings(source(t))}, used)
-	n := len(used) - 1
-	for id := range used {
-		length, err := strconv.Atoi(fmt.Sprint(dig(source(t), "Parameters", id, "MaxLength")))
-		if err != nil {
-			t.Fatalf("%s: %v", id, err)
+	for _, policy := range longSettings {
+		text := fmt.Sprint(dig(source(t), "Resources", policy, "Properties", "Description", "Fn::Sub"))
+		n := 0
+		for _, match := range regexp.MustCompile(`\$\{(\w+)\}`).FindAllStringSubmatch(text, -1) {
+			n += 1 + longest(source(t), match[1])
 		}
-		n += length
-	}
-	if n > 1000 {
-		t.Errorf("want at most 1000 characters for %q, got %d", sortedKeys(used), n)
-	}
-	if s := translate(t); s.get("LongSettings", "ManagedPolicyName") != nil || s.get("LongSettings", "Roles") != nil {
-		t.Error("want a policy that is attached to nobody and whose name CloudFormation generates")
+		if n > 1000 {
+			t.Errorf("want at most 1000 characters for %q, got %d", text, n)
+		}
+		if s := translate(t); s.get(policy, "ManagedPolicyName") != nil || s.get(policy, "Roles") != nil {
+			t.Error("want a policy that is attached to nobody and whose name CloudFormation generates")
+		}
 	}
 }
 
+// longest returns the greatest length of a parameter's value, or of a policy's ARN.
+func longest(template object, id string) (n int) {
+	if slices.Contains(longSettings, id) {
+		return len("arn:aws-us-gov:iam::123456789012:policy/") + 128
+	}
+	parameter := dig(template, "Parameters", id).(object)
+	if allowed, ok := parameter["AllowedValues"].(list); ok {
+		for _, v := range allowed {
+			n = max(n, len(fmt.Sprint(v)))
+		}
+		return n
+	}
+	if most := parameter["MaxValue"]; most != nil {
+		return len(fmt.Sprint(most))
+	}
+	n, err := strconv.Atoi(fmt.Sprint(parameter["MaxLength"]))
+	if err != nil {
+		panic(id + " has no MaxLength")
+	}
+	return n
+}
+
 // references adds the template parameters that v depends on, also by way of
-// conditions and of LongSettings.
+// conditions and of longSettings.
 func references(template object, v any, found map[string]bool) {
 	parameters := template["Parameters"].(object)
 	switch v := v.(type) {
@@ -274,8 +300,8 @@ func references(template object, v any, found map[string]bool) {
 				references(template, dig(template, "Conditions", text), found)
 			case key == "Fn::Sub":
 				for _, match := range regexp.MustCompile(`\$\{(\w+)\}`).FindAllStringSubmatch(text, -1) {
-					if match[1] == "LongSettings" {
-						references(template, longSettings(template), found)
+					if slices.Contains(longSettings, match[1]) {
+						references(template, description(template, match[1]), found)
 					}
 					references(template, object{"Ref": match[1]}, found)
 				}

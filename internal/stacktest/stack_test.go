@@ -42,6 +42,7 @@ var (
 		"Environment=prod", "AlarmEmail=ops@example.com", "LogRetentionDays=14", "Tracing=true", "ServiceApiAccessLogs=with-role",
 		"ParameterPrefix=/acme/prod/chat", "ParameterTtl=7", "KmsKeyArn=" + kmsARN, "StreamBaseUrl=https://s",
 		"OidcIssuer=https://i", "OidcAudience=a", "OidcDiscoveryUrl=https://d", "UserIdClaim=c", "SyncUsers=true",
+		"OidcJwksUrl=https://k", "MaxTokenLifetime=62", "RequiredClaims=p=v",
 		"UserFields=n=c", "ExpirationTokenDuration=9", "UserIdHeaderKey=h", "ErrorObjKey=e",
 		"AllowedOrigins=https://a.example.com,https://b.example.com", "WebhookReservedConcurrency=9",
 		"Size=medium", "ClientApiLimit=11,12", "WebhookLimit=13,14", "ServiceApiLimit=15,16", "AlarmUsdPerDay=7.5",

@@ -30,6 +30,7 @@ var answers = []struct {
 	// attacker.
 	{identity.ErrBadToken, http.StatusUnauthorized, "The bearer token is not valid (any more); sign in again."},
 	{identity.ErrUnavailable, http.StatusServiceUnavailable, "Your sign-in cannot be checked right now; try again in a moment."},
+	{identity.ErrNotAllowed, http.StatusForbidden, "Your account may not use the chat of this app."},
 	{users.ErrRevoked, http.StatusUnauthorized, "You have been signed out everywhere; sign in again."},
 	{users.ErrDeactivated, http.StatusForbidden, "Your chat account is deactivated; ask the support of this app to activate it again."},
 	{users.ErrBanned, http.StatusForbidden, "You are banned from the chat of this app."},
@@ -46,6 +47,7 @@ var lacks = []struct {
 }{
 	{settings.ErrThrottled, "ParameterStoreLimit", "ParameterStore"},
 	{identity.ErrThrottled, "IssuerLimit", "Issuer"},
+	{identity.ErrTooSoon, "IssuerKeys", "Issuer"},
 	{settings.ErrUnavailable, "Settings", ""},
 	{identity.ErrUnavailable, "Issuer", ""},
 }
@@ -105,8 +107,11 @@ func Caller(r *http.Request, callers *identity.Callers) (identity.Caller, error)
 	caller, err := callers.Identify(ctx, lambdahttp.CallerARN(ctx), r.Header.Values("Authorization"))
 	if err != nil {
 		reason := "NotChecked"
-		if errors.Is(err, identity.ErrBadToken) {
+		switch {
+		case errors.Is(err, identity.ErrBadToken):
 			reason = "BadToken"
+		case errors.Is(err, identity.ErrNotAllowed):
+			reason = "NotAllowed"
 		}
 		lambdahttp.CountBy(ctx, "CallersRefused", "Reason", reason)
 		lambdahttp.Annotate(ctx, slog.String("refused", err.Error()))

@@ -9,6 +9,8 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
+	"time"
 )
 
 // A Kind says how a caller was identified.
@@ -28,8 +30,9 @@ type Caller struct {
 	UserID string
 	// Claim is the claim that UserID is made from.
 	Claim string
-	// Claims are all the claims of a User's token.
+	// Claims are all the claims of a User's token, and Issuer its iss.
 	Claims Claims
+	Issuer string
 }
 
 // The errors of [Callers.Identify]. Their texts say what happened and quote
@@ -37,6 +40,8 @@ type Caller struct {
 var (
 	// ErrBadToken matches every reason to refuse a bearer token.
 	ErrBadToken = errors.New("bad bearer token")
+	// ErrNotAllowed matches every reason why a user whose token is good is refused.
+	ErrNotAllowed = errors.New("the user is not allowed")
 	// ErrUnavailable means that a bearer token cannot be verified now, because
 	// the issuer's keys cannot be fetched.
 	ErrUnavailable = errors.New("the issuer's keys are unavailable")
@@ -51,21 +56,59 @@ type Callers struct {
 
 // FromEnv returns the Callers that the environment configures.
 //
-// OIDC_ISSUER lists the trusted issuers, separated by commas: at most one as a
-// plain URL, the others as prefix=URL. The prefix becomes part of their users' ids.
+// OIDC_ISSUER lists the trusted issuers, separated by commas, as in their tokens' iss: at
+// most one as it is, the others as prefix=issuer. The prefix becomes part of their users'
+// ids. An issuer with several names has them joined with |.
 // In the other lists, prefix=item applies to the issuer with that prefix, and any
 // other item to the one without:
 //
-//   - OIDC_AUDIENCE: the accepted audiences, at least one per issuer. azp:party
-//     accepts tokens issued to that party, whatever their audience.
+//   - OIDC_AUDIENCE: the accepted audiences, at least one per issuer. azp:client
+//     accepts tokens issued to that client, whatever their audience;
+//     audience+azp:client those that also have that audience. machine:client accepts
+//     tokens that a client got for itself, and that are nobody's otherwise.
 //   - OIDC_DISCOVERY_URL: where the issuer's metadata is, if not below its own URL.
+//   - OIDC_JWKS_URL: where its keys are, if it has no metadata.
 //   - USER_ID_CLAIM: the claim that identifies the user; default sub.
+//   - REQUIRED_CLAIMS: claim=value|value, each of which a user's token must have.
+//
+// MAX_TOKEN_LIFETIME is how long a token may be valid, in seconds; default 48 hours.
+// OIDC_KEY_MAX_AGE is how old keys may get while the issuer answers, in seconds; default
+// one hour.
 func FromEnv(getenv func(string) string) (*Callers, error) {
 	issuers, err := issuersFromEnv(getenv)
 	if err != nil {
 		return nil, err
 	}
 	return &Callers{issuers}, nil
+}
+
+// Load fetches the issuers' keys in Lambda's init phase. The channel is closed when they
+// are there, but after 0.5 s at the latest: the fetch then goes on, and the first token
+// waits for it. Failures are logged, and left to the first token.
+func (c *Callers) Load(ctx context.Context) <-chan struct{} {
+	loaded := make(chan struct{})
+	var all sync.WaitGroup
+	started := map[*keySet]bool{}
+	for _, i := range c.issuers {
+		if keys := i.keys; !started[keys] {
+			started[keys] = true
+			all.Go(func() { keys.load(context.WithoutCancel(ctx)) })
+		}
+	}
+	if len(started) == 0 {
+		close(loaded)
+		return loaded
+	}
+	done := make(chan struct{})
+	go func() { all.Wait(); close(done) }()
+	go func() {
+		defer close(loaded)
+		select {
+		case <-done:
+		case <-time.After(startDelay):
+		}
+	}()
+	return loaded
 }
 
 // Identify returns the sender of a request: the IAM principal callerARN, which AWS

@@ -1,20 +1,56 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"chat-service-backend/shared/settings"
 	"chat-service-backend/shared/userid"
 )
 
+// defaultMaxLifetime is the default of MAX_TOKEN_LIFETIME. Access tokens are valid for a
+// day at most at most issuers, refresh tokens for at least a week.
+const defaultMaxLifetime = 48 * time.Hour
+
+// A trusted is an issuer as one of its names stands in tokens.
+type trusted struct {
+	*policy
+	keys *keySet
+}
+
+// A policy says which tokens of an issuer count, and who their users are.
+type policy struct {
+	names       []string
+	prefix      string // of its users' ids
+	audiences   []audience
+	claim       string // identifies the user
+	required    []requirement
+	maxLifetime time.Duration
+	discovery   *url.URL
+	jwks        *url.URL
+}
+
+// An audience is what a token must be for: the audience name, issued to the client party.
+// Either may be "", for any. A machine's token is one that the party got for itself.
+type audience struct {
+	name, party string
+	machine     bool
+}
+
+// A requirement is a claim and the values of which it must have one.
+type requirement struct {
+	claim  string
+	values []string
+}
+
 // issuers are the trusted issuers, by the exact text of their tokens' iss claim.
-type issuers map[string]*tokenVerifier
+type issuers map[string]*trusted
 
 // An Issuer is a trusted issuer, for a tool that examines the configuration.
 type Issuer struct {
@@ -26,97 +62,192 @@ type Issuer struct {
 // Issuers returns the trusted issuers in the order of their names.
 func (c *Callers) Issuers() []Issuer {
 	var all []Issuer
-	for _, name := range slices.Sorted(maps.Keys(c.issuers)) {
-		v := c.issuers[name]
-		all = append(all, Issuer{name, v.audiences, v.keys})
+	for name, i := range c.issuers {
+		var names []string
+		for _, a := range i.audiences {
+			if a.name != "" {
+				names = append(names, a.name)
+			}
+		}
+		all = append(all, Issuer{name, names, i.keys})
 	}
+	slices.SortFunc(all, func(a, b Issuer) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
 
 // FetchKeys fetches the issuer's keys, as the first token of that issuer does.
 func (i Issuer) FetchKeys(ctx context.Context) error {
-	_, _, err := i.keys.get(ctx, "")
+	_, err := i.keys.verify(ctx, func(key) bool { return true })
 	return err
+}
+
+// Skipped describes the keys that FetchKeys has found and that no token can be verified
+// with, and why.
+func (i Issuer) Skipped() []string {
+	i.keys.mu.Lock()
+	defer i.keys.mu.Unlock()
+	return slices.Clone(i.keys.skipped)
 }
 
 // issuersFromEnv reads the lists that [FromEnv] describes.
 func issuersFromEnv(getenv func(string) string) (issuers, error) {
-	all, byPrefix := issuers{}, map[string]*tokenVerifier{}
-	for _, item := range list(getenv("OIDC_ISSUER")) {
-		prefix, name, ok := strings.Cut(item, "=")
-		if !ok || strings.Contains(prefix, ":") {
-			prefix, name = "", item
-		} else if !userid.ValidPrefix(prefix) {
-			return nil, errors.New("OIDC_ISSUER: want a prefix of 1 to 32 letters, digits, _ and - before the =, got something else")
-		}
-		address, err := baseURL("OIDC_ISSUER", name)
-		switch {
-		case err != nil:
-			return nil, err
-		case all[name] != nil || byPrefix[prefix] != nil:
-			return nil, fmt.Errorf("OIDC_ISSUER: want one issuer without a prefix, and each other with a prefix of its own, as in staff=https://host/path, got another %q", item)
-		}
-		v := &tokenVerifier{prefix: prefix, keys: newKeySet(name, address)}
-		all[name], byPrefix[prefix] = v, v
+	maxAge, err := settings.Seconds(getenv, "OIDC_KEY_MAX_AGE", defaultMaxAge)
+	if err == nil && maxAge > staleFor {
+		err = fmt.Errorf("OIDC_KEY_MAX_AGE: want at most %.0f seconds, since a withdrawn key must end, got more", staleFor.Seconds())
 	}
-	if len(all) == 0 {
+	if err != nil {
+		return nil, err
+	}
+	maxLifetime, err := settings.Seconds(getenv, "MAX_TOKEN_LIFETIME", defaultMaxLifetime)
+	if err != nil {
+		return nil, err
+	}
+	var policies []*policy
+	byPrefix, named := map[string]*policy{}, map[string]bool{}
+	for _, item := range list(getenv("OIDC_ISSUER")) {
+		prefix, names, ok := strings.Cut(item, "=")
+		if !ok || strings.Contains(prefix, ":") {
+			prefix, names = "", item
+		} else if !userid.ValidPrefix(prefix) {
+			return nil, errors.New("OIDC_ISSUER: a prefix is not 1 to 32 letters, digits, _ and -; write prefix=issuer")
+		}
+		if byPrefix[prefix] != nil {
+			return nil, fmt.Errorf("OIDC_ISSUER: %q needs a prefix of its own, as in staff=https://host/path; join the names of one issuer with |", item)
+		}
+		p := &policy{names: strings.Split(names, "|"), prefix: prefix, maxLifetime: maxLifetime}
+		for _, name := range p.names {
+			if name == "" || named[name] {
+				return nil, fmt.Errorf("OIDC_ISSUER: %q has an empty name, or one that is there twice; name each issuer once", item)
+			}
+			named[name] = true
+		}
+		byPrefix[prefix], policies = p, append(policies, p)
+	}
+	if len(policies) == 0 {
 		return nil, nil
 	}
 
 	for _, l := range []struct {
 		variable, text string
-		set            func(v *tokenVerifier, value string) error
+		set            func(p *policy, value string) error
 	}{
-		{"OIDC_AUDIENCE", getenv("OIDC_AUDIENCE"), func(v *tokenVerifier, value string) error {
-			party, ok := strings.CutPrefix(value, "azp:")
-			switch {
-			case ok && party == "":
-				return errors.New("OIDC_AUDIENCE: want a party after azp:, got nothing")
-			case ok:
-				v.parties = append(v.parties, party)
-			default:
-				v.audiences = append(v.audiences, value)
-			}
-			return nil
-		}},
-		{"OIDC_DISCOVERY_URL", getenv("OIDC_DISCOVERY_URL"), func(v *tokenVerifier, value string) (err error) {
-			v.keys.url, err = baseURL("OIDC_DISCOVERY_URL", value)
+		{"OIDC_AUDIENCE", getenv("OIDC_AUDIENCE"), (*policy).setAudience},
+		{"OIDC_DISCOVERY_URL", getenv("OIDC_DISCOVERY_URL"), func(p *policy, value string) (err error) {
+			p.discovery, err = address("OIDC_DISCOVERY_URL", strings.TrimSuffix(value, "/"+wellKnown))
 			return err
 		}},
-		{"USER_ID_CLAIM", getenv("USER_ID_CLAIM"), func(v *tokenVerifier, value string) error {
-			if v.claim != "" {
-				return fmt.Errorf("USER_ID_CLAIM: want one claim for each issuer, got %q besides %q", value, v.claim)
+		{"OIDC_JWKS_URL", getenv("OIDC_JWKS_URL"), func(p *policy, value string) (err error) {
+			p.jwks, err = address("OIDC_JWKS_URL", value)
+			return err
+		}},
+		{"USER_ID_CLAIM", getenv("USER_ID_CLAIM"), func(p *policy, value string) error {
+			if p.claim != "" {
+				return fmt.Errorf("USER_ID_CLAIM: one issuer has the claims %q and %q; name one", p.claim, value)
 			}
-			v.claim = value
+			p.claim = value
 			return nil
 		}},
+		{"REQUIRED_CLAIMS", getenv("REQUIRED_CLAIMS"), (*policy).require},
 	} {
 		for _, item := range list(l.text) {
 			prefix, value, _ := strings.Cut(item, "=")
-			v := byPrefix[prefix]
-			if v == nil || prefix == "" {
-				v, value = byPrefix[""], item
+			p := byPrefix[prefix]
+			if p == nil || prefix == "" {
+				p, value = byPrefix[""], item
 			}
-			if v == nil {
-				return nil, fmt.Errorf("%s: want each item to begin with the prefix of an issuer and =, got %q", l.variable, item)
+			if p == nil {
+				return nil, fmt.Errorf("%s: %q does not begin with the prefix of an issuer and =; every issuer has one", l.variable, item)
 			}
 			if value == "" {
-				return nil, fmt.Errorf("%s: want a value after the prefix, got %q", l.variable, item)
+				return nil, fmt.Errorf("%s: %q has no value after the prefix", l.variable, item)
 			}
-			if err := l.set(v, value); err != nil {
+			if err := l.set(p, value); err != nil {
 				return nil, err
 			}
 		}
 	}
-	for name, v := range all {
-		if len(v.audiences)+len(v.parties) == 0 {
-			return nil, fmt.Errorf("OIDC_AUDIENCE: want the audience of the tokens that %s issues for this app, got nothing; without it, tokens for any other app of that issuer would be accepted", name)
+	all := issuers{}
+	for _, p := range policies {
+		if err := p.addTo(all, maxAge); err != nil {
+			return nil, err
 		}
-		if v.claim == "" {
-			v.claim = "sub"
+	}
+	for _, p := range policies {
+		if len(p.audiences) == 0 {
+			return nil, fmt.Errorf("OIDC_AUDIENCE: the audience of the tokens that %s issues for this app is missing; without it, tokens for any other app of that issuer would be accepted", p.names[0])
+		}
+		if p.claim == "" {
+			p.claim = "sub"
 		}
 	}
 	return all, nil
+}
+
+// setAudience adds an item of OIDC_AUDIENCE: an audience, azp:client, machine:client, or an
+// audience, + and one of those.
+func (p *policy) setAudience(value string) error {
+	a := audience{name: value}
+	for _, mark := range []string{"azp:", "machine:"} {
+		name, party, ok := strings.Cut(value, "+"+mark)
+		if !ok {
+			name = ""
+			party, ok = strings.CutPrefix(value, mark)
+		}
+		switch {
+		case ok && party == "":
+			return fmt.Errorf("OIDC_AUDIENCE: there is no client after %s; write %sclient", mark, mark)
+		case ok:
+			a = audience{name, party, mark == "machine:"}
+		}
+	}
+	p.audiences = append(p.audiences, a)
+	return nil
+}
+
+// require adds an item of REQUIRED_CLAIMS.
+func (p *policy) require(value string) error {
+	claim, values, ok := strings.Cut(value, "=")
+	r := requirement{claim, strings.Split(values, "|")}
+	if !ok || claim == "" || slices.Contains(r.values, "") {
+		return fmt.Errorf("REQUIRED_CLAIMS: %q is not claim=value; separate several values with |", value)
+	}
+	p.required = append(p.required, r)
+	return nil
+}
+
+// addTo adds the issuer to all by each of its names. A name that is not a URL has the keys
+// of the first that is.
+func (p *policy) addTo(all issuers, maxAge time.Duration) error {
+	var first *keySet
+	if p.jwks != nil || p.discovery != nil {
+		first = newKeySet(maxAge)
+		first.names, first.fixed, first.base = p.names, p.jwks, p.discovery
+	}
+	own := first == nil // each URL has keys of its own
+	var rest []string
+	for _, name := range p.names {
+		base, err := address("OIDC_ISSUER", name)
+		switch {
+		case own && err == nil:
+			keys := newKeySet(maxAge)
+			keys.names, keys.base = p.names, base
+			all[name] = &trusted{p, keys}
+			first = cmp.Or(first, keys)
+			continue
+		case own && strings.Contains(name, "://"):
+			return err
+		case !own && err == nil:
+			first.base = cmp.Or(first.base, base) // for its userinfo endpoint
+		}
+		rest = append(rest, name)
+	}
+	if first == nil {
+		return fmt.Errorf("OIDC_ISSUER: %q is not an https URL, so nobody knows where its keys are; set OIDC_DISCOVERY_URL or OIDC_JWKS_URL", p.names[0])
+	}
+	for _, name := range rest {
+		all[name] = &trusted{p, first}
+	}
+	return nil
 }
 
 // list returns the items of a comma-separated list.
@@ -130,6 +261,15 @@ func list(text string) []string {
 	return items
 }
 
-func baseURL(variable, text string) (*url.URL, error) {
-	return settings.URL(func(string) string { return text }, variable, "")
+// address returns a URL to fetch a document from.
+func address(variable, text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
+		// Without the text, which may contain a password.
+		return nil, fmt.Errorf("%s: this is not a URL like https://host/path", variable)
+	}
+	if !settings.Secure(u) {
+		return nil, fmt.Errorf("%s: this is not an https URL; http is for localhost only", variable)
+	}
+	return u, nil
 }

@@ -13,15 +13,17 @@ import (
 
 func TestClaimBecomesAUserID(t *testing.T) {
 	i := newIssuer(t)
-	c := i.callers(t, map[string]string{"USER_ID_CLAIM": "chat_id"})
-	for _, claims := range []map[string]any{{"chat_id": "auth0|1"}, {"chat_id": "auth0|1", "sub": nil}} {
-		caller, err := c.Identify(t.Context(), "", []string{"Bearer " + i.good(t, claims)})
-		if err != nil || caller.UserID != "auth0@-7C1" || caller.Claim != "auth0|1" {
-			t.Errorf("want auth0@-7C1, got %+v, %v", caller, err)
+	for _, claim := range []string{"chat_id", "https://acme.com/chat_id"} {
+		c := i.callers(t, map[string]string{"USER_ID_CLAIM": claim})
+		for _, claims := range []map[string]any{{claim: "auth0|1"}, {claim: "auth0|1", "sub": nil}} {
+			caller, err := c.Identify(t.Context(), "", []string{"Bearer " + i.good(t, claims)})
+			if err != nil || caller.UserID != "auth0@-7C1" || caller.Claim != "auth0|1" {
+				t.Errorf("want auth0@-7C1, got %+v, %v", caller, err)
+			}
 		}
-	}
-	for _, value := range []any{nil, "", 7, []string{"jo"}, map[string]any{}, true} {
-		wantRefused(t, c, ErrBadToken, "Bearer "+i.good(t, map[string]any{"chat_id": value, "CHAT_ID": "jo"}))
+		for _, value := range []any{nil, "", 7, []string{"jo"}, map[string]any{}, true} {
+			wantRefused(t, c, ErrBadToken, "Bearer "+i.good(t, map[string]any{claim: value, strings.ToUpper(claim): "jo"}))
+		}
 	}
 }
 
@@ -31,7 +33,7 @@ func TestClaimThatIsNotUnicodeIsRefused(t *testing.T) {
 	i := newIssuer(t)
 	c := i.callers(t, nil)
 	bearer := func(sub string) string {
-		rest := `,"iss":"` + i.URL + `","aud":"chat-app","exp":4102444800}`
+		rest := `,"iss":"` + i.URL + `","aud":"chat-app","iat":4102444800,"exp":4102444801}`
 		// json.Marshal would not write these claims.
 		token, err := issuer.Sign(jose.ES256, keys()["ec"], map[string]any{"kid": "ec"}, []byte(`{"sub":"`+sub+`"`+rest))
 		if err != nil {
@@ -141,6 +143,18 @@ func TestBadSettingIsAnErrorThatNamesIt(t *testing.T) {
 		{"USER_ID_CLAIM", "OIDC_ISSUER=https://a,x=https://b OIDC_AUDIENCE=app,x=app USER_ID_CLAIM=sub,y=oid"},
 		{"USER_ID_CLAIM", "OIDC_ISSUER=https://a,x=https://b OIDC_AUDIENCE=app,x=app USER_ID_CLAIM=x="},
 		{"OIDC_DISCOVERY_URL", "OIDC_ISSUER=https://a OIDC_AUDIENCE=app OIDC_DISCOVERY_URL=http://a"},
+		{"OIDC_ISSUER", "OIDC_ISSUER=https://a|https://a OIDC_AUDIENCE=app"},
+		{"OIDC_ISSUER", "OIDC_ISSUER=https://a| OIDC_AUDIENCE=app"},
+		{"OIDC_ISSUER", "OIDC_ISSUER=https://a|http://b OIDC_AUDIENCE=app"},
+		{"OIDC_AUDIENCE", "OIDC_ISSUER=https://a OIDC_AUDIENCE=app+azp:"},
+		{"OIDC_JWKS_URL", "OIDC_ISSUER=https://a OIDC_AUDIENCE=app OIDC_JWKS_URL=http://a/keys"},
+		{"OIDC_JWKS_URL", "OIDC_ISSUER=https://a OIDC_AUDIENCE=app OIDC_JWKS_URL=keys"},
+		{"OIDC_KEY_MAX_AGE", "OIDC_ISSUER=https://a OIDC_AUDIENCE=app OIDC_KEY_MAX_AGE=1h"},
+		{"OIDC_KEY_MAX_AGE", "OIDC_ISSUER=https://a OIDC_AUDIENCE=app OIDC_KEY_MAX_AGE=86401"},
+		{"MAX_TOKEN_LIFETIME", "OIDC_ISSUER=https://a OIDC_AUDIENCE=app MAX_TOKEN_LIFETIME=0"},
+		{"OIDC_AUDIENCE", "OIDC_ISSUER=https://a OIDC_AUDIENCE=app+machine:"},
+		{"REQUIRED_CLAIMS", "OIDC_ISSUER=https://a OIDC_AUDIENCE=app REQUIRED_CLAIMS=plan"},
+		{"REQUIRED_CLAIMS", "OIDC_ISSUER=https://a OIDC_AUDIENCE=app REQUIRED_CLAIMS=plan=pro|"},
 	} {
 		env := map[string]string{}
 		for _, setting := range strings.Fields(test.env) {

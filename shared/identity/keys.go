@@ -7,22 +7,36 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
+	"runtime/debug"
+	"slices"
+	"strings"
 	"sync"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
 
 	"chat-service-backend/shared/settings"
 )
 
 const (
-	// fetchTimeout bounds the fetch of the issuer's metadata and keys together.
-	fetchTimeout = 3 * time.Second
+	// fetchTimeout bounds the fetch of the issuer's metadata and keys together, and
+	// refreshTimeout that of keys for which there are older ones.
+	fetchTimeout   = 3 * time.Second
+	refreshTimeout = time.Second
 
-	// refetchAfter is the time between fetches for unknown key ids, which anybody
-	// can make up.
+	// startDelay bounds how long a function's start waits for keys.
+	startDelay = 500 * time.Millisecond
+
+	// defaultMaxAge is the default of OIDC_KEY_MAX_AGE, and staleFor how old keys may
+	// get while the issuer does not answer.
+	defaultMaxAge = time.Hour
+	staleFor      = 24 * time.Hour
+
+	// refetchAfter is the time between fetches for tokens that no key fits, which
+	// anybody can make up, and between fetches of an issuer that is down.
 	refetchAfter = time.Minute
 
 	// firstRetry and lastRetry bound the time between fetches while there are no
@@ -30,174 +44,369 @@ const (
 	firstRetry = time.Second
 	lastRetry  = 30 * time.Second
 
-	// maxVerified is the number of verified tokens that are remembered. A user
-	// sends the same one for up to an hour.
-	maxVerified = 1000
+	// maxVerified and maxVerifiedBytes bound the verified tokens that are remembered. A
+	// user sends the same one for up to an hour.
+	maxVerified      = 1000
+	maxVerifiedBytes = 4 << 20
 
 	// maxDocument is the maximum size of an issuer's metadata or keys, in bytes.
 	maxDocument = 1 << 20
+
+	// maxGone is the number of withdrawn keys that are remembered.
+	maxGone = 16
 )
+
+// A hash is the hash of a token.
+type hash [sha256.Size]byte
+
+// A verified token is remembered with its user.
+type verified struct {
+	caller Caller
+	size   int // of the token, in bytes
+}
 
 // A keySet holds the public keys of one issuer, and the tokens verified with them.
 type keySet struct {
-	issuer string   // the iss claim of its tokens
-	url    *url.URL // its metadata is below this
+	names  []string // one of which the metadata must have as issuer
+	base   *url.URL // the metadata is below this; nil if there is none
+	fixed  *url.URL // where the keys are, if the metadata need not say it
+	maxAge time.Duration
 	client *http.Client
 
 	mu       sync.Mutex
-	keys     []jose.JSONWebKey
-	edition  int                          // counts successful fetches
-	verified map[[sha256.Size]byte]Caller // by the hash of a token that keys verified
-	next     time.Time                    // of the next fetch, at the earliest
-	wait     time.Duration                // before the next fetch, while there are no keys
-	failed   error                        // of the last fetch, or nil
+	pending  chan struct{} // closed when the fetch in flight ends; nil if there is none
+	keys     []key
+	gone     []key    // withdrawn by the issuer
+	skipped  []string // keys that cannot be used, and why
+	edition  int      // counts the changes of keys
+	fetched  time.Time
+	due      time.Time     // of the next fetch
+	next     time.Time     // of a fetch for a token that no key fits, at the earliest; while there are no keys, of any
+	wait     time.Duration // before the next fetch, while there are no keys
+	failed   error         // of the last fetch, or nil
+	rotated  bool          // the last fetch for a token brought other keys
+	seen     map[hash]verified
+	size     int // of the tokens in seen, in bytes
+	metadata metadata
+	read     time.Time // when metadata was
 }
 
-func newKeySet(issuer string, u *url.URL) *keySet {
-	return &keySet{
-		issuer: issuer,
-		url:    u,
-		client: &http.Client{
-			// Fetches are far apart: a kept connection would be dead by the next.
-			Transport: &http.Transport{DisableKeepAlives: true},
-			CheckRedirect: func(r *http.Request, via []*http.Request) error {
-				if !settings.Secure(r.URL) {
-					return errors.New("want an https URL, got a redirect to another scheme")
-				}
-				if len(via) >= 3 {
-					return errors.New("want at most 3 redirects, got more")
-				}
-				return nil
-			},
+// metadata is what counts of an issuer's metadata.
+//
+// https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata
+type metadata struct {
+	Issuer   string `json:"issuer"`
+	KeyURL   string `json:"jwks_uri"`
+	UserInfo string `json:"userinfo_endpoint"`
+}
+
+func newKeySet(maxAge time.Duration) *keySet {
+	s := &keySet{maxAge: maxAge, seen: map[hash]verified{}}
+	s.client = &http.Client{
+		Transport: &http.Transport{ForceAttemptHTTP2: true},
+		CheckRedirect: func(r *http.Request, via []*http.Request) error {
+			if err := s.allowed(r.URL); err != nil {
+				return fmt.Errorf("redirect: %w", err)
+			}
+			if len(via) >= 3 {
+				return errors.New("want at most 3 redirects, got more")
+			}
+			return nil
 		},
 	}
+	return s
 }
 
-// get returns the issuer's keys with this id, or all if id is empty. If there is
-// none, it fetches the keys, at most once a minute; while there are no keys at all,
-// 1 s after the first failure, then twice as long each time, up to 30 s. The
-// edition is for [keySet.remember].
-func (s *keySet) get(ctx context.Context, id string) (_ []jose.JSONWebKey, edition int, _ error) {
-	s.mu.Lock() // held while fetching, since the others need the same keys
+// address returns the configured address.
+func (s *keySet) address() *url.URL {
+	if s.fixed != nil {
+		return s.fixed
+	}
+	return s.base
+}
+
+// allowed returns an error unless documents may be fetched from u. What an issuer
+// publishes must not lead to loopback, where Lambda's Runtime API is, unless the
+// configuration itself does, as in development.
+func (s *keySet) allowed(u *url.URL) error {
+	switch {
+	case loopback(s.address()) && settings.Secure(u):
+		return nil
+	case u.Scheme != "https" || u.Host == "":
+		return errors.New("want an https URL, got another")
+	case loopback(u):
+		return errors.New("want a URL that is not on loopback, as the issuer is not, got another")
+	}
+	return nil
+}
+
+func loopback(u *url.URL) bool {
+	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	ip := net.ParseIP(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip.IsLoopback() || ip.IsUnspecified()
+}
+
+// verify returns nil if a key of the issuer fits a token, and the edition of keys for
+// [keySet.remember]. It fetches keys that are due. If no key fits, it fetches them again,
+// at most once a minute, since an issuer may have replaced a key, even under the same id.
+func (s *keySet) verify(ctx context.Context, fits func(key) bool) (edition int, err error) {
+	s.mu.Lock()
 	defer s.mu.Unlock()
-	if matching := s.matching(id); len(matching) > 0 {
-		return matching, s.edition, nil
-	}
-	if now().Before(s.next) {
-		// After a failure, nobody knows whether the key is the issuer's.
-		return nil, 0, s.failed
-	}
-	known := len(s.keys) > 0
-	if known {
+	for asked := false; ; {
+		due := len(s.keys) == 0 || !now().Before(s.due)
+		switch {
+		case s.pending != nil && (len(s.keys) == 0 || !slices.ContainsFunc(s.keys, fits)):
+			if err := s.await(ctx); err != nil {
+				return 0, err
+			}
+			continue
+		case due && s.pending == nil && len(s.keys) == 0 && now().Before(s.next):
+			return 0, s.failed
+		case due && s.pending == nil:
+			s.update(ctx, false)
+			if len(s.keys) == 0 {
+				return 0, s.failed
+			}
+			continue
+		case slices.ContainsFunc(s.keys, fits):
+			return s.edition, nil
+		case slices.ContainsFunc(s.gone, fits):
+			return 0, errWithdrawn
+		case asked || now().Before(s.next):
+			switch {
+			case s.failed != nil: // nobody knows whether the key is the issuer's
+				return 0, s.failed
+			case s.rotated && !asked:
+				return 0, errTooSoon
+			}
+			return 0, errSignature
+		}
+		asked = true
 		s.next = now().Add(refetchAfter)
+		before := s.edition
+		s.update(ctx, true)
+		s.rotated = s.edition != before
 	}
-	keys, err := s.fetch(ctx)
-	if err != nil {
-		if !known {
+}
+
+// await waits for the fetch in flight. s.mu is held, but not meanwhile.
+func (s *keySet) await(ctx context.Context) error {
+	pending := s.pending
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	select {
+	case <-pending:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: wait for the fetch: %w", ErrUnavailable, context.Cause(ctx))
+	}
+}
+
+// update fetches the keys and takes them into use. all says that the metadata is read
+// again. If the fetch fails, the keys stay in use, for 24 h at most; while there are
+// none, the next fetch is 1 s after the first failure, then after twice as long each
+// time, up to 30 s. s.mu is held, but not while fetching.
+func (s *keySet) update(ctx context.Context, all bool) {
+	limit := fetchTimeout
+	if len(s.keys) > 0 && !all {
+		limit = refreshTimeout
+	}
+	if err := s.try(ctx, all, limit); err != nil {
+		s.failed = fmt.Errorf("%w: %w", ErrUnavailable, err)
+		if len(s.keys) > 0 && now().Sub(s.fetched) > staleFor {
+			s.edition++
+			s.keys, s.seen, s.size = nil, map[hash]verified{}, 0
+		}
+		if len(s.keys) == 0 {
 			s.wait = max(firstRetry, min(2*s.wait, lastRetry))
 			s.next = now().Add(s.wait)
+			return
 		}
-		s.failed = fmt.Errorf("%w: %w", ErrUnavailable, err)
-		return nil, 0, s.failed
-	}
-	s.keys, s.failed, s.verified = keys, nil, make(map[[sha256.Size]byte]Caller)
-	s.edition++
-	return s.matching(id), s.edition, nil
-}
-
-// matching returns the keys with this id, or all if id is empty.
-func (s *keySet) matching(id string) []jose.JSONWebKey {
-	if id == "" {
-		return s.keys
-	}
-	var matching []jose.JSONWebKey
-	for _, key := range s.keys {
-		if key.KeyID == id {
-			matching = append(matching, key)
+		if !now().Before(s.due) {
+			s.due = now().Add(refetchAfter)
+			slog.WarnContext(ctx, "the issuer's keys are served stale", "cause", err.Error())
 		}
 	}
-	return matching
 }
 
-// seen returns the caller whose token has this hash, if the present keys have
-// verified it.
-func (s *keySet) seen(hash [sha256.Size]byte) (Caller, bool) {
+// try is [keySet.update] without consequences if it fails.
+func (s *keySet) try(ctx context.Context, all bool, limit time.Duration) error {
+	pending := make(chan struct{})
+	s.pending = pending
+	last := s.metadata
+	if all || now().Sub(s.read) > staleFor {
+		last = metadata{}
+	}
+	s.mu.Unlock()
+	keys, skipped, found, err := s.fetch(ctx, last, limit)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	caller, ok := s.verified[hash]
-	return caller, ok
+	s.pending = nil
+	close(pending)
+	if err != nil {
+		return err
+	}
+	if found != last {
+		s.metadata, s.read = found, now()
+	}
+	if !slices.EqualFunc(keys, s.keys, key.same) {
+		s.edition++
+		s.seen, s.size = map[hash]verified{}, 0
+		s.gone = slices.DeleteFunc(append(slices.Clone(s.keys), s.gone...), func(k key) bool { return slices.ContainsFunc(keys, k.same) })
+		s.gone = s.gone[:min(len(s.gone), maxGone)]
+	}
+	s.keys, s.skipped, s.failed, s.wait = keys, skipped, nil, 0
+	s.fetched = now()
+	// Jitter spreads the calls of processes that started together.
+	s.due = s.fetched.Add(s.maxAge - rand.N(s.maxAge/5+1))
+	return nil
 }
 
-// remember lets seen find a token verified with the keys of that edition, unless
-// they have been replaced since.
-func (s *keySet) remember(hash [sha256.Size]byte, caller Caller, edition int) {
+// load fetches the keys in Lambda's init phase. The first token does it again if that
+// fails.
+func (s *keySet) load(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if edition != s.edition {
+	if s.pending != nil || len(s.keys) > 0 {
 		return
 	}
-	for other := range s.verified {
-		if len(s.verified) < maxVerified {
+	if err := s.try(ctx, true, fetchTimeout); err != nil {
+		slog.WarnContext(ctx, "the issuer's keys are not available at start, will ask again", "cause", err.Error())
+	}
+}
+
+// user returns the caller whose token has this hash, if the present keys have verified
+// it and are not due.
+func (s *keySet) user(h hash) (Caller, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known, ok := s.seen[h]
+	return known.caller, ok && now().Before(s.due)
+}
+
+// remember lets user find a token verified with the keys of that edition, unless
+// they have been replaced since.
+func (s *keySet) remember(h hash, caller Caller, size, edition int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if edition != s.edition || size > maxVerifiedBytes {
+		return
+	}
+	s.size += size - s.seen[h].size
+	s.seen[h] = verified{caller, size}
+	for other, known := range s.seen {
+		if len(s.seen) <= maxVerified && s.size <= maxVerifiedBytes {
 			break
 		}
-		delete(s.verified, other)
+		if other != h {
+			s.size -= known.size
+			delete(s.seen, other)
+		}
 	}
-	s.verified[hash] = caller
 }
 
 // now returns the time by the wall clock. The monotonic clock may stand still
 // while Lambda has the process stopped.
 func now() time.Time { return time.Now().Round(0) }
 
-// fetch reads the issuer's metadata, and then the keys at the URL given there.
+// fetch reads the issuer's keys, over one connection if they are on the same host as the
+// metadata. It goes to the address in last without asking again, if that still has keys.
 //
 // https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfig
-func (s *keySet) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
+func (s *keySet) fetch(ctx context.Context, last metadata, limit time.Duration) (keys []key, skipped []string, found metadata, err error) {
+	defer func() {
+		if p := recover(); p != nil { // requests wait for the end of this fetch
+			err = fmt.Errorf("fetch keys: panic: a %T\n%s", p, debug.Stack())
+		}
+	}()
 	// Other requests wait for these keys: the fetch must outlive this one.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
-	var metadata struct {
-		Issuer string `json:"issuer"`
-		KeyURL string `json:"jwks_uri"`
+	// Fetches are far apart: a connection kept until the next would be dead.
+	defer s.client.CloseIdleConnections()
+	if s.fixed != nil {
+		keys, skipped, err = s.keySet(ctx, s.fixed)
+		return keys, skipped, last, err
 	}
-	if err := s.document(ctx, s.url.JoinPath(".well-known/openid-configuration"), &metadata); err != nil {
-		return nil, err
+	if last.KeyURL != "" {
+		if u, err := s.parse(last.KeyURL); err == nil {
+			if keys, skipped, err := s.keySet(ctx, u); err == nil {
+				return keys, skipped, last, nil
+			}
+		}
 	}
-	if metadata.Issuer != s.issuer {
-		return nil, fmt.Errorf("want the metadata of issuer %q, got that of %q", s.issuer, metadata.Issuer)
+	if found, err = s.discover(ctx); err != nil {
+		return nil, nil, found, err
 	}
-	keyURL, err := url.Parse(metadata.KeyURL)
-	if err != nil || !settings.Secure(keyURL) {
-		return nil, errors.New("want an https URL as jwks_uri in the issuer's metadata, got something else")
+	u, err := s.parse(found.KeyURL)
+	if err != nil {
+		return nil, nil, found, fmt.Errorf("jwks_uri in the issuer's metadata: %w", err)
 	}
+	keys, skipped, err = s.keySet(ctx, u)
+	return keys, skipped, found, err
+}
+
+// discover reads the issuer's metadata.
+func (s *keySet) discover(ctx context.Context) (found metadata, err error) {
+	if err := s.document(ctx, s.base.JoinPath(wellKnown), &found); err != nil {
+		return found, err
+	}
+	if !slices.Contains(s.names, found.Issuer) {
+		return found, fmt.Errorf("want the metadata of issuer %q, got that of %q", strings.Join(s.names, "|"), found.Issuer)
+	}
+	return found, nil
+}
+
+// wellKnown is where an issuer's metadata is, below its base URL.
+const wellKnown = ".well-known/openid-configuration"
+
+// parse returns an address in the issuer's metadata.
+func (s *keySet) parse(address string) (*url.URL, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, errors.New("want a URL, got something else")
+	}
+	return u, s.allowed(u)
+}
+
+// keySet reads the keys at u. Keys that cannot be used do not harm the others.
+func (s *keySet) keySet(ctx context.Context, u *url.URL) (keys []key, skipped []string, err error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
-	if err := s.document(ctx, keyURL, &set); err != nil {
-		return nil, err
+	if err := s.document(ctx, u, &set); err != nil {
+		return nil, nil, err
 	}
-	var keys []jose.JSONWebKey
-	for _, raw := range set.Keys {
-		var key jose.JSONWebKey
-		// Keys of an unknown type are of no use here.
-		if json.Unmarshal(raw, &key) != nil || !key.Valid() || !key.IsPublic() || key.Use == "enc" {
+	for n, raw := range set.Keys {
+		k, err := parseKey(raw)
+		if err != nil {
+			skipped = append(skipped, fmt.Sprintf("key %d (kid %.64q): %v", n+1, k.id, err))
 			continue
 		}
-		keys = append(keys, key)
+		keys = append(keys, k)
 	}
 	if len(keys) == 0 {
-		return nil, fmt.Errorf("want public keys at %s, got none", keyURL)
+		return nil, nil, fmt.Errorf("%w at %s, got %d that cannot be used (%s)", errNoKeys, u, len(skipped), strings.Join(skipped, "; "))
 	}
-	return keys, nil
+	return keys, skipped, nil
 }
+
+var errNoKeys = errors.New("want public keys for signatures")
 
 // document fetches and decodes the JSON document at u.
 func (s *keySet) document(ctx context.Context, u *url.URL, v any) error {
+	return s.get(ctx, u, "", v)
+}
+
+// get is document with a bearer token, if that is not "".
+func (s *keySet) get(ctx context.Context, u *url.URL, bearer string, v any) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return err
 	}
 	r.Header.Set("Accept", "application/json")
+	if bearer != "" {
+		r.Header.Set("Authorization", "Bearer "+bearer)
+	}
 	response, err := s.client.Do(r)
 	if err != nil {
 		return err
@@ -209,9 +418,12 @@ func (s *keySet) document(ctx context.Context, u *url.URL, v any) error {
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("GET %s: want status 200, got %d", u, response.StatusCode)
 	}
-	document, err := io.ReadAll(io.LimitReader(response.Body, maxDocument))
+	document, err := io.ReadAll(io.LimitReader(response.Body, maxDocument+1))
 	if err != nil {
 		return fmt.Errorf("GET %s: %w", u, err)
+	}
+	if len(document) > maxDocument {
+		return fmt.Errorf("GET %s: want at most %d bytes, got more", u, maxDocument)
 	}
 	if err := json.Unmarshal(document, v); err != nil {
 		return fmt.Errorf("GET %s: want JSON: %w", u, err)

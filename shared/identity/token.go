@@ -1,45 +1,23 @@
 package identity
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
-	"unicode/utf16"
-	"unicode/utf8"
 
-	"github.com/go-jose/go-jose/v4"
+	"github.com/golang-jwt/jwt/v4"
 
 	"chat-service-backend/shared/userid"
 )
 
-// algorithms are the accepted signature algorithms, asymmetric ones only: with a
-// symmetric one, whoever can verify a token can also forge one.
-var algorithms = []jose.SignatureAlgorithm{
-	jose.RS256, jose.RS384, jose.RS512,
-	jose.PS256, jose.PS384, jose.PS512,
-	jose.ES256, jose.ES384, jose.ES512,
-	jose.EdDSA,
-}
-
 // notBeforeLeeway is how far a token's nbf may be in the future, since clocks
 // differ.
 const notBeforeLeeway = 5 * time.Second
-
-// A tokenVerifier verifies the bearer tokens of one issuer.
-type tokenVerifier struct {
-	keys      *keySet
-	audiences []string
-	parties   []string // whose tokens are accepted whatever their audience
-	claim     string   // identifies the user
-	prefix    string   // of its users' ids
-}
 
 // A badToken is the reason why a token is refused. It matches [ErrBadToken].
 type badToken string
@@ -48,113 +26,190 @@ func (e badToken) Error() string      { return string(e) }
 func (badToken) Is(target error) bool { return target == ErrBadToken }
 
 const (
-	errUnreadable badToken = "the token cannot be read, or its algorithm is not accepted"
+	errUnreadable badToken = "the token is not a JWT"
+	errEncrypted  badToken = "the token is encrypted"
+	errAlgorithm  badToken = "the token's algorithm is not accepted"
+	errCritical   badToken = "the token's header has critical extensions"
 	errPurpose    badToken = "the token is not for API calls"
+	errRefresh    badToken = "the token is a refresh token"
+	errBound      badToken = "the token is bound to a key of the client (DPoP or mutual TLS), which cannot be checked here"
+	errMachine    badToken = "the token is a machine's, not a user's"
+	errLifetime   badToken = "the token is valid for longer than MaxTokenLifetime"
+	errNoIssuer   badToken = "the token has no issuer"
 	errIssuer     badToken = "the token is another issuer's"
 	errSignature  badToken = "no key of the issuer fits the token's signature"
+	errWithdrawn  badToken = "the issuer has withdrawn the token's key"
+	errNoExpiry   badToken = "the token has no expiry"
 	errExpired    badToken = "the token has expired"
 	errNotYet     badToken = "the token is not valid yet"
+	errNoAudience badToken = "the token has no audience"
 	errAudience   badToken = "the token is for another audience"
 )
+
+// notAllowed is the reason why a user is refused. It matches [ErrNotAllowed].
+type notAllowed string
+
+func (e notAllowed) Error() string      { return string(e) }
+func (notAllowed) Is(target error) bool { return target == ErrNotAllowed }
+
+// A parsedToken is a token in its compact form (RFC 7515 section 7.1); other forms can
+// have several signatures.
+type parsedToken struct {
+	header            Claims
+	algorithm, id     string
+	claims            Claims
+	signed, signature string
+}
+
+// parse reads a token. Its errors quote nothing from it.
+func parse(token string) (*parsedToken, error) {
+	parts := strings.Split(token, ".")
+	header, err := jwt.DecodeSegment(parts[0])
+	t := &parsedToken{}
+	if err != nil || json.Unmarshal(header, &t.header) != nil || t.header == nil {
+		return nil, errUnreadable
+	}
+	if len(parts) == 5 {
+		return nil, errEncrypted // RFC 7516 section 7.1
+	}
+	if len(parts) != 3 {
+		return nil, errUnreadable
+	}
+	t.algorithm, _ = t.header.Text("alg")
+	if jwt.GetSigningMethod(method(t.algorithm)) == nil || strings.HasPrefix(t.algorithm, "HS") || strings.EqualFold(t.algorithm, "none") {
+		return nil, errAlgorithm
+	}
+	if t.header["crit"] != nil {
+		return nil, errCritical
+	}
+	payload, err := jwt.DecodeSegment(parts[1])
+	if err != nil || json.Unmarshal(payload, &t.claims) != nil || t.claims == nil {
+		return nil, errUnreadable
+	}
+	if _, err := jwt.DecodeSegment(parts[2]); err != nil {
+		return nil, errUnreadable
+	}
+	t.id = keyID(t.header["kid"])
+	t.signed, t.signature = parts[0]+"."+parts[1], parts[2]
+	return t, nil
+}
+
+// method returns the name by which golang-jwt knows an algorithm.
+func method(algorithm string) string {
+	if algorithm == "Ed25519" {
+		return "EdDSA"
+	}
+	return algorithm
+}
+
+// fits reports whether a key verifies the token's signature. A key without an id fits
+// any token: the signature decides.
+func (t *parsedToken) fits(k key) bool {
+	return (t.id == "" || k.id == "" || t.id == k.id) && slices.Contains(k.algorithms, t.algorithm) &&
+		jwt.GetSigningMethod(method(t.algorithm)).Verify(t.signed, t.signature, k.public) == nil
+}
 
 // user verifies a token and returns its user. Cheap checks come first: anybody can
 // send tokens, and only one that names a trusted issuer and this app, and has not
 // expired, is worth fetching the issuer's keys. The signature of a repeated token is
 // verified once; what changes with time is checked every time.
-func (i issuers) user(ctx context.Context, token string) (Caller, error) {
-	hash := sha256.Sum256([]byte(token))
-	for _, v := range i {
-		if caller, ok := v.keys.seen(hash); ok {
-			if err := v.check(caller.Claims); err != nil {
-				return Caller{}, err
-			}
-			return caller, nil
+func (all issuers) user(ctx context.Context, token string) (Caller, error) {
+	h := hash(sha256.Sum256([]byte(token)))
+	for _, i := range all {
+		if caller, ok := i.keys.user(h); ok {
+			return i.admit(caller)
 		}
 	}
-	// The compact form only: the others can hold several signatures.
-	jws, err := jose.ParseSignedCompact(token, algorithms)
+	t, err := parse(token)
 	if err != nil {
-		return Caller{}, errUnreadable // and not err, which may quote the token
+		return Caller{}, err
 	}
-	var c Claims
-	if json.Unmarshal(jws.UnsafePayloadWithoutVerification(), &c) != nil {
-		return Caller{}, errUnreadable
+	if err := forCalls(t.header, t.claims); err != nil {
+		return Caller{}, err
 	}
-	header := jws.Signatures[0].Header
-	if !forCalls(header, c) {
-		return Caller{}, errPurpose
-	}
-	issuer, _ := c.Text("iss")
-	v := i[issuer]
-	if v == nil {
+	name, ok := t.claims.Text("iss")
+	i := all[name]
+	switch {
+	case !t.claims.has("iss"):
+		return Caller{}, errNoIssuer
+	case !ok:
+		return Caller{}, t.claims.oddType("iss", "a text")
+	case i == nil:
 		return Caller{}, errIssuer
 	}
-	if err := v.check(c); err != nil {
+	if err := i.check(t.claims); err != nil {
 		return Caller{}, err
 	}
-	keys, edition, err := v.keys.get(ctx, header.KeyID)
+	edition, err := i.keys.verify(ctx, t.fits)
 	if err != nil {
 		return Caller{}, err
 	}
-	if !slices.ContainsFunc(keys, func(key jose.JSONWebKey) bool {
-		_, err := jws.Verify(key.Key)
-		return err == nil
-	}) {
-		return Caller{}, errSignature
+	claim, _ := t.claims.Text(i.claim) // check has required it
+	caller := Caller{Kind: User, UserID: userid.Map(i.prefix, claim), Claim: claim, Claims: t.claims, Issuer: name}
+	i.keys.remember(h, caller, len(token), edition)
+	return i.admit(caller)
+}
+
+// admit checks what changes with time, and what the issuer must have said of its user.
+func (i *trusted) admit(caller Caller) (Caller, error) {
+	if err := i.check(caller.Claims); err != nil {
+		return Caller{}, err
 	}
-	claim, _ := c.Text(v.claim) // check has required it
-	caller := Caller{Kind: User, UserID: userid.Map(v.prefix, claim), Claim: claim, Claims: c}
-	v.keys.remember(hash, caller, edition)
+	for _, r := range i.required {
+		if !anyOf(caller.Claims.values(r.claim), r.values) {
+			return Caller{}, notAllowed(fmt.Sprintf("claim %s has none of the values in RequiredClaims", r.claim))
+		}
+	}
 	return caller, nil
 }
 
-// forCalls reports whether a token may be an id or access token, which apps send
-// with their calls. An issuer signs other tokens with the same keys and for the same
-// audience, such as the logout tokens that it sends to an app's servers. They differ
-// in their type (RFC 8725 section 3.11), in having an events claim (RFC 8417
-// section 2.2) or, at Cognito, in token_use.
-func forCalls(header jose.Header, c Claims) bool {
-	if value, set := header.ExtraHeaders[jose.HeaderType]; set {
-		name, _ := value.(string)
-		// "application/" may be omitted (RFC 7515 section 4.1.9).
-		switch strings.TrimPrefix(strings.ToLower(name), "application/") {
-		case "jwt", "at+jwt":
-		default:
-			return false
-		}
-	}
-	if _, set := c["events"]; set {
-		return false
-	}
-	if _, set := c["token_use"]; set {
-		use, _ := c.Text("token_use")
-		return use == "id" || use == "access"
-	}
-	return true
-}
-
 // check checks everything about a token's claims but the issuer.
-func (v *tokenVerifier) check(c Claims) error {
+func (i *trusted) check(c Claims) error {
 	now := time.Now()
-	if expiry, ok := c.Time("exp"); !ok || !now.Before(expiry) {
+	expiry, ok := c.Time("exp")
+	switch {
+	case !c.has("exp"):
+		return errNoExpiry
+	case !ok:
+		return c.oddType("exp", "a time in seconds")
+	case !now.Before(expiry):
 		return errExpired
 	}
 	if _, set := c["nbf"]; set {
-		if notBefore, ok := c.Time("nbf"); !ok || notBefore.After(now.Add(notBeforeLeeway)) {
+		notBefore, ok := c.Time("nbf")
+		switch {
+		case !ok:
+			return c.oddType("nbf", "a time in seconds")
+		case notBefore.After(now.Add(notBeforeLeeway)):
 			return errNotYet
 		}
 	}
-	if !v.forUs(c) {
-		return errAudience
+	if err := i.forUs(c); err != nil {
+		return err
 	}
-	if claim, _ := c.Text(v.claim); claim == "" {
-		return badToken(fmt.Sprintf("the token has no text in claim %q", v.claim))
+	if claim, ok := c.Text(i.claim); claim == "" {
+		switch {
+		case !c.has(i.claim):
+			return badToken("the token has no claim " + i.claim)
+		case ok:
+			return badToken("claim " + i.claim + " is empty")
+		case c.kind(i.claim) == "a text":
+			return badToken("claim " + i.claim + " is not Unicode")
+		}
+		return c.oddType(i.claim, "a text")
+	}
+	since := now
+	if issued, ok := c.Time("iat"); ok {
+		since = issued
+	}
+	if expiry.Sub(since) > i.maxLifetime {
+		return errLifetime
 	}
 	return nil
 }
 
-// forUs reports whether a token is for this app.
-func (v *tokenVerifier) forUs(c Claims) bool {
+// forUs returns an error unless a token is for this app.
+func (i *trusted) forUs(c Claims) error {
 	name := "aud"
 	if aud, set := c[name]; !set || string(aud) == "[]" {
 		// Cognito's access tokens have a client_id and no aud, Ory's an empty one:
@@ -162,80 +217,45 @@ func (v *tokenVerifier) forUs(c Claims) bool {
 		// https://www.ory.com/docs/oauth2-oidc/jwt-access-token
 		name = "client_id"
 	}
-	if slices.ContainsFunc(c.list(name), func(a string) bool { return slices.Contains(v.audiences, a) }) {
-		return true
-	}
-	party, ok := c.Text("azp")
-	return ok && slices.Contains(v.parties, party)
-}
-
-// Claims are a token's claims. They are not a struct, because encoding/json would
-// match a field's name in any case.
-type Claims map[string]json.RawMessage
-
-// Text returns a claim that is a string of Unicode characters.
-func (c Claims) Text(name string) (text string, ok bool) {
-	raw := c[name]
-	ok = len(raw) > 0 && raw[0] == '"' && json.Unmarshal(raw, &text) == nil
-	// encoding/json turns anything that is not a character into U+FFFD, and so
-	// several users into one.
-	if !ok || strings.ContainsRune(text, utf8.RuneError) && !wellFormed(raw) {
-		return "", false
-	}
-	return text, true
-}
-
-// wellFormed reports whether a JSON string holds valid UTF-8, and no escape for half
-// of a surrogate pair.
-func wellFormed(raw []byte) bool {
-	if !utf8.Valid(raw) {
-		return false
-	}
-	for i := 0; i < len(raw); i++ {
-		if raw[i] != '\\' {
-			continue
-		}
-		if i++; raw[i] != 'u' {
-			continue
-		}
-		i += 4
-		if unit := codeUnit(raw[i-3:]); utf16.IsSurrogate(unit) {
-			if !bytes.HasPrefix(raw[i+1:], []byte(`\u`)) || utf16.DecodeRune(unit, codeUnit(raw[i+3:])) == utf8.RuneError {
-				return false
+	audiences, party, isMachine := c.list(name), c.party(), machine(c, i.claim)
+	foreign := false // the token would be for us, were it a user's
+	for _, a := range i.audiences {
+		switch {
+		case a.name != "" && !slices.Contains(audiences, a.name):
+		case a.machine && isMachine && slices.Contains(c.clients(), a.party):
+			return nil
+		case !a.machine && (a.party == "" || a.party == party):
+			if !isMachine {
+				return nil
 			}
-			i += 6
+			foreign = true
 		}
 	}
-	return true
+	switch {
+	case foreign:
+		return errMachine
+	case !c.has(name) && (party == "" || !slices.ContainsFunc(i.audiences, func(a audience) bool { return a.name == "" })):
+		return errNoAudience
+	case audiences == nil && c.has(name) && party == "":
+		return c.oddType(name, "a text or a list of texts")
+	}
+	return errAudience
 }
 
-// codeUnit returns the value of the four hexadecimal digits that text begins with.
-func codeUnit(text []byte) rune {
-	n, _ := strconv.ParseUint(string(text[:4]), 16, 16) // encoding/json has checked them
-	return rune(n)
+// party returns the client that a token was issued to, or "": azp of OpenID Connect, else
+// client_id (RFC 9068), as Okta and Entra ID call it too.
+func (c Claims) party() string {
+	for _, name := range []string{"azp", "client_id", "cid", "appid"} {
+		if c.has(name) {
+			party, _ := c.Text(name)
+			return party
+		}
+	}
+	return ""
 }
 
-// list returns a claim that is a string or a list of strings, as aud may be
-// (RFC 7519 section 4.1.3), and nothing for any other.
-func (c Claims) list(name string) []string {
-	if text, ok := c.Text(name); ok {
-		return []string{text}
-	}
-	var list []string
-	if json.Unmarshal(c[name], &list) != nil {
-		return nil
-	}
-	return list
-}
+// ErrTooSoon is an [ErrUnavailable]: no key fits a token, and the issuer has replaced its
+// keys less than a minute ago, so it may have done so again.
+var ErrTooSoon = errors.New("keys were fetched less than a minute ago")
 
-// Time returns a claim that is a time: seconds since 1970, which may have a
-// fraction (RFC 7519 section 2).
-func (c Claims) Time(name string) (t time.Time, ok bool) {
-	var seconds float64
-	raw := c[name]
-	if len(raw) == 0 || string(raw) == "null" || json.Unmarshal(raw, &seconds) != nil || math.Abs(seconds) > 1<<40 {
-		return t, false
-	}
-	whole, fraction := math.Modf(seconds)
-	return time.Unix(int64(whole), int64(fraction*1e9)), true
-}
+var errTooSoon = fmt.Errorf("%w: %w", ErrUnavailable, ErrTooSoon)

@@ -1,0 +1,95 @@
+package identity
+
+import (
+	"slices"
+	"strings"
+)
+
+// forCalls returns an error unless a token may be an id or access token, which apps send
+// with their calls. An issuer signs other tokens with the same keys and for the same
+// audience, such as the logout tokens that it sends to an app's servers, or refresh
+// tokens. They differ in their type (RFC 8725 section 3.11), in having an events claim
+// (RFC 8417 section 2.2) or in a claim that says what they are for.
+func forCalls(header, c Claims) error {
+	if header.has("typ") {
+		name, _ := header.Text("typ")
+		// "application/" may be omitted (RFC 7515 section 4.1.9).
+		switch name = strings.TrimPrefix(strings.ToLower(name), "application/"); {
+		case name == "jwt", name == "at+jwt":
+		case refreshes(name):
+			return errRefresh
+		default:
+			return errPurpose
+		}
+	}
+	if _, set := c["events"]; set {
+		return errPurpose
+	}
+	if c.has("cnf") { // RFC 7800
+		return errBound
+	}
+	// Casdoor has tokenType, Pocket ID type, Authorizer token_type, Keycloak typ.
+	for _, name := range []string{"token_use", "tokenUse", "token_type", "tokenType", "type", "typ", "use", "kind", "token_kind"} {
+		for _, use := range c.values(name) {
+			switch use = strings.ToLower(use); {
+			case refreshes(use):
+				return errRefresh
+			case strings.Contains(use, "logout"):
+				return errPurpose
+			}
+		}
+	}
+	if _, set := c["token_use"]; set { // Cognito's
+		if use, _ := c.Text("token_use"); use != "id" && use != "access" {
+			return errPurpose
+		}
+	}
+	return nil
+}
+
+// refreshes reports whether a word for the use of a token is that of refresh tokens, or
+// of Keycloak's offline ones.
+func refreshes(use string) bool {
+	return strings.Contains(use, "refresh") || strings.HasPrefix(use, "offline") || use == "rt+jwt"
+}
+
+// machine reports whether a token was issued to a client for itself, by the grant
+// client_credentials, and not to a user. Its subject is then the client (RFC 9068
+// section 2.2), in some form, unless the issuer says it in another way.
+func machine(c Claims, claim string) bool {
+	for _, name := range []string{"gty", "grant_type", "grantType"} {
+		if slices.ContainsFunc(c.values(name), func(grant string) bool {
+			return strings.EqualFold(strings.ReplaceAll(grant, "-", "_"), "client_credentials")
+		}) {
+			return true
+		}
+	}
+	for _, client := range c.clients() {
+		for _, name := range []string{"sub", claim} {
+			switch id, _ := c.Text(name); id {
+			case client, client + "@clients", "client-" + client, "client:" + client, "client|" + client, "service-account-" + client:
+				return id != ""
+			}
+		}
+		// Keycloak's.
+		if name, _ := c.Text("preferred_username"); client != "" && strings.EqualFold(name, "service-account-"+client) {
+			return true
+		}
+	}
+	kind, _ := c.Text("idtyp") // Entra ID's, if it is switched on
+	casdoor, _ := c.Text("type")
+	if kind == "app" || casdoor == "application" {
+		return true
+	}
+	// Entra ID's tokens of a client that has proved who it is have a scope if there is a user.
+	proof := slices.Concat(c.values("azpacr"), c.values("appidacr"))
+	return anyOf(proof, []string{"1", "2"}) && !c.has("scp")
+}
+
+// clients returns all that may be the client that a token was issued to.
+func (c Claims) clients() (clients []string) {
+	for _, name := range []string{"client_id", "clientId", "azp", "cid", "appid", "aud"} {
+		clients = append(clients, c.list(name)...)
+	}
+	return clients
+}
