@@ -50,7 +50,7 @@ var stored = values.Stored
 // both APIs. On a [world], AWS and the APIs are moto and the development server.
 type deployment struct {
 	tool
-	t                   *testing.T
+	t                   testing.TB
 	world               *world // may be nil
 	missing             bool
 	parameters, outputs map[string]string
@@ -81,7 +81,7 @@ var defaults = sync.OnceValues(func() (map[string]string, error) {
 	return all, nil
 })
 
-func deploy(t *testing.T, w *world) *deployment {
+func deploy(t testing.TB, w *world) *deployment {
 	t.Helper()
 	all, err := defaults()
 	if err != nil {
@@ -604,105 +604,4 @@ func TestParams(t *testing.T) {
 			t.Errorf("want %q, got %q", want, keys)
 		}
 	})
-}
-
-// queued returns a message as the webhook function leaves it in the fallback queue.
-func queued(bus, source string, number int) string {
-	text, _ := json.Marshal(map[string]string{
-		"EventBusName": bus, "Source": source, "DetailType": "message.new",
-		"Detail": fmt.Sprintf(`{"metadata":{},"event":{"number":%d,"n":9007199254740993,"text":"Grüße"}}`, number),
-	})
-	return string(text)
-}
-
-func testRedrive(t *testing.T, w *world, d *deployment) {
-	queue := d.outputs["FallbackQueueUrl"]
-	enqueue := func(messages ...string) {
-		t.Helper()
-		for _, m := range messages {
-			if _, err := sqs.NewFromConfig(w.aws).SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &queue, MessageBody: &m}); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	published := 0
-	onTarget := func(name string, answered func(http.ResponseWriter) bool) {
-		published = 0
-		d.onAWS = func(w http.ResponseWriter, r *http.Request, body string) bool {
-			if r.Header.Get("X-Amz-Target") == "AWSEvents.PutEvents" && strings.Contains(body, `\"n\":9007199254740993,\"text\":\"Grüße\"`) {
-				published++
-			}
-			return answered != nil && r.Header.Get("X-Amz-Target") == name && answered(w)
-		}
-	}
-
-	for i := range 12 {
-		enqueue(queued(bus, "stream.chat", i))
-	}
-	onTarget("", nil)
-	d.run("", "redrive").want(t, 0, "12 events published to "+bus+", 0 left in the queue")
-	if published != 12 {
-		t.Errorf("want each event published once and unchanged, got %d", published)
-	}
-	d.run("", "redrive", "-json").want(t, 0, `"published": 0`)
-
-	// An event that the bus does not take stays.
-	enqueue(queued(bus, "stream.chat", 1), queued(bus, "stream.chat", 2))
-	for code, fail := range map[string]func(http.ResponseWriter) bool{
-		"AccessDeniedException": func(w http.ResponseWriter) bool { return refuse(w, "AccessDeniedException") },
-		"InternalFailure": func(w http.ResponseWriter) bool {
-			fmt.Fprint(w, `{"FailedEntryCount":1,"Entries":[{"ErrorCode":"InternalFailure"}]}`)
-			return true
-		},
-	} {
-		onTarget("AWSEvents.PutEvents", fail)
-		d.run("", "redrive").want(t, 1, "0 events published to "+bus+", 2 left in the queue", code)
-	}
-	onTarget("", nil)
-	d.run("", "redrive").want(t, 0, "2 events published to "+bus+", 0 left in the queue")
-
-	// Nor does a message that cannot be deleted count as gone.
-	enqueue(queued(bus, "stream.chat", 1))
-	onTarget("AmazonSQS.DeleteMessage", func(w http.ResponseWriter) bool { return refuse(w, "AccessDenied") })
-	d.run("", "redrive").want(t, 1, "the event is published, but its message cannot be deleted: AccessDenied", "1 left in the queue")
-	onTarget("", nil)
-	d.run("", "redrive").want(t, 0, "0 left in the queue")
-
-	// Messages that the webhook function has not written stay, and are visible again at once.
-	enqueue("no json", "null", "[]", "{}", `{"Detail":1}`, `{"Source":"stream.chat","DetailType":"message.new","Detail":"{}"}`,
-		queued("default", "stream.chat", 1), queued(bus, "aws.iam", 1), queued(bus, "stream.chat", 1))
-	d.run("", "redrive").want(t, 1, "1 events published to "+bus+", 8 left in the queue", `got "stream.chat" for "default"`, `got "aws.iam"`)
-	d.run("", "redrive").want(t, 1, "0 events published to "+bus+", 8 left in the queue")
-}
-
-func TestRedriveEndsThoughAMessageComesBack(t *testing.T) {
-	t.Parallel()
-	d := deploy(t, nil)
-	published := 0
-	d.onAWS = func(w http.ResponseWriter, r *http.Request, body string) bool {
-		switch r.Header.Get("X-Amz-Target") {
-		case "AWSEvents.PutEvents":
-			published++
-			return refuse(w, "AccessDeniedException")
-		case "AmazonSQS.ReceiveMessage":
-			message, _ := json.Marshal(queued(bus, "stream.chat", 1))
-			fmt.Fprintf(w, `{"Messages":[{"MessageId":"1","ReceiptHandle":"1","Body":%s}]}`, message)
-			return true
-		}
-		return false
-	}
-	d.run("", "redrive").want(t, 1, "1 left in the queue")
-	if published != 1 {
-		t.Errorf("want the event tried once, got %d", published)
-	}
-}
-
-func TestRedriveSaysWhatIsMissing(t *testing.T) {
-	t.Parallel()
-	d := deploy(t, nil)
-	delete(d.outputs, "FallbackQueueUrl")
-	d.parameters["EventBus"] = "false"
-	d.run("", "redrive").want(t, 1, "stack chat has no fallback queue: its parameter EventBus is \"false\"")
-	d.missing = true
-	d.tool.run(t.Context(), "", "redrive", "-env", "nowhere").want(t, 1, "there is no stack chat-service-nowhere in "+region)
 }
