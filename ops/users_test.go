@@ -59,8 +59,11 @@ func TestImportMakesIDsOfClaims(t *testing.T) {
 	a.file("users.jsonl", `{"claim":"auth0|507f","name":"Alice"}`)
 	a.run("users import", a.dir+"/users.jsonl").want(t, 0)
 	a.run("users import", "-issuer-prefix", "staff", a.dir+"/users.jsonl").want(t, 0, "1 created")
+	a.run("users import", "-issuer-prefix", "st@ff", a.dir+"/users.jsonl").want(t, 2, "a prefix is 1 to 32 letters")
+	a.file("users.jsonl", `{"id":"bob","claim":"auth0|bob"}`)
+	a.run("users import", a.dir+"/users.jsonl").want(t, 0, "1 created")
 	users := a.users(everybody)
-	if len(users) != 2 || users[0].(map[string]any)["id"] != "auth0@-7C507f" || users[1].(map[string]any)["claim"] != nil {
+	if len(users) != 3 || users[2].(map[string]any)["claim"] != nil || users[0].(map[string]any)["id"] != "auth0@-7C507f" || users[1].(map[string]any)["claim"] != nil {
 		t.Errorf("want ids as /token makes them, got %v", users)
 	}
 }
@@ -131,6 +134,9 @@ func TestFileOfUsersThatCannotBeRightIsRefusedWhole(t *testing.T) {
 		`{"id":"a b"}`:                   "line 1 has neither a claim nor a valid id",
 		`{"id":1}`:                       "line 1 has neither a claim nor a valid id",
 		`{"id":"a"} {"id":"b"}`:          "line 1 is not one JSON object",
+		`{"claim":4711}`:                 "line 1: the claim is 4711 and not a text",
+		`{"claim":"a\ud800b"}`:           "line 1: the claim is not Unicode",
+		"{\"claim\":\"caf\xe9\"}":        "line 1 is not Unicode",
 		`{"name":"nobody"}`:              "line 1 has neither a claim nor a valid id",
 	} {
 		a.file("users.jsonl", text)
@@ -140,4 +146,45 @@ func TestFileOfUsersThatCannotBeRightIsRefusedWhole(t *testing.T) {
 		t.Errorf("want nobody created, got %v", made)
 	}
 	a.run("users import", a.dir+"/none.jsonl").want(t, 1, "none.jsonl: no such file")
+}
+
+func TestCheckSaysWhoExistsAndChangesNothing(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.call("POST", "/users", map[string]any{"users": map[string]any{"alice": map[string]any{"id": "alice"}, "auth0@-7C1": map[string]any{"id": "auth0@-7C1"}}})
+	a.requests()
+	a.file("users", "alice\n{\"claim\":\"auth0|1\"}\n{\"id\":\"bob\"}\nauth0|2\n")
+	a.run("users check", a.dir+"/users").want(t, 0, "2 exist at Stream, 2 would be new.", "exists  line 1: alice", "exists  line 2: auth0@-7C1", "new     line 3: bob", "new     line 4: auth0@-7C2")
+	a.run("users check", "-json", a.dir+"/users").want(t, 0, `"exist": 2`, `"new": 2`)
+	a.file("users", "carol")
+	a.run("users check", a.dir+"/users").want(t, 0, "0 exist at Stream, 1 would be new.", "None of them exists")
+	if made := a.requests(); len(made) > 0 {
+		t.Errorf("want nothing changed, got %v", made)
+	}
+}
+
+func TestLookUpsFitIntoWhatAPIGatewayTakes(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	var b strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&b, `{"claim":"cn=Plum %03d,ou=people,ou=emea,dc=corp,dc=example,dc=com, the %s"}`+"\n", i, strings.Repeat("=", 50))
+	}
+	a.file("users.jsonl", b.String())
+	a.intercept(func(w http.ResponseWriter, r *http.Request, _ int) bool {
+		if n := len(r.RequestURI); n > 10240-4500 { // the rest is for a signature and a session's token
+			t.Errorf("want a short request line, got %d bytes", n)
+		}
+		return false
+	})
+	a.run("users import", a.dir+"/users.jsonl").want(t, 0, "100 created")
+	a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
+		if n == 0 {
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	})
+	r := a.run("users import", a.dir+"/users.jsonl")
+	r.want(t, 1, "the import is incomplete, go on with -from 1: find out which users exist")
+	r.hides(t, "payload", "%22")
 }

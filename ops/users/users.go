@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"os"
 	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v3"
 
@@ -32,17 +34,35 @@ func Commands(c *console.Console, at *stack.Target) *cli.Command {
 		Usage:       "creates users at Stream, or updates those that exist",
 		Description: "ops users import -env prod users.jsonl\nops users import -env prod -from 2001 users.jsonl",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "issuer-prefix", Usage: "the issuer's `PREFIX` in OidcIssuer, for lines with a claim"},
+			issuerPrefix(),
 			&cli.IntFlag{Name: "from", Value: 1, Usage: "first `LINE` to import, as printed by an import that ended early"},
 		},
 		Action: func(ctx context.Context, flags *cli.Command) error {
 			return importFile(ctx, c, at, flags.Args().First(), flags.String("issuer-prefix"), flags.Int("from"))
 		},
+	}, {
+		Name:        "check",
+		ArgsUsage:   "FILE",
+		Usage:       "says which users of a file exist at Stream, and changes nothing",
+		Description: "ops users check -env prod users.jsonl\nops users check -env prod -issuer-prefix staff claims.txt",
+		Flags:       []cli.Flag{issuerPrefix()},
+		Action: func(ctx context.Context, flags *cli.Command) error {
+			return check(ctx, c, at, flags.Args().First(), flags.String("issuer-prefix"))
+		},
 	}}}
 }
 
+func issuerPrefix() cli.Flag {
+	return &cli.StringFlag{Name: "issuer-prefix", Usage: "the issuer's `PREFIX` in OidcIssuer, for claims", Validator: func(s string) error {
+		if s != "" && !userid.ValidPrefix(s) {
+			return errors.New("a prefix is 1 to 32 letters, digits, _ and -")
+		}
+		return nil
+	}}
+}
+
 func importFile(ctx context.Context, c *console.Console, at *stack.Target, name, prefix string, from int) error {
-	users, err := readUsers(name, prefix)
+	users, err := readUsers(name, prefix, false)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -57,7 +77,7 @@ func importFile(ctx context.Context, c *console.Console, at *stack.Target, name,
 			err = i.put(ctx, chunk)
 		}
 		if err != nil {
-			err = fmt.Errorf("%w\nthe import is incomplete: go on with -from %d", err, chunk[0].line)
+			err = fmt.Errorf("the import is incomplete, go on with -from %d: %w", chunk[0].line, err)
 			break
 		}
 		c.Progress("line %d: %d created, %d updated, %d refused", chunk[len(chunk)-1].line, i.Created, i.Updated, i.Refused)
@@ -80,8 +100,9 @@ type user struct {
 }
 
 // readUsers reads a file with one JSON object a line. It refuses the whole file if one
-// line is wrong. A user has an id, or the claim from which the id at Stream is made.
-func readUsers(name, prefix string) (users []user, err error) {
+// line is wrong. A user has an id, or the claim from which the id at Stream is made. If
+// plain, a line that is no JSON object is a claim.
+func readUsers(name, prefix string, plain bool) (users []user, err error) {
 	content, err := os.ReadFile(name)
 	if err != nil {
 		return nil, errors.Unwrap(err)
@@ -93,15 +114,27 @@ func readUsers(name, prefix string) (users []user, err error) {
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
+		if line = bytes.TrimPrefix(line, []byte("\ufeff")); !utf8.Valid(line) {
+			return nil, fmt.Errorf("line %d is not Unicode: save the file as UTF-8", n)
+		}
 		u := user{line: n}
+		if plain && line[0] != '{' {
+			line, _ = json.Marshal(map[string]string{"claim": string(line)})
+		}
 		if stack.Unmarshal(line, &u.fields) != nil || u.fields == nil {
 			return nil, fmt.Errorf(`line %d is not one JSON object: write one such as {"id":"alice","name":"Alice"}`, n)
 		}
-		claim := streamfile.Text(u.fields["claim"])
+		claim, isText := u.fields["claim"].(string)
+		switch {
+		case u.fields["claim"] != nil && !isText:
+			return nil, fmt.Errorf("line %d: the claim is %s and not a text: put it in quotes", n, streamfile.Show(u.fields["claim"]))
+		case strings.ContainsRune(claim, unicode.ReplacementChar): // which also stands for half of a surrogate pair
+			return nil, fmt.Errorf("line %d: the claim is not Unicode: export it again as UTF-8", n)
+		}
+		delete(u.fields, "claim") // it is not a field at Stream
 		if u.id = streamfile.Text(u.fields["id"]); claim != "" && u.id == "" {
 			u.id = userid.Map(prefix, claim)
 			u.fields["id"] = u.id
-			delete(u.fields, "claim")
 		}
 		if !userid.Valid(u.id) {
 			return nil, fmt.Errorf("line %d has neither a claim nor a valid id, but %s: an id is %s", n, streamfile.Show(u.fields["id"]), userid.Rule)
@@ -127,21 +160,9 @@ type importer struct {
 // put creates the users that do not exist. Of those that do, it sets only the fields in
 // the file, so that the other fields survive.
 func (i *importer) put(ctx context.Context, users []user) error {
-	ids := []string{}
-	for _, u := range users {
-		ids = append(ids, u.id)
-	}
-	payload, err := json.Marshal(map[string]any{"filter_conditions": map[string]any{"id": map[string]any{"$in": ids}}, "limit": batch, "include_deactivated_users": true})
+	exists, err := existing(ctx, i.service, users)
 	if err != nil {
 		return err
-	}
-	var found struct{ Users []struct{ ID string } }
-	if _, err := i.service.Stream(ctx, http.MethodGet, "/users?payload="+url.QueryEscape(string(payload)), nil, &found); err != nil {
-		return fmt.Errorf("find out which users exist: %w", err)
-	}
-	exists := map[string]bool{}
-	for _, u := range found.Users {
-		exists[u.ID] = true
 	}
 	var create, update []user
 	for _, u := range users {
