@@ -80,6 +80,9 @@ var needs = map[string]map[string]string{
 	"AWS::SNS::Topic": {
 		"arn:aws:sns:" + here + "chat-service-prod-AlarmTopic-1A": "sns:CreateTopic DeleteTopic GetTopicAttributes SetTopicAttributes Subscribe Unsubscribe ListSubscriptionsByTopic ListTagsForResource TagResource UntagResource",
 	},
+	"AWS::SNS::TopicPolicy": {
+		"arn:aws:sns:" + here + "chat-service-prod-AlarmTopic-1A": "sns:SetTopicAttributes GetTopicAttributes",
+	},
 	"AWS::SQS::Queue": {
 		"arn:aws:sqs:" + here + "chat-service-prod-FallbackQueue-1A": "sqs:CreateQueue DeleteQueue GetQueueAttributes SetQueueAttributes GetQueueUrl ListQueueTags TagQueue UntagQueue",
 	},
@@ -113,7 +116,7 @@ var never = map[string]string{
 	"arn:aws:lambda:" + here + "function:chat-service-prod-TokenFunction-1A": "lambda:InvokeFunction",
 	"arn:aws:lambda:" + here + "function:billing":                            "lambda:UpdateFunctionCode GetFunction",
 	"arn:aws:lambda:" + here + "function:chat-service-dev-TokenFunction-1A":  "lambda:UpdateFunctionCode",
-	"arn:aws:ssm:" + here + "parameter/chat-service/prod/stream/api-secret":  "ssm:GetParameter GetParameters PutParameter",
+	"arn:aws:ssm:" + here + "parameter/chat-service-prod/stream/api-secret":  "ssm:GetParameter GetParameters PutParameter",
 	"arn:aws:kms:" + here + "key/1234":                                       "kms:Decrypt",
 	"arn:aws:sqs:" + here + "chat-service-prod-FallbackQueue-1A":             "sqs:ReceiveMessage SendMessage PurgeQueue",
 	"arn:aws:events:" + here + "event-bus/chat-service-prod-events":          "events:PutEvents PutRule PutTargets",

@@ -41,7 +41,7 @@ fi
 
 set --
 if $new; then
-	set -- "ParameterPrefix=\"/chat-service/$ENV\""
+	set -- "ParameterPrefix=\"/chat-service-$ENV\""
 	case $ENV in
 	prod) set -- "$@" 'Environment="prod"' 'LogRetentionDays="90"' ;;
 	*) set -- "$@" 'Environment="dev"' 'LogLevel="DEBUG"' 'LogRetentionDays="7"' ;;

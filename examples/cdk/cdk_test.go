@@ -164,7 +164,7 @@ func TestCDKDeploysTheTemplatesResources(t *testing.T) {
 		for id, resource := range template.Section("Resources") {
 			switch dig(resource, "Type") {
 			case "AWS::CloudFormation::Stack":
-				if got := dig(resource, "Properties", "Parameters", "ParameterPrefix"); got != "/chat-service/dev" {
+				if got := dig(resource, "Properties", "Parameters", "ParameterPrefix"); got != "/chat-service-dev" {
 					t.Errorf("want the parameters passed on, got %v", got)
 				}
 			case "AWS::Events::Rule":
@@ -197,7 +197,7 @@ var madeUp = regexp.MustCompile(`(FunctionVersion|ApiDeployment)[0-9a-f]{10}`)
 
 // given are the parameters in app.ts. The topic is the CDK's own.
 var given = map[string]string{
-	"ParameterPrefix": "/chat-service/dev", "OidcIssuer": "https://example.eu.auth0.com/", "OidcAudience": "https://chat.example.com",
+	"ParameterPrefix": "/chat-service-dev", "OidcIssuer": "https://example.eu.auth0.com/", "OidcAudience": "https://chat.example.com",
 	"AllowedOrigins": "https://app.example.com", "AlarmTopicArn": "arn:aws:sns:eu-central-1:123456789012:alarms",
 }
 

@@ -16,7 +16,7 @@ export interface Parameters {
   readonly ParameterPrefix?: string;
   /** Seconds that a value from SSM is used before it is fetched again, 1 to 99999. A rotated secret takes effect after this time. */
   readonly ParameterTtl?: string;
-  /** Customer-managed KMS key that encrypts stream/api-secret. Leave empty if the AWS-managed key aws/ssm does. */
+  /** Customer-managed KMS key that encrypts stream/api-secret, logs, queues, the bucket and the topic for alarms; docs/security.md has the policy that it needs. Leave empty for keys of AWS. */
   readonly KmsKeyArn?: string;
   /** URL of Stream's REST API. Must be https, except for a stand-in on a loopback address. */
   readonly StreamBaseUrl?: string;
@@ -44,24 +44,28 @@ export interface Parameters {
   readonly AllowedOrigins?: string;
   /** Key of the error object in /config's response to an unknown caller. */
   readonly ErrorObjKey?: string;
-  /** Domain name of the Client API, such as chat.example.com. Turns its execute-api endpoint off. Requires CertificateArn. */
+  /** Domain name of the Client API, such as chat.example.com. Turns its execute-api endpoint off, unless KeepExecuteApi is true. Requires CertificateArn. */
   readonly ClientApiDomainName?: string;
-  /** Domain name of the Service API. Turns its execute-api endpoint off. Requires CertificateArn; cannot be combined with ServiceApiVpcEndpointIds. */
+  /** Domain name of the Service API. Turns its execute-api endpoint off, unless KeepExecuteApi is true. Requires CertificateArn; cannot be combined with ServiceApiVpcEndpointIds. */
   readonly ServiceApiDomainName?: string;
   /** ACM certificate, in this region, that covers the domain names. */
   readonly CertificateArn?: string;
   /** Route 53 zone in which to create a record for each domain name. Leave empty to create none; the outputs show what your own DNS must point to. */
   readonly HostedZoneId?: string;
+  /** true leaves the execute-api endpoint of an API with a domain name open, until every client uses the domain. */
+  readonly KeepExecuteApi?: 'true' | 'false';
   /** Header that names the user on the Service API. If the header holds a JSON object, add the path of the field after a dot, as in miauserproperties._id. */
   readonly UserIdHeaderKey?: string;
   /** VPC endpoints for execute-api (vpce-...), separated by commas. If set, the Service API is private and accepts requests through these endpoints only. */
   readonly ServiceApiVpcEndpointIds?: string;
   /** Other AWS accounts whose roles may call the Service API, separated by commas. Those roles also need an IAM policy of their own. */
   readonly ServiceApiAccountIds?: string;
-  /** true writes access logs of the Service API. API Gateway needs a role for it, which all REST APIs of the account and region share; with-role also creates that role and sets it. */
-  readonly ServiceApiAccessLogs?: 'false' | 'true' | 'with-role';
+  /** with-role writes access logs of the Service API and sets the role that they need in the account's API Gateway settings, which all REST APIs of the account and region share; true leaves those settings alone, for an account that has such a role; false writes none. */
+  readonly ServiceApiAccessLogs?: 'with-role' | 'true' | 'false';
   /** Days that the bus's archive keeps events for replay, and that the bucket keeps bodies too large for the bus. */
   readonly EventRetentionDays?: `${number}`;
+  /** Other AWS accounts whose roles may read the bodies in the bucket, separated by commas. Those roles also need an IAM policy of their own. */
+  readonly EventReaderAccountIds?: string;
   /** true creates an SQS queue that Stream writes events to with an access key that you give it, instead of calling the webhook; they reach the same bus. */
   readonly StreamQueue?: 'true' | 'false';
   /** Lambda function that answers the hooks for which Stream holds back a message (before message send, custom commands). If empty, every message passes unchanged. */

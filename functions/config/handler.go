@@ -22,6 +22,9 @@ import (
 	"chat-service-backend/shared/users"
 )
 
+// clientConfigs is the path of the configurations, one for each client type.
+const clientConfigs = "client-config"
+
 // authenticationKey is the key of the credentials in a response.
 const authenticationKey = "authentication"
 
@@ -52,7 +55,7 @@ func parseClientConfig(text string) (clientConfig, error) {
 	return c, nil
 }
 
-// values is everything the function reads from SSM, in one call.
+// values is everything the function reads from SSM, in two calls at a time.
 type values struct {
 	// configs has the configuration of each client type: nil for one that is
 	// broken, which does not affect the others.
@@ -64,20 +67,23 @@ type values struct {
 // keepValues returns the values in store, kept fresh.
 func keepValues(store *settings.Store, credentials func(map[string]string) (*streamchat.Credentials, error)) *settings.Value[*values] {
 	return settings.Keep(store, streamchat.StaleFor, func(ctx context.Context) (*values, error) {
-		all, err := store.All(ctx)
-		if err != nil {
+		named := make(chan error, 1)
+		v := &values{configs: make(map[string]clientConfig)}
+		go func() {
+			all, err := store.Parameters(ctx, streamchat.Names...)
+			if err == nil {
+				v.credentials, v.err = credentials(all)
+			}
+			named <- err
+		}()
+		texts, err := store.Below(ctx, clientConfigs)
+		if err := errors.Join(err, <-named); err != nil {
 			return nil, err
 		}
-		v := &values{configs: make(map[string]clientConfig)}
-		v.credentials, v.err = credentials(all)
-		for name, text := range all {
-			clientType, ok := strings.CutPrefix(name, "client-config/")
-			if !ok || strings.Contains(clientType, "/") {
-				continue
-			}
+		for clientType, text := range texts {
 			c, err := parseClientConfig(text)
 			if err != nil {
-				slog.ErrorContext(ctx, "a client configuration cannot be used", "parameter", store.Name(name), "cause", err.Error())
+				slog.ErrorContext(ctx, "a client configuration cannot be used", "parameter", store.Name(clientConfigs+"/"+clientType), "cause", err.Error())
 			}
 			v.configs[clientType] = c
 		}

@@ -130,7 +130,7 @@ func TestAlarmsIgnoreMissingDataAndNotifyTheTarget(t *testing.T) {
 		actions, topics string
 	}{
 		{nil, "<nil>", "map[]"},
-		{full, "[AlarmTopic]", "map[AlarmTopic:map[DisplayName:chat Subscription:[map[Endpoint:ops@example.com Protocol:email]]]]"},
+		{full, "[AlarmTopic]", "map[AlarmTopic:map[DisplayName:chat KmsMasterKeyId:" + kmsARN + " Subscription:[map[Endpoint:ops@example.com Protocol:email]]]]"},
 		{private, "[" + topicARN + "]", "map[]"},
 	} {
 		s := translate(t, test.overrides...)
@@ -143,6 +143,12 @@ func TestAlarmsIgnoreMissingDataAndNotifyTheTarget(t *testing.T) {
 			}
 			if alarm["AlarmDescription"] == nil {
 				t.Errorf("%s: want a description", id)
+			}
+		}
+		for _, statement := range texts(s.get("AlarmTopicPolicy", "PolicyDocument", "Statement")) {
+			if statement != "map[Action:sns:Publish Condition:map[StringEquals:map[aws:SourceAccount:123456789012]] Effect:Allow Principal:map[Service:cloudwatch.amazonaws.com] Resource:AlarmTopic]" &&
+				statement != "map[Action:sns:Publish Condition:map[Bool:map[aws:SecureTransport:false]] Effect:Deny Principal:* Resource:AlarmTopic]" {
+				t.Errorf("%q: want a topic for alarms and over TLS only, got %s", test.overrides, statement)
 			}
 		}
 		if got := fmt.Sprint(s.all("AWS::SNS::Topic")); got != test.topics {

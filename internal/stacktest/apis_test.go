@@ -174,6 +174,7 @@ func TestDomainNames(t *testing.T) {
 		{nil, 0, 0, "false", "false", "https://ClientApi.execute-api.eu-central-1.amazonaws.com", "https://ServiceApi.execute-api.eu-central-1.amazonaws.com/v1"},
 		{clientDomain, 1, 0, "true", "false", "https://chat.example.com", "https://ServiceApi.execute-api.eu-central-1.amazonaws.com/v1"},
 		{bothDomains, 2, 2, "true", "true", "https://chat.example.com", "https://internal.chat.example.com"},
+		{openDomains, 2, 2, "false", "false", "https://chat.example.com", "https://internal.chat.example.com"},
 	} {
 		s := translate(t, test.parameters...)
 		domains, mappings, records := s.all("AWS::ApiGatewayV2::DomainName"), s.all("AWS::ApiGatewayV2::ApiMapping"), s.all("AWS::Route53::RecordSet")
@@ -210,7 +211,10 @@ func TestDomainNames(t *testing.T) {
 			}
 		}
 	}
-	// A REST API's endpoint is switched off by a new deployment, which has a new name.
+	// A REST API's endpoint is switched by a new deployment, which has a new name.
+	if deployments(translate(t, openDomains...)) == deployments(translate(t, bothDomains...)) {
+		t.Error("want another deployment with KeepExecuteApi")
+	}
 	if before, after := deployments(translate(t, clientDomain...)), deployments(translate(t, bothDomains...)); before != deployments(translate(t)) || before == after {
 		t.Errorf("want another deployment with the Service API's domain only, got %s, then %s", before, after)
 	}

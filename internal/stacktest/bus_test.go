@@ -45,7 +45,7 @@ func TestQueuesBusAndBucketDenyWhatTheyMust(t *testing.T) {
 		t.Errorf("want a policy for each queue, got %q for %q", sortedKeys(policies), sortedKeys(queues))
 	}
 	for id, queue := range queues {
-		if queue["SqsManagedSseEnabled"] != "true" || queue["MessageRetentionPeriod"] != "1209600" {
+		if queue["KmsMasterKeyId"] != kmsARN || dig(translate(t).get(id), "SqsManagedSseEnabled") != "true" && id == "FallbackQueue" || queue["MessageRetentionPeriod"] != "1209600" {
 			t.Errorf("%s: want encryption, and messages kept for the longest that SQS allows, 14 days, got %v", id, queue)
 		}
 	}
@@ -68,7 +68,8 @@ func TestStreamWritesIntoItsQueueWithAKeyOnly(t *testing.T) {
 	for _, user := range s.all("AWS::IAM::User") {
 		users = append(users, inlineGrants(t, user)...)
 	}
-	same(t, "rights of users", users, []string{"sqs:SendMessage StreamEventsQueue.Arn"})
+	const viaSQS = ` {"StringEquals":{"kms:ViaService":"sqs.eu-central-1.amazonaws.com"}}`
+	same(t, "rights of users", users, []string{"sqs:SendMessage StreamEventsQueue.Arn", "kms:GenerateDataKey " + kmsARN + viaSQS, "kms:Decrypt " + kmsARN + viaSQS})
 	for _, statement := range s.get("StreamEventsQueuePolicy", "PolicyDocument", "Statement").(list) {
 		if dig(statement, "Effect") == "Allow" {
 			t.Errorf("want no account that may write into the queue, got %v", statement)

@@ -135,22 +135,27 @@ func TestRulesForbidWhatCannotWork(t *testing.T) {
 
 func TestParametersTakeEffect(t *testing.T) {
 	t.Parallel()
-	const none = "<nil>"
+	const (
+		none    = "<nil>"
+		tlsOnly = "map[Action:s3:* Condition:map[Bool:map[aws:SecureTransport:false]] Effect:Deny Principal:* Resource:[LargeEventsBucket.Arn LargeEventsBucket.Arn/*]]"
+	)
 	for _, test := range []struct {
 		overrides []string
 		want      map[string]string // by resource and property; * is each function
 	}{
 		{nil, map[string]string{
-			"*Function TracingConfig Mode":           "PassThrough",
-			"*Function ReservedConcurrentExecutions": none,
-			"RequestsAlarm Threshold":                "100000",
-			"CostAlarm Threshold":                    "5",
-			"*Function LoggingConfig SystemLogLevel": "WARN",
-			"ServiceApiv1Stage TracingEnabled":       "false",
-			"ServiceApiv1Stage AccessLogSetting":     none,
-			"ServiceApi EndpointConfiguration Types": "[REGIONAL]",
-			"ApiGatewayAccount":                      none,
-			"StreamEventsMapping":                    none,
+			"*Function TracingConfig Mode":                      "PassThrough",
+			"*Function ReservedConcurrentExecutions":            none,
+			"RequestsAlarm Threshold":                           "100000",
+			"CostAlarm Threshold":                               "5",
+			"*Function LoggingConfig SystemLogLevel":            "WARN",
+			"ServiceApiv1Stage TracingEnabled":                  "false",
+			"ServiceApiv1Stage AccessLogSetting DestinationArn": "ServiceApiLogGroup.Arn",
+			"ServiceApiLogGroup Tags":                           "[map[Key:api-gateway-account Value:ApiGatewayAccount]]", // so it waits for the role, and the stage for it
+			"ApiGatewayAccount":                                 "map[CloudWatchRoleArn:ApiGatewayAccountRole.Arn]",
+			"LargeEventsBucketPolicy PolicyDocument Statement":  "[" + tlsOnly + "]",
+			"ServiceApi EndpointConfiguration Types":            "[REGIONAL]",
+			"StreamEventsMapping":                               none,
 		}},
 		{full, map[string]string{
 			"*Function TracingConfig Mode":                        "Active",
@@ -166,16 +171,23 @@ func TestParametersTakeEffect(t *testing.T) {
 			"StreamEventsMapping FunctionResponseTypes":           "[ReportBatchItemFailures]", // one failure brings one message back
 			"StreamEventsQueue RedrivePolicy deadLetterTargetArn": "StreamDeadLetterQueue.Arn",
 			"StreamDeadLetterMapping FunctionResponseTypes":       "[ReportBatchItemFailures]",
-			"StreamDeadLetterMapping Enabled":                     "false",                                                  // somebody must look first
-			"ServiceApiLogGroup Tags":                             "[map[Key:api-gateway-account Value:ApiGatewayAccount]]", // so it waits for the role, and the stage for it
+			"StreamDeadLetterMapping Enabled":                     "false", // somebody must look first
 			"ServiceApiv1Stage AccessLogSetting DestinationArn":   "ServiceApiLogGroup.Arn",
+			"ApiGatewayAccount":                                   none,
+			"LargeEventsBucketPolicy PolicyDocument Statement":    "[" + tlsOnly + " map[Action:s3:GetObject Effect:Allow Principal:map[AWS:[111122223333 444455556666]] Resource:LargeEventsBucket.Arn/*]]",
+			"LargeEventsBucket BucketEncryption":                  "map[ServerSideEncryptionConfiguration:[map[BucketKeyEnabled:true ServerSideEncryptionByDefault:map[KMSMasterKeyID:" + kmsARN + " SSEAlgorithm:aws:kms]]]]",
+			"*LogGroup KmsKeyId":                                  kmsARN,
+			"FallbackQueue KmsMasterKeyId":                        kmsARN,
+			"StreamEventsQueue KmsMasterKeyId":                    kmsARN,
+			"StreamDeadLetterQueue KmsMasterKeyId":                kmsARN,
+			"AlarmTopic KmsMasterKeyId":                           kmsARN,
 		}},
 		{private, map[string]string{
-			"TokenFunction ReservedConcurrentExecutions":        none,
-			"WebhookFunction ReservedConcurrentExecutions":      "300",
-			"ServiceApi EndpointConfiguration":                  "map[Types:[PRIVATE] VpcEndpointIds:[vpce-0a vpce-0b]]",
-			"ServiceApiv1Stage AccessLogSetting DestinationArn": "ServiceApiLogGroup.Arn",
-			"ApiGatewayAccount":                                 none,
+			"TokenFunction ReservedConcurrentExecutions":   none,
+			"WebhookFunction ReservedConcurrentExecutions": "300",
+			"ServiceApi EndpointConfiguration":             "map[Types:[PRIVATE] VpcEndpointIds:[vpce-0a vpce-0b]]",
+			"ServiceApiv1Stage AccessLogSetting":           none,
+			"ApiGatewayAccount":                            none,
 		}},
 		{off, map[string]string{
 			"*Function LoggingConfig SystemLogLevel": "INFO",

@@ -36,21 +36,21 @@ const (
 // The parameters of the stacks that tests look at.
 var (
 	// stacks lists them all; nil stands for the defaults.
-	stacks = [][]string{nil, full, private, off, clientDomain, bothDomains}
+	stacks = [][]string{nil, full, private, off, clientDomain, bothDomains, openDomains}
 	// full has everything on that works together, and no setting at its default.
 	full = []string{
-		"Environment=prod", "AlarmEmail=ops@example.com", "LogRetentionDays=14", "Tracing=true", "ServiceApiAccessLogs=with-role",
+		"Environment=prod", "AlarmEmail=ops@example.com", "LogRetentionDays=14", "Tracing=true", "ServiceApiAccessLogs=true",
 		"ParameterPrefix=/acme/prod/chat", "ParameterTtl=7", "KmsKeyArn=" + kmsARN, "StreamBaseUrl=https://s",
 		"OidcIssuer=https://i", "OidcAudience=a", "OidcDiscoveryUrl=https://d", "UserIdClaim=c", "SyncUsers=true",
 		"OidcJwksUrl=https://k", "MaxTokenLifetime=62", "RequiredClaims=p=v",
 		"UserFields=n=c", "ExpirationTokenDuration=9", "UserIdHeaderKey=h", "ErrorObjKey=e",
 		"AllowedOrigins=https://a.example.com,https://b.example.com", "WebhookReservedConcurrency=9",
 		"Size=medium", "ClientApiLimit=11,12", "WebhookLimit=13,14", "ServiceApiLimit=15,16", "AlarmUsdPerDay=7.5",
-		"EventRetentionDays=9", "StreamQueue=true", "HookFunctionArn=" + hookARN, "HookTimeoutMs=900", "HookFailClosed=true",
+		"EventRetentionDays=9", "EventReaderAccountIds=111122223333,444455556666", "StreamQueue=true", "HookFunctionArn=" + hookARN, "HookTimeoutMs=900", "HookFailClosed=true",
 	}
 	// private has what excludes something in full.
 	private = []string{
-		"ServiceApiVpcEndpointIds=vpce-0a,vpce-0b", "ServiceApiAccountIds=111122223333,444455556666", "ServiceApiAccessLogs=true",
+		"ServiceApiVpcEndpointIds=vpce-0a,vpce-0b", "ServiceApiAccountIds=111122223333,444455556666", "ServiceApiAccessLogs=false",
 		"Size=large", "AlarmTopicArn=" + topicARN,
 	}
 	// off has everything off.
@@ -58,6 +58,7 @@ var (
 
 	clientDomain = []string{"ClientApiDomainName=chat.example.com", "CertificateArn=" + certificateARN}
 	bothDomains  = append(slices.Clone(clientDomain), "ServiceApiDomainName=internal.chat.example.com", "HostedZoneId=Z123")
+	openDomains  = append(slices.Clone(bothDomains), "KeepExecuteApi=true")
 )
 
 // functions maps the logical ids of the functions, without "Function", to the

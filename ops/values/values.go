@@ -34,7 +34,7 @@ func Command(c *console.Console, at *stack.Target) *cli.Command {
 	return &cli.Command{
 		Name:        "params",
 		Usage:       "asks for the values in Parameter Store and writes them",
-		Description: "ops params -env prod\nprintf '%s\\n' \"$KEY\" \"$SECRET\" '' | ops params -prefix /chat-service/prod",
+		Description: "ops params -env prod\nprintf '%s\\n' \"$KEY\" \"$SECRET\" '' | ops params -prefix /chat-service-prod",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "prefix", Value: at.Getenv("PREFIX"), Usage: "`PATH` of the values; default: $PREFIX, else the stack's, else ops asks"},
 			&cli.StringFlag{Name: "kms-key-id", Value: at.Getenv("KMS_KEY_ID"), Usage: "customer-managed `KEY` that encrypts the secret; default: $KMS_KEY_ID, else the stack's, else that in deploy/ENV.env, else the AWS-managed key aws/ssm"},
@@ -71,7 +71,7 @@ func params(ctx context.Context, c *console.Console, at *stack.Target, prefix, k
 	}
 	c.Progress("Account %s, region %s", aws.ToString(who.Account), cfg.Region)
 	if prefix == "" {
-		standard := cmp.Or(choices["ParameterPrefix"], "/chat-service/"+at.Environment) // as make deploy sets it
+		standard := cmp.Or(choices["ParameterPrefix"], "/chat-service-"+at.Environment) // as make deploy sets it
 		prefix, err = c.Ask(ctx, fmt.Sprintf("Path of the values [%s]: ", standard), false, func(s string) error { return isPrefix(cmp.Or(s, standard)) })
 		prefix = cmp.Or(prefix, standard)
 	} else if err = isPrefix(prefix); err != nil {

@@ -43,18 +43,17 @@ func TestMotoSSM(t *testing.T) {
 		s := openAt(t, url, map[string]string{"PARAMETER_PREFIX": "/all"})
 		want := map[string]string{}
 		for i := range 23 {
-			name := fmt.Sprintf("client-config/client%02d", i)
+			name := fmt.Sprintf("client%02d", i)
 			want[name] = fmt.Sprintf(`{"n":%d}`, i)
-			put(t, s, name, want[name], types.ParameterTypeString)
+			put(t, s, "client-config/"+name, want[name], types.ParameterTypeString)
 		}
-		want["stream/api-secret"] = "s"
 		put(t, s, "stream/api-secret", "s", types.ParameterTypeSecureString)
 		put(t, openAt(t, url, map[string]string{"PARAMETER_PREFIX": "/all-other"}), "x", "x", types.ParameterTypeString)
-		got, err := s.All(t.Context())
+		got, err := s.Below(t.Context(), "client-config")
 		if err != nil || !maps.Equal(got, want) {
 			t.Errorf("want %d parameters, got %v, %v", len(want), got, err)
 		}
-		if got, err := openAt(t, url, map[string]string{"PARAMETER_PREFIX": "/none"}).All(t.Context()); err != nil || len(got) != 0 {
+		if got, err := openAt(t, url, map[string]string{"PARAMETER_PREFIX": "/none"}).Below(t.Context(), "client-config"); err != nil || len(got) != 0 {
 			t.Errorf("want nothing below a prefix that does not exist, got %v, %v", got, err)
 		}
 	})

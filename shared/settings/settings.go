@@ -188,22 +188,22 @@ func (s *Store) Parameters(ctx context.Context, names ...string) (map[string]str
 	return values, nil
 }
 
-// All returns the values of all parameters below the store's prefix, by their names
+// Below returns the values of the parameters directly below a path, by their names
 // below it, in one call for every ten.
-func (s *Store) All(ctx context.Context) (map[string]string, error) {
+func (s *Store) Below(ctx context.Context, path string) (map[string]string, error) {
 	values := make(map[string]string)
+	path = s.Name(path)
 	pages := ssm.NewGetParametersByPathPaginator(s.client, &ssm.GetParametersByPathInput{
-		Path:           aws.String(s.prefix),
-		Recursive:      aws.Bool(true),
+		Path:           &path,
 		WithDecryption: aws.Bool(true),
 	})
 	for pages.HasMorePages() {
 		page, err := ask(ctx, s, func(ctx context.Context) (*ssm.GetParametersByPathOutput, error) { return pages.NextPage(ctx) })
 		if err != nil {
-			return nil, fmt.Errorf("get all parameters below %s: %w", s.prefix, err)
+			return nil, fmt.Errorf("get all parameters below %s: %w", path, err)
 		}
 		for _, p := range page.Parameters {
-			values[strings.TrimPrefix(aws.ToString(p.Name), s.prefix+"/")] = aws.ToString(p.Value)
+			values[strings.TrimPrefix(aws.ToString(p.Name), path+"/")] = aws.ToString(p.Value)
 		}
 	}
 	return values, nil

@@ -74,30 +74,31 @@ func TestMoreThanTenNamesAreAnError(t *testing.T) {
 }
 
 func below() (values, want map[string]string) {
-	values, want = map[string]string{"/chat-service-2/x": "no"}, map[string]string{}
+	values = map[string]string{"/chat-service/client-config-2/x": "no", "/chat-service/client-config/deeper/x": "no", "/chat-service/stream/api-secret": "no"}
+	want = map[string]string{}
 	for i := range 25 {
-		name := fmt.Sprintf("client-config/a%d", i)
-		values["/chat-service/"+name], want[name] = "value", "value"
+		name := fmt.Sprintf("a%d", i)
+		values["/chat-service/client-config/"+name], want[name] = "value", "value"
 	}
 	return values, want
 }
 
-func TestAllReadsAllPages(t *testing.T) {
+func TestBelowReadsAllPagesAndNothingElse(t *testing.T) {
 	values, want := below()
 	ssm := awstest.NewParameterStore(t, values)
 	calls := failing(ssm, "", never)
-	got, err := openWith(t, ssm.Getenv(nil)).All(t.Context())
+	got, err := openWith(t, ssm.Getenv(nil)).Below(t.Context(), "client-config")
 	if err != nil || !maps.Equal(got, want) || *calls != 3 {
 		t.Errorf("want %v in three calls, got %v in %d, %v", want, got, *calls, err)
 	}
 }
 
-func TestAllFailsWithAnyPage(t *testing.T) {
+func TestBelowFailsWithAnyPage(t *testing.T) {
 	values, _ := below()
 	ssm := awstest.NewParameterStore(t, values)
 	failing(ssm, "AccessDeniedException", func(call int) bool { return call == 2 })
-	if got, err := openWith(t, ssm.Getenv(nil)).All(t.Context()); err == nil || got != nil || !strings.Contains(err.Error(), "/chat-service") {
-		t.Errorf("want an error that names the prefix, and no parameters, got %v, %v", got, err)
+	if got, err := openWith(t, ssm.Getenv(nil)).Below(t.Context(), "client-config"); err == nil || got != nil || !strings.Contains(err.Error(), "/chat-service/client-config") {
+		t.Errorf("want an error that names the path, and no parameters, got %v, %v", got, err)
 	}
 }
 
@@ -105,7 +106,7 @@ func TestThrottledPageAloneIsRepeated(t *testing.T) {
 	values, want := below()
 	ssm := awstest.NewParameterStore(t, values)
 	calls := failing(ssm, "ThrottlingException", func(call int) bool { return call == 2 })
-	got, err := openWith(t, ssm.Getenv(nil)).All(t.Context())
+	got, err := openWith(t, ssm.Getenv(nil)).Below(t.Context(), "client-config")
 	if err != nil || !maps.Equal(got, want) || *calls != 4 {
 		t.Errorf("want %v in four calls, got %v in %d, %v", want, got, *calls, err)
 	}

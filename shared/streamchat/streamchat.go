@@ -26,6 +26,9 @@ const (
 	paramPreviousSecret = "stream/api-secret-previous"
 )
 
+// Names are the parameters that [Maker]'s function wants of a store.
+var Names = []string{paramKey, paramSecret}
+
 // clockSkew is how far a user token's iat is in the past: Stream refuses a token from
 // its future, and clocks differ.
 const clockSkew = 5 * time.Second
@@ -46,7 +49,7 @@ const StaleFor = 24 * time.Hour
 // Open returns the app whose credentials are in store. EXPIRATION_TOKEN_DURATION is the
 // lifetime of user tokens in seconds; if it is unset or empty, they do not expire.
 func Open(store *settings.Store, getenv func(string) string) (*App, error) {
-	return open(store, getenv, paramKey, paramSecret)
+	return open(store, getenv, Names...)
 }
 
 // OpenForWebhooks is [Open] for a function that checks signatures. It also accepts those
