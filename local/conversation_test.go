@@ -153,7 +153,7 @@ func startConversation(t *testing.T, args []string) (*conversation, error) {
 		return nil, err
 	}
 	log := &awstest.Output{}
-	opts.build, opts.log = deployed(t), &lineLog{w: log}
+	opts.log = &lineLog{w: log}
 	opts.getenv = func(string) string { return "" }
 	s, err := start(t.Context(), opts)
 	if err != nil {

@@ -15,7 +15,6 @@ import (
 
 	"chat-service-backend/internal/apigateway"
 	"chat-service-backend/internal/cfn"
-	"chat-service-backend/internal/runtimeapi"
 	"chat-service-backend/internal/standin"
 )
 
@@ -170,44 +169,69 @@ func (g *gateway) handle(w *statusWriter, r *http.Request) (err error) {
 		return errTooLarge
 	}
 	w.function = rt.function
-	answer, err := g.invoke(r.Context(), rt, runtimeapi.Event{
-		ID: w.id, Payload: payload, Stream: rt.Stream, Trace: trace + ";Parent=" + apigateway.RandomHex(8) + ";Sampled=0",
-	})
-	switch {
-	case err != nil:
-		return err
-	case rt.Stream:
-		return g.writeStream(w, r, answer)
-	default:
+	f := g.functions[rt.function].Load()
+	work, stop := context.WithTimeout(context.WithoutCancel(r.Context()), f.Timeout)
+	work = f.host.Context(work, w.id, trace+";Parent="+apigateway.RandomHex(8)+";Sampled=0")
+	if !rt.Stream {
+		answer, err := g.buffered(r.Context(), work, stop, f, rt, payload)
+		if err != nil {
+			return err
+		}
+		defer answer.Close()
 		return g.writeBuffered(w, answer)
 	}
+	// A caller that leaves ends the work on a streamed answer.
+	defer stop()
+	leaves := context.AfterFunc(r.Context(), stop)
+	defer leaves()
+	answer, err := f.invoke(work, payload)
+	if err != nil {
+		return err
+	}
+	defer answer.Close()
+	return g.writeStream(w, r, answer, leaves)
 }
 
-// invoke sends an event to the route's function. A streamed answer may take as
-// long as it likes, unless the route limits it.
-func (g *gateway) invoke(ctx context.Context, rt *route, event runtimeapi.Event) (*runtimeapi.Answer, error) {
+// buffered returns a whole answer, or an error once the gateway or the function has no more
+// time. The function then goes on, as on AWS.
+func (g *gateway) buffered(caller, work context.Context, stop func(), f *function, rt *route, payload []byte) (io.ReadCloser, error) {
 	limit := rt.Timeout
 	switch {
-	case limit > 0 || rt.Stream:
+	case limit > 0:
 	case g.api.REST:
 		limit = maxRESTTime
 	default:
 		limit = maxHTTPTime
 	}
-	if limit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, limit, errTimeout)
-		defer cancel()
+	caller, cancel := context.WithTimeoutCause(caller, limit, errTimeout)
+	defer cancel()
+	type result struct {
+		io.ReadCloser
+		error
 	}
-	return g.pools[rt.function].invoke(ctx, event)
+	results := make(chan result, 1)
+	go func() {
+		defer stop()
+		answer, err := f.invoke(work, payload)
+		results <- result{answer, err}
+	}()
+	select {
+	case r := <-results:
+		return r.ReadCloser, r.error
+	case <-caller.Done():
+		return nil, context.Cause(caller)
+	case <-work.Done():
+		if len(results) > 0 {
+			r := <-results
+			return r.ReadCloser, r.error
+		}
+		return nil, fmt.Errorf("Task timed out after %.2f seconds", f.Timeout.Seconds())
+	}
 }
 
 // writeBuffered turns a buffered answer into the gateway's.
-func (g *gateway) writeBuffered(w http.ResponseWriter, a *runtimeapi.Answer) error {
-	if strings.HasPrefix(a.ContentType, runtimeapi.StreamingContentType) {
-		return errors.New("the function streams, but the route is buffered (its event wants ResponseTransferMode: RESPONSE_STREAM)")
-	}
-	text, err := io.ReadAll(a.Body)
+func (g *gateway) writeBuffered(w http.ResponseWriter, answer io.Reader) error {
+	text, err := io.ReadAll(answer)
 	if err != nil {
 		return err
 	}
@@ -243,25 +267,14 @@ func (g *gateway) setHeaders(h http.Header, a *apigateway.Answer) {
 // writeStream passes a streamed answer on: the prelude as status and headers,
 // then each chunk as it arrives. Once it has written something, it breaks the
 // caller's connection on an error, so that half an answer never looks whole.
-func (g *gateway) writeStream(w *statusWriter, r *http.Request, a *runtimeapi.Answer) error {
-	defer a.Body.Close()
-	if !strings.HasPrefix(a.ContentType, runtimeapi.StreamingContentType) {
-		io.Copy(io.Discard, a.Body)
-		return fmt.Errorf("the route streams, but the function answered with %s", a.ContentType)
-	}
-	got, rest, err := apigateway.ReadPrelude(a.Body)
+func (g *gateway) writeStream(w *statusWriter, r *http.Request, answer io.Reader, leaves func() bool) error {
+	got, rest, err := apigateway.ReadPrelude(answer)
 	if err != nil {
-		// A function that failed says so at the end.
-		if _, failed := io.Copy(io.Discard, a.Body); failed != nil {
-			err = failed
-		}
 		return err
 	}
 	g.setHeaders(w.Header(), got)
-	if w.Header().Get("Content-Length") == "" {
-		// A caller that leaves ends the function's work, even if that waits for a silent
-		// source. A caller that knows the length may leave because it has everything.
-		defer context.AfterFunc(r.Context(), func() { a.Body.Close() })()
+	if w.Header().Get("Content-Length") != "" {
+		leaves() // the caller may leave because it has everything
 	}
 	w.WriteHeader(got.StatusCode)
 	flush := http.NewResponseController(w).Flush

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 
@@ -69,15 +68,6 @@ func TestStandInsAnswerTheFunctionsOnly(t *testing.T) {
 	for target, body := range map[string]string{"AWSEvents.PutEvents": entries, "AmazonSSM.GetParameters": `{"Names":["` + name + `"]}`} {
 		if g := call(t, "POST", one.ssmURL, body, "X-Amz-Target", target); g.status < 400 || len(one.events.Events()) != 0 {
 			t.Errorf("%s, not signed: want a refusal, got %+v", target, g)
-		}
-	}
-	// Nor may others take events from the Runtime API, or answer them.
-	for line := range strings.Lines(call(t, "GET", one.clientURL+"/echo/env", "").body) {
-		if api, ok := strings.CutPrefix(strings.TrimSpace(line), "AWS_LAMBDA_RUNTIME_API="); ok {
-			host, path, _ := strings.Cut(api, "/")
-			if g := call(t, "POST", "http://"+host+"/2018-06-01/runtime/init/error", ""); g.status != http.StatusNotFound || len(path) < 26 {
-				t.Errorf("Runtime API at %s: want 404 without a path made for the process, got %d", api, g.status)
-			}
 		}
 	}
 }

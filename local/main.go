@@ -1,6 +1,6 @@
-// Command local is the development server. It builds the functions in
-// template.yaml, runs them under a Lambda Runtime API of its own, and stands in
-// for API Gateway, Parameter Store, EventBridge and Stream on loopback.
+// Command local is the development server. It runs the functions in its own process, as
+// template.yaml sets them up, and stands in for API Gateway, Parameter Store, EventBridge
+// and Stream on loopback.
 package main
 
 import (
@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/url"
 	"os"
 	"os/signal"
@@ -18,7 +19,8 @@ import (
 	"syscall"
 	"time"
 
-	"chat-service-backend/internal/build"
+	project "chat-service-backend"
+	"chat-service-backend/shared/lambdahttp"
 )
 
 func main() {
@@ -26,6 +28,7 @@ func main() {
 	// Restore the default after the first signal, so that a second Ctrl-C exits at once.
 	context.AfterFunc(ctx, stop)
 	ctx = endWithGoRun(ctx)
+	slog.SetDefault(slog.New(lambdahttp.LogHandler(slog.NewTextHandler(os.Stderr, nil))))
 	os.Exit(mainImpl(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }
 
@@ -71,10 +74,10 @@ type options struct {
 	moderation  bool              // run examples/moderation for Stream's hooks
 	basePath    string            // in front of every path of both APIs, "/chat"
 
-	dir    string // where the search for template.yaml begins
-	build  func(ctx context.Context, root, out string, packages ...string) (binaries map[string]string, err error)
-	getenv func(string) string
-	log    *lineLog
+	templateText []byte
+	starters     map[string]starter
+	getenv       func(string) string
+	log          *lineLog
 }
 
 const usage = `local runs the whole service on this machine, for development only.
@@ -101,10 +104,7 @@ var basePaths = regexp.MustCompile(`^(/[A-Za-z0-9$._-]+)*$`)
 // parseFlags reads the command line. Asked for help, it prints the usage to
 // stdout and returns flag.ErrHelp.
 func parseFlags(args []string, stdout io.Writer) (opts options, err error) {
-	opts.dir = "."
-	opts.build = func(ctx context.Context, root, out string, packages ...string) (map[string]string, error) {
-		return build.Commands(ctx, root, out, build.Host, packages...)
-	}
+	opts.templateText, opts.starters = project.Template, starters
 	flags := flag.NewFlagSet("local", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&opts.clientAddr, "client-addr", "127.0.0.1:3000", "`address` of the Client API; port 0 picks a free one")
@@ -152,15 +152,14 @@ func parseFlags(args []string, stdout io.Writer) (opts options, err error) {
 // this process, ends: go run does not pass SIGTERM on, and a server that
 // outlives it would keep the ports.
 func endWithGoRun(ctx context.Context) context.Context {
-	parent := os.Getppid()
 	exe, _ := os.Executable()
-	name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", parent))
-	if !strings.Contains(filepath.ToSlash(exe), "/go-build") && string(name) != "go\n" {
+	// Where go run keeps what it builds: $WORK/b001/exe, or a folder of its cache.
+	if folder := filepath.Base(filepath.Dir(exe)); folder != "exe" && !strings.HasSuffix(folder, "-d") {
 		return ctx
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
-		for os.Getppid() == parent {
+		for parent := os.Getppid(); os.Getppid() == parent; {
 			time.Sleep(500 * time.Millisecond)
 		}
 		cancel()

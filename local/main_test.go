@@ -6,45 +6,54 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"maps"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"chat-service-backend/internal/awstest"
+	"chat-service-backend/shared/lambdahttp"
 )
 
-// TestMain makes the test binary a Lambda function when the template in
-// testdata/stack says so: no test has to compile one.
 func TestMain(m *testing.M) {
-	switch mode := os.Getenv("LOCAL_TEST_FUNCTION"); mode {
-	case "":
-		status := m.Run()
-		fakeServer.close()
-		realServer.close()
-		os.Exit(status)
-	case "server":
-		serveForTest()
-	case "broken":
-		os.Stderr.WriteString("a switch cannot be right\n")
-		os.Exit(3)
-	case "echo":
-		lambda.Start(echoFunction)
-	case "stream":
-		lambda.Start(streamFunction)
-	default:
-		panic("LOCAL_TEST_FUNCTION: " + mode)
+	slog.SetDefault(slog.New(lambdahttp.LogHandler(slog.DiscardHandler)))
+	status := m.Run()
+	fakeServer.close()
+	realServer.close()
+	os.Exit(status)
+}
+
+// fakes are the functions of testdata/stack.
+var fakes = map[string]starter{"echo": fake(echoFunction), "proxy": fake(streamFunction)}
+
+func fake(function func(context.Context, json.RawMessage) (any, error)) starter {
+	return func(ctx context.Context, host *lambdahttp.Host, getenv func(string) string) (invoker, error) {
+		if getenv("MODE") == "broken" {
+			return nil, errors.New("MODE: a switch cannot be right")
+		}
+		slog.InfoContext(host.Context(ctx, "", ""), "started")
+		return func(ctx context.Context, payload []byte) (io.ReadCloser, error) {
+			answer, err := function(context.WithValue(ctx, getenvKey{}, getenv), payload)
+			if err != nil {
+				return nil, err
+			}
+			if stream, ok := answer.(io.ReadCloser); ok {
+				return stream, nil
+			}
+			text, err := json.Marshal(answer)
+			return io.NopCloser(bytes.NewReader(text)), err
+		}, nil
 	}
 }
+
+type getenvKey struct{}
 
 // testEvent is what the fake functions read of an event of either format.
 type testEvent struct {
@@ -75,29 +84,23 @@ func echoFunction(ctx context.Context, raw json.RawMessage) (any, error) {
 	}
 	answer := events.APIGatewayProxyResponse{StatusCode: 200, Headers: map[string]string{"Content-Type": "application/json"}}
 	switch e.do() {
-	case "pid":
-		answer.Body = pid()
+	case "small":
+		answer.Body = "small"
 	case "env":
-		answer.Body = strings.Join(os.Environ(), "\n")
+		for _, name := range []string{"OIDC_ISSUER", "OIDC_AUDIENCE", "STREAM_BASE_URL", "AWS_REGION", "AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL_SQS", "HOME"} {
+			answer.Body += name + "=" + ctx.Value(getenvKey{}).(func(string) string)(name) + "\n"
+		}
 	case "context":
 		lc, _ := lambdacontext.FromContext(ctx)
 		deadline, _ := ctx.Deadline()
 		b, _ := json.Marshal(map[string]any{
-			"id": lc.AwsRequestID, "arn": lc.InvokedFunctionArn, "trace": ctx.Value("x-amzn-trace-id"), "left": time.Until(deadline).Seconds(),
+			"id": lc.AwsRequestID, "trace": ctx.Value("x-amzn-trace-id"), "left": time.Until(deadline).Seconds(),
 		})
 		answer.Body = string(b)
-	case "die":
-		os.Exit(7)
 	case "error":
 		return nil, errors.New("the function's own secret cause")
-	case "hang":
-		io.WriteString(os.Stdout, "hanging\n")
-		select {}
 	case "wait":
-		waitFor(e.Query["gate"])
-		answer.Body = pid()
-	case "large":
-		answer.Body = strings.Repeat("x", 7<<20)
+		waitFor(ctx, e.Query["gate"])
 	case "plain":
 		return map[string]string{"hello": "world"}, nil
 	case "text":
@@ -133,8 +136,6 @@ func streamFunction(ctx context.Context, raw json.RawMessage) (any, error) {
 		Body:       bytes.NewReader(raw),
 	}
 	switch e.do() {
-	case "pid":
-		answer.Body = strings.NewReader(pid())
 	case "buffered":
 		return events.APIGatewayProxyResponse{StatusCode: 200, Body: "whole"}, nil
 	case "created":
@@ -143,17 +144,15 @@ func streamFunction(ctx context.Context, raw json.RawMessage) (any, error) {
 	case "no-content":
 		answer.StatusCode, answer.Body = 204, nil
 	case "fail-midway":
-		answer.Body = io.MultiReader(strings.NewReader("half"), waiting(e.Query["gate"]), failing)
-	case "die-midway":
-		answer.Body = io.MultiReader(strings.NewReader("half"), waiting(e.Query["gate"]), dying)
+		answer.Body = io.MultiReader(strings.NewReader("half"), waiting(ctx, e.Query["gate"]), failing)
 	case "wait":
-		waitFor(e.Query["gate"])
+		waitFor(ctx, e.Query["gate"])
 	case "slowly":
-		answer.Body = io.MultiReader(strings.NewReader("first"), waiting(e.Query["gate"]), strings.NewReader("second"))
+		answer.Body = io.MultiReader(strings.NewReader("first"), waiting(ctx, e.Query["gate"]), strings.NewReader("second"))
 	case "known-length":
 		// The answer is complete, but the function goes on for a while.
 		answer.Headers["Content-Length"] = "5"
-		answer.Body = io.MultiReader(strings.NewReader("whole"), waiting(e.Query["gate"]))
+		answer.Body = io.MultiReader(strings.NewReader("whole"), waiting(ctx, e.Query["gate"]))
 	case "endless":
 		answer.Body = endless
 	case "bad-prelude":
@@ -169,20 +168,18 @@ func (r reader) Read(b []byte) (int, error) { return r(b) }
 
 var (
 	failing = reader(func([]byte) (int, error) { return 0, errors.New("the source broke") })
-	dying   = reader(func([]byte) (int, error) { os.Exit(7); return 0, nil })
 	endless = reader(func(b []byte) (int, error) { return copy(b, strings.Repeat("x", len(b))), nil })
 )
 
 // waiting is empty, once the test opens the gate.
-func waiting(gate string) reader {
-	return func([]byte) (int, error) { waitFor(gate); return 0, io.EOF }
+func waiting(ctx context.Context, gate string) reader {
+	return func([]byte) (int, error) { waitFor(ctx, gate); return 0, io.EOF }
 }
 
-func pid() string { return strconv.Itoa(os.Getpid()) }
-
 // waitFor holds a fake function until the test opens the gate.
-func waitFor(gate string) {
-	if resp, err := http.Get(gate); err == nil {
+func waitFor(ctx context.Context, gate string) {
+	request, _ := http.NewRequestWithContext(ctx, http.MethodGet, gate, nil)
+	if resp, err := http.DefaultClient.Do(request); err == nil {
 		resp.Body.Close()
 	}
 }
@@ -210,27 +207,6 @@ func newGate(t *testing.T) *gate {
 	return g
 }
 
-// selfBuild makes every function the test binary.
-func selfBuild(_ context.Context, _, _ string, packages ...string) (map[string]string, error) {
-	self, err := os.Executable()
-	binaries := map[string]string{}
-	for _, path := range packages {
-		binaries[path] = self
-	}
-	return binaries, err
-}
-
-// deployed builds the real functions, once for all servers.
-func deployed(t *testing.T) func(context.Context, string, string, ...string) (map[string]string, error) {
-	return func(_ context.Context, _, _ string, packages ...string) (map[string]string, error) {
-		binaries := map[string]string{}
-		for _, path := range packages {
-			maps.Copy(binaries, awstest.Binaries(t, path))
-		}
-		return binaries, nil
-	}
-}
-
 // testOptions returns the options of a server with fake functions on free ports.
 func testOptions(t *testing.T, log io.Writer) options {
 	t.Helper()
@@ -238,8 +214,10 @@ func testOptions(t *testing.T, log io.Writer) options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts.dir = "testdata/stack"
-	opts.build = selfBuild
+	if opts.templateText, err = os.ReadFile("testdata/stack/template.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	opts.starters = fakes
 	opts.getenv = func(string) string { return "" }
 	opts.log = &lineLog{w: log}
 	return opts

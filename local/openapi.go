@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 
 	"github.com/swaggest/swgui"
 	"github.com/swaggest/swgui/v5emb"
 	"go.yaml.in/yaml/v3"
+
+	project "chat-service-backend"
 )
 
 // servicePath is where the page's own origin has the Service API.
@@ -47,12 +47,8 @@ func (p *page) docs(mux *http.ServeMux) {
 
 // openAPI returns docs/openapi.yaml with url as the only server.
 func (p *page) openAPI(url string) (map[string]any, error) {
-	text, err := os.ReadFile(filepath.Join(p.template.Dir, "docs", "openapi.yaml"))
-	if err != nil {
-		return nil, err
-	}
 	var document map[string]any
-	if err := yaml.Unmarshal(text, &document); err != nil {
+	if err := yaml.Unmarshal(project.OpenAPI, &document); err != nil {
 		return nil, fmt.Errorf("docs/openapi.yaml: %w", err)
 	}
 	document["servers"] = []any{map[string]any{"url": url}}

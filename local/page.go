@@ -106,7 +106,7 @@ func (p *page) state(w http.ResponseWriter, _ *http.Request) {
 		settings = append(settings, map[string]any{"name": name, "value": p.parameter(name), "description": description})
 	}
 	answerJSON(w, map[string]any{
-		"standIns": standIns, "parameters": parameters, "settings": settings, "functions": slices.Sorted(maps.Keys(p.pools)),
+		"standIns": standIns, "parameters": parameters, "settings": settings, "functions": slices.Sorted(maps.Keys(p.functions)),
 	})
 }
 
@@ -202,8 +202,7 @@ func (p *page) rotate(*http.Request, string) (string, error) {
 	})
 }
 
-// set changes a template parameter and restarts the functions, as a deployment
-// would.
+// set changes a template parameter and starts the functions anew that it concerns.
 func (p *page) set(r *http.Request, value string) (string, error) {
 	name := r.PathValue("name")
 	if !slices.Contains(p.settings(), name) {
@@ -214,12 +213,13 @@ func (p *page) set(r *http.Request, value string) (string, error) {
 	before := p.overrides
 	p.overrides = maps.Clone(before)
 	p.overrides[name] = value
-	if err := p.deploy(r.Context()); err != nil {
-		p.overrides = before
-		return "", err
+	err := p.deploy(r.Context())
+	if err == nil {
+		err = p.startFunctions(r.Context())
 	}
-	if err := p.startFunctions(r.Context()); err != nil {
-		return "", err
+	if err != nil {
+		p.overrides = before
+		return "", errors.Join(err, p.deploy(r.Context()))
 	}
 	return fmt.Sprintf("%s is %q now.", name, value), nil
 }

@@ -3,25 +3,19 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"chat-service-backend/internal/apigateway"
-	"chat-service-backend/internal/build"
 	"chat-service-backend/internal/cfn"
 	"chat-service-backend/internal/eventbus"
 	"chat-service-backend/internal/issuer"
 	"chat-service-backend/internal/parameterstore"
-	"chat-service-backend/internal/runtimeapi"
 	"chat-service-backend/internal/standin"
 	"chat-service-backend/internal/streamapi"
 )
@@ -46,27 +40,23 @@ type server struct {
 	faults                struct{ ssm, stream, issuer standin.Switch }
 	feed                  feed
 
-	pools     map[string]*pool  // by function
-	binaries  map[string]string // by function
+	functions map[string]*running // by name of the folder
 	listeners []net.Listener
 	servers   []*http.Server
-	temporary string // folder of the binaries
 }
 
-// start serves the template's stack. It returns once every function waits for
-// its first event. If it fails, it leaves nothing behind.
+// start serves the template's stack. If it fails, it leaves nothing behind.
 func start(ctx context.Context, opts options) (*server, error) {
-	template, err := cfn.Find(opts.dir)
+	template, err := cfn.Parse(opts.templateText)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("template.yaml: %w", err)
 	}
-	s := &server{options: opts, template: template, pools: map[string]*pool{}, feed: feed{pages: map[chan string]bool{}}}
+	s := &server{options: opts, template: template, functions: map[string]*running{}, feed: feed{pages: map[chan string]bool{}}}
 	for _, step := range []func(context.Context) error{
 		s.listen, // before anything needs an address
 		s.deploy,
 		s.routeRequests,
 		s.serveStandIns,
-		s.buildFunctions,
 		s.startFunctions, // before their first requests, so that a broken one shows
 		s.serveAPIs,
 	} {
@@ -99,6 +89,7 @@ func (s *server) listen(context.Context) (err error) {
 	s.clientURL, s.serviceURL = loopbackURL(s.client), loopbackURL(s.service)
 	s.region = cmp.Or(s.getenv("AWS_REGION"), s.getenv("AWS_DEFAULT_REGION"), "us-east-1")
 	s.env = awsEnvironment(s.getenv, loopbackURL(s.aws))
+	s.env["AWS_REGION"] = s.region
 	s.ssmURL = s.env["AWS_ENDPOINT_URL_SSM"]
 	if s.moderation {
 		s.env["AWS_ENDPOINT_URL_LAMBDA"] = loopbackURL(s.aws)
@@ -190,72 +181,6 @@ func (s *server) playsSSM() bool    { return s.ssmURL == loopbackURL(s.aws) }
 func (s *server) playsStream() bool { return s.streamURL == loopbackURL(s.stream) }
 func (s *server) playsBus() bool    { return s.env["AWS_ENDPOINT_URL_EVENTBRIDGE"] == loopbackURL(s.aws) }
 
-// buildFunctions builds the programs that startFunctions runs.
-func (s *server) buildFunctions(ctx context.Context) (err error) {
-	if s.temporary, err = os.MkdirTemp("", "chat-service-local-"); err != nil {
-		return err
-	}
-	names := slices.Sorted(maps.Keys(s.pools))
-	packages := make([]string, len(names))
-	for i, name := range names {
-		packages[i] = build.Function(name)
-		if name == moderation {
-			packages[i] = "./examples/" + name
-		}
-	}
-	s.binaries = map[string]string{}
-	if folder := s.getenv("LOCAL_FUNCTIONS"); folder != "" { // tests that start many servers build once
-		for _, name := range names {
-			s.binaries[name] = filepath.Join(folder, name)
-		}
-		return nil
-	}
-	s.log.printf("local: building %s (the first time takes a while)", strings.Join(names, ", "))
-	built, err := s.build(ctx, s.template.Dir, s.temporary, packages...)
-	for i, name := range names {
-		s.binaries[name] = built[packages[i]]
-	}
-	return err
-}
-
-// startFunctions replaces the processes of each pool with one that has the
-// stack's present environment.
-func (s *server) startFunctions(ctx context.Context) error {
-	functions, err := s.stack.Functions()
-	if err != nil {
-		return err
-	}
-	functions = append(functions, cfn.Function{ID: moderation, Name: moderation, Environment: map[string]string{"PARAMETER_PREFIX": moderationPrefix}})
-	first := map[string]*runtimeapi.Process{}
-	for _, f := range functions {
-		name := folder(f)
-		p := s.pools[name]
-		if p == nil {
-			continue // no route leads to it
-		}
-		env := maps.Clone(f.Environment)
-		maps.Copy(env, s.env)
-		first[name], err = p.replace(func() (*runtimeapi.Process, error) {
-			return runtimeapi.Start(runtimeapi.Config{
-				Binary: s.binaries[name], Name: f.Name, Account: apigateway.AccountID, Region: s.region,
-				Memory: f.MemorySize, Timeout: f.Timeout, LogLevel: f.LogLevel,
-				Env: env, Output: s.log.prefixed(name, s.feed.sendLog),
-			})
-		})
-		if err != nil {
-			return fmt.Errorf("function %s: %w", name, err)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(first)) {
-		if err := first[name].Idle(ctx); errors.Is(err, runtimeapi.ErrEnded) {
-			return fmt.Errorf("function %s did not start: %s (see its output above)", name, first[name].State())
-		} else if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (s *server) serveAPIs(context.Context) error {
 	s.serve(s.service, guard(s.serviceAPI, func(*http.Request) bool { return true }))
 	page := newPage(s).handler()
@@ -279,8 +204,7 @@ func (s *server) serve(l net.Listener, h http.Handler) {
 	go srv.Serve(l)
 }
 
-// close ends the server. It leaves no listener, process or file, and may be called
-// again.
+// close ends the server, and may be called again.
 func (s *server) close() {
 	for _, srv := range s.servers {
 		srv.Close()
@@ -288,10 +212,6 @@ func (s *server) close() {
 	for _, l := range s.listeners {
 		l.Close()
 	}
-	for _, p := range s.pools {
-		p.close()
-	}
-	os.RemoveAll(s.temporary)
 }
 
 // warning is the first line that the server prints.

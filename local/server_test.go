@@ -6,10 +6,8 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -98,15 +96,6 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 		return file
 	}
 	numbers := write("numbers.json", `{"/p/stream/api-secret": 12345}`)
-	write("broken/template.yaml", "Resources: [")
-	write("module/template.yaml", "Resources:\n  OddFunction: {Type: AWS::Serverless::Function, Properties: {Events: {E: {Type: HttpApi, Properties: {Path: /x, Method: GET}}}}}\n")
-	write("module/go.mod", "module odd\ngo 1.26\n")
-	write("module/functions/odd/bootstrap/main.go", "package main\nfunc main() { nonsense() }\n")
-
-	flagged, err := parseFlags(nil, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for name, c := range map[string]struct {
 		change func(*options)
 		want   string
@@ -116,15 +105,14 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 		"any address":        {func(o *options) { o.clientAddr = "0.0.0.0:0" }, "-client-addr: want a loopback address"},
 		"any address, short": {func(o *options) { o.serviceAddr = ":0" }, "-service-addr: want a loopback address"},
 		"no address":         {func(o *options) { o.clientAddr = "nonsense" }, "-client-addr"},
-		"no template":        {func(o *options) { o.dir = dir }, "want template.yaml"},
-		"broken template":    {func(o *options) { o.dir = filepath.Join(dir, "broken") }, "template.yaml: yaml"},
+		"broken template":    {func(o *options) { o.templateText = []byte("Resources: [") }, "template.yaml: yaml"},
+		"unknown function":   {func(o *options) { o.starters = nil }, "does not know: add it to local/functions.go"},
 		"unknown parameter":  {func(o *options) { o.overrides["Nothing"] = "1" }, `no parameter "Nothing"`},
 		"broken constraint":  {func(o *options) { o.overrides["TimeoutSeconds"] = "0" }, "parameter TimeoutSeconds: want a number from 1 to 900"},
 		"no file":            {func(o *options) { o.parameters = filepath.Join(dir, "none.json") }, "-parameters: open"},
 		"no text values":     {func(o *options) { o.parameters = numbers }, "want a JSON object whose values are text"},
 		"http to elsewhere":  {func(o *options) { o.overrides["StreamBaseUrl"] = "http://chat.test" }, "parameter StreamBaseUrl"},
-		"broken switch":      {func(o *options) { o.overrides["Mode"] = "broken" }, "function echo did not start: exit status 3"},
-		"compile error":      {func(o *options) { o.dir, o.build = filepath.Join(dir, "module"), flagged.build }, "go build: functions/odd/bootstrap/main.go:2:15: undefined: nonsense"},
+		"broken switch":      {func(o *options) { o.overrides["Mode"] = "broken" }, "function echo cannot start: MODE: a switch cannot be right"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := &awstest.Output{}
@@ -137,9 +125,6 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 			}
 			if s != nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "12345") {
 				t.Errorf("want one line with %q, got %q", c.want, err)
-			}
-			if name == "broken switch" && !strings.Contains(log.String(), "echo | a switch cannot be right\n") {
-				t.Errorf("want the function's output in the log, got %q", log)
 			}
 		})
 	}
@@ -195,10 +180,10 @@ func TestRunServesUntilItsContextEnds(t *testing.T) {
 	if client == nil || service == nil {
 		t.Fatalf("want both URLs with their real ports, got %s", text)
 	}
-	if g := call(t, "GET", client[1]+"/echo/pid", ""); g.status != 200 {
+	if g := call(t, "GET", client[1]+"/echo/small", ""); g.status != 200 {
 		t.Errorf("want the Client API to answer, got %+v", g)
 	}
-	if g := call(t, "GET", service[1]+"/echo/pid", ""); g.status != 200 {
+	if g := call(t, "GET", service[1]+"/echo/small", ""); g.status != 200 {
 		t.Errorf("want the Service API to answer, got %+v", g)
 	}
 	cancel()
@@ -213,19 +198,6 @@ func TestRunServesUntilItsContextEnds(t *testing.T) {
 	opts.overrides["Mode"] = "broken"
 	if got := run(t.Context(), opts, io.Discard); got != 1 {
 		t.Errorf("want status 1 for a failed start, got %d", got)
-	}
-}
-
-func TestInterruptDuringTheBuildIsACleanStop(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
-	opts := testOptions(t, io.Discard)
-	opts.build = func(ctx context.Context, _, _ string, _ ...string) (map[string]string, error) {
-		cancel()
-		return nil, ctx.Err()
-	}
-	if got := run(ctx, opts, io.Discard); got != 0 {
-		t.Errorf("want status 0, got %d", got)
 	}
 }
 
@@ -251,45 +223,11 @@ func TestStreamStandInAsksTheGivenSSM(t *testing.T) {
 func TestRequestLog(t *testing.T) {
 	t.Parallel()
 	s, log := startTest(t)
-	call(t, "GET", s.clientURL+"/echo/pid?token=SECRET", "", "Authorization", "Bearer SECRET")
+	call(t, "GET", s.clientURL+"/echo/small?token=SECRET", "", "Authorization", "Bearer SECRET")
 	call(t, "GET", s.serviceURL+"/nothing", "")
 	s.close()
-	if text := log.String(); strings.Contains(text, "SECRET") || !regexp.MustCompile(`(?m)^client GET /echo/pid 200 \d+ms$`).MatchString(text) ||
+	if text := log.String(); strings.Contains(text, "SECRET") || !regexp.MustCompile(`(?m)^client GET /echo/small 200 \d+ms$`).MatchString(text) ||
 		!regexp.MustCompile(`(?m)^service GET /nothing 403 \d+ms$`).MatchString(text) {
 		t.Errorf("want a line for each request, got %s", text)
 	}
-}
-
-// A server that is killed outright still leaves no process behind, where the
-// kernel offers that.
-func TestKilledServerLeavesNoProcess(t *testing.T) {
-	t.Parallel()
-	if runtime.GOOS != "linux" {
-		t.Skip("the kernel ends children with their parent on Linux only")
-	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	gate := newGate(t)
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), "LOCAL_TEST_FUNCTION=server", "LOCAL_TEST_GATE="+gate.url, "TMPDIR="+t.TempDir())
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	<-gate.arrived // the function waits
-	cmd.Process.Kill()
-	<-gate.left // and is gone with its server
-	cmd.Wait()
-}
-
-// serveForTest is the server that TestKilledServerLeavesNoProcess kills.
-func serveForTest() {
-	opts, _ := parseFlags([]string{"-client-addr", "127.0.0.1:0", "-service-addr", "127.0.0.1:0"}, io.Discard)
-	opts.dir, opts.build, opts.getenv, opts.log = "testdata/stack", selfBuild, noEnv, &lineLog{w: os.Stderr}
-	s, err := start(context.Background(), opts)
-	if err != nil {
-		panic(err)
-	}
-	tryCall(context.Background(), "GET", s.clientURL+"/echo/wait?gate="+os.Getenv("LOCAL_TEST_GATE"), "")
 }

@@ -15,7 +15,7 @@ import (
 	"chat-service-backend/shared/settings"
 )
 
-// routeRequests makes the gateways of the stack's two APIs, and a pool for each
+// routeRequests makes the gateways of the stack's two APIs, and a place for each
 // function to which one of their routes leads.
 func (s *server) routeRequests(context.Context) error {
 	apis, err := s.stack.APIs()
@@ -42,16 +42,16 @@ func (s *server) routeRequests(context.Context) error {
 				return fmt.Errorf("template.yaml: %s: Events: want the API %q, got %q", f.ID, g.api.ID, r.API)
 			}
 			g.routes = append(g.routes, newRoute(folder(f), r))
-			s.pools[folder(f)] = newPool()
+			s.functions[folder(f)] = &running{}
 		}
 	}
 	sortRoutes(s.clientAPI.routes)
 	sortRoutes(s.serviceAPI.routes)
-	if len(s.pools) == 0 {
+	if len(s.functions) == 0 {
 		return errors.New("template.yaml: want a function with an HttpApi or Api event, got none")
 	}
 	if s.moderation {
-		s.pools[moderation] = newPool()
+		s.functions[moderationName] = &running{}
 	}
 	return nil
 }
@@ -72,7 +72,6 @@ func awsEnvironment(getenv func(string) string, standIns string) map[string]stri
 		}
 		return found
 	}
-	take("SSL_CERT_FILE", "SSL_CERT_DIR")
 	own := false
 	for _, service := range []string{"SSM", "EVENTBRIDGE", "SQS", "S3", "LAMBDA"} {
 		if name := "AWS_ENDPOINT_URL_" + service; take(name) {
@@ -112,7 +111,7 @@ func builtInValues(prefix string) *parameterstore.Memory {
 // endpointValues returns what the stand-in for Stream needs of the values at the
 // SSM endpoint that the functions use.
 func (s *server) endpointValues(prefix string) (parameterstore.Values, error) {
-	variables := map[string]string{"AWS_REGION": s.region, "PARAMETER_PREFIX": prefix}
+	variables := map[string]string{"PARAMETER_PREFIX": prefix}
 	store, err := settings.Open(func(name string) string { return variables[name] + s.env[name] })
 	if err != nil {
 		return nil, err

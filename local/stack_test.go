@@ -3,7 +3,6 @@ package main
 import (
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -20,10 +19,7 @@ func TestStackErrorsNameTheirPlace(t *testing.T) {
 		{"AWS::Serverless::Api", "AWS::Serverless::HttpApi", "want one HTTP API and one REST API, got ServiceApi too"},
 	} {
 		opts := testOptions(t, io.Discard)
-		opts.dir = t.TempDir()
-		if err := os.WriteFile(filepath.Join(opts.dir, "template.yaml"), []byte(strings.ReplaceAll(string(text), c.old, c.new)), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		opts.templateText = []byte(strings.ReplaceAll(string(text), c.old, c.new))
 		if _, err := start(t.Context(), opts); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: want an error with %q, got %v", c.new, c.want, err)
 		}

@@ -1,4 +1,6 @@
-package main
+// Package moderation is an example of a hook function: from word lists, it refuses a
+// message, masks words in it, or lets it pass.
+package moderation
 
 import (
 	"context"
@@ -10,8 +12,20 @@ import (
 	"chat-service-backend/shared/settings"
 )
 
-// A hook is the payload from the backend, with the fields that this example needs.
-type hook struct {
+// Build returns the function. It reads the lists once at the start, and again when they
+// are older than PARAMETER_TTL.
+func Build(ctx context.Context, getenv func(string) string) (func(context.Context, Hook) (Answer, error), error) {
+	store, err := settings.Open(getenv)
+	if err != nil {
+		return nil, err
+	}
+	lists := settings.Keep(store, settings.Forever, func(ctx context.Context) (lists, error) { return fetchLists(ctx, store) })
+	lists.Load(ctx)
+	return (&moderator{lists.Get}).answer, nil
+}
+
+// A Hook is the payload from the backend, with the fields that this example needs.
+type Hook struct {
 	Kind  string `json:"kind"` // before_message_send or custom_command
 	Event struct {
 		Message struct {
@@ -20,8 +34,8 @@ type hook struct {
 	} `json:"event"`
 }
 
-// An answer is {} if the message may pass unchanged.
-type answer struct {
+// An Answer is {} if the message may pass unchanged.
+type Answer struct {
 	Message *message `json:"message,omitempty"`
 }
 
@@ -65,10 +79,10 @@ var aWord = regexp.MustCompile(`[\pL\pM\pN]+`)
 
 // answer decides on one message. Without lists it returns an error, and the
 // backend's HookFailClosed decides whether the message passes.
-func (m *moderator) answer(ctx context.Context, h hook) (answer, error) {
+func (m *moderator) answer(ctx context.Context, h Hook) (Answer, error) {
 	lists, err := m.lists(ctx)
 	if err != nil {
-		return answer{}, err
+		return Answer{}, err
 	}
 	refused := false
 	masked := aWord.ReplaceAllStringFunc(h.Event.Message.Text, func(word string) string {
@@ -81,9 +95,9 @@ func (m *moderator) answer(ctx context.Context, h hook) (answer, error) {
 	})
 	switch {
 	case refused:
-		return answer{&message{Type: "error", Text: "This message has words that are not welcome here."}}, nil
+		return Answer{&message{Type: "error", Text: "This message has words that are not welcome here."}}, nil
 	case masked != h.Event.Message.Text:
-		return answer{&message{Text: masked}}, nil
+		return Answer{&message{Text: masked}}, nil
 	}
-	return answer{}, nil
+	return Answer{}, nil
 }

@@ -1,4 +1,4 @@
-package main
+package moderation
 
 import (
 	"bytes"
@@ -40,7 +40,7 @@ func TestMessagesAreRefusedMaskedOrPassed(t *testing.T) {
 	} {
 		for _, kind := range []string{"before_message_send", "custom_command"} {
 			payload, _ := json.Marshal(map[string]any{"kind": kind, "metadata": map[string]any{}, "event": map[string]any{"message": map[string]any{"text": text}, "user": map[string]any{}}})
-			var h hook
+			var h Hook
 			if err := json.Unmarshal(payload, &h); err != nil {
 				t.Fatal(err)
 			}
@@ -59,11 +59,11 @@ func TestMessagesAreRefusedMaskedOrPassed(t *testing.T) {
 func TestWithoutListsItFails(t *testing.T) {
 	store, ssm := open(t, nil)
 	m := &moderator{func(ctx context.Context) (lists, error) { return fetchLists(ctx, store) }}
-	if _, err := m.answer(t.Context(), hook{}); !errors.Is(err, settings.ErrMissing) {
+	if _, err := m.answer(t.Context(), Hook{}); !errors.Is(err, settings.ErrMissing) {
 		t.Errorf("want an error for missing lists, got %v", err)
 	}
 	ssm.Down(true)
-	if _, err := m.answer(t.Context(), hook{}); err == nil || errors.Is(err, settings.ErrMissing) {
+	if _, err := m.answer(t.Context(), Hook{}); err == nil || errors.Is(err, settings.ErrMissing) {
 		t.Errorf("want an error from Parameter Store, got %v", err)
 	}
 }

@@ -23,10 +23,8 @@ func NewService(t testing.TB, environment []string, flags ...string) *Service {
 	t.Helper()
 	server := exec.CommandContext(t.Context(), Binaries(t, "./local")["./local"],
 		append([]string{"-client-addr", "127.0.0.1:0", "-service-addr", "127.0.0.1:0"}, flags...)...)
-	// A signal that the server handles, so that it stops its functions.
 	server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
-	server.Env = append(os.Environ(), "LOCAL_FUNCTIONS="+filepath.Dir(Functions(t)["token"]))
-	server.Env = append(server.Env, environment...)
+	server.Env = append(os.Environ(), environment...)
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
 		t.Fatal(err)

@@ -1,5 +1,5 @@
 // Package runtimeapi runs a process of a function and plays AWS's Lambda Runtime API
-// for it.
+// for it, in tests and benchmarks.
 // https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 package runtimeapi
 

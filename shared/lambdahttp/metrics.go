@@ -72,7 +72,11 @@ type definition struct{ Name, Unit string }
 // emit writes the line's metrics as one line. l.mu is held.
 func (l *logLine) emit() {
 	about := metadata{Timestamp: time.Now().UnixMilli()}
-	line := map[string]any{"FunctionName": lambdacontext.FunctionName, "version": version}
+	name, out := lambdacontext.FunctionName, metricsOut
+	if host, ok := l.ctx.Value(hostKey{}).(*Host); ok {
+		name, out = host.name, host.out
+	}
+	line := map[string]any{"FunctionName": name, "version": version}
 	if lc, ok := lambdacontext.FromContext(l.ctx); ok {
 		line["requestId"] = lc.AwsRequestID
 	}
@@ -91,5 +95,5 @@ func (l *logLine) emit() {
 	line["_aws"] = about
 	// Strings and finite numbers always encode.
 	encoded, _ := json.Marshal(line)
-	_, _ = metricsOut.Write(append(encoded, '\n'))
+	_, _ = out.Write(append(encoded, '\n'))
 }

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"chat-service-backend/examples/moderation"
+	"chat-service-backend/functions/apikey"
+	"chat-service-backend/functions/config"
+	"chat-service-backend/functions/proxy"
+	"chat-service-backend/functions/token"
+	"chat-service-backend/functions/webhook"
+	"chat-service-backend/internal/cfn"
+	"chat-service-backend/shared/lambdahttp"
+)
+
+// An invoker answers the JSON of an event: with JSON, or with a prelude and a body. The
+// caller must close the answer.
+type invoker func(ctx context.Context, payload []byte) (io.ReadCloser, error)
+
+// A starter starts a function in its host.
+type starter func(ctx context.Context, host *lambdahttp.Host, getenv func(string) string) (invoker, error)
+
+// starters has every function, by the name of its folder.
+var starters = map[string]starter{
+	"apikey":       served(apikey.Build, false),
+	"config":       served(config.Build, false),
+	"proxy":        served(proxy.Build, true),
+	"token":        served(token.Build, false),
+	"webhook":      served(webhook.Build, false),
+	moderationName: startModeration,
+}
+
+func served(build lambdahttp.Build, streamed bool) starter {
+	return func(ctx context.Context, host *lambdahttp.Host, getenv func(string) string) (invoker, error) {
+		return host.Invoke, host.Start(ctx, build, getenv, streamed)
+	}
+}
+
+// startModeration starts examples/moderation, which is no HTTP handler.
+func startModeration(ctx context.Context, host *lambdahttp.Host, getenv func(string) string) (invoker, error) {
+	decide, err := moderation.Build(host.Context(ctx, "", ""), getenv)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, payload []byte) (io.ReadCloser, error) {
+		var hook moderation.Hook
+		if err := json.Unmarshal(payload, &hook); err != nil {
+			return nil, err
+		}
+		answer, err := decide(ctx, hook)
+		if err != nil {
+			return nil, err
+		}
+		text, err := json.Marshal(answer)
+		return io.NopCloser(strings.NewReader(string(text))), err
+	}, nil
+}
+
+// A function is one of the stack's, with the environment it was started with.
+type function struct {
+	cfn.Function
+	environment map[string]string
+	host        *lambdahttp.Host
+	invoke      invoker
+}
+
+// startFunctions starts every function whose environment is not what it was, and leaves
+// the others as they are. If one cannot start, all stay as they were.
+func (s *server) startFunctions(ctx context.Context) error {
+	functions, err := s.stack.Functions()
+	if err != nil {
+		return err
+	}
+	if s.moderation {
+		functions = append(functions, cfn.Function{ID: moderationName, Name: moderationName, Timeout: moderationTimeout, Environment: map[string]string{"PARAMETER_PREFIX": moderationPrefix}})
+	}
+	var starting sync.WaitGroup
+	started, failures := map[string]*function{}, make([]error, len(functions))
+	for i, f := range functions {
+		name, environment := folder(f), maps.Clone(f.Environment)
+		maps.Copy(environment, s.env)
+		running := s.functions[name]
+		if running == nil {
+			continue // no route leads to it
+		}
+		if now := running.Load(); now != nil && maps.Equal(now.environment, environment) && now.LogLevel == f.LogLevel {
+			continue
+		}
+		start := s.starters[name]
+		if start == nil {
+			return fmt.Errorf("template.yaml has the function %s, which this server does not know: add it to local/functions.go", name)
+		}
+		host := lambdahttp.NewHost(f.Name, f.LogLevel, lineWriter(func(line string) {
+			s.log.printf("%s | %s", name, line)
+			s.feed.sendLog(name, line)
+		}))
+		fresh := &function{Function: f, environment: environment, host: host}
+		started[name] = fresh
+		starting.Go(func() {
+			var err error
+			if fresh.invoke, err = start(ctx, host, func(variable string) string { return environment[variable] }); err != nil {
+				failures[i] = fmt.Errorf("function %s cannot start: %w", name, err)
+			}
+		})
+	}
+	starting.Wait()
+	if err := errors.Join(failures...); err != nil {
+		return err
+	}
+	for name, fresh := range started {
+		s.functions[name].Store(fresh)
+	}
+	return nil
+}
+
+// running is the edition of a function that gets the next request.
+type running = atomic.Pointer[function]
+
+// lineWriter gets whole lines.
+type lineWriter func(line string)
+
+func (f lineWriter) Write(line []byte) (int, error) {
+	f(strings.TrimSuffix(string(line), "\n"))
+	return len(line), nil
+}
