@@ -19,6 +19,22 @@ var needs = map[string]map[string]string{
 	"AWS::ApiGateway::Account": {
 		"arn:aws:apigateway:eu-central-1::/account": "apigateway:GET PATCH",
 	},
+	"AWS::ApiGatewayV2::Api": {
+		"arn:aws:apigateway:eu-central-1::/apis":    "apigateway:POST",
+		"arn:aws:apigateway:eu-central-1::/apis/a1": "apigateway:GET PATCH DELETE",
+	},
+	"AWS::ApiGatewayV2::Integration": {
+		"arn:aws:apigateway:eu-central-1::/apis/a1b2/integrations":    "apigateway:POST",
+		"arn:aws:apigateway:eu-central-1::/apis/a1b2/integrations/a1": "apigateway:GET PATCH DELETE",
+	},
+	"AWS::ApiGatewayV2::Route": {
+		"arn:aws:apigateway:eu-central-1::/apis/a1b2/routes":    "apigateway:POST",
+		"arn:aws:apigateway:eu-central-1::/apis/a1b2/routes/a1": "apigateway:GET PATCH DELETE",
+	},
+	"AWS::ApiGatewayV2::Stage": {
+		"arn:aws:apigateway:eu-central-1::/apis/a1b2/stages":    "apigateway:POST",
+		"arn:aws:apigateway:eu-central-1::/apis/a1b2/stages/a1": "apigateway:GET PATCH DELETE",
+	},
 	"AWS::ApiGatewayV2::ApiMapping": {
 		"arn:aws:apigateway:eu-central-1::/domainnames/chat.example.com/apimappings":   "apigateway:POST",
 		"arn:aws:apigateway:eu-central-1::/domainnames/chat.example.com/apimappings/a": "apigateway:GET PATCH DELETE",
@@ -26,10 +42,6 @@ var needs = map[string]map[string]string{
 	"AWS::ApiGatewayV2::DomainName": {
 		"arn:aws:apigateway:eu-central-1::/domainnames":                  "apigateway:POST",
 		"arn:aws:apigateway:eu-central-1::/domainnames/chat.example.com": "apigateway:GET PATCH DELETE",
-	},
-	"AWS::Route53::RecordSet": {
-		"arn:aws:route53:::hostedzone/Z123": "route53:ChangeResourceRecordSets ListResourceRecordSets GetHostedZone",
-		"arn:aws:route53:::change/C1":       "route53:GetChange",
 	},
 	"AWS::CloudWatch::Alarm": {
 		"arn:aws:cloudwatch:" + here + "alarm:chat-service-prod-Errors-1A": "cloudwatch:PutMetricAlarm DescribeAlarms DeleteAlarms ListTagsForResource TagResource UntagResource",
@@ -61,6 +73,9 @@ var needs = map[string]map[string]string{
 	},
 	"AWS::Lambda::EventSourceMapping": {
 		"*": "lambda:CreateEventSourceMapping UpdateEventSourceMapping DeleteEventSourceMapping GetEventSourceMapping",
+	},
+	"AWS::Lambda::Permission": {
+		"arn:aws:lambda:" + here + "function:chat-service-prod-WebhookFunction-1A": "lambda:AddPermission RemovePermission GetPolicy",
 	},
 	"AWS::Logs::LogGroup": {
 		"arn:aws:logs:" + here + "log-group:/aws/lambda/chat-service-prod/token":          "logs:CreateLogGroup DeleteLogGroup PutRetentionPolicy DeleteRetentionPolicy ListTagsForResource TagResource UntagResource",
@@ -144,7 +159,7 @@ type statement struct {
 func deployer(t *testing.T, environment, region string) (statements []statement, size int) {
 	t.Helper()
 	stack, err := parse(t, "ci.yaml").Stack(cfn.Options{Region: region, Account: "123456789012", StackName: "chat-service-" + environment + "-ci",
-		Parameters: map[string]string{"Repository": "acme/chat", "EnvironmentName": environment, "HostedZoneId": "Z123"}})
+		Parameters: map[string]string{"Repository": "acme/chat", "EnvironmentName": environment}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,8 +43,8 @@ set --
 if $new; then
 	set -- "ParameterPrefix=\"/chat-service-$ENV\""
 	case $ENV in
-	prod) set -- "$@" 'Environment="prod"' 'LogRetentionDays="90"' ;;
-	*) set -- "$@" 'Environment="dev"' 'LogLevel="DEBUG"' 'LogRetentionDays="7"' ;;
+	prod) set -- "$@" 'Environment="prod"' 'RetentionDays="90"' ;;
+	*) set -- "$@" 'Environment="dev"' 'LogLevel="DEBUG"' 'RetentionDays="7"' ;;
 	esac
 fi
 if [ -f "$choices" ]; then

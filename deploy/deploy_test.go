@@ -59,14 +59,14 @@ func TestEachEnvironmentHasItsOwnStackAndParameters(t *testing.T) {
 		environment, aws, choices, want string
 	}{
 		{"qa", newStack, "", "build deploy --stack-name chat-service-qa --s3-prefix chat-service-qa --no-confirm-changeset " +
-			`--parameter-overrides ParameterPrefix="/chat-service-qa" Environment="dev" LogLevel="DEBUG" LogRetentionDays="7"`},
+			`--parameter-overrides ParameterPrefix="/chat-service-qa" Environment="dev" LogLevel="DEBUG" RetentionDays="7"`},
 		{"prod", newStack, "# mine\n\nAlarmEmail=ops@example.com\nExpirationTokenDuration=\nAllowedOrigins=*", "build deploy --stack-name chat-service-prod --s3-prefix chat-service-prod --confirm-changeset " +
-			`--parameter-overrides ParameterPrefix="/chat-service-prod" Environment="prod" LogRetentionDays="90" AlarmEmail="ops@example.com" ExpirationTokenDuration="" AllowedOrigins="*"`},
+			`--parameter-overrides ParameterPrefix="/chat-service-prod" Environment="prod" RetentionDays="90" AlarmEmail="ops@example.com" ExpirationTokenDuration="" AllowedOrigins="*"`},
 		{"prod", existingStack, "LogLevel=WARN\n", `build deploy --stack-name chat-service-prod --s3-prefix chat-service-prod --confirm-changeset --parameter-overrides LogLevel="WARN"`},
 		{"qa", existingStack, "AlarmEmail=ops@example.com\r\nLogLevel=WARN\r\n", "build deploy --stack-name chat-service-qa --s3-prefix chat-service-qa --no-confirm-changeset " +
 			`--parameter-overrides AlarmEmail="ops@example.com" LogLevel="WARN"`},
 		{"qa", "echo REVIEW_IN_PROGRESS\n", "", "build deploy --stack-name chat-service-qa --s3-prefix chat-service-qa --no-confirm-changeset " +
-			`--parameter-overrides ParameterPrefix="/chat-service-qa" Environment="dev" LogLevel="DEBUG" LogRetentionDays="7"`},
+			`--parameter-overrides ParameterPrefix="/chat-service-qa" Environment="dev" LogLevel="DEBUG" RetentionDays="7"`},
 		{"qa", existingStack, "", "build deploy --stack-name chat-service-qa --s3-prefix chat-service-qa --no-confirm-changeset"},
 	} {
 		args, out, err := deploy(t, test.aws, test.choices, "ENV="+test.environment)

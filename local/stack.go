@@ -38,7 +38,7 @@ func (s *server) routeRequests(context.Context) error {
 	for _, f := range functions {
 		for _, r := range f.Routes {
 			g := gateways[r.REST]
-			if r.API != g.api.ID {
+			if r.API != g.api.ID && r.API != "WebhookApi" { // which has no port of its own here
 				return fmt.Errorf("template.yaml: %s: Events: want the API %q, got %q", f.ID, g.api.ID, r.API)
 			}
 			g.routes = append(g.routes, newRoute(folder(f), r))

@@ -6,12 +6,10 @@ export interface Parameters {
   readonly Size?: 'small' | 'medium' | 'large';
   /** Overrides Size for each of GET /token, /config and /api-key on the Client API - requests a second, and the burst accepted above them, before it answers 429, as in 20,100. */
   readonly ClientApiLimit?: string;
-  /** Overrides Size for the webhooks that Stream sends - requests a second and burst, as in 50,500. Over them, Stream gets 429 and tries again, at most three times. */
+  /** Overrides Size for the webhooks that Stream sends - requests a second and burst, and optionally how many at once, reserved from the account's concurrency so that nothing else can use it up, as in 50,500 or 50,500,20. Over the first two, Stream gets 429 and tries again, at most three times. */
   readonly WebhookLimit?: string;
   /** Overrides Size for each route of the Service API, and for each method of /proxy - requests a second and burst, as in 100,500. */
   readonly ServiceApiLimit?: string;
-  /** Overrides Size for the webhooks that are handled at once, reserved from the account's concurrency so that nothing else can use it up. none reserves nothing. */
-  readonly WebhookReservedConcurrency?: string;
   /** Path in SSM Parameter Store that holds stream/api-key, stream/api-secret and client-config/<clientType>. Begins with a slash and does not end with one. */
   readonly ParameterPrefix?: string;
   /** Seconds that a value from SSM is used before it is fetched again, 1 to 99999. A rotated secret takes effect after this time. */
@@ -42,6 +40,8 @@ export interface Parameters {
   readonly UserFields?: string;
   /** Web origins that may call the Client API (CORS), separated by commas without spaces. An asterisk allows any origin; leave empty to allow none. */
   readonly AllowedOrigins?: string;
+  /** Request headers that web clients may send to the Client API (CORS) besides authorization, content-type and those of tracing (OpenTelemetry, Sentry, Datadog), in lower case, separated by commas without spaces. An asterisk allows any but authorization. */
+  readonly AllowedHeaders?: string;
   /** Key of the error object in /config's response to an unknown caller. */
   readonly ErrorObjKey?: string;
   /** Domain name of the Client API, such as chat.example.com. Turns its execute-api endpoint off, unless KeepExecuteApi is true. Requires CertificateArn. */
@@ -50,8 +50,6 @@ export interface Parameters {
   readonly ServiceApiDomainName?: string;
   /** ACM certificate, in this region, that covers the domain names. */
   readonly CertificateArn?: string;
-  /** Route 53 zone in which to create a record for each domain name. Leave empty to create none; the outputs show what your own DNS must point to. */
-  readonly HostedZoneId?: string;
   /** true leaves the execute-api endpoint of an API with a domain name open, until every client uses the domain. */
   readonly KeepExecuteApi?: 'true' | 'false';
   /** Header that names the user on the Service API. If the header holds a JSON object, add the path of the field after a dot, as in miauserproperties._id. */
@@ -62,8 +60,8 @@ export interface Parameters {
   readonly ServiceApiAccountIds?: string;
   /** with-role writes access logs of the Service API and sets the role that they need in the account's API Gateway settings, which all REST APIs of the account and region share; true leaves those settings alone, for an account that has such a role; false writes none. */
   readonly ServiceApiAccessLogs?: 'with-role' | 'true' | 'false';
-  /** Days that the bus's archive keeps events for replay, and that the bucket keeps bodies too large for the bus. */
-  readonly EventRetentionDays?: `${number}`;
+  /** End of the path of the address that Stream calls, after the stack's id, which nobody can guess either. Another value makes another address; see docs/ops.md before you change it. */
+  readonly WebhookPath?: string;
   /** Other AWS accounts whose roles may read the bodies in the bucket, separated by commas. Those roles also need an IAM policy of their own. */
   readonly EventReaderAccountIds?: string;
   /** true creates an SQS queue that Stream writes events to with an access key that you give it, instead of calling the webhook; they reach the same bus. */
@@ -76,8 +74,8 @@ export interface Parameters {
   readonly HookFailClosed?: 'true' | 'false';
   /** Least severe level that the functions log. DEBUG also shows Lambda's own start and report lines. */
   readonly LogLevel?: 'DEBUG' | 'INFO' | 'WARN' | 'ERROR';
-  /** Days that logs are kept. */
-  readonly LogRetentionDays?: '1' | '3' | '5' | '7' | '14' | '30' | '60' | '90' | '120' | '150' | '180' | '365' | '400' | '545' | '731' | '1096' | '1827' | '2192' | '2557' | '2922' | '3288' | '3653';
+  /** Days that logs are kept, that the bus's archive keeps events for replay, and that the bucket keeps bodies too large for the bus. */
+  readonly RetentionDays?: '1' | '3' | '5' | '7' | '14' | '30' | '60' | '90' | '120' | '150' | '180' | '365' | '400' | '545' | '731' | '1096' | '1827' | '2192' | '2557' | '2922' | '3288' | '3653';
   /** true traces the functions and the Service API with X-Ray. */
   readonly Tracing?: 'true' | 'false';
   /** true creates the alarms and the dashboard (about 4 USD a month); false leaves a stack that costs nothing while idle and whose deployments do not roll back automatically. */
@@ -86,6 +84,4 @@ export interface Parameters {
   readonly AlarmEmail?: string;
   /** SNS topic for alarms, instead of AlarmEmail. Leave empty for none. */
   readonly AlarmTopicArn?: string;
-  /** Overrides Size for the estimated cost of a day's requests in USD, at list prices, above which an alarm goes off. */
-  readonly AlarmUsdPerDay?: string;
 }

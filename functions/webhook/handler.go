@@ -39,11 +39,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
 	var answer api.HandlerFunc
-	switch r.URL.Path {
-	case "/webhook":
-		answer = h.receive
-	case "/webhook/verify":
+	switch end, below := strings.CutPrefix(r.URL.Path, "/webhook/"); {
+	case end == "verify":
 		answer = h.verify
+	case r.URL.Path == "/webhook", below && len(end) >= 32 && !strings.Contains(end, "/"): // see WebhookPath in template.yaml
+		answer = h.receive
 	default:
 		return httpjson.NotFound()
 	}

@@ -164,9 +164,10 @@ func TestFunctionsAndAPIsHaveSAMsDefaults(t *testing.T) {
 		t.Errorf("want %+v, got %+v, %v", want, functions, err)
 	}
 	apis, err := s.APIs()
+	noLimits := map[string]Limit{"": {}}
 	wantAPIs := []API{
-		{ID: "ClientApi", Stage: "Prod", CORS: &CORS{AllowOrigins: []string{"a", "b"}, MaxAge: "60"}},
-		{ID: "ServiceApi", REST: true, Stage: "v1", BinaryMediaTypes: []string{"image/*"}, iam: true},
+		{ID: "ClientApi", Stage: "Prod", CORS: &CORS{AllowOrigins: []string{"a", "b"}, MaxAge: "60"}, limits: noLimits},
+		{ID: "ServiceApi", REST: true, Stage: "v1", BinaryMediaTypes: []string{"image/*"}, iam: true, limits: noLimits},
 	}
 	if err != nil || !reflect.DeepEqual(apis, wantAPIs) {
 		t.Errorf("want %+v, got %+v, %v", wantAPIs, apis, err)

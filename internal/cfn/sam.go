@@ -31,16 +31,24 @@ type Route struct {
 	Timeout time.Duration // of the integration, 0 for the gateway's default
 	IAM     bool          // on a REST API: callers must sign
 	Stream  bool          // on a REST API: the answer is streamed
+	Limit   Limit
+}
+
+// A Limit is what API Gateway lets through before it answers 429.
+type Limit struct {
+	Rate  float64 // requests a second, 0 for the account's limit only
+	Burst int
 }
 
 // An API is an AWS::Serverless::HttpApi or AWS::Serverless::Api.
 type API struct {
-	ID               string   // its logical id
-	REST             bool     // an Api rather than an HttpApi
-	CORS             *CORS    // of an HTTP API, nil for none
-	Stage            string   // of a REST API
-	BinaryMediaTypes []string // of a REST API, in lower case; may end in /*
-	iam              bool     // DefaultAuthorizer is AWS_IAM
+	ID               string           // its logical id
+	REST             bool             // an Api rather than an HttpApi
+	CORS             *CORS            // of an HTTP API, nil for none
+	Stage            string           // of a REST API
+	BinaryMediaTypes []string         // of a REST API, in lower case; may end in /*
+	limits           map[string]Limit // by "GET /path"; "" for all other routes
+	iam              bool             // DefaultAuthorizer is AWS_IAM
 }
 
 // A CORS is a CorsConfiguration.
@@ -71,6 +79,16 @@ func (s *Stack) APIs() (apis []API, err error) {
 				// SAM allows ~1 for the slash, as in OpenAPI's pointers.
 				api.BinaryMediaTypes = append(api.BinaryMediaTypes, strings.ToLower(strings.ReplaceAll(binary, "~1", "/")))
 			}
+			api.limits = limits(p["DefaultRouteSettings"], p["RouteSettings"])
+			for _, setting := range list(p["MethodSettings"]) {
+				// https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-apigateway-stage-methodsetting.html
+				m := object(setting)
+				key := text(m["HttpMethod"], "") + " " + strings.ReplaceAll(strings.TrimPrefix(text(m["ResourcePath"], ""), "/"), "~1", "/")
+				if key == "* *" {
+					key = ""
+				}
+				api.limits[key] = newLimit(m)
+			}
 			apis = append(apis, api)
 			return nil
 		}))
@@ -78,9 +96,63 @@ func (s *Stack) APIs() (apis []API, err error) {
 	return apis, err
 }
 
+func limits(otherwise, routes any) map[string]Limit {
+	all := map[string]Limit{"": newLimit(otherwise)}
+	for key, settings := range object(routes) {
+		all[key] = newLimit(settings)
+	}
+	return all
+}
+
+func newLimit(v any) (l Limit) {
+	l.Rate, _ = strconv.ParseFloat(text(object(v)["ThrottlingRateLimit"], ""), 64)
+	l.Burst, _ = strconv.Atoi(text(object(v)["ThrottlingBurstLimit"], ""))
+	return l
+}
+
+// plainRoutes returns the routes of HTTP APIs that are written out instead of being
+// events of a function, by the function's logical id.
+func (s *Stack) plainRoutes() (map[string][]Route, error) {
+	all := map[string]map[string]map[string]any{} // by type and logical id
+	for _, kind := range []string{"Route", "Integration", "Stage"} {
+		resources, err := s.Resources("AWS::ApiGatewayV2::" + kind)
+		if err != nil {
+			return nil, err
+		}
+		all[kind] = map[string]map[string]any{}
+		for id, resource := range resources {
+			properties, err := s.Eval(resource["Properties"])
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", id, err)
+			}
+			all[kind][id] = object(properties)
+		}
+	}
+	found := map[string][]Route{}
+	for _, p := range all["Route"] {
+		integration := all["Integration"][strings.TrimPrefix(text(p["Target"], ""), "integrations/")]
+		function, _, _ := strings.Cut(text(integration["IntegrationUri"], ""), ".") // "WebhookFunction.Alias"
+		r := Route{API: text(p["ApiId"], "")}
+		r.Method, r.Path, _ = strings.Cut(text(p["RouteKey"], ""), " ")
+		milliseconds, _ := strconv.Atoi(text(integration["TimeoutInMillis"], "0"))
+		r.Timeout = time.Duration(milliseconds) * time.Millisecond
+		for _, stage := range all["Stage"] {
+			if stage["ApiId"] == r.API {
+				r.Limit = newLimit(stage["DefaultRouteSettings"])
+			}
+		}
+		found[function] = append(found[function], r)
+	}
+	return found, nil
+}
+
 // Functions returns the functions, in order of their logical ids.
 func (s *Stack) Functions() (functions []Function, err error) {
 	apis, err := s.APIs()
+	if err != nil {
+		return nil, err
+	}
+	plain, err := s.plainRoutes()
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +185,7 @@ func (s *Stack) Functions() (functions []Function, err error) {
 				f.Routes = append(f.Routes, newRoute(kind == "Api", object(event["Properties"]), apis))
 			}
 		}
+		f.Routes = append(f.Routes, plain[id]...)
 		functions = append(functions, f)
 		return nil
 	})
@@ -136,6 +209,13 @@ func newRoute(rest bool, p map[string]any, apis []API) Route {
 		// SAM passes STREAM, the word of the API's own description, on from an event
 		// without any effect. Only this one streams.
 		r.Stream = p["ResponseTransferMode"] == "RESPONSE_STREAM"
+	}
+	for _, api := range apis {
+		if limit, ok := api.limits[r.Method+" "+r.Path]; api.ID == r.API && ok {
+			r.Limit = limit
+		} else if api.ID == r.API {
+			r.Limit = api.limits[""]
+		}
 	}
 	return r
 }

@@ -35,6 +35,7 @@ func (t *Template) Stack(o Options) (*Stack, error) {
 			"AWS::Partition": "aws",
 			"AWS::Region":    o.Region,
 			"AWS::StackName": o.StackName,
+			"AWS::StackId":   "arn:aws:cloudformation:" + o.Region + ":" + o.Account + ":stack/" + o.StackName + "/00000000-0000-0000-0000-000000000000",
 			"AWS::URLSuffix": "amazonaws.com",
 		},
 		busy: map[string]bool{},

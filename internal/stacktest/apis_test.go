@@ -90,9 +90,13 @@ func TestClientApiIsPublicWithCORS(t *testing.T) {
 	cors := s.get("ClientApi", "Body", "x-amazon-apigateway-cors")
 	same(t, "origins", texts(dig(cors, "allowOrigins")), []string{"https://a.example.com", "https://b.example.com"})
 	same(t, "methods", texts(dig(cors, "allowMethods")), []string{"GET"})
-	if headers := texts(dig(cors, "allowHeaders")); !slices.Contains(headers, "authorization") {
-		t.Errorf("want the header authorization allowed, got %q", headers)
+	headers := texts(dig(cors, "allowHeaders"))
+	for _, name := range []string{"authorization", "baggage", "sentry-trace", "traceparent", "tracestate", "x-datadog-trace-id", "x-app", "x-team"} {
+		if !slices.Contains(headers, name) {
+			t.Errorf("want the header %s allowed, got %q", name, headers)
+		}
 	}
+	same(t, "headers that scripts can read", texts(dig(cors, "exposeHeaders")), []string{"retry-after"})
 	if dig(cors, "allowCredentials") != nil {
 		t.Errorf("want no cookies across origins, got %v", cors)
 	}
@@ -149,6 +153,8 @@ func TestEachRouteHasALimitOfItsOwn(t *testing.T) {
 		route, _, _ := strings.Cut(i.route, " → ")
 		want["service "+route] = "15 16"
 	}
+	// Stream's route is the only one of its API.
+	got["stream"], want["stream"] = limits(s.get("WebhookStage", "DefaultRouteSettings")), "13 14"
 	if !maps.Equal(got, want) {
 		t.Errorf("want %v, got %v", want, got)
 	}
@@ -163,24 +169,54 @@ func TestEachRouteHasALimitOfItsOwn(t *testing.T) {
 	}
 }
 
+const webhookPath = "/webhook/00000000-0000-0000-0000-000000000000" // with the stack's id
+
+// Requests to any other path reach no route, so they cannot use up the limit of Stream's.
+func TestStreamCallsAnAddressThatNobodyCanGuess(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		overrides []string
+		path      string
+	}{{nil, webhookPath}, {clientDomain, webhookPath}, {full, webhookPath + "-rotated"}} {
+		s := translate(t, test.overrides...)
+		if got := s.output(t, "WebhookUrl"); got != "https://WebhookApi.execute-api.eu-central-1.amazonaws.com"+test.path {
+			t.Errorf("%q: want an address of its own, whatever the Client API's is, got %v", test.overrides, got)
+		}
+		for _, property := range []struct {
+			id, path string
+			want     string
+		}{
+			{"WebhookRoute", "RouteKey", "POST " + test.path},
+			{"WebhookRoute", "Target", "integrations/WebhookIntegration"},
+			{"WebhookIntegration", "IntegrationUri", "WebhookFunctionAliaslive"},
+			{"WebhookIntegration", "PayloadFormatVersion", "2.0"},
+			{"WebhookPermission", "FunctionName", "WebhookFunctionAliaslive"},
+			{"WebhookPermission", "SourceArn", "arn:aws:execute-api:eu-central-1:123456789012:WebhookApi/*"},
+		} {
+			if got := s.get(property.id, property.path); got != property.want {
+				t.Errorf("%s: %s: want %s, got %v", property.id, property.path, property.want, got)
+			}
+		}
+	}
+}
+
 func TestDomainNames(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		parameters             []string
-		domains, records       int
+		domains                int
 		clientClosed, closed   string
 		clientURL, serviceBase string
 	}{
-		{nil, 0, 0, "false", "false", "https://ClientApi.execute-api.eu-central-1.amazonaws.com", "https://ServiceApi.execute-api.eu-central-1.amazonaws.com/v1"},
-		{clientDomain, 1, 0, "true", "false", "https://chat.example.com", "https://ServiceApi.execute-api.eu-central-1.amazonaws.com/v1"},
-		{bothDomains, 2, 2, "true", "true", "https://chat.example.com", "https://internal.chat.example.com"},
-		{openDomains, 2, 2, "false", "false", "https://chat.example.com", "https://internal.chat.example.com"},
+		{nil, 0, "false", "false", "https://ClientApi.execute-api.eu-central-1.amazonaws.com", "https://ServiceApi.execute-api.eu-central-1.amazonaws.com/v1"},
+		{clientDomain, 1, "true", "false", "https://chat.example.com", "https://ServiceApi.execute-api.eu-central-1.amazonaws.com/v1"},
+		{bothDomains, 2, "true", "true", "https://chat.example.com", "https://internal.chat.example.com"},
+		{openDomains, 2, "false", "false", "https://chat.example.com", "https://internal.chat.example.com"},
 	} {
 		s := translate(t, test.parameters...)
-		domains, mappings, records := s.all("AWS::ApiGatewayV2::DomainName"), s.all("AWS::ApiGatewayV2::ApiMapping"), s.all("AWS::Route53::RecordSet")
-		if len(domains) != test.domains || len(mappings) != test.domains || len(records) != test.records {
-			t.Errorf("%q: want %d domains and mappings and %d records, got %q, %q, %q", test.parameters, test.domains, test.records,
-				sortedKeys(domains), sortedKeys(mappings), sortedKeys(records))
+		domains, mappings := s.all("AWS::ApiGatewayV2::DomainName"), s.all("AWS::ApiGatewayV2::ApiMapping")
+		if len(domains) != test.domains || len(mappings) != test.domains {
+			t.Errorf("%q: want %d domains and mappings, got %q, %q", test.parameters, test.domains, sortedKeys(domains), sortedKeys(mappings))
 		}
 		for id, domain := range domains {
 			if got := fmt.Sprint(domain["DomainNameConfigurations"]); got != "[map[CertificateArn:"+certificateARN+" EndpointType:REGIONAL SecurityPolicy:TLS_1_2]]" {
@@ -191,10 +227,6 @@ func TestDomainNames(t *testing.T) {
 			if got := fmt.Sprint(mappings[api+"Mapping"]); got != "map[ApiId:"+api+"Api DomainName:"+id+" Stage:"+stage+"]" {
 				t.Errorf("%s: want all of the API below it, got %s", id, got)
 			}
-			target := fmt.Sprint("map[DNSName:", id, ".RegionalDomainName HostedZoneId:", id, ".RegionalHostedZoneId]")
-			if record := records[api+"Record"]; test.records > 0 && (fmt.Sprint(record["AliasTarget"]) != target || record["Name"] != domain["DomainName"]) {
-				t.Errorf("%s: want a record that points to it, got %v", id, record)
-			}
 		}
 		const extension, disabled = "x-amazon-apigateway-endpoint-configuration", "disableExecuteApiEndpoint"
 		if got := fmt.Sprint(dig(s.get("ClientApi", "Body", "servers").(list)[0], extension, disabled)); got != test.clientClosed {
@@ -204,7 +236,7 @@ func TestDomainNames(t *testing.T) {
 			t.Errorf("%q: want the Service API's own endpoint off: %s, got %s", test.parameters, test.closed, got)
 		}
 		for output, want := range map[string]string{
-			"ClientApiUrl": test.clientURL, "WebhookUrl": test.clientURL + "/webhook", "ServiceApiUrl": test.serviceBase, "ProxyUrl": test.serviceBase + "/proxy",
+			"ClientApiUrl": test.clientURL, "WebhookUrl": "https://WebhookApi.execute-api.eu-central-1.amazonaws.com" + webhookPath, "ServiceApiUrl": test.serviceBase, "ProxyUrl": test.serviceBase + "/proxy",
 		} {
 			if got := s.output(t, output); got != want {
 				t.Errorf("%q: %s: want %s, got %v", test.parameters, output, want, got)

@@ -39,14 +39,14 @@ var (
 	stacks = [][]string{nil, full, private, off, clientDomain, bothDomains, openDomains}
 	// full has everything on that works together, and no setting at its default.
 	full = []string{
-		"Environment=prod", "AlarmEmail=ops@example.com", "LogRetentionDays=14", "Tracing=true", "ServiceApiAccessLogs=true",
+		"Environment=prod", "AlarmEmail=ops@example.com", "RetentionDays=14", "Tracing=true", "ServiceApiAccessLogs=true",
 		"ParameterPrefix=/acme/prod/chat", "ParameterTtl=7", "KmsKeyArn=" + kmsARN, "StreamBaseUrl=https://s",
 		"OidcIssuer=https://i", "OidcAudience=a", "OidcDiscoveryUrl=https://d", "UserIdClaim=c", "SyncUsers=true",
 		"OidcJwksUrl=https://k", "MaxTokenLifetime=62", "RequiredClaims=p=v",
 		"UserFields=n=c", "ExpirationTokenDuration=9", "UserIdHeaderKey=h", "ErrorObjKey=e",
-		"AllowedOrigins=https://a.example.com,https://b.example.com", "WebhookReservedConcurrency=9",
-		"Size=medium", "ClientApiLimit=11,12", "WebhookLimit=13,14", "ServiceApiLimit=15,16", "AlarmUsdPerDay=7.5",
-		"EventRetentionDays=9", "EventReaderAccountIds=111122223333,444455556666", "StreamQueue=true", "HookFunctionArn=" + hookARN, "HookTimeoutMs=900", "HookFailClosed=true",
+		"AllowedOrigins=https://a.example.com,https://b.example.com", "AllowedHeaders=x-app,x-team",
+		"Size=medium", "ClientApiLimit=11,12", "WebhookLimit=13,14,9", "ServiceApiLimit=15,16", "WebhookPath=-rotated",
+		"EventReaderAccountIds=111122223333,444455556666", "StreamQueue=true", "HookFunctionArn=" + hookARN, "HookTimeoutMs=900", "HookFailClosed=true",
 	}
 	// private has what excludes something in full.
 	private = []string{
@@ -57,7 +57,7 @@ var (
 	off = []string{"Monitoring=false", "AlarmEmail=ops@example.com", "AllowedOrigins=", "LogLevel=DEBUG"}
 
 	clientDomain = []string{"ClientApiDomainName=chat.example.com", "CertificateArn=" + certificateARN}
-	bothDomains  = append(slices.Clone(clientDomain), "ServiceApiDomainName=internal.chat.example.com", "HostedZoneId=Z123")
+	bothDomains  = append(slices.Clone(clientDomain), "ServiceApiDomainName=internal.chat.example.com")
 	openDomains  = append(slices.Clone(bothDomains), "KeepExecuteApi=true")
 )
 
