@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -33,6 +34,7 @@ func main() {
 		getenv:  os.Getenv,
 		loadAWS: func(ctx context.Context) (aws.Config, error) { return config.LoadDefaultConfig(ctx) },
 		dir:     ".",
+		wait:    stack.Wait,
 		stdin:   os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 	}
 	os.Exit(e.run(ctx, os.Args[1:]))
@@ -43,6 +45,7 @@ type environment struct {
 	getenv         func(string) string
 	loadAWS        func(context.Context) (aws.Config, error)
 	dir            string // template.yaml is here or in a folder above
+	wait           func(context.Context, time.Duration) error
 	stdin          io.Reader
 	stdout, stderr io.Writer
 }
@@ -58,7 +61,7 @@ func commands(c *console.Console, at *stack.Target) []*cli.Command {
 // the command line is.
 func (e environment) run(ctx context.Context, args []string) int {
 	c := &console.Console{In: e.stdin, Out: e.stdout, Err: e.stderr}
-	at := &stack.Target{Getenv: e.getenv, LoadAWS: e.loadAWS, Dir: e.dir, Progress: c.Progress}
+	at := &stack.Target{Getenv: e.getenv, LoadAWS: e.loadAWS, Dir: e.dir, Progress: c.Progress, Wait: e.wait}
 	told := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(told)

@@ -9,13 +9,16 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/golang-jwt/jwt/v4"
@@ -101,11 +104,13 @@ type tool struct {
 	dir string // template.yaml is here or in a folder above
 	env map[string]string
 	aws func(context.Context) (aws.Config, error)
+	// wait replaces the time that passes while the program waits for Stream.
+	wait func(context.Context, time.Duration) error
 }
 
 func (l tool) run(ctx context.Context, stdin string, args ...string) result {
 	stdout, stderr := &screen{}, &screen{}
-	e := environment{getenv: func(name string) string { return l.env[name] }, loadAWS: l.aws, dir: l.dir, stdin: strings.NewReader(stdin), stdout: stdout, stderr: stderr}
+	e := environment{getenv: func(name string) string { return l.env[name] }, loadAWS: l.aws, dir: l.dir, wait: l.wait, stdin: strings.NewReader(stdin), stdout: stdout, stderr: stderr}
 	status := e.run(ctx, args)
 	return result{status, stdout.String(), stderr.String()}
 }
@@ -123,6 +128,7 @@ type app struct {
 	mu    sync.Mutex
 	made  []request                                                // other than GETs
 	hook  func(w http.ResponseWriter, r *http.Request, n int) bool // n counts the requests in made; true: answered
+	twist func(path string, answer map[string]any)                 // changes what Stream answers to GETs
 }
 
 type request struct {
@@ -133,11 +139,18 @@ type request struct {
 func newApp(t testing.TB) *app {
 	t.Helper()
 	api := streamapi.New(func() (string, []string, error) { return "key", []string{"secret"}, nil })
+	api.Lag = 5 * time.Second
+	var ahead atomic.Int64 // of the clock
+	api.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"server": true}).SignedString([]byte("secret"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	a := &app{t: t, tool: tool{dir: t.TempDir(), env: map[string]string{}}}
+	a.wait = func(ctx context.Context, d time.Duration) error {
+		ahead.Add(int64(d))
+		return context.Cause(ctx)
+	}
 	a.ctx, a.ctrlC = context.WithCancelCause(t.Context())
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path, ok := strings.CutPrefix(r.URL.EscapedPath(), "/proxy")
@@ -161,10 +174,21 @@ func newApp(t testing.TB) *app {
 		}
 		query := r.URL.Query()
 		query.Set("api_key", "key")
-		r.URL.Path, r.URL.RawPath, r.URL.RawQuery = path, "", query.Encode()
+		r.URL.Path, _ = url.PathUnescape(path)
+		r.URL.RawPath, r.URL.RawQuery = path, query.Encode()
 		r.Header.Set("Authorization", token)
 		r.Header.Set("Stream-Auth-Type", "jwt")
-		api.ServeHTTP(w, r)
+		if a.twist == nil || r.Method != http.MethodGet {
+			api.ServeHTTP(w, r)
+			return
+		}
+		recorded := httptest.NewRecorder()
+		api.ServeHTTP(recorded, r)
+		var answer map[string]any
+		_ = json.Unmarshal(recorded.Body.Bytes(), &answer)
+		a.twist(path, answer)
+		w.WriteHeader(recorded.Code)
+		_ = json.NewEncoder(w).Encode(answer)
 	}))
 	t.Cleanup(server.Close)
 	a.url = server.URL
@@ -239,6 +263,9 @@ func (a *app) call(method, path string, body any) map[string]any {
 	resp, err := stack.Fetch(a.t.Context(), method, a.url+"/proxy"+path, nil, text)
 	if err != nil {
 		a.t.Fatal(err)
+	}
+	if method != http.MethodGet {
+		_ = a.wait(a.t.Context(), 5*time.Second) // until Stream agrees
 	}
 	var out map[string]any
 	if err := json.Unmarshal(resp.Body, &out); err != nil || resp.Status > 299 {

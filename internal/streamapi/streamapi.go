@@ -191,8 +191,8 @@ func (s *API) receive(r *http.Request, call streamspec.Call) (document, error) {
 		case name == "payload":
 			what, object, text = "payload", field.Type, []byte(v)
 		case v != "" && field.Type == "integer":
-			if err := field.Check(name, json.Number(v)); err != nil {
-				return nil, badInput("%s", err)
+			if problems := field.Problems(name, json.Number(v)); len(problems) > 0 {
+				return nil, badInput("%s", problems[0])
 			}
 		}
 	}

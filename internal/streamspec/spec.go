@@ -7,6 +7,8 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -160,26 +162,51 @@ func (o Object) Field(name string) (Field, bool) {
 	return f, ok
 }
 
-// Check returns what is wrong with an object as a request, such as "name is required",
-// or nil. Decode it with json.Number.
-func Check(object string, v any) error { return Field{Type: object}.Check("", v) }
+// A Problem is one thing that is wrong with a request.
+type Problem struct {
+	Place, What string
+	Kind        Kind
+}
+
+// Kind is what sort of problem one is.
+type Kind int
+
+const (
+	Wrong   Kind = iota // a value of another type
+	Missing             // a required field
+	Unknown             // a field that the description lacks
+	Beyond              // a value outside the description's values or limits
+)
+
+func (p Problem) Error() string { return strings.TrimPrefix(p.Place+" ", " ") + p.What }
+
+// Check returns what is wrong with an object as a request, or nil. Decode the object
+// with json.Number.
+func Check(object string, v any) error {
+	if problems := Problems(object, v); len(problems) > 0 {
+		return problems[0]
+	}
+	return nil
+}
+
+// Problems returns all that is wrong with an object as a request.
+func Problems(object string, v any) []Problem { return Field{Type: object}.Problems("", v) }
 
 // duration is how Go writes one.
 var duration = regexp.MustCompile(`^-?(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$|^0$`)
 
-// Check returns what is wrong with a value at a place of the request.
-func (f Field) Check(place string, v any) error {
-	wrong := func(format string, args ...any) error {
-		return fmt.Errorf("%s "+format, append([]any{cmp.Or(place, "the body")}, args...)...)
+// Problems returns what is wrong with a value at a place of the request.
+func (f Field) Problems(place string, v any) (found []Problem) {
+	wrong := func(kind Kind, format string, args ...any) {
+		found = append(found, Problem{cmp.Or(place, "the body"), fmt.Sprintf(format, args...), kind})
 	}
-	in := func(n float64, of string) error {
+	within := func(n float64, of string) {
 		if f.Min != nil && n < *f.Min {
-			return wrong("must have %sat least %v", of, *f.Min)
+			wrong(Beyond, "must have %sat least %v", of, *f.Min)
 		}
 		if f.Max != nil && n > *f.Max {
-			return wrong("must have %sat most %v", of, *f.Max)
+			wrong(Beyond, "must have %sat most %v", of, *f.Max)
 		}
-		return nil
 	}
 	if v == nil { // Stream's decoder takes null for no value
 		return nil
@@ -190,68 +217,68 @@ func (f Field) Check(place string, v any) error {
 	}
 	switch kind {
 	case "any":
-		return nil
 	case "string", "time", "duration":
 		s, ok := v.(string)
-		if !ok {
-			return wrong("must be a string")
+		_, err := time.Parse(time.RFC3339, s)
+		switch {
+		case !ok:
+			wrong(Wrong, "must be a string")
+		case kind == "time" && err != nil:
+			wrong(Beyond, "must be a time")
+		case kind == "duration" && !duration.MatchString(s):
+			wrong(Beyond, "must be a duration")
+		case len(f.Enum) > 0 && !slices.Contains(f.Enum, s):
+			wrong(Beyond, "must be one of [%s]", strings.Join(f.Enum, " "))
+		default:
+			within(float64(utf8.RuneCountInString(s)), "a length of ")
 		}
-		if _, err := time.Parse(time.RFC3339, s); kind == "time" && err != nil {
-			return wrong("must be a time")
-		}
-		if kind == "duration" && !duration.MatchString(s) {
-			return wrong("must be a duration")
-		}
-		if len(f.Enum) > 0 && !slices.Contains(f.Enum, s) {
-			return wrong("must be one of [%s]", strings.Join(f.Enum, " "))
-		}
-		return in(float64(utf8.RuneCountInString(s)), "a length of ")
 	case "integer", "number":
 		n, ok := v.(json.Number)
-		x, err := n.Float64()
-		if !ok || err != nil || kind == "integer" && x != float64(int64(x)) {
-			return wrong("must be of type %s", kind)
+		if x, err := n.Float64(); !ok || err != nil || kind == "integer" && x != math.Trunc(x) {
+			wrong(Wrong, "must be of type %s", kind)
+		} else {
+			within(x, "")
 		}
-		return in(x, "")
 	case "boolean":
 		if _, ok := v.(bool); !ok {
-			return wrong("must be a boolean")
+			wrong(Wrong, "must be a boolean")
 		}
-		return nil
 	case "[":
 		list, ok := v.([]any)
 		if !ok {
-			return wrong("must be a list")
+			wrong(Wrong, "must be a list")
+			return found
 		}
+		within(float64(len(list)), "a length of ")
 		for i, v := range list {
-			if err := item.Check(fmt.Sprintf("%s[%d]", place, i), v); err != nil {
-				return err
+			found = append(found, item.Problems(fmt.Sprintf("%s[%d]", place, i), v)...)
+		}
+	default:
+		object, ok := v.(map[string]any)
+		if !ok {
+			wrong(Wrong, "must be an object")
+			return found
+		}
+		if kind == "{" {
+			within(float64(len(object)), "a length of ")
+		}
+		for _, name := range slices.Sorted(maps.Keys(object)) {
+			f, known := item, kind == "{"
+			if !known {
+				f, known = Objects[kind].Field(name)
+			}
+			at := strings.TrimPrefix(place+"."+name, ".")
+			if !known {
+				found = append(found, Problem{at, "is not a known field", Unknown})
+				continue
+			}
+			found = append(found, f.Problems(at, object[name])...)
+		}
+		for _, name := range slices.Sorted(maps.Keys(Objects[kind])) {
+			if Objects[kind][name].Required && object[name] == nil && name != "*" {
+				found = append(found, Problem{strings.TrimPrefix(place+"."+name, "."), "is a required field", Missing})
 			}
 		}
-		return in(float64(len(list)), "a length of ")
 	}
-	object, ok := v.(map[string]any)
-	if !ok {
-		return wrong("must be an object")
-	}
-	for name, v := range object {
-		f, known := item, kind == "{"
-		if !known {
-			f, known = Objects[kind].Field(name)
-		}
-		if name = strings.TrimPrefix(place+"."+name, "."); !known {
-			return fmt.Errorf("%s is not a known field", name)
-		} else if err := f.Check(name, v); err != nil {
-			return err
-		}
-	}
-	if err := in(float64(len(object)), "a length of "); kind == "{" && err != nil {
-		return err
-	}
-	for name, f := range Objects[kind] {
-		if f.Required && object[name] == nil && name != "*" {
-			return fmt.Errorf("%s is a required field", strings.TrimPrefix(place+"."+name, "."))
-		}
-	}
-	return nil
+	return found
 }

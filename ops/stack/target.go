@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/urfave/cli/v3"
@@ -15,6 +16,7 @@ type Target struct {
 	LoadAWS  func(context.Context) (aws.Config, error)
 	Dir      string // template.yaml is here or in a folder above
 	Progress func(format string, args ...any)
+	Wait     func(context.Context, time.Duration) error // [Wait], but for tests
 
 	Environment, StackName, ServiceURL string
 	Outputs                            map[string]string // that replace the stack's

@@ -1,11 +1,15 @@
 package streamfile
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v3"
 
@@ -13,18 +17,54 @@ import (
 	"chat-service-backend/ops/stack"
 )
 
+// A planner compares the file with the app at Stream.
+type planner struct {
+	*console.Console
+	at        *stack.Target
+	fileName  string
+	writeOnly bool
+	service   *stack.Service
+	file      *file
+	state     *state
+}
+
+func newPlanner(c *console.Console, at *stack.Target) (*planner, []cli.Flag) {
+	p := &planner{Console: c, at: at}
+	return p, []cli.Flag{
+		&cli.StringFlag{Name: "file", Value: "stream.yaml", Usage: "`FILE` that describes Stream's side", Destination: &p.fileName},
+		&cli.BoolFlag{Name: "write-only", Usage: "send what cannot be read back from Stream even if nothing else changes", Destination: &p.writeOnly},
+	}
+}
+
+// Plan is the command that shows the difference.
+func Plan(c *console.Console, at *stack.Target) *cli.Command {
+	p, flags := newPlanner(c, at)
+	return &cli.Command{
+		Name:        "plan",
+		Usage:       "shows what apply would change at Stream",
+		Description: "ops plan -env prod\nops plan -file other.yaml -json",
+		Flags:       flags,
+		Action: func(ctx context.Context, _ *cli.Command) error {
+			steps, err := p.plan(ctx)
+			if err != nil {
+				return err
+			}
+			return p.report(steps, 0, nil)
+		},
+	}
+}
+
 // Apply is the command that makes Stream match the file.
 func Apply(c *console.Console, at *stack.Target) *cli.Command {
-	p, file := newPlanner(c, at)
+	p, flags := newPlanner(c, at)
 	return &cli.Command{
 		Name:        "apply",
 		Usage:       "changes Stream to match the file",
 		Description: "ops apply -env prod\nops apply -env prod -yes -allow-delete",
-		Flags: []cli.Flag{
-			file,
+		Flags: append(flags,
 			&cli.BoolFlag{Name: "allow-delete", Usage: "apply changes that delete something"},
 			&cli.BoolFlag{Name: "allow-lockout", Usage: "apply changes after which somebody may do less than before"},
-		},
+		),
 		Action: func(ctx context.Context, flags *cli.Command) error {
 			steps, err := p.plan(ctx)
 			if err != nil {
@@ -39,10 +79,64 @@ func Apply(c *console.Console, at *stack.Target) *cli.Command {
 	}
 }
 
+// read reads the file and the app and returns the plan between them.
+func (p *planner) read(ctx context.Context) (*plan, error) {
+	if p.service == nil {
+		service, s, err := p.at.Service(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if p.file, err = readFile(p.fileName, s.Outputs, p.at.Getenv); err != nil {
+			return nil, err
+		}
+		p.service = service
+	}
+	st, err := readState(ctx, p.service, p.file.wants)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(p.file.hooks, func(h Document) bool { return Events(h) != nil }) {
+		st.readEvents(ctx, p.service)
+	}
+	p.state = st
+	return compare(p.file, st, p.writeOnly)
+}
+
+// plan reads the steps and prints them.
+func (p *planner) plan(ctx context.Context) ([]step, error) {
+	plan, err := p.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(plan.steps) == 0 {
+		p.Say("Stream matches %s: nothing to change.", p.fileName)
+	} else {
+		p.Say("At Stream, app %s:", Show(p.state.app["name"]))
+	}
+	p.show(plan.steps, plan.notes)
+	return plan.steps, nil
+}
+
+// report prints the JSON of plan and apply.
+func (p *planner) report(steps []step, done int, err error) error {
+	if !p.JSON {
+		return err
+	}
+	r := Document{"app": p.state.app["name"], "steps": slices.Concat([]step{}, steps), "done": done}
+	if err != nil {
+		r["error"] = err.Error()
+	}
+	text, _ := json.Marshal(r)
+	var plain any
+	_ = json.Unmarshal(text, &plain)
+	return errors.Join(err, p.PrintJSON(conceal("", plain)))
+}
+
 var errChanged = errors.New("somebody else has changed the app meanwhile: plan again")
 
 // apply asks, carries the steps out, and returns how many were done. It changes nothing
-// if the steps no longer lead from Stream's side to the file.
+// if the steps no longer lead from Stream's side to the file. After the steps of a stage
+// it waits until Stream knows of them, because those of the next may need that.
 func (p *planner) apply(ctx context.Context, steps []step, allowed map[string]bool) (done int, err error) {
 	for _, s := range steps {
 		for _, c := range s.Changes {
@@ -56,22 +150,107 @@ func (p *planner) apply(ctx context.Context, steps []step, allowed map[string]bo
 		return 0, errors.New("nothing was changed")
 	}
 	if err == nil {
-		var again []step
-		if again, err = p.read(ctx); err == nil && !reflect.DeepEqual(steps, again) {
+		var again *plan
+		if again, err = p.read(ctx); err == nil && !reflect.DeepEqual(steps, again.steps) {
 			err = errChanged
 		}
 	}
 	if err != nil {
 		return 0, fmt.Errorf("%w; nothing was changed", err)
 	}
+	var late []string
+	begun := 0 // of this stage
 	for i, s := range steps {
-		if err := p.take(ctx, s); err != nil {
+		err := p.take(ctx, s)
+		switch {
+		case err != nil && s.Optional:
+			p.Say("left out, because Stream refused it: %v", err)
+		case err != nil:
 			return i, fmt.Errorf("%w\n%d of %d steps were applied; still to do: %s. Run apply again to go on",
 				err, i, len(steps), titles(steps[i:]...))
+		default:
+			p.Say("done: %s", titles(s))
 		}
-		p.Say("done: %s", titles(s))
+		if i+1 < len(steps) && steps[i+1].stage == s.stage {
+			continue
+		}
+		still, err := p.agree(ctx, steps[begun:i+1])
+		if err != nil {
+			return i + 1, fmt.Errorf("%w\n%d of %d steps were applied; still to do: %s. Run apply again to go on", err, i+1, len(steps), cmp.Or(titles(steps[i+1:]...), "nothing"))
+		}
+		late = append(late, still...)
+		begun = i + 1
+	}
+	if len(late) > 0 {
+		return len(steps), fmt.Errorf("Stream took all of it, but %s later still answers otherwise: %s. Run plan in a minute: what it shows then, Stream keeps otherwise than it was written",
+			patience, strings.Join(late, ", "))
 	}
 	return len(steps), nil
+}
+
+// patience is how long Stream may take to agree with itself, which it does within 5 s.
+const patience = 10 * time.Second
+
+// agree waits until Stream answers what the steps have written, and returns what it still
+// answers otherwise.
+func (p *planner) agree(ctx context.Context, steps []step) (late []string, err error) {
+	for waited := time.Duration(0); ; waited += time.Second {
+		st, err := readState(context.WithoutCancel(ctx), p.service, p.file.wants)
+		if err != nil {
+			return nil, err
+		}
+		again, err := compare(p.file, st, false)
+		if err != nil {
+			return nil, err
+		}
+		if late = repeated(steps, again.steps); len(late) == 0 || waited >= patience {
+			p.tellGrants(steps, st)
+			return late, nil
+		}
+		if waited == 0 {
+			p.Progress("waiting for Stream to agree, up to %s: %s", patience, strings.Join(late, ", "))
+		}
+		if err := p.at.Wait(ctx, time.Second); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// repeated returns the changes of steps that a later plan would make again.
+func repeated(steps, again []step) (late []string) {
+	left := map[string]bool{}
+	for _, s := range again {
+		for _, c := range s.Changes {
+			left[c.Action+" "+c.What] = true
+		}
+	}
+	for _, s := range steps {
+		for _, c := range s.Changes {
+			if title := c.Action + " " + c.What; left[title] && !s.Optional {
+				late = append(late, title)
+			}
+		}
+	}
+	return late
+}
+
+// tellGrants names the roles that have grants in a new channel type and not in the file.
+func (p *planner) tellGrants(steps []step, st *state) {
+	for _, s := range steps {
+		name, isType := strings.CutPrefix(s.Changes[0].What, "channel type ")
+		if !isType || s.Changes[0].Action != "create" {
+			continue
+		}
+		var roles []string
+		for role, ids := range Object(st.items["channeltypes"][name]["grants"]) {
+			if _, named := Object(p.file.items["channeltypes"][name]["grants"])[role]; !named && len(List(ids)) > 0 {
+				roles = append(roles, fmt.Sprintf("%s (%d)", role, len(List(ids))))
+			}
+		}
+		if slices.Sort(roles); len(roles) > 0 {
+			p.Say("channel type %s has grants for roles that the file does not name: %s", name, strings.Join(roles, ", "))
+		}
+	}
 }
 
 func titles(steps ...step) string {
@@ -89,7 +268,7 @@ func (p *planner) take(ctx context.Context, s step) error {
 		return context.Cause(ctx)
 	}
 	if s.Body["event_hooks"] != nil { // Stream replaces the whole list: check again right before
-		now, err := readState(ctx, p.service, func(collection) bool { return false })
+		now, err := readState(ctx, p.service, func(kind) bool { return false })
 		if err == nil && !reflect.DeepEqual(now.app["event_hooks"], p.state.app["event_hooks"]) {
 			err = errChanged
 		}

@@ -1,11 +1,12 @@
 // Package streamfile keeps Stream's side of a deployment in a file: it reads the file and the
 // app, compares them, judges what a change may break, and carries changes out.
+//
+// Which fields there are follows from Stream's published description (internal/streamspec).
+// What that lacks is carried along as it is: apps have values that no description has.
 package streamfile
 
 import (
-	"bytes"
 	"cmp"
-	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,16 +17,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 
 	"chat-service-backend/ops/stack"
 )
-
-// schemaText describes stream.yaml, to editors and to this program.
-//
-//go:embed stream.schema.json
-var schemaText []byte
 
 // A Document is a JSON object, with Stream's field names.
 type Document = map[string]any
@@ -34,12 +29,13 @@ type Document = map[string]any
 type file struct {
 	app    Document // settings and grants
 	hooks  []Document
-	items  map[string]map[string]Document // by the path of their collection and by name
-	absent map[string][]any               // names, or addresses of hooks, by collection
+	items  map[string]map[string]Document // by the path of their collection and by label
+	absent map[string][]any               // labels, or addresses and ids of hooks, by collection
 }
 
-// reference is an output of the stack in a string.
-var reference = regexp.MustCompile(`\$\{\w+\}`)
+// reference is an output of the stack in a string, or, after more than one $, that text
+// with one $ less.
+var reference = regexp.MustCompile(`\$+\{\w+\}`)
 
 // readFile reads stream.yaml and replaces each ${NAME} in its strings with that output
 // of the stack.
@@ -51,6 +47,9 @@ func readFile(name string, outputs map[string]string, getenv func(string) string
 	missing := map[string]bool{}
 	raw = eachText(raw, func(s string) string {
 		return reference.ReplaceAllStringFunc(s, func(r string) string {
+			if strings.HasPrefix(r, "$$") {
+				return r[1:]
+			}
 			output := r[2 : len(r)-1]
 			if outputs[output] == "" {
 				missing[output] = true
@@ -73,40 +72,121 @@ func readFile(name string, outputs map[string]string, getenv func(string) string
 		}
 		name += " with " + config
 	}
-	if err := validate(raw); err != nil {
+	f, err := parse(raw)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	f := &file{app: child(raw, "app"), items: map[string]map[string]Document{}, absent: map[string][]any{}}
+	for _, h := range f.hooks {
+		for _, via := range []string{"sqs", "sns"} {
+			if env := "STREAM_" + strings.ToUpper(via); h["hook_type"] == via && h[via+"_auth_type"] == "keys" && getenv(env+"_KEY") != "" {
+				h[via+"_key"], h[via+"_secret"] = getenv(env+"_KEY"), getenv(env+"_SECRET")
+			}
+		}
+	}
+	return f, nil
+}
+
+// parse gives a file its form. The values in it are judged when they are to be sent.
+func parse(raw Document) (*file, error) {
+	forms := map[string]any{
+		"app": Document{}, "hooks": []any{}, "roles": []any{}, "permissions": Document{}, "grants": Document{}, "channel_types": Document{},
+		"blocklists": Document{}, "commands": Document{}, "absent": Document{}, "permissions_config": "", "permissions_version": number(""),
+	}
+	for _, key := range slices.Sorted(maps.Keys(raw)) {
+		form, ok := forms[key]
+		if !ok {
+			return nil, fmt.Errorf("%s is no part of the file: it has %s", key, strings.Join(slices.Sorted(maps.Keys(forms)), ", "))
+		}
+		if raw[key] == nil {
+			raw[key] = form
+		}
+		if got, want := typeOf(raw[key]), typeOf(form); got != want {
+			return nil, fmt.Errorf("/%s is %s: make it %s", key, got, want)
+		}
+	}
+	f := &file{app: maps.Clone(Object(raw["app"])), items: map[string]map[string]Document{}, absent: map[string][]any{}}
+	if f.app == nil {
+		f.app = Document{}
+	}
+	for _, field := range appKind.hidden {
+		if f.app[field] != nil {
+			return nil, fmt.Errorf("app: %s has a place of its own in the file: remove it", field)
+		}
+	}
 	if raw["grants"] != nil {
 		f.app["grants"] = raw["grants"]
 	}
-	for _, v := range List(raw["hooks"]) {
-		hook := Object(v)
-		if hook["hook_type"] == "sqs" && hook["sqs_auth_type"] == "keys" && getenv("STREAM_SQS_KEY") != "" {
-			hook["sqs_key"], hook["sqs_secret"] = getenv("STREAM_SQS_KEY"), getenv("STREAM_SQS_SECRET")
+	for i, v := range List(raw["hooks"]) {
+		h, ok := v.(Document)
+		if !ok || Text(h["hook_type"]) == "" {
+			return nil, fmt.Errorf("hooks[%d] has no hook_type: add hook_type: webhook", i)
 		}
-		f.hooks = append(f.hooks, hook)
+		for field := range h {
+			if credential(field) {
+				return nil, fmt.Errorf("hooks[%d]: %s is a credential: remove it from the file; keys of queues and topics come from the environment", i, field)
+			}
+		}
+		f.hooks = append(f.hooks, h)
 	}
-	for _, c := range collections {
-		f.items[c.path] = map[string]Document{}
-		for _, name := range List(raw[c.key]) { // roles
-			f.items[c.path][Text(name)] = Document{}
+	for _, k := range collections {
+		f.items[k.path] = map[string]Document{}
+		for i, v := range List(raw[k.key]) { // roles
+			if Text(v) == "" {
+				return nil, fmt.Errorf("roles[%d] is %s: make it a role's name", i, typeOf(v))
+			}
+			f.items[k.path][Text(v)] = Document{}
 		}
-		for name, v := range Object(raw[c.key]) {
-			if words, ok := v.([]any); ok { // a blocklist
+		for label, v := range Object(raw[k.key]) {
+			if words, ok := v.([]any); ok && k.key == "blocklists" {
 				v = Document{"words": words}
 			}
-			item := Object(v)
+			item, ok := v.(Document)
+			if !ok && v != nil {
+				return nil, fmt.Errorf("/%s/%s is %s: make it an object", k.key, label, typeOf(v))
+			}
+			item = maps.Clone(item)
+			if item == nil {
+				item = Document{}
+			}
 			if policies, ok := item["permissions"].([]any); ok {
 				item["permissions"] = normalPolicies(policies)
 			}
-			f.items[c.path][name] = item
+			if k.key == "blocklists" {
+				item["name"] = cmp.Or(Text(item["name"]), label)
+				label = k.label(item)
+			}
+			f.items[k.path][label] = item
 		}
 	}
 	for key, names := range Object(raw["absent"]) {
+		if forms[key] == nil || key == "app" || key == "grants" || key == "absent" || strings.HasPrefix(key, "permissions_") {
+			return nil, fmt.Errorf("absent: there are no %s to be absent", key)
+		}
 		f.absent[key] = List(names)
+		for _, v := range f.absent[key] {
+			if Text(v) == "" {
+				return nil, fmt.Errorf("absent: %s: %s names nothing: give %s", key, Show(v), map[bool]string{true: "a hook's address or id", false: "names"}[key == "hooks"])
+			}
+		}
 	}
 	return f, nil
+}
+
+// typeOf names the type of a value to the operator.
+func typeOf(v any) string {
+	switch v.(type) {
+	case Document:
+		return "an object"
+	case []any:
+		return "a list"
+	case string:
+		return "a text"
+	case number:
+		return "a number"
+	case nil:
+		return "empty"
+	}
+	return "true or false"
 }
 
 func readDocument(name string) (Document, error) {
@@ -139,43 +219,23 @@ func Object(v any) Document { d, _ := v.(Document); return d }
 func List(v any) []any      { l, _ := v.([]any); return l }
 func Text(v any) string     { s, _ := v.(string); return s }
 
-// validate returns the first place where a file breaks the schema.
-func validate(raw Document) error {
-	compiler := jsonschema.NewCompiler()
-	schema, err := jsonschema.UnmarshalJSON(bytes.NewReader(schemaText))
-	if err != nil {
-		return err
-	}
-	if err := compiler.AddResource("stream.schema.json", schema); err != nil {
-		return err
-	}
-	compiled, err := compiler.Compile("stream.schema.json")
-	if err != nil {
-		return err
-	}
-	var invalid *jsonschema.ValidationError
-	if err = compiled.Validate(raw); !errors.As(err, &invalid) {
-		return err
-	}
-	for len(invalid.Causes) > 0 {
-		invalid = invalid.Causes[0]
-	}
-	return errors.New(strings.TrimSpace(invalid.Error()))
-}
-
-// eachText replaces every string in a decoded document.
+// eachText returns a copy of a decoded document with every string in it replaced.
 func eachText(v any, f func(string) string) any {
 	switch v := v.(type) {
 	case string:
 		return f(v)
 	case []any:
+		all := make([]any, len(v))
 		for i := range v {
-			v[i] = eachText(v[i], f)
+			all[i] = eachText(v[i], f)
 		}
+		return all
 	case Document:
+		all := Document{}
 		for name := range v {
-			v[name] = eachText(v[name], f)
+			all[name] = eachText(v[name], f)
 		}
+		return all
 	}
 	return v
 }
@@ -199,8 +259,8 @@ func addPermissions(raw, permissions Document) error {
 		}
 		target[field] = v
 		for role := range Object(v) {
-			if !slices.Contains(builtIn["roles"], role) && !slices.Contains(roles, any(role)) {
-				roles = append(roles, role)
+			if !contains(roles, role) {
+				roles = append(roles, role) // those that Stream has already are left alone
 			}
 		}
 	}
@@ -216,32 +276,26 @@ func child(doc Document, field string) Document {
 	return Object(doc[field])
 }
 
-// builtIn are the items that every app has, by the path of their collection.
-var builtIn = map[string][]string{
-	"roles":    {"admin", "user", "guest", "anonymous", "moderator", "global_admin", "global_moderator", "channel_member", "channel_moderator"},
-	"commands": {"giphy", "imgur", "flag", "ban", "unban", "mute", "unmute"},
-}
-
 // normalPolicies spells policies out as Stream does. Defaults are any resource, any
 // role and Allow.
 func normalPolicies(policies []any) []any {
 	normal := []any{}
 	for _, v := range policies {
-		p := Document{"resources": []any{"*"}, "roles": []any{"*"}, "owner": false, "action": "Allow", "priority": json.Number("0"), "name": ""}
-		for field, value := range v.(Document) {
-			if _, known := p[field]; known && value != nil {
+		p := Document{"resources": []any{"*"}, "roles": []any{"*"}, "owner": false, "action": "Allow", "priority": number("1"), "name": ""}
+		for field, value := range Object(v) {
+			if value != nil {
 				p[field] = value
 			}
 		}
 		for field, anything := range map[string]string{"resources": "AnyResource", "roles": "AnyRole"} {
-			if slices.Contains(List(p[field]), any(anything)) {
+			if contains(List(p[field]), anything) {
 				p[field] = []any{"*"}
 			}
 		}
-		if strings.EqualFold(Text(p["action"]), "deny") {
-			p["action"] = "Deny"
-		} else {
-			p["action"] = "Allow"
+		for _, action := range []string{"Allow", "Deny"} {
+			if strings.EqualFold(Text(p["action"]), action) {
+				p["action"] = action
+			}
 		}
 		normal = append(normal, p)
 	}

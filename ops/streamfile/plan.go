@@ -2,23 +2,14 @@ package streamfile
 
 import (
 	"cmp"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
-	"reflect"
-	"regexp"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/urfave/cli/v3"
-
-	"chat-service-backend/ops/console"
-	"chat-service-backend/ops/stack"
+	"chat-service-backend/internal/streamspec"
 )
 
 // A step is one request to Stream and the changes that it makes.
@@ -27,6 +18,9 @@ type step struct {
 	Path    string   `json:"path"`
 	Body    Document `json:"body,omitempty"`
 	Changes []change `json:"changes"`
+	// Optional is a step that may fail: it sets what ops does not know.
+	Optional bool `json:"optional,omitempty"`
+	stage    int  // Stream must know the steps of a stage before the next begins
 }
 
 type change struct {
@@ -36,500 +30,440 @@ type change struct {
 	Risk   string                `json:"risk,omitempty"` // deletes, lockout or none
 }
 
-type difference struct {
-	Before any `json:"before"`
-	After  any `json:"after"`
+// A plan is what leads from Stream's side to the file.
+type plan struct {
+	steps []step
+	notes []string // what the operator should know besides
 }
 
+// The stages after those of the collections, which are 2i, and 2i+1 for second calls.
 const (
-	deletes = "deletes" // something is removed
-	lockout = "lockout" // somebody may do less than before
+	stageApp   = 7 // the app's settings may need the roles, and channel types the settings
+	stageHooks = 10 + iota
+	stageRevoke
+	stageDelete // and up, one for each collection
 )
 
-// allow names the flag that each risk needs.
-var allow = map[string]string{deletes: "-allow-delete", lockout: "-allow-lockout"}
-
-// state is the app at Stream: its settings, and the items of each collection by
-// name.
-type state struct {
-	app   Document
-	items map[string]map[string]Document
-}
-
-// A collection is one of an app's lists.
-type collection struct {
-	path string // at Stream
-	key  string // in the file and in Stream's answers
-	noun string
-	id   string // the field that names an item
-}
-
-// collections are in the order in which items are created. They are removed in the
-// opposite order, since later collections refer to earlier ones.
-var collections = []collection{
-	{"roles", "roles", "role", "name"},
-	{"permissions", "permissions", "permission", "id"},
-	{"blocklists", "blocklists", "blocklist", "name"},
-	{"commands", "commands", "command", "name"},
-	{"channeltypes", "channel_types", "channel type", "name"},
-}
-
-// readState reads the app and the wanted collections.
-func readState(ctx context.Context, s *stack.Service, wanted func(collection) bool) (*state, error) {
-	st := &state{items: map[string]map[string]Document{}}
-	var answer struct{ App Document }
-	if _, err := s.Stream(ctx, http.MethodGet, "/app", nil, &answer); err != nil {
-		return nil, fmt.Errorf("read the app's settings: %w", err)
-	}
-	if answer.App == nil {
-		return nil, errors.New("read the app's settings: want app in Stream's answer, got none")
-	}
-	st.app = answer.App
-	for _, c := range collections {
-		items := map[string]Document{}
-		st.items[c.path] = items
-		if !wanted(c) {
-			continue
-		}
-		var answer map[string]any
-		if _, err := s.Stream(ctx, http.MethodGet, "/"+c.path, nil, &answer); err != nil {
-			return nil, fmt.Errorf("read the %ss: %w", c.noun, err)
-		}
-		for _, v := range List(answer[c.key]) {
-			items[Text(Object(v)[c.id])] = Object(v)
-		}
-		for name, v := range Object(answer[c.key]) {
-			items[name] = Object(v)
-			commands := []any{} // of a channel type: Stream answers objects and takes names
-			for _, v := range List(items[name]["commands"]) {
-				commands = append(commands, Object(v)["name"])
+// wants reports whether the file mentions a collection, or needs it for another.
+func (f *file) wants(k kind) bool {
+	switch {
+	case k.key == "channel_types" && len(f.absent["roles"]) > 0:
+		return true
+	case k.key == "commands":
+		for _, t := range f.items["channeltypes"] {
+			if t["commands"] != nil {
+				return true
 			}
-			items[name]["commands"] = commands
 		}
 	}
-	return st, nil
+	return len(f.items[k.path])+len(f.absent[k.key]) > 0
 }
 
-// wants reports whether the file mentions a collection.
-func (f *file) wants(c collection) bool { return len(f.items[c.path])+len(f.absent[c.key]) > 0 }
-
-// plan returns the steps that make Stream's side match the file.
-func plan(f *file, st *state) ([]step, error) {
-	var steps []step
+// compare returns the plan that makes Stream's side match the file. With writeOnly it
+// sends what cannot be read back even if nothing else changes.
+func compare(f *file, st *state, writeOnly bool) (*plan, error) {
+	p := &plan{}
 	version := cmp.Or(Text(f.app["permission_version"]), Text(st.app["permission_version"]))
 	if version == "v1" && f.app["grants"] != nil {
 		return nil, errors.New("grants: the app has permissions v1, which have no grants")
 	}
-	for _, c := range collections {
-		if c.path == "channeltypes" { // the app's settings may need the roles, and channel types the settings
-			if set, fields := differences(st.app, f.app); len(fields) > 0 {
-				if set["permission_version"] == "v2" {
-					set["migrate_permissions_to_v2"] = true
-				}
-				steps = append(steps, step{http.MethodPatch, "/app", set, []change{{"update", "the app's settings", fields, risk(fields)}}})
+	for i, k := range collections {
+		for _, name := range slices.Sorted(maps.Keys(f.items[k.path])) {
+			wanted := f.items[k.path][name]
+			if contains(f.absent[k.key], name) {
+				return nil, fmt.Errorf("%s %s is listed twice: once below absent", k.noun, name)
 			}
-		}
-		wanted := f.items[c.path]
-		for _, name := range slices.Sorted(maps.Keys(wanted)) {
-			if slices.Contains(f.absent[c.key], any(name)) {
-				return nil, fmt.Errorf("%s %s is listed twice: once below absent", c.noun, name)
-			}
-			if field := map[string]string{"v1": "grants", "v2": "permissions"}[version]; c.path == "channeltypes" && wanted[name][field] != nil {
+			if field := map[string]string{"v1": "grants", "v2": "permissions"}[version]; k.key == "channel_types" && wanted[field] != nil {
 				return nil, fmt.Errorf("channel type %s: the app has permissions %s, which have no %s", name, version, field)
 			}
-			if s := planItem(c, name, wanted[name], st.items[c.path]); s != nil {
-				steps = append(steps, *s)
+			if err := p.item(k, 2*i, name, wanted, st); err != nil {
+				return nil, err
 			}
 		}
 	}
-	s, err := planHooks(f, st)
-	if err != nil {
+	if err := p.hooks(f, st); err != nil {
 		return nil, err
 	}
-	if s != nil {
-		steps = append(steps, *s)
+	p.remove(f, st)
+	if err := p.app(f, st, writeOnly); err != nil { // last, since it depends on whether there are others
+		return nil, err
 	}
-	for _, c := range slices.Backward(collections) {
-		for _, v := range f.absent[c.key] {
-			if name := Text(v); st.items[c.path][name] != nil {
-				steps = append(steps, step{http.MethodDelete, "/" + c.path + "/" + url.PathEscape(name), nil,
-					[]change{{Action: "delete", What: c.noun + " " + name, Risk: deletes}}})
-			}
-		}
-	}
-	return steps, nil
+	slices.SortStableFunc(p.steps, func(a, b step) int { return a.stage - b.stage })
+	return p, nil
 }
 
-func planItem(c collection, name string, wanted Document, have map[string]Document) *step {
-	before, exists := have[name]
-	set, fields := differences(before, wanted)
-	what := c.noun + " " + name
-	if !exists {
-		body := Document{c.id: name}
-		if c.path == "channeltypes" {
-			maps.Copy(body, Document{"automod": "disabled", "automod_behavior": "flag", "max_message_length": json.Number("5000")})
+func (p *plan) add(s step) { p.steps = append(p.steps, s) }
+
+// app compares the app's settings and grants.
+func (p *plan) app(f *file, st *state, writeOnly bool) error {
+	known, blind := Document{}, Document{}
+	for field, v := range f.app {
+		if _, answered := st.app[field]; field != "grants" && !answered && !appKind.answered(field) && appKind.known(field) {
+			blind[field] = v
+		} else {
+			known[field] = v
 		}
-		if c.path == "permissions" {
-			body["condition"] = Document{}
-		}
-		maps.Copy(body, set)
-		return &step{http.MethodPost, "/" + c.path, body, []change{{"create", what, fields, ""}}}
 	}
-	if len(fields) == 0 {
+	set, fields := differences(appKind, st.app, known)
+	notes, err := appKind.check("app", without(f.app, "grants"), func(field string) bool { _, ok := st.app[field]; return ok })
+	if err != nil {
+		return err
+	}
+	unknown := Document{}
+	for field := range set {
+		if !appKind.known(field) && field != "grants" {
+			unknown[field] = set[field]
+		}
+	}
+	p.note(notes, fields)
+	if len(blind) > 0 && len(p.steps)+len(set) == 0 && !writeOnly {
+		p.notes = append(p.notes, "app: "+strings.Join(slices.Sorted(maps.Keys(blind)), ", ")+
+			" cannot be read back from Stream; sent with every apply that changes something else, or with -write-only")
 		return nil
 	}
-	for _, field := range wholeItems[c.path] {
-		if set[field] == nil && before[field] != nil {
-			set[field] = before[field]
-		} else if set[field] == nil && field == "condition" {
-			set[field] = Document{}
+	for field := range unknown {
+		delete(set, field)
+	}
+	for field, v := range blind {
+		set[field], fields[field] = v, difference{nil, v}
+	}
+	if set["permission_version"] == "v2" {
+		set["migrate_permissions_to_v2"] = true
+	}
+	if len(set) > 0 {
+		shown := maps.Clone(fields)
+		for field := range unknown {
+			delete(shown, field)
+		}
+		p.add(step{http.MethodPatch, "/app", set, []change{{"update", "the app's settings", shown, risk(shown)}}, false, stageApp})
+	}
+	if len(unknown) > 0 {
+		p.add(unknownStep(step{Method: http.MethodPatch, Path: "/app", stage: stageApp}, unknown, "the app's settings", fields))
+	}
+	return nil
+}
+
+// known reports whether the description has a field that can be set.
+func (k kind) known(field string) bool {
+	_, ok := k.row(field)
+	return ok || k.key == "app" && field == "grants"
+}
+
+// note keeps the notes on fields that are about to change.
+func (p *plan) note(notes map[string]string, fields map[string]difference) {
+	for _, field := range slices.Sorted(maps.Keys(notes)) {
+		if _, changes := fields[field]; changes {
+			p.notes = append(p.notes, notes[field]+": sent as it is")
 		}
 	}
-	return &step{http.MethodPut, "/" + c.path + "/" + url.PathEscape(name), set, []change{{"update", what, fields, risk(fields)}}}
 }
 
-// wholeItems are the fields of collections whose updates must have all of them.
-var wholeItems = map[string][]string{
-	"permissions": {"name", "action", "description", "owner", "same_team", "condition"},
-	"commands":    {"description", "args", "set"},
-	// What Stream's description requires.
-	"channeltypes": {"automod", "automod_behavior", "max_message_length"},
+// unknownStep is a step of its own for fields that the description lacks: Stream may
+// refuse them.
+func unknownStep(s step, set Document, what string, fields map[string]difference) step {
+	s.Body = maps.Clone(s.Body)
+	if s.Body == nil {
+		s.Body = Document{}
+	}
+	shown := map[string]difference{}
+	for field, v := range set {
+		s.Body[field], shown[field] = v, fields[field]
+	}
+	s.Changes = []change{{"update", what + ": " + strings.Join(slices.Sorted(maps.Keys(set)), ", "), shown, ""}}
+	s.Optional = true
+	return s
 }
 
-// Address returns where a hook sends events. Address and type identify a hook.
-func Address(hook Document) string {
-	for _, field := range []string{"webhook_url", "sqs_queue_url", "sns_topic_arn"} {
-		if v := Text(hook[field]); v != "" {
-			return v
+func without(d Document, fields ...string) Document {
+	d = maps.Clone(d)
+	for _, field := range fields {
+		delete(d, field)
+	}
+	return d
+}
+
+// item compares one item of a collection.
+func (p *plan) item(k kind, stage int, name string, wanted Document, st *state) error {
+	before, exists := st.items[k.path][name]
+	what := k.noun + " " + name
+	compared := wanted
+	if k.key == "channel_types" && exists && wanted["commands"] != nil {
+		compared = maps.Clone(wanted)
+		if all := st.expanded(List(wanted["commands"]), List(before["commands"])); same(before["commands"], all) {
+			compared["commands"] = before["commands"]
 		}
 	}
-	return ""
-}
-
-// Hooks returns an app's event hooks.
-func Hooks(app Document) (hooks []Document) {
-	for _, v := range List(app["event_hooks"]) {
-		hooks = append(hooks, Object(v))
+	set, fields := differences(k, before, compared)
+	if exists && len(fields) == 0 {
+		return nil
 	}
-	return hooks
+	notes, err := k.check(what, without(set, "grants", k.id), func(field string) bool {
+		for _, item := range st.items[k.path] {
+			if item[field] != nil {
+				return true
+			}
+		}
+		return false
+	})
+	if err != nil {
+		return err
+	}
+	if err := checkGrants(what, set["grants"]); err != nil {
+		return err
+	}
+	p.note(notes, fields)
+	now, later, unknown := Document{}, Document{}, Document{}
+	for field, v := range set {
+		_, creates := streamspec.Objects[k.create][field]
+		row, updates := streamspec.Objects[k.update][field]
+		switch {
+		case !k.known(field) && field != k.id:
+			unknown[field] = v
+		case exists && !updates && field != k.id:
+			return fmt.Errorf("%s: Stream cannot change %s (%s -> %s): list it below absent, apply, and put it back", what, field, Show(before[field]), Show(v))
+		case !exists && updates && (!creates || len(streamspec.Objects[k.create][field].Problems(field, v)) > 0 && len(row.Problems(field, v)) == 0):
+			later[field] = v
+		default:
+			now[field] = v
+		}
+	}
+	put := func(stage int, set Document, before Document) step {
+		body := k.along(before)
+		maps.Copy(body, set)
+		return step{Method: http.MethodPut, Path: k.address(name, wanted), Body: body, stage: stage}
+	}
+	missing := func(body Document, object string) error {
+		for _, field := range slices.Sorted(maps.Keys(streamspec.Objects[object])) {
+			if streamspec.Objects[object][field].Required && body[field] == nil {
+				return fmt.Errorf("%s: %s is missing, and Stream requires it", what, field)
+			}
+		}
+		return nil
+	}
+	after := maps.Clone(before)
+	if after == nil {
+		after = Document{}
+	}
+	maps.Copy(after, now)
+	switch {
+	case !exists:
+		body := k.required(k.create, Document{})
+		body[k.id] = cmp.Or(Text(wanted[k.id]), name)
+		maps.Copy(body, now)
+		if err := missing(body, k.create); err != nil {
+			return err
+		}
+		shown := maps.Clone(fields)
+		maps.DeleteFunc(shown, func(field string, _ difference) bool {
+			return later[field] != nil || unknown[field] != nil || field == k.id
+		})
+		p.add(step{http.MethodPost, "/" + k.path, body, []change{{"create", what, shown, ""}}, false, stage})
+		maps.Copy(after, body)
+		if k.key == "channel_types" {
+			p.othersGrants(what, wanted, st)
+		}
+		if len(later) > 0 {
+			s := put(stage+1, later, after)
+			shown := map[string]difference{}
+			for field := range later {
+				shown[field] = fields[field]
+			}
+			s.Changes = []change{{"update", what, shown, ""}}
+			p.add(s)
+		}
+	case len(now) > 0:
+		s := put(stage, now, before)
+		if err := missing(s.Body, k.update); err != nil {
+			return err
+		}
+		shown := maps.Clone(fields)
+		maps.DeleteFunc(shown, func(field string, _ difference) bool { return unknown[field] != nil })
+		s.Changes = []change{{"update", what, shown, risk(shown)}}
+		p.add(s)
+	}
+	if len(unknown) > 0 {
+		p.add(unknownStep(put(stage+1, nil, after), unknown, what, fields))
+	}
+	return nil
 }
 
-// planHooks changes the hooks in the file. Stream replaces the whole list, so the
-// others are written back as they are.
-func planHooks(f *file, st *state) (*step, error) {
+// along returns what an update of an item must send besides what it changes: Stream
+// requires some fields, and of other items than channel types drops what is left out.
+func (k kind) along(item Document) Document {
+	body := Document{}
+	for field, row := range streamspec.Objects[k.update] {
+		if !k.known(field) || !row.Required && k.key == "channel_types" || k.unset(field, item[field]) {
+			continue
+		}
+		body[field] = item[field]
+	}
+	return k.required(k.update, body)
+}
+
+// required adds the defaults of required fields.
+func (k kind) required(object string, body Document) Document {
+	for field, row := range streamspec.Objects[object] {
+		if row.Required && body[field] == nil && defaults[field] != nil {
+			body[field] = defaults[field]
+		}
+	}
+	return body
+}
+
+// othersGrants tells what a new channel type will have besides what the file says: Stream
+// gives it grants for roles that the file does not name.
+func (p *plan) othersGrants(what string, wanted Document, st *state) {
+	var roles []string
+	for role, ids := range Object(st.items["channeltypes"]["messaging"]["grants"]) {
+		if _, named := Object(wanted["grants"])[role]; !named && len(List(ids)) > 0 {
+			roles = append(roles, role)
+		}
+	}
+	if slices.Sort(roles); len(roles) == 0 && st.items["channeltypes"]["messaging"] != nil {
+		return
+	}
+	p.notes = append(p.notes, what+": Stream gives a new channel type grants for roles that the file does not name, as messaging has them: "+
+		cmp.Or(strings.Join(roles, ", "), "see them with pull"))
+}
+
+// hooks changes the hooks in the file. Stream replaces the whole list, so the others are
+// written back as they are.
+func (p *plan) hooks(f *file, st *state) error {
 	var changes []change
-	list := []any{}
-	met := make([]bool, len(f.hooks))
-	for _, hook := range Hooks(st.app) {
-		what := fmt.Sprintf("%s hook %s", Text(hook["hook_type"]), Address(hook))
-		if slices.Contains(f.absent["hooks"], any(Address(hook))) {
+	list, have := []any{}, Hooks(st.app)
+	met := match(f.hooks, have)
+	found := map[int]bool{}
+	for _, i := range met {
+		found[i] = true
+	}
+	for j, h := range have {
+		what := title(h)
+		i, ours := met[j]
+		if contains(f.absent["hooks"], Address(h)) || contains(f.absent["hooks"], h["id"]) || !ours && p.double(h, j, have, met) {
 			changes = append(changes, change{Action: "delete", What: what, Risk: deletes})
 			continue
 		}
-		hook = maps.Clone(hook)
-		for i, wanted := range f.hooks {
-			if wanted["hook_type"] != hook["hook_type"] || Address(wanted) != Address(hook) || met[i] {
-				continue
+		h = writable(h)
+		if ours {
+			set, fields := differences(hookKind, h, f.hooks[i])
+			if err := p.checkHook(what, set, fields, have); err != nil {
+				return err
 			}
-			met[i] = true
-			if set, fields := differences(hook, wanted); len(fields) > 0 {
-				maps.Copy(hook, set)
+			if len(fields) > 0 {
+				maps.Copy(h, set)
 				changes = append(changes, change{"update", what, fields, ""})
 			}
 		}
-		for _, field := range []string{"created_at", "updated_at"} {
-			if n, ok := hook[field].(json.Number); ok { // Stream answers nanoseconds and takes text
-				ns, _ := n.Int64()
-				hook[field] = time.Unix(0, ns).UTC().Format(time.RFC3339Nano)
-			}
-		}
-		list = append(list, hook)
+		list = append(list, h)
 	}
 	for i, wanted := range f.hooks {
-		if slices.Contains(f.absent["hooks"], any(Address(wanted))) {
-			return nil, fmt.Errorf("hook %s is listed twice: once below absent", Address(wanted))
+		what := title(wanted)
+		if a := Address(wanted); a != "" && contains(f.absent["hooks"], a) {
+			return fmt.Errorf("%s is listed twice: once below absent", what)
 		}
-		if met[i] {
+		p.unknownEvents(what, wanted, st)
+		if found[i] {
 			continue
 		}
-		if wanted["sqs_auth_type"] == "keys" && wanted["sqs_key"] == nil {
-			return nil, fmt.Errorf("hook %s: want the queue's keys in STREAM_SQS_KEY and STREAM_SQS_SECRET, got none", Address(wanted))
-		}
-		hook := Document{"enabled": true, "event_types": []any{}}
-		maps.Copy(hook, wanted)
-		_, fields := differences(nil, hook)
-		changes = append(changes, change{"create", fmt.Sprintf("%s hook %s", wanted["hook_type"], Address(wanted)), fields, ""})
-		list = append(list, hook)
-	}
-	if len(changes) == 0 {
-		return nil, nil
-	}
-	return &step{http.MethodPatch, "/app", Document{"event_hooks": list}, changes}, nil
-}
-
-// differences returns the fields to set so that before has everything in wanted, and
-// what that changes.
-func differences(before, wanted Document) (set Document, fields map[string]difference) {
-	set, fields = Document{}, map[string]difference{}
-	for field, want := range wanted {
-		if field != "grants" && !same(before[field], want) {
-			set[field], fields[field] = want, difference{before[field], want}
-		}
-	}
-	have, grants := Object(before["grants"]), Document{}
-	for role, v := range Object(wanted["grants"]) {
-		ids := granted(List(have[role]), List(v))
-		if !same(have[role], ids) {
-			grants[role], fields["grants."+role] = ids, difference{have[role], ids}
-		}
-	}
-	if len(grants) > 0 {
-		set["grants"] = grants
-	}
-	return set, fields
-}
-
-// granted returns a role's new grants. If an id in wanted begins with !, those ids are
-// taken from what the role has and the others added; otherwise wanted is the new list.
-func granted(have, wanted []any) []any {
-	revoked := func(v any) bool { return strings.HasPrefix(Text(v), "!") }
-	if !slices.ContainsFunc(wanted, revoked) {
-		return wanted
-	}
-	all := slices.Clone(have)
-	for _, v := range wanted {
-		if revoked(v) {
-			all = slices.DeleteFunc(all, func(id any) bool { return "!"+Text(id) == v })
-		} else if !slices.Contains(all, v) {
-			all = append(all, v)
-		}
-	}
-	return all
-}
-
-// same reports whether Stream's value is the wanted one. The order of a list does not
-// matter, nor do further fields of an object, and a missing list is an empty one.
-func same(have, want any) bool {
-	switch want := want.(type) {
-	case []any:
-		list, ok := have.([]any)
-		if !ok && have != nil || len(list) != len(want) {
-			return false
-		}
-		for _, w := range want {
-			if !slices.ContainsFunc(list, func(h any) bool { return same(h, w) }) {
-				return false
+		for _, via := range []string{"sqs", "sns"} {
+			if wanted["hook_type"] == via && wanted[via+"_auth_type"] == "keys" && wanted[via+"_key"] == nil {
+				name := "STREAM_" + strings.ToUpper(via)
+				return fmt.Errorf("%s: its keys are missing: set %s_KEY and %s_SECRET in the environment", what, name, name)
 			}
 		}
-		return true
-	case Document:
-		object, ok := have.(Document)
-		for field := range want {
-			ok = ok && same(object[field], want[field])
+		if field := addresses[Text(wanted["hook_type"])]; field != "" && Address(wanted) == "" && wanted["callback"] == nil && wanted["enabled"] != false {
+			return fmt.Errorf("%s has no address: set %s", what, field)
 		}
-		return ok
-	case json.Number:
-		have, ok := have.(json.Number)
-		a, _ := have.Float64()
-		b, _ := want.Float64()
-		return ok && a == b
-	}
-	if have == nil { // as Stream may answer for a switch that is off
-		return want == false || want == ""
-	}
-	return reflect.DeepEqual(have, want)
-}
-
-// lockouts are the settings that take something from somebody at this value.
-var lockouts = Document{
-	"multi_tenant_enabled": true, "guest_user_creation_disabled": true, "disable_auth_checks": false, "disable_permissions_checks": false,
-}
-
-// risk returns lockout if somebody may do less afterwards than before, otherwise "".
-func risk(fields map[string]difference) string {
-	for field, d := range fields {
-		before, after := List(d.Before), List(d.After)
-		loses := false
-		switch {
-		case strings.HasPrefix(field, "grants."):
-			loses = len(Without(before, after)) > 0
-		case field == "permissions": // policies that allow or deny
-			before = normalPolicies(before)
-			loses = slices.ContainsFunc(Without(before, after), action("Allow")) || slices.ContainsFunc(Without(after, before), action("Deny"))
-		case field == "user_search_disallowed_roles":
-			loses = len(Without(after, before)) > 0
-		default:
-			loses = field == "permission_version" || lockouts[field] != nil && lockouts[field] == d.After
+		created := Document{"enabled": true, "event_types": []any{}}
+		maps.Copy(created, without(wanted, "id"))
+		_, fields := differences(hookKind, nil, created)
+		if err := p.checkHook(what, created, fields, have); err != nil {
+			return err
 		}
-		if loses {
-			return lockout
-		}
+		changes = append(changes, change{"create", what, fields, ""})
+		list = append(list, created)
 	}
-	return ""
+	if len(changes) > 0 {
+		p.add(step{http.MethodPatch, "/app", Document{"event_hooks": list}, changes, false, stageHooks})
+	}
+	return nil
 }
 
-// action returns a function that reports whether a policy has this action.
-func action(want string) func(policy any) bool {
-	return func(policy any) bool { return policy.(Document)["action"] == want }
-}
-
-// Without returns the items of list that other lacks.
-func Without(list, other []any) []any {
-	return slices.DeleteFunc(slices.Clone(list), func(v any) bool {
-		return slices.ContainsFunc(other, func(o any) bool { return same(v, o) })
+// checkHook judges what is set at a hook. Hooks may have fields of any name: those of
+// other hooks at Stream are no mistake.
+func (p *plan) checkHook(what string, set Document, fields map[string]difference, have []Document) error {
+	notes, err := hookKind.check(what, set, func(field string) bool {
+		return addresses[Text(set["hook_type"])] == "" && set["hook_type"] != nil ||
+			slices.ContainsFunc(have, func(h Document) bool { return h[field] != nil })
 	})
+	p.note(notes, fields)
+	return err
 }
 
-// secrets matches the names of fields whose values must not be shown.
-var secrets = regexp.MustCompile(`secret|key|token|password|credentials`)
-
-// conceal returns a copy of a value with the secrets hidden.
-func conceal(field string, v any) any {
-	switch v := v.(type) {
-	case []any:
-		all := []any{}
-		for _, item := range v {
-			all = append(all, conceal(field, item))
+// double reports whether a hook that the file does not have sends what one of the file's
+// sends to the same address, or is exactly like it.
+func (p *plan) double(other Document, j int, have []Document, met map[int]int) bool {
+	for k := range met {
+		exact := without(have[k], "id", "created_at", "updated_at")
+		if k != j && Address(other) != "" && (SendTheSame(other, have[k]) || same(without(other, "id", "created_at", "updated_at"), exact) && same(exact, without(other, "id", "created_at", "updated_at"))) {
+			return true
 		}
-		return all
-	case Document:
-		all := Document{}
-		for name := range v {
-			all[name] = conceal(field+"."+name, v[name])
-		}
-		return all
-	case nil:
-		return nil
 	}
-	if v != "" && secrets.MatchString(field) && !strings.Contains(field, "grants.") {
-		return "(hidden)"
-	}
-	return v
+	return false
 }
 
-// show prints steps the way Terraform does.
-func (p *planner) show(steps []step) {
-	count := map[string]int{}
-	for _, s := range steps {
-		for _, c := range s.Changes {
-			count[c.Action]++
-			warning := map[string]string{deletes: "   (needs -allow-delete)", lockout: "   (needs -allow-lockout: somebody may do less than now)"}[c.Risk]
-			p.Say("  %s %s%s", map[string]string{"create": "+", "update": "~", "delete": "-"}[c.Action], c.What, warning)
-			for _, field := range slices.Sorted(maps.Keys(c.Fields)) {
-				p.Say("      %s: %s", field, c.Fields[field].line(field))
+// unknownEvents notes the event types that Stream does not know.
+func (p *plan) unknownEvents(what string, wanted Document, st *state) {
+	for _, v := range Events(wanted) {
+		if name := Text(v); len(st.events) > 0 && !slices.Contains(st.events, name) {
+			note := fmt.Sprintf("%s: Stream knows no event %s", what, name)
+			if near := nearest(name, st.events); near != "" {
+				note += ": did you mean " + near + "?"
+			}
+			p.notes = append(p.notes, note)
+		}
+	}
+}
+
+// remove removes what is absent in the file. Stream keeps a role that has grants, so
+// those go first.
+func (p *plan) remove(f *file, st *state) {
+	for _, v := range f.absent["roles"] {
+		role := Text(v)
+		if st.items["roles"][role] == nil {
+			continue
+		}
+		revoke := func(method, path string, body Document, what string, grants any) {
+			if ids := List(Object(grants)[role]); len(ids) > 0 {
+				body["grants"] = Document{role: []any{}}
+				fields := map[string]difference{"grants." + role: {ids, []any{}}}
+				p.add(step{method, path, body, []change{{"update", what, fields, deletes}}, false, stageRevoke})
+			}
+		}
+		revoke(http.MethodPatch, "/app", Document{}, "the app's grants", st.app["grants"])
+		for _, name := range slices.Sorted(maps.Keys(st.items["channeltypes"])) {
+			t := st.items["channeltypes"][name]
+			if !contains(f.absent["channel_types"], name) {
+				k := collections[len(collections)-1]
+				revoke(http.MethodPut, k.address(name, nil), k.along(t), "channel type "+name, t["grants"])
 			}
 		}
 	}
-	p.Say("Plan: %d to add, %d to change, %d to delete.", count["create"], count["update"], count["delete"])
-}
-
-func (d difference) line(field string) string {
-	before, after := conceal(field, d.Before), conceal(field, d.After)
-	if _, ok := after.([]any); ok {
-		var parts []string
-		for _, v := range Without(List(before), List(after)) {
-			parts = append(parts, "- "+Show(v))
-		}
-		for _, v := range Without(List(after), List(before)) {
-			parts = append(parts, "+ "+Show(v))
-		}
-		if len(parts) > 0 {
-			return strings.Join(parts, ", ")
-		}
-	}
-	if before == nil {
-		return Show(after)
-	}
-	return Show(before) + " -> " + Show(after)
-}
-
-// Show returns a value on one line.
-func Show(v any) string {
-	if s, ok := v.(string); ok && s != "" {
-		return s
-	}
-	b, _ := json.Marshal(v)
-	return string(b)
-}
-
-// A planner compares the file with the app at Stream.
-type planner struct {
-	*console.Console
-	at       *stack.Target
-	fileName string
-	service  *stack.Service
-	file     *file
-	state    *state
-}
-
-func newPlanner(c *console.Console, at *stack.Target) (*planner, *cli.StringFlag) {
-	p := &planner{Console: c, at: at}
-	return p, &cli.StringFlag{Name: "file", Value: "stream.yaml", Usage: "`FILE` that describes Stream's side", Destination: &p.fileName}
-}
-
-// read reads the file and the app and returns the steps between them.
-func (p *planner) read(ctx context.Context) ([]step, error) {
-	if p.service == nil {
-		service, s, err := p.at.Service(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if p.file, err = readFile(p.fileName, s.Outputs, p.at.Getenv); err != nil {
-			return nil, err
-		}
-		p.service = service
-	}
-	var err error
-	if p.state, err = readState(ctx, p.service, p.file.wants); err != nil {
-		return nil, err
-	}
-	return plan(p.file, p.state)
-}
-
-// plan reads the steps and prints them.
-func (p *planner) plan(ctx context.Context) ([]step, error) {
-	steps, err := p.read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if len(steps) == 0 {
-		p.Say("Stream matches %s: nothing to change.", p.fileName)
-		return nil, nil
-	}
-	p.Say("At Stream, app %s:", Show(p.state.app["name"]))
-	p.show(steps)
-	return steps, nil
-}
-
-// report prints the JSON of plan and apply.
-func (p *planner) report(steps []step, done int, err error) error {
-	if !p.JSON {
-		return err
-	}
-	r := Document{"app": p.state.app["name"], "steps": slices.Concat([]step{}, steps), "done": done}
-	if err != nil {
-		r["error"] = err.Error()
-	}
-	text, _ := json.Marshal(r)
-	var plain any
-	_ = json.Unmarshal(text, &plain)
-	return errors.Join(err, p.PrintJSON(conceal("", plain)))
-}
-
-// Plan is the command that shows the difference.
-func Plan(c *console.Console, at *stack.Target) *cli.Command {
-	p, file := newPlanner(c, at)
-	return &cli.Command{
-		Name:        "plan",
-		Usage:       "shows what apply would change at Stream",
-		Description: "ops plan -env prod\nops plan -file other.yaml -json",
-		Flags:       []cli.Flag{file},
-		Action: func(ctx context.Context, _ *cli.Command) error {
-			steps, err := p.plan(ctx)
-			if err != nil {
-				return err
+	for i, k := range slices.Backward(collections) {
+		for _, v := range f.absent[k.key] {
+			if item := st.items[k.path][Text(v)]; item != nil {
+				p.add(step{http.MethodDelete, k.address(Text(v), item), nil, []change{{Action: "delete", What: k.noun + " " + Text(v), Risk: deletes}}, false,
+					stageDelete + len(collections) - i})
 			}
-			return p.report(steps, 0, nil)
-		},
+		}
 	}
+}
+
+func checkGrants(what string, grants any) error {
+	for role, ids := range Object(grants) {
+		if _, ok := ids.([]any); !ok && ids != nil {
+			return fmt.Errorf("%s: grants.%s is not a list of permissions", what, role)
+		}
+	}
+	return nil
 }

@@ -2,17 +2,19 @@ package streamfile
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/urfave/cli/v3"
 	"go.yaml.in/yaml/v3"
 
+	"chat-service-backend/internal/streamspec"
 	"chat-service-backend/ops/console"
 	"chat-service-backend/ops/stack"
 )
@@ -37,15 +39,19 @@ func pull(ctx context.Context, c *console.Console, at *stack.Target, name string
 	if err != nil {
 		return err
 	}
-	st, err := readState(ctx, service, func(collection) bool { return true })
+	st, err := readState(ctx, service, func(kind) bool { return true })
 	if err != nil {
 		return err
 	}
-	text, err := pulled(st, s.Outputs)
+	earlier, err := readDocument(name)
+	text, notes, err := pulled(st, s.Outputs, Object(earlier["app"]))
 	if err != nil {
 		return err
 	}
 	if name == "-" {
+		for _, n := range notes {
+			c.Progress("%s", n)
+		}
 		_, err = c.Out.Write(text)
 		return err
 	}
@@ -58,97 +64,207 @@ func pull(ctx context.Context, c *console.Console, at *stack.Target, name string
 		return err
 	}
 	c.Say("wrote %s: %d channel types, %d event hooks", name, len(st.items["channeltypes"]), len(Hooks(st.app)))
+	for _, n := range notes {
+		c.Say("%s", n)
+	}
 	return nil
 }
 
-// pulled returns the file for which a plan is empty: the fields in the schema that an
-// app's owner can set, without secrets.
-func pulled(st *state, outputs map[string]string) ([]byte, error) {
-	var schema Document
-	if err := json.Unmarshal(schemaText, &schema); err != nil {
-		return nil, err
-	}
-	// pick returns the fields of an item that the schema has at a place.
-	pick := func(item Document, place ...string) Document {
-		known, picked := schema, Document{}
-		for _, name := range append(place, "properties") {
-			known = Object(known[name])
-		}
-		for field := range known {
-			if item[field] != nil {
-				picked[field] = withoutNulls(item[field])
+// pulled returns the file for which a plan is empty: what an app's owner can set, without
+// credentials. It keeps the settings of an earlier file that cannot be read back, and notes
+// what it has left out and what it does not know.
+func pulled(st *state, outputs map[string]string, earlier Document) (text []byte, notes []string, err error) {
+	var foreign, left, twice []string
+	// pick returns the fields of an item that can be set.
+	pick := func(k kind, place string, item Document) Document {
+		picked := Document{}
+		for field, v := range item {
+			row, known := k.row(field)
+			switch {
+			case k.unset(field, v), !known && (k.answered(field) || slices.Contains(k.hidden, field)), field == k.id && k.id != "":
+				continue
+			case !known:
+				foreign = append(foreign, place+field)
+			default:
+				for _, p := range row.Problems(place+field, v) {
+					foreign = append(foreign, p.Place)
+				}
+				if _, object := streamspec.Objects[row.Type]; object {
+					v = maps.Clone(Object(v))
+					maps.DeleteFunc(Object(v), func(_ string, v any) bool { return v == nil })
+				}
 			}
+			picked[field] = v
 		}
 		return picked
 	}
 	v1 := st.app["permission_version"] == "v1"
-	f := Document{"app": pick(st.app, "properties", "app")}
+	app := pick(appKind, "app.", st.app)
+	if app["revoke_tokens_issued_before"] != nil { // an event, no setting
+		delete(app, "revoke_tokens_issued_before")
+		left = append(left, "app.revoke_tokens_issued_before")
+	}
+	app = withoutCredentials("app.", app, &left).(Document)
+	for field := range push(st.app) {
+		left = append(left, "app."+field)
+	}
+	for field, v := range earlier {
+		if _, answered := st.app[field]; !answered && appKind.known(field) && !appKind.answered(field) {
+			app[field] = v
+		}
+	}
+	f := Document{"app": app}
 	if !v1 && st.app["grants"] != nil {
 		f["grants"] = st.app["grants"]
 	}
 	hooks, roles := []any{}, []any{}
-	for _, hook := range Hooks(st.app) {
-		hook = pick(hook, "properties", "hooks", "items")
-		for field, v := range hook {
-			for _, output := range []string{"WebhookUrl", "StreamQueueUrl"} {
-				if v == outputs[output] && v != "" {
-					hook[field] = "${" + output + "}"
-				}
+	all := Hooks(st.app)
+	for i, h := range all {
+		what := title(h)
+		if addresses[Text(h["hook_type"])] == "" {
+			foreign = append(foreign, what)
+		}
+		picked := without(pick(hookKind, what+": ", h), "id")
+		for field, none := range map[string]any{"event_types": []any{}, "enabled": false} {
+			if picked[field] == nil {
+				picked[field] = none
 			}
 		}
-		hooks = append(hooks, hook)
+		hooks = append(hooks, withoutCredentials(what+": ", picked, &left))
+		for _, other := range all[:i] {
+			if SendTheSame(h, other) {
+				twice = append(twice, what)
+			}
+		}
 	}
 	f["hooks"] = hooks
-	for _, c := range collections {
+	for _, k := range collections {
 		items := Document{}
-		for _, name := range slices.Sorted(maps.Keys(st.items[c.path])) {
-			item := st.items[c.path][name]
-			if item["custom"] == false || slices.Contains(builtIn[c.path], name) || c.path == "blocklists" && strings.HasPrefix(name, "profanity_") {
-				continue // Stream's own
+		for _, label := range slices.Sorted(maps.Keys(st.items[k.path])) {
+			item := st.items[k.path][label]
+			if k.streams(label, item) {
+				continue
 			}
-			switch c.path {
+			picked := pick(k, k.key+"."+label+".", item)
+			switch k.key {
 			case "roles":
-				roles = append(roles, name)
+				roles = append(roles, label)
 			case "blocklists":
-				items[name] = item["words"]
-			case "channeltypes":
-				t := pick(item, "$defs", "channelType")
-				if v1 {
-					delete(t, "grants")
-					t["permissions"] = normalPolicies(List(t["permissions"]))
-				} else {
-					delete(t, "permissions")
+				if name := item[k.id]; name != label {
+					picked[k.id] = name
 				}
-				items[name] = t
+				items[label] = picked
+				if plainWords(picked) {
+					items[label] = picked["words"]
+				}
+			case "channel_types":
+				if v1 {
+					delete(picked, "grants")
+					picked["permissions"] = normalPolicies(List(picked["permissions"]))
+				} else {
+					delete(picked, "permissions")
+				}
+				items[label] = picked
 			default:
-				items[name] = pick(item, "properties", c.key, "additionalProperties")
+				items[label] = picked
 			}
 		}
-		f[c.key] = items
+		f[k.key] = items
 	}
 	f["roles"] = roles
-	if err := validate(f); err != nil {
-		return nil, fmt.Errorf("Stream has something that the schema does not allow: %w", err)
+	f = eachText(f, func(s string) string { return refer(s, outputs) }).(Document)
+	for what, list := range map[string][]string{
+		"ops does not know these, and carries them along as they are: ":                                                                    foreign,
+		"left out of the file (credentials, and what is no setting): ":                                                                     left,
+		"these hooks send the same events as another, so that they arrive twice; remove one from the file, and apply with -allow-delete: ": twice,
+	} {
+		if slices.Sort(list); len(list) > 0 {
+			notes = append(notes, what+strings.Join(slices.Compact(list), ", "))
+		}
 	}
-	encoded, err := json.Marshal(f)
+	slices.Sort(notes)
+	if blind := blindFields(st.app, app); len(blind) > 0 {
+		notes = append(notes, "cannot be read back from Stream, so set them by hand if you use them: app."+strings.Join(blind, ", app."))
+	}
+	body, err := yaml.Marshal(node(f))
 	if err != nil {
-		return nil, err
+		return nil, nil, fmt.Errorf("write YAML: %w", err)
 	}
-	var plain any
-	if err := yaml.Unmarshal(encoded, &plain); err != nil { // JSON is YAML, and so its numbers stay numbers
-		return nil, err
-	}
-	body, err := yaml.Marshal(plain)
-	return append([]byte(pulledHeader), body...), err
+	return append([]byte(pulledHeader), body...), notes, nil
 }
 
-// withoutNulls returns a value without the members that Stream answers and nobody has set.
-func withoutNulls(v any) any {
-	object, ok := v.(Document)
-	if !ok {
-		return v
+// push returns the settings of push providers, which hold credentials, if any is set up.
+func push(app Document) Document {
+	for _, v := range Object(app["push_notifications"]) {
+		if Object(v)["enabled"] == true {
+			return Document{"push_notifications": nil}
+		}
 	}
-	object = maps.Clone(object)
-	maps.DeleteFunc(object, func(_ string, v any) bool { return v == nil })
-	return object
+	return nil
+}
+
+// blindFields returns the settings that Stream does not answer and the file does not have.
+func blindFields(answered, app Document) (blind []string) {
+	for _, field := range appKind.fields() {
+		if _, ok := answered[field]; !ok && !appKind.answered(field) && app[field] == nil && !strings.HasSuffix(field, "_config") {
+			blind = append(blind, field)
+		}
+	}
+	return blind
+}
+
+// plainWords reports whether a blocklist is nothing but a list of words.
+func plainWords(list Document) bool {
+	for field, v := range list {
+		if field != "words" && !(field == "type" && v == "word") && !zero(v) {
+			return false
+		}
+	}
+	return len(List(list["words"])) > 0
+}
+
+// refer returns a text as the file has it: with references to the stack's outputs, and
+// with its own ${…} escaped.
+func refer(s string, outputs map[string]string) string {
+	s = reference.ReplaceAllStringFunc(s, func(r string) string { return "$" + r })
+	for _, output := range []string{"WebhookUrl", "StreamQueueUrl"} {
+		if rest, ok := strings.CutPrefix(s, outputs[output]); ok && outputs[output] != "" && (rest == "" || rest[0] == '/') {
+			return "${" + output + "}" + rest
+		}
+	}
+	return s
+}
+
+// confused are texts that some readers of YAML take for something else.
+var confused = regexp.MustCompile(`^(<<|=|(?i:y|n|yes|no|on|off))$`)
+
+// node returns a value as YAML that reads back as the same value.
+func node(v any) *yaml.Node {
+	switch v := v.(type) {
+	case Document:
+		n := &yaml.Node{Kind: yaml.MappingNode}
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			n.Content = append(n.Content, node(name), node(v[name]))
+		}
+		return n
+	case []any:
+		n := &yaml.Node{Kind: yaml.SequenceNode}
+		for _, item := range v {
+			n.Content = append(n.Content, node(item))
+		}
+		return n
+	case string:
+		n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: v}
+		if strings.ContainsFunc(v, func(r rune) bool { return !unicode.IsPrint(r) }) || confused.MatchString(v) {
+			n.Style = yaml.DoubleQuotedStyle
+		}
+		return n
+	case number:
+		return &yaml.Node{Kind: yaml.ScalarNode, Value: string(v)}
+	case nil:
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}
+	}
+	n := &yaml.Node{}
+	_ = n.Encode(v)
+	return n
 }

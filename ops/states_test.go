@@ -1,0 +1,138 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v3"
+)
+
+// Apps as they are at Stream, whatever its description says: pull writes a file whose plan
+// is empty, and which makes a second app like the first.
+func TestWhateverStreamAnswersSurvivesPullAndGoesToASecondApp(t *testing.T) {
+	t.Parallel()
+	type setup = []string // method, path, body, method …
+	hooks := func(hooks string) setup { return setup{"PATCH", "/app", `{"event_hooks":[` + hooks + `]}`} }
+	app := func(fields string) func(string, map[string]any) {
+		return func(path string, answer map[string]any) {
+			if path == "/app" {
+				var set map[string]any
+				_ = json.Unmarshal([]byte(fields), &set)
+				for field, v := range set {
+					answer["app"].(map[string]any)[field] = v
+				}
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		setup setup
+		twist func(path string, answer map[string]any)
+		said  string // by pull, after what it wrote
+		file  string // what the file has
+		lacks string
+	}{
+		"an empty enum":      {twist: app(`{"enforce_unique_usernames":""}`), lacks: "enforce_unique_usernames"},
+		"an unknown enum":    {twist: app(`{"enforce_unique_usernames":"tenant"}`), said: "carries them along as they are: app.enforce_unique_usernames", file: "enforce_unique_usernames: tenant"},
+		"an unknown setting": {twist: app(`{"quantum_mode":{"on":true}}`), said: "as they are: app.quantum_mode", file: "quantum_mode:\n"},
+		"zero for none":      {twist: app(`{"reminders_interval":0,"cdn_expiration_seconds":0,"enforce_unique_usernames":null}`), lacks: "reminders_interval"},
+		"push credentials":   {twist: app(`{"push_notifications":{"apn":{"enabled":true,"auth_key":"pem"}},"datadog_info":{"api_key":"dd","enabled":true}}`), said: "left out of the file (credentials, and what is no setting): app.datadog_info.api_key, app.push_notifications", file: "datadog_info:\n", lacks: "pem"},
+		"a revocation":       {setup: setup{"PATCH", "/app", `{"revoke_tokens_issued_before":"2026-01-01T00:00:00Z"}`}, said: "app.revoke_tokens_issued_before", lacks: "2026-01-01"},
+		"more settings":      {setup: setup{"PATCH", "/app", `{"before_message_send_hook_attempt_timeout_ms":3000,"moderation_webhook_url":"https://m","sns_topic_arn":"arn:x","allowed_flag_reasons":["spam"]}`}, file: "before_message_send_hook_attempt_timeout_ms: 3000"},
+		"its own references": {setup: setup{"POST", "/blocklists", `{"name":"shell","words":["${HOME}","$${X}","a$$"]}`}, file: "- $${HOME}"},
+		"a role that we do not know": {twist: func(path string, answer map[string]any) {
+			if path == "/roles" {
+				answer["roles"] = append(answer["roles"].([]any), map[string]any{"name": "global_read_only", "custom": false})
+			}
+		}, lacks: "global_read_only"},
+		"a hook of an unknown type": {setup: hooks(`{"hook_type":"gcp_pubsub","enabled":true,"event_types":null,"gcp_pubsub_topic":"projects/plum/topics/chat","gcp_credentials_json":"{private}"}`),
+			said: "as they are: gcp_pubsub hook projects/plum/topics/chat", file: "gcp_pubsub_topic: projects/plum/topics/chat", lacks: "private"},
+		"a hook without an address": {setup: hooks(`{"hook_type":"pending_message","enabled":true,"callback":{"mode":"CALLBACK_MODE_NONE"},"product":"moderation"}`), file: "mode: CALLBACK_MODE_NONE"},
+		"stars":                     {setup: hooks(`{"hook_type":"webhook","enabled":true,"webhook_url":"` + hookURL + `","event_types":["*"]},{"hook_type":"webhook","enabled":true,"webhook_url":"` + hookURL + `","event_types":["message.new"]}`), said: "these hooks send the same events as another", file: "webhook_url: ${WebhookUrl}"},
+		"doubles":                   {setup: hooks(`{"hook_type":"webhook","enabled":true,"webhook_url":"https://a"},{"hook_type":"webhook","enabled":true,"webhook_url":"https://a"}`), said: "arrive twice"},
+		"two products":              {setup: hooks(`{"hook_type":"webhook","enabled":true,"webhook_url":"https://a","product":"video"},{"hook_type":"webhook","enabled":true,"webhook_url":"https://a","product":"chat"}`), file: "product: video"},
+		"two event types":           {setup: hooks(`{"hook_type":"webhook","enabled":false,"webhook_url":"https://a","event_types":["user.updated"]},{"hook_type":"webhook","enabled":true,"webhook_url":"https://a","event_types":["message.new"]}`), file: "- user.updated"},
+		"the rest of a hook":        {setup: hooks(`{"hook_type":"sns","sns_topic_arn":"arn:x","sns_key":"AKIA","sns_region":"eu","should_send_custom_events":true,"sns_event_based_message_group_id_enabled":true,"failover_config":{"type":"gcs","gcs_credentials":"cred","gcs_bucket":"b"}}`), said: "sns hook arn:x: failover_config.gcs_credentials, sns hook arn:x: sns_key", file: "gcs_bucket: b", lacks: "AKIA"},
+		"lists of other kinds": {setup: setup{"POST", "/blocklists", `{"name":"mails","type":"email","words":["*"]}`, "POST", "/blocklists", `{"name":"mails","team":"red","words":["x"],"is_leet_check_enabled":true}`,
+			"PUT", "/channeltypes/messaging", `{"automod":"disabled","automod_behavior":"flag","max_message_length":5000,"blocklists":[{"blocklist":"mails","behavior":"block"}]}`}, file: "type: email"},
+		"odd names": {setup: setup{"POST", "/blocklists", `{"name":"schöne wörter","words":["yes","1e3","null",""]}`, "POST", "/commands", `{"name":"mein befehl","description":"true","set":"x"}`,
+			"POST", "/roles", `{"name":"true"}`, "PUT", "/channeltypes/messaging", `{"automod":"disabled","automod_behavior":"flag","max_message_length":5000,"commands":["mein befehl"]}`, "PATCH", "/app", `{"grants":{"true":["search-user"]}}`}, file: "mein befehl"},
+		"a whole channel type": {setup: setup{"POST", "/channeltypes", `{"name":"match","automod":"AI","automod_behavior":"flag","max_message_length":200,"partition_size":20,"partition_ttl":"24h","chat_preferences":{"default_preference":"none"},"commands":["all"],"grants":{"channel_member":["read-channel"],"guest":[]}}`,
+			"PUT", "/channeltypes/match", `{"automod":"AI","automod_behavior":"shadow_block","max_message_length":200,"quotes":false,"reminders":false,"automod_thresholds":{"spam":{"block":0.5}},"allowed_flag_reasons":["spam"]}`}, file: "partition_ttl: 24h"},
+		"a permission":   {setup: setup{"POST", "/permissions", `{"id":"own","name":"Own","action":"ReadChannel","condition":{"$subject.x":{"$eq":null}},"owner":true}`}, file: "condition:\n"},
+		"permissions v1": {setup: setup{"PUT", "/channeltypes/team", `{"automod":"disabled","automod_behavior":"flag","max_message_length":5000,"permissions":[{"name":"All","action":"Allow","owner":false,"priority":2,"resources":["*"],"roles":["*"]}]}`, "PATCH", "/app", `{"permission_version":"v1"}`}, file: "priority: 2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b := newApp(t), newApp(t)
+			for i := 0; i < len(c.setup); i += 3 {
+				a.call(c.setup[i], c.setup[i+1], json.RawMessage(c.setup[i+2]))
+			}
+			a.twist, b.twist = c.twist, c.twist
+			a.run("pull").want(t, 0, "wrote ", c.said)
+			text, _ := os.ReadFile(a.dir + "/stream.yaml")
+			if !strings.Contains(string(text), c.file) || c.lacks != "" && strings.Contains(string(text), c.lacks) {
+				t.Errorf("want %q and no %q in the file:\n%s", c.file, c.lacks, text)
+			}
+			a.run("plan").want(t, 0, "nothing to change")
+			a.run("apply", "-yes").want(t, 0, "nothing to change")
+			b.file("stream.yaml", string(text))
+			b.run("apply", "-yes", "-allow-lockout", "-allow-delete").want(t, 0)
+			b.run("plan").want(t, 0, "nothing to change")
+			b.run("pull", "-yes").want(t, 0)
+			again, _ := os.ReadFile(b.dir + "/stream.yaml")
+			if string(again) != string(text) {
+				t.Errorf("want the second app like the first, got %q instead of %q", missing(again, text), missing(text, again))
+			}
+		})
+	}
+}
+
+// missing returns the lines of a that b lacks.
+func missing(a, b []byte) (lines []string) {
+	for line := range strings.Lines(string(a)) {
+		if !strings.Contains(string(b), line) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+func TestSchemaAllowsWhatPullWrites(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.file("stream.yaml", whole)
+	a.run("apply", "-yes", "-allow-lockout").want(t, 0)
+	a.run("pull", "-yes").want(t, 0)
+	schema, err := jsonschema.NewCompiler().Compile("streamfile/stream.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{a.dir + "/stream.yaml", "../stream.yaml"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var file any
+		if err := yaml.Unmarshal(text, &file); err != nil {
+			t.Fatal(err)
+		}
+		if err := schema.Validate(file); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestPullReadsAllPages(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	for i := range 60 {
+		a.call("POST", "/blocklists", map[string]any{"name": fmt.Sprint("list-", i), "words": []string{"x"}})
+	}
+	a.run("pull", "-file", "-").want(t, 0, "list-0:", "list-59:")
+	a.run("pull").want(t, 0)
+	a.run("plan").want(t, 0, "nothing to change")
+}

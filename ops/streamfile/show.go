@@ -1,0 +1,89 @@
+package streamfile
+
+import (
+	"encoding/json"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// allow names the flag that each risk needs.
+var allow = map[string]string{deletes: "-allow-delete", lockout: "-allow-lockout"}
+
+// shown matches the names of fields whose values must not be shown.
+var concealed = regexp.MustCompile(`secret|key|token|password|credentials`)
+
+// conceal returns a copy of a value with the secrets hidden.
+func conceal(field string, v any) any {
+	switch v := v.(type) {
+	case []any:
+		all := []any{}
+		for _, item := range v {
+			all = append(all, conceal(field, item))
+		}
+		return all
+	case Document:
+		all := Document{}
+		for name := range v {
+			all[name] = conceal(field+"."+name, v[name])
+		}
+		return all
+	case nil:
+		return nil
+	}
+	if v != "" && (concealed.MatchString(field) || credential(field[strings.LastIndex(field, ".")+1:])) && !strings.Contains(field, "grants.") {
+		return "(hidden)"
+	}
+	return v
+}
+
+// show prints a plan the way Terraform does.
+func (p *planner) show(steps []step, notes []string) {
+	count := map[string]int{}
+	for _, s := range steps {
+		for _, c := range s.Changes {
+			count[c.Action]++
+			warning := map[string]string{deletes: "   (needs -allow-delete)", lockout: "   (needs -allow-lockout: somebody may do less than now)"}[c.Risk]
+			p.Say("  %s %s%s", map[string]string{"create": "+", "update": "~", "delete": "-"}[c.Action], c.What, warning)
+			for _, field := range slices.Sorted(maps.Keys(c.Fields)) {
+				p.Say("      %s: %s", field, c.Fields[field].line(field))
+			}
+		}
+	}
+	if len(steps) > 0 {
+		p.Say("Plan: %d to add, %d to change, %d to delete.", count["create"], count["update"], count["delete"])
+	}
+	for _, n := range notes {
+		p.Say("Note: %s", n)
+	}
+}
+
+func (d difference) line(field string) string {
+	before, after := conceal(field, d.Before), conceal(field, d.After)
+	if _, ok := after.([]any); ok {
+		var parts []string
+		for _, v := range Without(List(before), List(after)) {
+			parts = append(parts, "- "+Show(v))
+		}
+		for _, v := range Without(List(after), List(before)) {
+			parts = append(parts, "+ "+Show(v))
+		}
+		if len(parts) > 0 {
+			return strings.Join(parts, ", ")
+		}
+	}
+	if before == nil {
+		return Show(after)
+	}
+	return Show(before) + " -> " + Show(after)
+}
+
+// Show returns a value on one line.
+func Show(v any) string {
+	if s, ok := v.(string); ok && s != "" {
+		return s
+	}
+	b, _ := json.Marshal(v)
+	return string(b)
+}

@@ -1,0 +1,184 @@
+package streamfile
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"chat-service-backend/ops/stack"
+)
+
+// state is the app at Stream: its settings, and the items of each collection by label.
+type state struct {
+	app    Document
+	items  map[string]map[string]Document
+	events []string // types that Stream knows; nil if it did not say
+}
+
+// label names an item in its collection: by its name, and the team if it is one team's.
+func (k kind) label(item Document) string {
+	name := Text(item[k.id])
+	if team := Text(item["team"]); k.key == "blocklists" && team != "" {
+		name += " (" + team + ")"
+	}
+	return name
+}
+
+// address returns the path of an item at Stream.
+func (k kind) address(label string, item Document) string {
+	path := "/" + k.path + "/" + url.PathEscape(cmp.Or(Text(item[k.id]), label))
+	if team := Text(item["team"]); k.key == "blocklists" && team != "" {
+		path += "?team=" + url.QueryEscape(team)
+	}
+	return path
+}
+
+// readState reads the app and the wanted collections.
+func readState(ctx context.Context, s *stack.Service, wanted func(kind) bool) (*state, error) {
+	st := &state{items: map[string]map[string]Document{}}
+	var answer struct{ App Document }
+	if _, err := s.Stream(ctx, http.MethodGet, "/app", nil, &answer); err != nil {
+		return nil, fmt.Errorf("read the app's settings: %w", err)
+	}
+	if answer.App == nil {
+		return nil, errors.New("read the app's settings: Stream's answer has no app in it; check StreamBaseUrl")
+	}
+	st.app = answer.App
+	for _, k := range collections {
+		st.items[k.path] = map[string]Document{}
+		if !wanted(k) {
+			continue
+		}
+		if err := st.readItems(ctx, s, k); err != nil {
+			return nil, fmt.Errorf("read the %ss: %w", k.noun, err)
+		}
+	}
+	return st, nil
+}
+
+// readItems reads a collection, page by page.
+func (st *state) readItems(ctx context.Context, s *stack.Service, k kind) error {
+	items := map[string]Document{}
+	query := ""
+	for {
+		var answer Document
+		if _, err := s.Stream(ctx, http.MethodGet, "/"+k.path+query, nil, &answer); err != nil {
+			return err
+		}
+		for _, v := range List(answer[k.key]) {
+			items[k.label(Object(v))] = Object(v)
+		}
+		for name, v := range Object(answer[k.key]) {
+			item := Object(v)
+			commands := []any{} // of a channel type: Stream answers objects and takes names
+			for _, v := range List(item["commands"]) {
+				if command, ok := v.(Document); ok {
+					v = command["name"]
+				}
+				commands = append(commands, v)
+			}
+			item["commands"] = commands
+			items[name] = item
+		}
+		next := "?cursor=" + url.QueryEscape(cmp.Or(Text(answer["next_cursor"]), Text(answer["next"])))
+		if next == "?cursor=" || next == query {
+			break
+		}
+		query = next
+	}
+	st.items[k.path] = items
+	return nil
+}
+
+// eventType is the shape of one.
+var eventType = regexp.MustCompile(`^[a-z_]+(\.[a-z0-9_]+)+$`)
+
+// readEvents reads which types of events Stream knows. The form of the answer is
+// documented nowhere, so any text in it that looks like one counts.
+func (st *state) readEvents(ctx context.Context, s *stack.Service) {
+	var answer any
+	if _, err := s.Stream(ctx, http.MethodGet, "/hook/events", nil, &answer); err != nil {
+		return // an older Stream, or a policy that does not allow the call
+	}
+	var collect func(v any)
+	collect = func(v any) {
+		switch v := v.(type) {
+		case string:
+			if eventType.MatchString(v) {
+				st.events = append(st.events, v)
+			}
+		case []any:
+			for _, item := range v {
+				collect(item)
+			}
+		case Document:
+			for name, value := range v {
+				collect(name)
+				collect(value)
+			}
+		}
+	}
+	collect(answer)
+}
+
+// expanded returns the commands of a channel type with the sets in it replaced by their
+// commands, as Stream answers them. all stands for every set.
+func (st *state) expanded(wanted, have []any) []any {
+	names := []any{}
+	for _, v := range wanted {
+		var members []any
+		if st.items["commands"][Text(v)] == nil {
+			for name, command := range st.items["commands"] {
+				if v == command["set"] || v == "all" && (custom(name, command) == false || contains(have, name)) {
+					members = append(members, name)
+				}
+			}
+		}
+		if members == nil {
+			members = []any{v}
+		}
+		for _, name := range members {
+			if !contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+func contains(list []any, v any) bool {
+	for _, item := range list {
+		if item == v {
+			return true
+		}
+	}
+	return false
+}
+
+// builtIn are commands that every app has.
+var builtIn = " giphy imgur flag ban unban mute unmute "
+
+// custom reports whether a command is the app's own. Stream does not say so, but only its
+// own ones are in these sets and were never created.
+func custom(name string, command Document) bool {
+	own := strings.Contains(builtIn, " "+name+" ") || command["created_at"] == nil && (command["set"] == "fun_set" || command["set"] == "moderation_set")
+	return !own
+}
+
+// streams reports whether an item is Stream's own, which the file does not describe.
+func (k kind) streams(label string, item Document) bool {
+	switch k.key {
+	case "commands":
+		return !custom(label, item)
+	case "blocklists":
+		return strings.HasPrefix(label, "profanity_")
+	case "channel_types":
+		return false
+	}
+	return item["custom"] != true
+}
