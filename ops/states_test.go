@@ -136,3 +136,119 @@ func TestPullReadsAllPages(t *testing.T) {
 	a.run("pull").want(t, 0)
 	a.run("plan").want(t, 0, "nothing to change")
 }
+
+// What a file makes of an app: apply says so, and a second plan is empty.
+func TestApplyOnAppsAsTheyAre(t *testing.T) {
+	t.Parallel()
+	const ours, required = `{"hook_type":"webhook","enabled":true,"webhook_url":"` + hookURL + `"`, `"automod":"disabled","automod_behavior":"flag","max_message_length":5000`
+	const hook = "hooks: [{hook_type: webhook, webhook_url: '${WebhookUrl}', enabled: true, event_types: []}]"
+	hooks := func(hooks string) []string { return []string{"PATCH", "/app", `{"event_hooks":[` + hooks + `]}`} }
+	for name, c := range map[string]struct {
+		setup []string // method, path, body, method …
+		file  string
+		flags string
+		want  []string // that plan and apply say
+		left  int      // hooks
+	}{
+		"a double goes":                  {hooks(ours + `,"event_types":["message.new"]},` + ours + `,"event_types":[]}`), hook, "-allow-delete", []string{"- webhook hook " + hookURL + "   (needs -allow-delete)"}, 1},
+		"stars are all":                  {hooks(ours + `,"event_types":["*"]}`), hook, "", []string{"nothing to change"}, 1},
+		"a star double goes":             {hooks(ours + `,"event_types":["message.new"]},` + ours + `,"event_types":["*"]}`), hook, "-allow-delete", []string{"Plan: 0 to add, 0 to change, 1 to delete."}, 1},
+		"other events stay":              {hooks(ours + `,"event_types":["user.updated"]}`), strings.Replace(hook, "[]", "[message.new]", 1), "", []string{"~ webhook hook", "- user.updated, + message.new"}, 1},
+		"two of one address":             {nil, "hooks: [{hook_type: webhook, webhook_url: 'https://a', event_types: [user.updated]}, {hook_type: webhook, webhook_url: 'https://a', event_types: [message.new]}]", "", []string{"Plan: 2 to add, 0 to change, 0 to delete."}, 2},
+		"another product's hook stays":   {hooks(ours + `,"product":"video"}`), hook, "", []string{"Plan: 1 to add"}, 2},
+		"the chat's hook is meant":       {hooks(ours + `,"product":"chat"}`), hook, "", []string{"nothing to change"}, 1},
+		"a foreign hook can be absent":   {hooks(`{"hook_type":"gcp_pubsub","gcp_pubsub_topic":"projects/plum/topics/chat"}`), "absent: {hooks: [projects/plum/topics/chat]}", "-allow-delete", []string{"- gcp_pubsub hook projects/plum/topics/chat"}, 0},
+		"a hook can be absent by its id": {hooks(`{"id":"one","hook_type":"webhook"}`), "absent: {hooks: [one]}", "-allow-delete", []string{"- webhook hook one"}, 0},
+		"an unknown event type":          {nil, strings.Replace(hook, "[]", "[mesage.new, call.ended]", 1), "", []string{"Stream knows no event mesage.new: did you mean message.new?", "Stream knows no event call.ended"}, 1},
+		"one field of a channel type":    {nil, "channel_types: {messaging: {typing_events: false}}", "", []string{"typing_events: true -> false"}, 0},
+		"a new channel type":             {nil, "channel_types: {match: {quotes: false, reminders: false, grants: {channel_member: [read-channel]}}}", "", []string{"as messaging has them: admin, guest, user", "match has grants for roles that the file does not name: admin (2), guest (1), user (2)", "quotes: false"}, 0},
+		"a set of commands":              {nil, "channel_types: {messaging: {commands: [all]}, team: {commands: [fun_set]}}", "", []string{"commands: + all", "commands: + fun_set"}, 0},
+		"a role with grants":             {[]string{"POST", "/roles", `{"name":"old"}`, "PATCH", "/app", `{"grants":{"old":["search-user"]}}`, "PUT", "/channeltypes/team", `{` + required + `,"grants":{"old":["read-channel"]}}`}, "absent: {roles: [old]}", "-allow-delete", []string{"grants.old: - search-user", "~ channel type team   (needs -allow-delete)", "done: delete role old"}, 0},
+		"a later value of a new type":    {nil, "channel_types: {match: {automod_behavior: shadow_block, partition_size: 5}}", "", []string{"done: create channel type match", "done: update channel type match"}, 0},
+		"a value beyond the description": {nil, "channel_types: {messaging: {max_message_length: 300}}\napp: {cdn_expiration_seconds: 14400}", "", []string{"max_message_length: 5000 -> 300"}, 0},
+		"a team's blocklist":             {nil, "blocklists: {rude: [darn], rude in red: {name: rude, team: red, type: domain, words: [x.org]}}", "", []string{"+ blocklist rude (red)"}, 0},
+		"what is not in the description": {nil, "roles: [support]\napp: {quantum_mode: true}", "", []string{"app: quantum_mode is not in Stream's description: sent as it is", "left out, because Stream refused it", "done: create role support"}, -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newApp(t)
+			for i := 0; i < len(c.setup); i += 3 {
+				a.call(c.setup[i], c.setup[i+1], json.RawMessage(c.setup[i+2]))
+			}
+			a.file("stream.yaml", c.file)
+			a.run("apply", append(strings.Fields(c.flags), "-yes", "-allow-lockout")...).want(t, 0, c.want...)
+			if c.left >= 0 {
+				a.run("plan").want(t, 0, "nothing to change")
+			}
+			if hooks := a.hooks(); c.left >= 0 && len(hooks) != c.left {
+				t.Errorf("want %d hooks, got %v", c.left, hooks)
+			}
+		})
+	}
+}
+
+func TestFilesThatCannotBeMeantAreRefused(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.call("POST", "/blocklists", map[string]any{"name": "mails", "type": "email", "words": []string{"x"}})
+	for text, want := range map[string]string{
+		`absent: {hooks: [""]}`:                                                  "names nothing: give a hook's address or id",
+		"app: {typing_events: true, multi_tenent_enabled: true}":                 "app: multi_tenent_enabled is not a field of Stream's: did you mean multi_tenant_enabled?",
+		"app: {name: other}":                                                     "app: name cannot be changed",
+		"app: {event_hooks: []}":                                                 "event_hooks has a place of its own",
+		"channel_types: {messaging: {typing_events: 'yes'}}":                     "typing_events must be a boolean",
+		"commands: {ticket: {args: x}}":                                          "command ticket: description is missing",
+		"blocklists: {mails: {type: word, words: [x]}}":                          "Stream cannot change type (email -> word)",
+		"hooks: [{webhook_url: 'https://a'}]":                                    "hooks[0] has no hook_type",
+		"hooks: [{hook_type: webhook, webhook_url: 'https://a', tmeout_ms: 10}]": "did you mean timeout_ms?",
+		"absent: {events: [x]}":                                                  "absent: there are no events to be absent",
+		"channels: {}":                                                           "channels is no part of the file",
+	} {
+		a.file("stream.yaml", text)
+		a.run("plan").want(t, 1, want)
+	}
+}
+
+func TestWhatCannotBeReadBackIsSentWithOtherChangesOrOnDemand(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.file("stream.yaml", "app: {channel_hide_members_only: false, enable_hook_payload_compression: true}")
+	const note = "Note: app: channel_hide_members_only, enable_hook_payload_compression cannot be read back"
+	a.run("apply").want(t, 0, "nothing to change", note)
+	sent := func() any {
+		made := a.requests()
+		if len(made) == 0 {
+			return nil
+		}
+		return made[len(made)-1].Body["channel_hide_members_only"]
+	}
+	if got := sent(); got != nil {
+		t.Errorf("want nothing sent, got %v", got)
+	}
+	a.run("apply", "-yes", "-write-only").want(t, 0, "channel_hide_members_only: false", "done: update the app's settings")
+	if got := sent(); got != false {
+		t.Errorf("want it sent, got %v", got)
+	}
+	a.file("stream.yaml", "roles: [support]\napp: {channel_hide_members_only: false, enable_hook_payload_compression: true}")
+	a.run("apply", "-yes").want(t, 0, "done: create role support", "done: update the app's settings")
+	if got := sent(); got != false {
+		t.Errorf("want it sent with the role, got %v", got)
+	}
+	a.run("plan").want(t, 0, "nothing to change", note)
+	a.run("pull", "-yes").want(t, 0)
+	if text, _ := os.ReadFile(a.dir + "/stream.yaml"); !strings.Contains(string(text), "channel_hide_members_only: false") {
+		t.Errorf("want pull to keep what the file had, got\n%s", text)
+	}
+}
+
+func TestStreamThatNeverAgreesIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.twist = func(path string, answer map[string]any) {
+		if path == "/roles" {
+			answer["roles"] = []any{}
+		}
+	}
+	a.file("stream.yaml", "roles: [support]")
+	a.run("apply", "-yes").want(t, 1, "done: create role support", "waiting for Stream to agree, up to 10s: create role support", "10s later still answers otherwise: create role support")
+}

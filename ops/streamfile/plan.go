@@ -403,9 +403,12 @@ func (p *plan) checkHook(what string, set Document, fields map[string]difference
 // double reports whether a hook that the file does not have sends what one of the file's
 // sends to the same address, or is exactly like it.
 func (p *plan) double(other Document, j int, have []Document, met map[int]int) bool {
+	plain := func(h Document) Document { return without(h, "id", "created_at", "updated_at") }
 	for k := range met {
-		exact := without(have[k], "id", "created_at", "updated_at")
-		if k != j && Address(other) != "" && (SendTheSame(other, have[k]) || same(without(other, "id", "created_at", "updated_at"), exact) && same(exact, without(other, "id", "created_at", "updated_at"))) {
+		ours := have[k]
+		switch {
+		case k == j || Address(other) == "" || Product(other) != Product(ours) && !(chat[Product(other)] && chat[Product(ours)]):
+		case SendTheSame(other, ours), same(plain(other), plain(ours)) && same(plain(ours), plain(other)):
 			return true
 		}
 	}
