@@ -52,18 +52,20 @@ build/%/bootstrap: FORCE
 	GOOS=linux GOARCH=$(GOARCH) $(GOBUILD) -o $@ ./functions/$*/bootstrap
 
 # The operator's tool for one environment: make doctor ENV=prod ARGS="-json". go run ./ops -h explains it.
-OPS = @go run ./ops $(1) -env $(ENV) $(ARGS)
+# ENV reaches the shell as a variable and not as text, because a pipeline may get it from outside.
+export ENV
+OPS = @go run ./ops $(1) -env "$$ENV" $(ARGS)
 
 params: ## ask for the values in Parameter Store and write them; ENV=dev, prod or any name
 	$(call OPS,params)
 
-deploy: ## build and deploy with the choices in deploy/<env>.env; ENV as above (needs the SAM and AWS CLIs)
-	@ENV=$(ENV) ./deploy/deploy.sh
+deploy: ## build and deploy with the settings in deploy/<env>.env; ENV as above (needs the SAM CLI)
+	$(call OPS,deploy)
 
 connect: ## check the stack, apply stream.yaml at Stream, and wait for a test event
-	@go run ./ops doctor -env $(ENV) -before-connect
+	@go run ./ops doctor -env "$$ENV" -before-connect
 	$(call OPS,apply)
-	@go run ./ops doctor -env $(ENV)
+	@go run ./ops doctor -env "$$ENV"
 
 doctor: ## check the stack and the Stream app, and say how to fix what is wrong
 	$(call OPS,doctor)

@@ -17,6 +17,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"chat-service-backend/ops/console"
+	deploycmd "chat-service-backend/ops/deploy"
 	"chat-service-backend/ops/doctor"
 	"chat-service-backend/ops/redrive"
 	"chat-service-backend/ops/rotate"
@@ -53,7 +54,7 @@ type environment struct {
 func commands(c *console.Console, at *stack.Target) []*cli.Command {
 	return []*cli.Command{
 		doctor.Command(c, at), streamfile.Plan(c, at), streamfile.Apply(c, at), streamfile.Pull(c, at),
-		values.Command(c, at), rotate.Command(c, at), redrive.Command(c, at), users.Commands(c, at),
+		values.Command(c, at), deploycmd.Command(c, at), rotate.Command(c, at), redrive.Command(c, at), users.Commands(c, at),
 	}
 }
 

@@ -87,7 +87,12 @@ func (d *doctor) drift() {
 		d.skip("parameters", "%v", err)
 		return
 	}
-	file, choices := d.at.Choices(template)
+	settings, err := d.at.Settings(template)
+	if err != nil {
+		d.bad("parameters", "correct the file", "%v", err)
+		return
+	}
+	file, choices := settings.File, settings.Parameters
 	wanted, differ := maps.Clone(d.stack.Parameters), []string{}
 	for name, value := range choices {
 		if wanted[name] != value {

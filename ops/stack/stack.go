@@ -3,12 +3,11 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -16,7 +15,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 
-	"chat-service-backend/internal/cfn"
 	"chat-service-backend/ops/console"
 )
 
@@ -42,21 +40,8 @@ func (s *Stack) Getenv(name string) string {
 	return s.Parameters[parameter]
 }
 
-// Choices returns the template parameters in deploy/<env>.env, which make deploy
-// passes to the stack. The file may be missing.
-func (t *Target) Choices(template *cfn.Template) (file string, choices map[string]string) {
-	file = filepath.Join("deploy", t.Environment+".env")
-	choices = map[string]string{}
-	text, _ := os.ReadFile(filepath.Join(template.Dir, file))
-	for line := range strings.Lines(string(text)) {
-		if name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), "="); ok && !strings.HasPrefix(line, "#") {
-			choices[name] = value
-		}
-	}
-	return file, choices
-}
-
-// AWS loads the AWS configuration and checks the credentials.
+// AWS loads the AWS configuration and checks the credentials, also against the account
+// and the region in deploy/<env>.env.
 func (t *Target) AWS(ctx context.Context) (aws.Config, *sts.GetCallerIdentityOutput, error) {
 	cfg, err := t.LoadAWS(ctx)
 	if err != nil {
@@ -68,6 +53,9 @@ func (t *Target) AWS(ctx context.Context) (aws.Config, *sts.GetCallerIdentityOut
 	who, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, nil)
 	if err != nil {
 		return cfg, nil, fmt.Errorf("AWS does not accept the credentials: %w", Reason(err))
+	}
+	if err := t.belongs(aws.ToString(who.Account), cfg.Region); err != nil {
+		return cfg, nil, err
 	}
 	return cfg, who, nil
 }
@@ -85,12 +73,12 @@ func (t *Target) Stack(ctx context.Context) (aws.Config, *Stack, error) {
 // ErrNoStack means that CloudFormation knows no such stack.
 var ErrNoStack = errors.New("check -env and -stack, or deploy it first (make deploy)")
 
+// Name returns the name of the stack.
+func (t *Target) Name() string { return cmp.Or(t.StackName, "chat-service-"+t.Environment) }
+
 // Describe describes the stack.
 func (t *Target) Describe(ctx context.Context, cfg aws.Config) (*Stack, error) {
-	name := t.StackName
-	if name == "" {
-		name = "chat-service-" + t.Environment
-	}
+	name := t.Name()
 	out, err := cloudformation.NewFromConfig(cfg).DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &name})
 	if err != nil && strings.Contains(err.Error(), "does not exist") || err == nil && len(out.Stacks) == 0 {
 		return nil, fmt.Errorf("there is no stack %s in %s: %w", name, cfg.Region, ErrNoStack)

@@ -59,7 +59,11 @@ func params(ctx context.Context, c *console.Console, at *stack.Target, prefix, k
 		_, err := template.Stack(cfn.Options{Parameters: map[string]string{"ParameterPrefix": s}})
 		return err
 	}
-	_, choices := at.Choices(template)
+	settings, err := at.Settings(template)
+	if err != nil {
+		return err
+	}
+	choices := settings.Parameters
 	base := choices["StreamBaseUrl"]
 	switch s, err := at.Describe(ctx, cfg); {
 	case err == nil:
