@@ -159,6 +159,7 @@ func TestApplyOnAppsAsTheyAre(t *testing.T) {
 		"the chat's hook is meant":       {hooks(ours + `,"product":"chat"}`), hook, "", []string{"nothing to change"}, 1},
 		"a foreign hook can be absent":   {hooks(`{"hook_type":"gcp_pubsub","gcp_pubsub_topic":"projects/plum/topics/chat"}`), "absent: {hooks: [projects/plum/topics/chat]}", "-allow-delete", []string{"- gcp_pubsub hook projects/plum/topics/chat"}, 0},
 		"a hook can be absent by its id": {hooks(`{"id":"one","hook_type":"webhook"}`), "absent: {hooks: [one]}", "-allow-delete", []string{"- webhook hook one"}, 0},
+		"the stack's hook moves":         {hooks(`{"hook_type":"webhook","enabled":true,"webhook_url":"https://client.example.com/v1/webhook"}`), hook, "-output ClientApiUrl=https://client.example.com/v1", []string{"webhook_url: https://client.example.com/v1/webhook -> " + hookURL, "1 to change"}, 1},
 		"an unknown event type":          {nil, strings.Replace(hook, "[]", "[mesage.new, call.ended]", 1), "", []string{"Stream knows no event mesage.new: did you mean message.new?", "Stream knows no event call.ended"}, 1},
 		"one field of a channel type":    {nil, "channel_types: {messaging: {typing_events: false}}", "", []string{"typing_events: true -> false"}, 0},
 		"a new channel type":             {nil, "channel_types: {match: {quotes: false, reminders: false, grants: {channel_member: [read-channel]}}}", "", []string{"as messaging has them: admin, guest, user", "match has grants for roles that the file does not name: admin (2), guest (1), user (2)", "quotes: false"}, 0},

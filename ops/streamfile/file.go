@@ -31,6 +31,8 @@ type file struct {
 	hooks  []Document
 	items  map[string]map[string]Document // by the path of their collection and by label
 	absent map[string][]any               // labels, or addresses and ids of hooks, by collection
+
+	outputs map[string]string // of the stack
 }
 
 // reference is an output of the stack in a string, or, after more than one $, that text
@@ -76,6 +78,7 @@ func readFile(name string, outputs map[string]string, getenv func(string) string
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	f.outputs = outputs
 	for _, h := range f.hooks {
 		for _, via := range []string{"sqs", "sns"} {
 			if env := "STREAM_" + strings.ToUpper(via); h["hook_type"] == via && h[via+"_auth_type"] == "keys" && getenv(env+"_KEY") != "" {

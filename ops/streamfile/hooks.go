@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"maps"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -90,9 +91,26 @@ func meets(wanted, have Document) int {
 	return score
 }
 
+// own returns a copy of a hook in which an address that the stack has, or had before, is
+// the output WebhookUrl: a stack's hook is moved to its new address.
+func own(hook Document, outputs map[string]string) Document {
+	now := stackPath.FindString(outputs["WebhookUrl"])
+	u, err := url.Parse(Text(hook["webhook_url"]))
+	if hook["hook_type"] != "webhook" || err != nil || outputs["WebhookUrl"] == "" ||
+		!(now != "" && strings.HasPrefix(u.Path, now)) && (outputs["ClientApiUrl"] == "" || u.String() != outputs["ClientApiUrl"]+"/webhook") {
+		return hook
+	}
+	hook = maps.Clone(hook)
+	hook["webhook_url"] = outputs["WebhookUrl"]
+	return hook
+}
+
+// stackPath is the path of a webhook's address up to the stack's id.
+var stackPath = regexp.MustCompile(`/webhook/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+
 // match finds the hook at Stream for each in the file: the best fit first. It returns the
 // index in wanted by the index in have.
-func match(wanted, have []Document) map[int]int {
+func match(wanted, have []Document, outputs map[string]string) map[int]int {
 	met, taken := map[int]int{}, map[int]bool{}
 	for {
 		best, w, h := 0, 0, 0
@@ -101,7 +119,11 @@ func match(wanted, have []Document) map[int]int {
 				if _, done := met[j]; done || taken[i] {
 					continue
 				}
-				if score := meets(wanted[i], have[j]); score > best {
+				score := meets(wanted[i], own(have[j], outputs))
+				if score > 0 && Address(wanted[i]) == Address(have[j]) {
+					score += 10
+				}
+				if score > best {
 					best, w, h = score, i, j
 				}
 			}

@@ -331,7 +331,7 @@ func (p *plan) othersGrants(what string, wanted Document, st *state) {
 func (p *plan) hooks(f *file, st *state) error {
 	var changes []change
 	list, have := []any{}, Hooks(st.app)
-	met := match(f.hooks, have)
+	met := match(f.hooks, have, f.outputs)
 	found := map[int]bool{}
 	for _, i := range met {
 		found[i] = true
@@ -339,7 +339,7 @@ func (p *plan) hooks(f *file, st *state) error {
 	for j, h := range have {
 		what := title(h)
 		i, ours := met[j]
-		if contains(f.absent["hooks"], Address(h)) || contains(f.absent["hooks"], h["id"]) || !ours && p.double(h, j, have, met) {
+		if contains(f.absent["hooks"], Address(h)) || contains(f.absent["hooks"], h["id"]) || !ours && double(own(h, f.outputs), j, have, met, f.outputs) {
 			changes = append(changes, change{Action: "delete", What: what, Risk: deletes})
 			continue
 		}
@@ -402,10 +402,10 @@ func (p *plan) checkHook(what string, set Document, fields map[string]difference
 
 // double reports whether a hook that the file does not have sends what one of the file's
 // sends to the same address, or is exactly like it.
-func (p *plan) double(other Document, j int, have []Document, met map[int]int) bool {
+func double(other Document, j int, have []Document, met map[int]int, outputs map[string]string) bool {
 	plain := func(h Document) Document { return without(h, "id", "created_at", "updated_at") }
 	for k := range met {
-		ours := have[k]
+		ours := own(have[k], outputs)
 		switch {
 		case k == j || Address(other) == "" || Product(other) != Product(ours) && !(chat[Product(other)] && chat[Product(ours)]):
 		case SendTheSame(other, ours), same(plain(other), plain(ours)) && same(plain(ours), plain(other)):

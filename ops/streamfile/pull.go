@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -117,10 +118,13 @@ func pulled(st *state, outputs map[string]string, earlier Document) (text []byte
 	if !v1 && st.app["grants"] != nil {
 		f["grants"] = st.app["grants"]
 	}
-	hooks, roles := []any{}, []any{}
+	hooks, roles, open := []any{}, []any{}, []string{}
 	all := Hooks(st.app)
 	for i, h := range all {
 		what := title(h)
+		if u, err := url.Parse(Address(h)); err == nil && (u.User != nil || u.RawQuery != "") {
+			open = append(open, what)
+		}
 		if addresses[Text(h["hook_type"])] == "" {
 			foreign = append(foreign, what)
 		}
@@ -176,6 +180,7 @@ func pulled(st *state, outputs map[string]string, earlier Document) (text []byte
 	for what, list := range map[string][]string{
 		"ops does not know these, and carries them along as they are: ":                                                                    foreign,
 		"left out of the file (credentials, and what is no setting): ":                                                                     left,
+		"these addresses have a password or a query, which the file now has, too; keep it as safe as they are: ":                           open,
 		"these hooks send the same events as another, so that they arrive twice; remove one from the file, and apply with -allow-delete: ": twice,
 	} {
 		if slices.Sort(list); len(list) > 0 {
