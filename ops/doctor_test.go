@@ -182,10 +182,20 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 
 		"a webhook elsewhere": {hook(func(h map[string]any) []any { h["webhook_url"] = "https://old.example.com"; return []any{h} }),
 			"bad", "webhook", "(1 hooks send elsewhere)"},
-		"a webhook disabled":         {hook(func(h map[string]any) []any { h["enabled"] = false; return []any{h} }), "bad", "webhook", "is disabled"},
-		"a webhook twice":            {hook(func(h map[string]any) []any { return []any{h, h} }), "bad", "webhook", "several hooks send the same events"},
-		"an app without event hooks": {func(d *deployment) { delete(d.app, "event_hooks"); d.app["webhook_url"] = d.outputs["WebhookUrl"] }, "ok", "webhook", "all events"},
-		"a queue for events":         {streamQueue, "bad", "webhook", "Stream does not send to"},
+		"a webhook disabled":            {hook(func(h map[string]any) []any { h["enabled"] = false; return []any{h} }), "bad", "webhook", "is disabled"},
+		"a webhook for another product": {hook(func(h map[string]any) []any { h["product"] = "video"; return []any{h} }), "bad", "webhook", "(1 hooks send elsewhere)"},
+		"two webhooks without a common event": {hook(func(h map[string]any) []any {
+			return []any{map[string]any{"hook_type": "webhook", "webhook_url": h["webhook_url"], "enabled": true, "event_types": []any{"user.updated"}}, map[string]any{"hook_type": "webhook", "webhook_url": h["webhook_url"], "enabled": true, "event_types": []any{"message.new"}}}
+		}), "ok", "webhook", `"user.updated","message.new"`},
+		"a star and a type": {hook(func(h map[string]any) []any {
+			h["event_types"] = []any{"*"}
+			return []any{h, map[string]any{"hook_type": "webhook", "webhook_url": h["webhook_url"], "enabled": true, "event_types": []any{"message.new"}}}
+		}), "bad", "webhook", "several hooks send the same events"},
+		"an old webhook beside hooks":  {func(d *deployment) { d.app["webhook_url"], d.app["use_hook_v2"] = "https://old", false }, "warn", "webhook", "use_hook_v2 is off"},
+		"an app that waits too little": {func(d *deployment) { d.parameters["HookTimeoutMs"] = "2700" }, "warn", "hook", "Stream waits only 1500 ms"},
+		"a webhook twice":              {hook(func(h map[string]any) []any { return []any{h, h} }), "bad", "webhook", "several hooks send the same events"},
+		"an app without event hooks":   {func(d *deployment) { delete(d.app, "event_hooks"); d.app["webhook_url"] = d.outputs["WebhookUrl"] }, "ok", "webhook", "all events"},
+		"a queue for events":           {streamQueue, "bad", "webhook", "Stream does not send to"},
 		"a webhook beside the queue": {func(d *deployment) {
 			streamQueue(d)
 			hook(func(h map[string]any) []any {

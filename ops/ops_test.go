@@ -110,6 +110,9 @@ type tool struct {
 
 func (l tool) run(ctx context.Context, stdin string, args ...string) result {
 	stdout, stderr := &screen{}, &screen{}
+	if l.wait == nil {
+		l.wait = func(ctx context.Context, _ time.Duration) error { return context.Cause(ctx) }
+	}
 	e := environment{getenv: func(name string) string { return l.env[name] }, loadAWS: l.aws, dir: l.dir, wait: l.wait, stdin: strings.NewReader(stdin), stdout: stdout, stderr: stderr}
 	status := e.run(ctx, args)
 	return result{status, stdout.String(), stderr.String()}

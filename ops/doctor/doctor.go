@@ -124,7 +124,8 @@ func (d *doctor) examine(ctx context.Context, half bool) {
 	if !d.serviceAPI(ctx) || !d.streamApp(ctx) || half {
 		return
 	}
-	d.hooks()
+	d.hooks(ctx)
+	d.hookTime()
 	if !local {
 		d.fallbackQueue(ctx)
 		d.event(ctx)

@@ -128,7 +128,8 @@ func (d *doctor) message(id string) *eventSource {
 		if !made {
 			return nil
 		}
-		for _, path := range []string{channel + "?hard_delete=true", "/users/" + id + "?hard_delete=true&mark_messages_deleted=true"} {
+		// The user is not deleted for good: that may leave another, deleted-user-….
+		for _, path := range []string{channel + "?hard_delete=true", "/users/" + id + "?mark_messages_deleted=true"} {
 			_, failed := d.service.Stream(ctx, http.MethodDelete, path, nil, nil)
 			var r *stack.Refusal
 			if !errors.As(failed, &r) || r.Status != http.StatusNotFound {

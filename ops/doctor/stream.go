@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"chat-service-backend/ops/stack"
 	"chat-service-backend/ops/streamfile"
@@ -69,52 +71,106 @@ func (d *doctor) streamApp(ctx context.Context) bool {
 	return true
 }
 
-// hooks examines where Stream sends events.
-func (d *doctor) hooks() {
+// patience is how long Stream may take to agree with itself after a change.
+const patience = 10 * time.Second
+
+// hooks examines where Stream sends events. What is bad may only be late: it looks again
+// until Stream has had the time to agree.
+func (d *doctor) hooks(ctx context.Context) {
+	var found []finding
+	for waited := time.Duration(0); ; waited += time.Second {
+		found = d.judgeHooks()
+		if !slices.ContainsFunc(found, func(f finding) bool { return f.Status == "bad" }) || waited >= patience {
+			break
+		}
+		if waited == 0 {
+			d.Progress("Waiting up to %s for Stream to agree with itself", patience)
+		}
+		var answer struct{ App document }
+		if d.at.Wait(ctx, time.Second) != nil {
+			break
+		}
+		if _, err := d.service.Stream(ctx, http.MethodGet, "/app", nil, &answer); err != nil || answer.App == nil {
+			break
+		}
+		d.app = answer.App
+	}
+	for _, f := range found {
+		d.find(f.Status, f.Check, f.Do, "%s", f.Found)
+	}
+}
+
+func (d *doctor) judgeHooks() (found []finding) {
+	find := func(status, do, format string, args ...any) {
+		found = append(found, finding{"webhook", status, fmt.Sprintf(format, args...), do})
+	}
 	kind, target := "webhook", d.stack.Outputs["WebhookUrl"]
 	if queue := d.stack.Parameters["StreamQueue"]; queue != "" && queue != "false" {
 		kind, target = "sqs", d.stack.Outputs["StreamQueueUrl"]
 	}
 	if target == "" {
-		d.skip("webhook", "its URL is unknown: set it with -output WebhookUrl=URL")
-		return
+		find("skip", "", "its URL is unknown: set it with -output WebhookUrl=URL")
+		return found
 	}
 	hooks := streamfile.Hooks(d.app)
-	if hooks == nil && kind == "webhook" && streamfile.Text(d.app["webhook_url"]) != "" { // an app that Stream has not moved to event hooks
+	if len(hooks) == 0 && kind == "webhook" && d.app["use_hook_v2"] != true && streamfile.Text(d.app["webhook_url"]) != "" { // an app that Stream has not moved to event hooks
 		hooks = []document{{"hook_type": kind, "webhook_url": d.app["webhook_url"], "enabled": true, "event_types": d.app["webhook_events"]}}
 	}
-	const all = "all events"
 	disabled, elsewhere := 0, 0
-	var seen []any // event types that are sent here
+	var types []any
+	var here []document // the hooks that send the chat's events to this stack
 	for _, hook := range hooks {
-		to, events := streamfile.Address(hook), streamfile.List(hook["event_types"])
-		here := to != "" && (to == d.stack.Outputs["WebhookUrl"] || to == d.stack.Outputs["StreamQueueUrl"])
-		switch {
-		case !here || hook["hook_type"] == "pending_message":
+		to := streamfile.Address(hook)
+		ours := to != "" && (to == d.stack.Outputs["WebhookUrl"] || to == d.stack.Outputs["StreamQueueUrl"])
+		switch product := streamfile.Product(hook); {
+		case !ours || hook["hook_type"] == "pending_message" || product != "all" && product != "chat":
 			elsewhere++
 			continue
 		case to != target:
-			d.bad("webhook", "list it below absent: hooks: in stream.yaml, then "+d.make("apply"), "Stream sends to %s as well as to %s: events arrive twice", to, target)
+			find("bad", "list it below absent: hooks: in stream.yaml, then "+d.make("apply")+" ARGS=-allow-delete", "Stream sends to %s as well as to %s: events arrive twice", to, target)
 			continue
 		case hook["enabled"] != true:
 			disabled++
 			continue
-		case len(events) == 0:
-			events = []any{all}
 		}
-		if len(seen) > 0 && (seen[0] == all || events[0] == all || len(streamfile.Without(events, seen)) < len(events)) {
-			d.bad("webhook", "remove all but one in Stream's dashboard", "several hooks send the same events to %s: they arrive more than once", target)
+		if slices.ContainsFunc(here, func(other document) bool { return streamfile.SendTheSame(hook, other) }) {
+			find("bad", d.make("apply")+" ARGS=-allow-delete removes what stream.yaml does not have", "several hooks send the same events to %s: they arrive more than once", target)
 		}
-		seen = append(seen, events...)
+		here = append(here, hook)
+		if types = append(types, streamfile.Events(hook)...); streamfile.Events(hook) == nil {
+			types = append(types, "all events")
+		}
 	}
+	d.newMessages = slices.Contains(types, any("all events")) || slices.Contains(types, any("message.new"))
 	switch {
-	case len(seen) > 0:
-		d.newMessages = seen[0] == all || slices.Contains(seen, any("message.new"))
-		d.ok("webhook", "Stream sends %s to %s", strings.Trim(streamfile.Show(seen), "[]"), target)
+	case len(here) > 0:
+		find("ok", "", "Stream sends %s to %s", strings.Trim(streamfile.Show(types), "[]"), target)
 	case disabled > 0:
-		d.bad("webhook", d.make("apply"), "the hook to %s is disabled", target)
+		find("bad", d.make("apply"), "the hook to %s is disabled", target)
 	default:
-		d.bad("webhook", d.make("apply"), "Stream does not send to %s (%d hooks send elsewhere)", target, elsewhere)
+		find("bad", d.make("apply"), "Stream does not send to %s (%d hooks send elsewhere)", target, elsewhere)
+	}
+	if d.app["use_hook_v2"] == false && len(streamfile.Hooks(d.app)) > 0 && streamfile.Text(d.app["webhook_url"]) != "" {
+		find("warn", "ask Stream's support to move the app to event hooks (use_hook_v2)", "the app has event hooks and an old webhook_url, and use_hook_v2 is off: Stream may use the old one, %s", d.app["webhook_url"])
+	}
+	return found
+}
+
+// hookTime compares how long the function waits for the hook's answer with how long Stream
+// waits for the function's.
+func (d *doctor) hookTime() {
+	const network = 300 // ms
+	ours, err := strconv.Atoi(d.stack.Parameters["HookTimeoutMs"])
+	if err != nil {
+		return
+	}
+	stream, _ := strconv.Atoi(fmt.Sprint(d.app["before_message_send_hook_attempt_timeout_ms"]))
+	if stream <= 0 {
+		stream = 1500 // Stream's default
+	}
+	if ours+network > stream {
+		d.warn("hook", fmt.Sprintf("set before_message_send_hook_attempt_timeout_ms: %d below app: in stream.yaml, then %s, or lower HookTimeoutMs", min(ours+network, 5000), d.make("apply")),
+			"HookTimeoutMs is %d, and the network takes up to %d ms more, but Stream waits only %d ms for an answer before it sends a message", ours, network, stream)
 	}
 }
 
