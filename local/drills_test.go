@@ -29,7 +29,7 @@ import (
 // machine.
 const followWithin = 2 * time.Second
 
-// The drills are what docs/operations.md tells an operator to do, and what can
+// The drills are what docs/runbook.md tells an operator to do, and what can
 // happen to Parameter Store, with the real functions. What each kind of failure
 // does to a value is tested in shared/settings.
 func TestDrills(t *testing.T) {

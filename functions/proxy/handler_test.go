@@ -480,16 +480,16 @@ func everyByte() string {
 	return string(all)
 }
 
-// logLineOfTheDocs is the sample line in docs/operations.md.
+// logLineOfTheDocs is the sample line in docs/monitoring.md.
 func logLineOfTheDocs(t *testing.T) (line map[string]any) {
 	t.Helper()
-	page, err := os.ReadFile("../../docs/operations.md")
+	page, err := os.ReadFile("../../docs/monitoring.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := regexp.MustCompile(`(?m)^\{"timestamp".*$`).Find(page)
 	if err := json.Unmarshal(text, &line); err != nil {
-		t.Fatalf("docs/operations.md: want a log line, got %s: %v", text, err)
+		t.Fatalf("docs/monitoring.md: want a log line, got %s: %v", text, err)
 	}
 	return line
 }
@@ -598,11 +598,11 @@ func TestFunctionStreamsAndLogsWhoDidWhatAtStream(t *testing.T) {
 	}
 	sample := logLineOfTheDocs(t)
 	if want, got := slices.Sorted(maps.Keys(line)), slices.Sorted(maps.Keys(sample)); !slices.Equal(got, want) {
-		t.Errorf("docs/operations.md: want a line with %q, got %q", want, got)
+		t.Errorf("docs/monitoring.md: want a line with %q, got %q", want, got)
 	}
 	// Go trims trailing zeros.
 	if stamp, _ := sample["timestamp"].(string); !regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$`).MatchString(stamp) {
-		t.Errorf("docs/operations.md: want nanoseconds as in %v, got %s", line["timestamp"], stamp)
+		t.Errorf("docs/monitoring.md: want nanoseconds as in %v, got %s", line["timestamp"], stamp)
 	}
 }
 

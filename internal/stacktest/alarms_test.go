@@ -334,11 +334,11 @@ func sentMetrics(t *testing.T) (names []string) {
 	return names
 }
 
-// named returns the names in backquotes in those cells of the first column of
-// tables in docs/operations.md that the pattern matches.
-func named(t *testing.T, row string) (names []string) {
+// named returns the names, in backquotes or not, in what the pattern finds in a
+// page of docs.
+func named(t *testing.T, page, row string) (names []string) {
 	t.Helper()
-	text, err := os.ReadFile("docs/operations.md")
+	text, err := os.ReadFile("docs/" + page)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -357,6 +357,6 @@ func TestEveryAlarmAndMetricIsInTheRunbook(t *testing.T) {
 			alarms = append(alarms, id)
 		}
 	}
-	same(t, "alarms in docs/operations.md", named(t, "(?m)^\\| ((?:`\\w+Alarm` ?)+)\\|"), alarms)
-	same(t, "metrics in docs/operations.md", named(t, "(?m)^\\| ((?:`\\w+` ?)+)\\| (?:Count|Milliseconds) \\|"), metrics)
+	same(t, "alarms in docs/runbook.md", named(t, "runbook.md", `(?m)^### (\w+Alarm)$`), alarms)
+	same(t, "metrics in docs/monitoring.md", named(t, "monitoring.md", "(?m)^\\| ((?:`\\w+` ?)+)\\| (?:Count|Milliseconds) \\|"), metrics)
 }

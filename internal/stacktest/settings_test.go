@@ -70,7 +70,7 @@ func settingsPage(t *testing.T) string {
 	var page strings.Builder
 	fmt.Fprintf(&page, "# Settings\n\n"+
 		"All parameters of `template.yaml`, from which a test generates this page. Functions read the environment variable; the stack sets %s itself. "+
-		"The values below `ParameterPrefix` are in [operations.md](operations.md#parameters).\n", strings.Join(own, ", "))
+		"The values below `ParameterPrefix` are in [rotate.md](rotate.md#parameters).\n", strings.Join(own, ", "))
 	page.WriteString("\n| parameter | variable | default | meaning |\n|---|---|---|---|\n")
 	for _, group := range dig(source(t), "Metadata", "AWS::CloudFormation::Interface", "ParameterGroups").(list) {
 		for _, id := range dig(group, "Parameters").(list) {

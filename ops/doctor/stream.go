@@ -64,7 +64,7 @@ func (d *doctor) streamApp(ctx context.Context) bool {
 	limit, _ := strconv.Atoi(header.Get("X-Ratelimit-Limit"))
 	left, _ := strconv.Atoi(header.Get("X-Ratelimit-Remaining"))
 	if limit > 0 && left*10 < limit {
-		d.warn("rate limits", "find out who calls (docs/operations.md), or ask Stream for a higher limit", "%d of %d calls are left in this minute", left, limit)
+		d.warn("rate limits", "find out who calls (docs/monitoring.md), or ask Stream for a higher limit", "%d of %d calls are left in this minute", left, limit)
 	} else if limit > 0 {
 		d.ok("rate limits", "%d of %d calls are left in this minute", left, limit)
 	}
