@@ -50,6 +50,9 @@ func TestDocumentHasTheRoutesOfTheTemplate(t *testing.T) {
 	want, byTag, byServer := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, f := range functions {
 		for _, r := range f.Routes {
+			if r.API == "WebhookApi" { // its path has the stack's id
+				continue
+			}
 			api := "Client API"
 			if r.REST {
 				api = "Service API"
