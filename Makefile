@@ -22,7 +22,9 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 run: ## run both APIs on this machine; pass flags with ARGS="-client-addr 127.0.0.1:8080"
-	go run ./local $(ARGS)
+	@echo "Compiling the development server; the first time takes a minute."
+	@CGO_ENABLED=0 go build -o build/local$(shell go env GOEXE) ./local
+	@exec build/local$(shell go env GOEXE) $(ARGS)
 
 # -count=1: many tests build and run the functions, which go test's cache does not know of. The other flags are those of the
 # functions' build, so that a package is compiled once for both, and first (go list -export compiles and does not link), or both

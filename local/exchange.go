@@ -90,6 +90,10 @@ func (p *page) call(w http.ResponseWriter, r *http.Request) {
 	if in.API == "service" {
 		url = p.serviceURL
 	}
+	if !strings.HasPrefix(in.Path, "/") { // "@host" would make the address a user's name
+		send(w, nil, "", errors.New("the path must begin with a slash"))
+		return
+	}
 	request, err := http.NewRequestWithContext(r.Context(), in.Method, url+p.basePath+in.Path, strings.NewReader(in.Body))
 	if err == nil && in.Body != "" {
 		request.Header.Set("Content-Type", "application/json")

@@ -77,6 +77,20 @@ func (f *feed) sendLog(function, line string) {
 	f.send("log", map[string]string{"id": fields.RequestID, "function": function, "line": line})
 }
 
+// sendHook sends what Stream's stand-in told a webhook or asked a hook, and the answer.
+func (f *feed) sendHook(payload map[string]any, status int, answer []byte) {
+	kind, _ := payload["type"].(string)
+	text, _ := json.Marshal(payload)
+	f.send("hook", map[string]any{"type": kind, "text": string(text), "status": status, "answer": string(answer)})
+}
+
+// reset forgets what happened.
+func (f *feed) reset() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.last = nil
+}
+
 // sendEvent sends an event that the bus took.
 func (f *feed) sendEvent(e eventbus.Entry) {
 	f.send("bus", map[string]string{"type": e.DetailType, "text": e.Detail})

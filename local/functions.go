@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -87,6 +89,9 @@ func (s *server) startFunctions(ctx context.Context) error {
 	for i, f := range functions {
 		name, environment := folder(f), maps.Clone(f.Environment)
 		maps.Copy(environment, s.env)
+		if s.issuer != nil && environment["OIDC_ISSUER"] == s.issuer.URL {
+			environment["OIDC_ISSUER"] = s.issuerNames()
+		}
 		running := s.functions[name]
 		if running == nil {
 			continue // no route leads to it
@@ -119,6 +124,18 @@ func (s *server) startFunctions(ctx context.Context) error {
 		s.functions[name].Store(fresh)
 	}
 	return nil
+}
+
+// issuerNames returns the issuer's names: a device knows this machine by another one.
+func (s *server) issuerNames() string {
+	_, port, _ := net.SplitHostPort(s.client.Addr().String())
+	names := []string{s.issuer.URL}
+	for _, host := range append([]string{"localhost", "127.0.0.1"}, s.allowHosts...) {
+		if name := "http://" + net.JoinHostPort(host, port) + issuerPath; !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, "|")
 }
 
 // running is the edition of a function that gets the next request.

@@ -21,6 +21,7 @@ import (
 // What Lambda and API Gateway allow.
 const (
 	maxEvent    = 6_291_456        // bytes of JSON; API Gateway's 10 MB are never reached
+	maxHead     = 10_240           // bytes of the request line and the header fields
 	maxHTTPTime = 30 * time.Second // until a buffered answer
 	maxRESTTime = 29 * time.Second
 )
@@ -44,6 +45,8 @@ var (
 	errBadRequest = &refusal{"the request cannot be read", message{400, "Bad Request", ""}, message{400, "Bad Request", ""}}
 	errNoRoute    = &refusal{"no such route", message{404, "Not Found", ""},
 		message{403, "Missing Authentication Token", "MissingAuthenticationTokenException"}}
+	errHead = &refusal{"the request line and header fields are over 10,240 bytes", message{431, "Request Header Fields Too Large", ""},
+		message{431, "Request Header Fields Too Large", "RequestHeaderFieldsTooLargeException"}}
 	errTooLarge = &refusal{"the request is too large", message{413, "Request Entity Too Large", ""},
 		message{413, "Request Too Long", "RequestTooLargeException"}}
 	errTimeout = &refusal{"the gateway's time limit passed", message{503, "Service Unavailable", ""},
@@ -150,6 +153,9 @@ func (g *gateway) handle(w *statusWriter, r *http.Request) (err error) {
 	if below, ok := strings.CutPrefix(request.Path, g.basePath); ok {
 		rt, request.Params = findRoute(g.routes, r.Method, below)
 	}
+	if headSize(r) > maxHead {
+		return errHead
+	}
 	if preflight := g.cors(w, r, rt); preflight {
 		return nil
 	}
@@ -190,6 +196,19 @@ func (g *gateway) handle(w *statusWriter, r *http.Request) (err error) {
 	}
 	defer answer.Close()
 	return g.writeStream(w, r, answer, leaves)
+}
+
+// headSize is the size of a request's first line and header fields.
+//
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+func headSize(r *http.Request) int {
+	size := len(r.Method) + len(r.RequestURI) + len(r.Proto) + len("  \r\n") + len("Host: \r\n") + len(r.Host)
+	for name, values := range r.Header {
+		for _, value := range values {
+			size += len(name) + len(": \r\n") + len(value)
+		}
+	}
+	return size
 }
 
 // buffered returns a whole answer, or an error once the gateway or the function has no more

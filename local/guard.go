@@ -1,41 +1,115 @@
 package main
 
 import (
+	"crypto/subtle"
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 )
 
-// guard keeps other people's web pages away. The developer has a browser open,
-// and this server may hold the credentials of a real Stream app.
+// Who may do what. The developer has a browser open, and this server may hold the
+// credentials of a real Stream app.
 //
-// A page can point its own domain name at this server (DNS rebinding), so the
-// host must be a loopback one. A page can also send requests across origins,
-// though it cannot read the answers. So a request that acts without a bearer
-// token, for which private reports true, must not come from another origin's
-// page. Browsers send Origin and Sec-Fetch-Site, which no page can change.
-func guard(next http.Handler, private func(*http.Request) bool) http.Handler {
+// A foreign page can point its own domain name at this server (DNS rebinding), so the
+// host must be this machine's or one of -allow-host. A page can also send requests across
+// origins, though it cannot read the answers. So what acts without a bearer token must
+// not come from another origin's page. Browsers send Origin and Sec-Fetch-Site, which no
+// page can change. A caller from elsewhere, or under another name, needs the access key
+// for that as well.
+const (
+	public  = iota // to callers from allowed hosts
+	friends        // to pages of this machine and of allowed hosts as well, which may read it
+	private        // to the page itself and to programs
+)
+
+// keyCookie and keyHeader carry the access key.
+const (
+	keyCookie = "local-key"
+	keyHeader = "X-Local-Key"
+)
+
+// guard lets next answer what is allowed.
+func (s *server) guard(next http.Handler, kind func(*http.Request) int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, _, err := net.SplitHostPort(r.Host)
-		if err != nil {
-			host = strings.Trim(r.Host, "[]")
-		}
-		if !isLoopback(host) {
-			writeMessage(w, http.StatusMisdirectedRequest, "This development server answers to loopback names only, such as 127.0.0.1 or localhost.")
+		host := hostname(r.Host)
+		if !s.trusts(host) {
+			writeMessage(w, http.StatusMisdirectedRequest, "This development server does not answer to this name; start it with -allow-host "+safeHost(host)+" if it is yours.")
 			return
 		}
+		kind := kind(r)
 		site := r.Header.Get("Sec-Fetch-Site")
 		foreign := site == "cross-site" || site == "same-site" // another port is another origin of the same site
-		if origin, sent := r.Header["Origin"]; sent {
-			foreign = foreign || len(origin) != 1 || origin[0] != "http://"+r.Host
+		friend := false
+		if origin, sent := r.Header["Origin"]; sent && (len(origin) != 1 || origin[0] != "http://"+r.Host) {
+			foreign = true
+			if u, err := url.Parse(r.Header.Get("Origin")); err == nil && len(origin) == 1 {
+				friend = u.Host != "" && s.trusts(u.Hostname())
+			}
 		}
-		if foreign && private(r) {
+		if kind == friends && friend {
+			h := w.Header()
+			h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
+			h.Add("Vary", "Origin")
+			if r.Method == http.MethodOptions {
+				h.Set("Access-Control-Allow-Methods", "GET,POST,PUT,PATCH,DELETE")
+				h.Set("Access-Control-Allow-Headers", r.Header.Get("Access-Control-Request-Headers"))
+				h.Set("Access-Control-Max-Age", "3600")
+				w.WriteHeader(http.StatusNoContent)
+				return
+			}
+		}
+		// Whoever sends a browser to a page of this server gets no answer to read.
+		visit := kind == friends && r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Mode") == "navigate"
+		switch {
+		case kind == public, kind == friends && (!foreign || friend || visit):
+		case foreign:
 			writeMessage(w, http.StatusForbidden, "This development server refuses requests from another origin's web page here.")
+			return
+		case !s.hasKey(w, r, host):
+			writeMessage(w, http.StatusUnauthorized, "From another machine or under another name, this needs the access key that the server printed: ?key=KEY, or the header "+keyHeader+".")
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// hasKey reports whether a caller is on this machine and says so, or has the access key.
+// One in the query is kept in a cookie.
+func (s *server) hasKey(w http.ResponseWriter, r *http.Request, host string) bool {
+	if isLoopback(host) && isLoopback(hostname(r.RemoteAddr)) {
+		return true
+	}
+	is := func(key string) bool { return subtle.ConstantTimeCompare([]byte(key), []byte(s.key)) == 1 }
+	if is(r.URL.Query().Get("key")) {
+		http.SetCookie(w, &http.Cookie{Name: keyCookie, Value: s.key, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
+		return true
+	}
+	cookie, err := r.Cookie(keyCookie)
+	return err == nil && is(cookie.Value) || is(r.Header.Get(keyHeader))
+}
+
+// hostname returns a host without its port.
+func hostname(hostport string) string {
+	if host, _, err := net.SplitHostPort(hostport); err == nil {
+		return host
+	}
+	return strings.Trim(hostport, "[]")
+}
+
+// safeHost is a host as a message may repeat it.
+func safeHost(host string) string {
+	if strings.ContainsFunc(host, func(r rune) bool { return r < '-' || r > 'z' || r == '<' || r == '>' || r == '\\' }) || len(host) > 100 {
+		return "NAME"
+	}
+	return host
+}
+
+// trusts reports whether a host is this machine's own, or one of -allow-host.
+func (s *server) trusts(host string) bool {
+	return isLoopback(host) || slices.ContainsFunc(s.allowHosts, func(allowed string) bool { return strings.EqualFold(allowed, host) })
 }
 
 // isLoopback reports whether a host name or address is this machine's own.
@@ -43,14 +117,17 @@ func isLoopback(host string) bool {
 	return strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback()
 }
 
-// checkLoopback refuses an address on which others could call the server.
-func checkLoopback(addr string) error {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return err
+// checkAddress returns an address to listen on. Without a host, that is loopback; others
+// can call the server only with -allow-host.
+func checkAddress(addr string, allowHosts []string) (string, error) {
+	host, port, err := net.SplitHostPort(addr)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("%q is not an address; write 127.0.0.1:3000", addr)
+	case host == "":
+		return net.JoinHostPort("127.0.0.1", port), nil
+	case !isLoopback(host) && len(allowHosts) == 0:
+		return "", fmt.Errorf("%q lets other machines call this server, and whoever reaches it acts as your Stream app; name the hosts that may with -allow-host, or use 127.0.0.1", addr)
 	}
-	if !isLoopback(host) {
-		return fmt.Errorf("want a loopback address such as 127.0.0.1:3000, got %q: whoever reaches this server acts as your Stream app", addr)
-	}
-	return nil
+	return addr, nil
 }

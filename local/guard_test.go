@@ -25,7 +25,7 @@ func TestForeignPagesAndHostsAreRefused(t *testing.T) {
 		{s.clientURL + "/api-key", []string{"Origin", "http://localhost:5173"}, 200}, // a developer's own page
 		{s.clientURL + "/.local/bearer", []string{"Host", "evil.example"}, 421},
 		{s.clientURL + "/.local/bearer", []string{"Origin", "https://evil.example"}, 403},
-		{s.clientURL + "/.local/bearer", []string{"Origin", "http://localhost:5173"}, 403},
+		{s.clientURL + "/.local/bearer", []string{"Origin", "http://localhost:5173"}, 200},
 		{s.clientURL + "/.local/bearer", []string{"Origin", "null"}, 403},
 		{s.clientURL + "/.local/bearer", []string{"Sec-Fetch-Site", "cross-site"}, 403},
 		{s.clientURL + "/.local/bearer", []string{"Sec-Fetch-Site", "same-site"}, 403},
@@ -72,15 +72,18 @@ func TestStandInsAnswerTheFunctionsOnly(t *testing.T) {
 	}
 }
 
-func TestOnlyLoopbackAddressesAreServed(t *testing.T) {
-	for _, addr := range []string{"0.0.0.0:0", "[::]:0", ":0", "192.0.2.1:0", "example.com:0", "127.0.0.1.example.com:0"} {
-		if err := checkLoopback(addr); err == nil || !strings.Contains(err.Error(), "whoever reaches this server") {
-			t.Errorf("%s: want a sentence that says why not, got %v", addr, err)
+func TestOtherMachinesNeedAllowHost(t *testing.T) {
+	for addr, hosts := range map[string][]string{"0.0.0.0:0": nil, "[::]:0": nil, "192.0.2.1:0": nil, "example.com:0": nil, "127.0.0.1.example.com:0": nil} {
+		if _, err := checkAddress(addr, hosts); err == nil || !strings.Contains(err.Error(), "-allow-host") {
+			t.Errorf("%s: want a sentence that says what to do, got %v", addr, err)
 		}
 	}
-	for _, addr := range []string{"127.0.0.1:0", "127.1.2.3:0", "localhost:0", "[::1]:0"} {
-		if err := checkLoopback(addr); err != nil {
-			t.Errorf("%s: want it taken, got %v", addr, err)
+	for addr, want := range map[string]string{"127.0.0.1:0": "127.0.0.1:0", "127.1.2.3:0": "127.1.2.3:0", "localhost:0": "localhost:0", "[::1]:0": "[::1]:0", ":0": "127.0.0.1:0"} {
+		if got, err := checkAddress(addr, nil); err != nil || got != want {
+			t.Errorf("%s: want %s, got %s, %v", addr, want, got, err)
 		}
+	}
+	if _, err := checkAddress("0.0.0.0:0", []string{"192.168.1.20"}); err != nil {
+		t.Errorf("want any address with -allow-host, got %v", err)
 	}
 }

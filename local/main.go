@@ -10,11 +10,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -50,7 +52,9 @@ func mainImpl(ctx context.Context, args []string, getenv func(string) string, st
 
 // run starts the server, says where it is, and waits for ctx to end.
 func run(ctx context.Context, opts options, stdout io.Writer) int {
-	fmt.Fprintln(stdout, warning)
+	if !opts.json {
+		fmt.Fprintln(stdout, warning)
+	}
 	s, err := start(ctx, opts)
 	switch {
 	case err != nil && ctx.Err() != nil: // interrupted
@@ -60,7 +64,10 @@ func run(ctx context.Context, opts options, stdout io.Writer) int {
 		return 1
 	}
 	defer s.close()
-	s.greet(stdout)
+	if err := s.ready(stdout); err != nil {
+		opts.log.printf("local: %v", err)
+		return 1
+	}
 	<-ctx.Done()
 	return 0
 }
@@ -73,6 +80,10 @@ type options struct {
 	overrides   map[string]string // template parameters
 	moderation  bool              // run examples/moderation for Stream's hooks
 	basePath    string            // in front of every path of both APIs, "/chat"
+	streamAddr  string            // of the stand-in for Stream; "" picks one
+	allowHosts  []string          // names of this machine that others use
+	readyFile   string            // gets the addresses as JSON
+	json        bool              // print them as JSON
 
 	templateText []byte
 	starters     map[string]starter
@@ -83,6 +94,8 @@ type options struct {
 const usage = `local runs the whole service on this machine, for development only.
 
 Usage: go run ./local [flags]
+
+The program needs neither Go nor the checkout: go build -o local ./local makes one file.
 
 `
 
@@ -109,6 +122,12 @@ func parseFlags(args []string, stdout io.Writer) (opts options, err error) {
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&opts.clientAddr, "client-addr", "127.0.0.1:3000", "`address` of the Client API; port 0 picks a free one")
 	flags.StringVar(&opts.serviceAddr, "service-addr", "127.0.0.1:3001", "`address` of the Service API")
+	flags.StringVar(&opts.streamAddr, "stream-addr", "", "`address` of the stand-in for Stream (default: 127.0.0.1:3002 if that is free)")
+	addr := flags.String("addr", "", "`address` of the Client API; the Service API and the stand-in for Stream get the next two ports.\n:0 picks free ports on this machine")
+	allow := flags.String("allow-host", "", "`names` by which others reach this machine, separated by commas: 10.0.2.2,192.168.1.20.\n"+
+		"With it, -addr 0.0.0.0:3000 serves other machines. They need the printed access key for\nthe Service API and "+pagePath)
+	flags.StringVar(&opts.readyFile, "ready-file", "", "`file` that gets every address as JSON once the server is ready")
+	flags.BoolVar(&opts.json, "json", false, "print one line of JSON with every address, and nothing else, on standard output")
 	flags.StringVar(&opts.parameters, "parameters", "", "JSON `file` of SSM parameter names and values, in place of the built-in ones.\n"+
 		"It is read on every call, so editing it rotates values")
 	streamURL := flags.String("stream-url", "", "`URL` of Stream (default: a stand-in that keeps everything in memory)")
@@ -129,20 +148,37 @@ func parseFlags(args []string, stdout io.Writer) (opts options, err error) {
 	if opts.overrides, err = parseOverrides(*overrides); err != nil {
 		return opts, fmt.Errorf("-parameter-overrides: %w", err)
 	}
+	for host := range strings.SplitSeq(*allow, ",") {
+		if host = strings.TrimSpace(host); strings.ContainsAny(host, "/:*") && net.ParseIP(host) == nil {
+			return opts, fmt.Errorf("-allow-host: %q is not a host name or an IP address; leave out scheme, port and *", host)
+		} else if host != "" {
+			opts.allowHosts = append(opts.allowHosts, host)
+		}
+	}
+	if *addr != "" {
+		host, port, err := net.SplitHostPort(*addr)
+		first, err2 := strconv.Atoi(port)
+		if err != nil || err2 != nil || first < 0 || first > 65533 {
+			return opts, fmt.Errorf("-addr: %q is not an address; write 127.0.0.1:3000, or :0 for free ports", *addr)
+		}
+		for i, own := range []*string{&opts.clientAddr, &opts.serviceAddr, &opts.streamAddr} {
+			*own = net.JoinHostPort(host, strconv.Itoa(first+i*min(first, 1)))
+		}
+	}
 	u, err := url.Parse(*streamURL)
 	switch {
 	case flags.NArg() > 0:
-		return opts, fmt.Errorf("want flags only, got %q", flags.Arg(0))
+		return opts, fmt.Errorf("%q is not a flag; flags begin with a minus", flags.Arg(0))
 	case !basePaths.MatchString(opts.basePath):
-		return opts, fmt.Errorf("-base-path: want a path like /chat, got %q", opts.basePath)
+		return opts, fmt.Errorf("-base-path: %q is not a path like /chat", opts.basePath)
 	case opts.moderation && opts.overrides["HookFunctionArn"] != "":
-		return opts, errors.New("want -moderation or HookFunctionArn in -parameter-overrides, got both")
+		return opts, errors.New("-moderation and HookFunctionArn in -parameter-overrides exclude each other; leave out one")
 	case *streamURL == "":
 		return opts, nil
 	case opts.overrides["StreamBaseUrl"] != "":
-		return opts, errors.New("want -stream-url or StreamBaseUrl in -parameter-overrides, got both")
+		return opts, errors.New("-stream-url and StreamBaseUrl in -parameter-overrides exclude each other; leave out one")
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
-		return opts, fmt.Errorf("-stream-url: want http://... or https://..., got %q", *streamURL)
+		return opts, fmt.Errorf("-stream-url: %q is not an address; write https://chat.stream-io-api.com", *streamURL)
 	}
 	opts.overrides["StreamBaseUrl"] = *streamURL
 	return opts, nil

@@ -60,7 +60,7 @@ func (p *page) handler() http.Handler {
 		http.StripPrefix(pagePath, http.FileServerFS(files)).ServeHTTP(w, r)
 	})
 	mux.HandleFunc("GET "+pagePath+"state", p.state)
-	mux.HandleFunc("GET "+pagePath+"events", p.feed.ServeHTTP)
+	mux.HandleFunc("GET "+pagePath+"live", p.feed.ServeHTTP)
 	mux.HandleFunc("PUT "+pagePath+"stand-ins/{name}", change(p.switchStandIn))
 	mux.HandleFunc("PUT "+pagePath+"parameters/{name...}", change(p.writeParameter))
 	mux.HandleFunc("DELETE "+pagePath+"parameters/{name...}", change(p.deleteParameter))
@@ -75,6 +75,7 @@ func (p *page) handler() http.Handler {
 		p.serviceAPI.ServeHTTP(w, r)
 	})
 	p.docs(mux)
+	p.tools(mux)
 	return mux
 }
 
@@ -158,25 +159,37 @@ func change(f func(r *http.Request, body string) (string, error)) http.HandlerFu
 	}
 }
 
-func (p *page) switchStandIn(r *http.Request, onOff string) (string, error) {
+// faults are what a stand-in can do instead of answering.
+var faults = map[string]struct {
+	fault standin.Fault
+	told  string
+}{
+	"on":       {nil, " answers again."},
+	"off":      {standin.HangUp, " hangs up on every call. Known values stay in use: see what callers get."},
+	"hang":     {standin.Hang, " takes every call and never answers."},
+	"error":    {standin.Refuse(http.StatusInternalServerError, "InternalServerError"), " answers 500 to every call."},
+	"throttle": {standin.Refuse(http.StatusTooManyRequests, "ThrottlingException"), " throttles every call."},
+}
+
+func (p *page) switchStandIn(r *http.Request, kind string) (string, error) {
 	name := r.PathValue("name")
-	standIn := p.standIns[name]
-	switch {
-	case standIn == nil || onOff != "on" && onOff != "off":
-		return "", fmt.Errorf("want on or off for one of %q", slices.Sorted(maps.Keys(p.standIns)))
-	case onOff == "off":
-		standIn.Set(standin.HangUp)
-		return name + " hangs up on every call. Known values stay in use: see what callers get.", nil
+	standIn, found := p.standIns[name]
+	if !found {
+		return "", fmt.Errorf("%q is no stand-in of this server; choose one of %q", name, slices.Sorted(maps.Keys(p.standIns)))
 	}
-	standIn.Set(nil)
-	return name + " answers again.", nil
+	f, found := faults[kind]
+	if !found {
+		return "", fmt.Errorf("%q is no fault; send one of %q", kind, slices.Sorted(maps.Keys(faults)))
+	}
+	standIn.Set(f.fault)
+	return name + f.told, nil
 }
 
 // changeValue calls f with the full name of a parameter, if the values are the
 // server's own, and says when the change takes effect.
 func (p *page) changeValue(done, name string, f func(name string)) (string, error) {
 	if p.memory == nil {
-		return "", fmt.Errorf("these values come from %s: change them there", cmp.Or(p.parameters, p.ssmURL))
+		return "", fmt.Errorf("these values come from %s: change them there", p.source())
 	}
 	f(p.prefix() + "/" + name)
 	return done + " In use within " + p.parameter("ParameterTtl") + " s, without a restart.", nil
@@ -184,9 +197,16 @@ func (p *page) changeValue(done, name string, f func(name string)) (string, erro
 
 func (p *page) writeParameter(r *http.Request, value string) (string, error) {
 	if value == "" {
-		return "", errors.New("want a value of 1 to 8192 bytes")
+		return "", errors.New("the value is empty; Parameter Store takes 1 to 8192 bytes")
 	}
-	return p.changeValue("Written.", r.PathValue("name"), func(name string) { p.memory.Set(name, value) })
+	name := r.PathValue("name")
+	if kind, ok := strings.CutPrefix(name, "client-config/"); ok {
+		var object map[string]any
+		if err := json.Unmarshal([]byte(value), &object); err != nil {
+			return "", fmt.Errorf("the configuration for %s is not a JSON object (%w); nothing was written", kind, err)
+		}
+	}
+	return p.changeValue("Written.", name, func(name string) { p.memory.Set(name, value) })
 }
 
 func (p *page) deleteParameter(r *http.Request, _ string) (string, error) {
@@ -206,20 +226,48 @@ func (p *page) rotate(*http.Request, string) (string, error) {
 func (p *page) set(r *http.Request, value string) (string, error) {
 	name := r.PathValue("name")
 	if !slices.Contains(p.settings(), name) {
-		return "", fmt.Errorf("want one of %q", p.settings())
+		return "", fmt.Errorf("%q cannot be set here; choose one of %q", name, p.settings())
 	}
 	p.mu.Lock()
+	changed := maps.Clone(p.now)
+	p.mu.Unlock()
+	changed[name] = value
+	if err := p.redeploy(r, changed); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s is %q now.", name, value), nil
+}
+
+// redeploy gives the stack other parameters, or leaves it as it was.
+func (p *page) redeploy(r *http.Request, parameters map[string]string) error {
+	p.mu.Lock()
 	defer p.mu.Unlock()
-	before := p.overrides
-	p.overrides = maps.Clone(before)
-	p.overrides[name] = value
+	before := p.now
+	p.now = parameters
 	err := p.deploy(r.Context())
 	if err == nil {
 		err = p.startFunctions(r.Context())
 	}
 	if err != nil {
-		p.overrides = before
-		return "", errors.Join(err, p.deploy(r.Context()))
+		p.now = before
+		return errors.Join(err, p.deploy(r.Context()))
 	}
-	return fmt.Sprintf("%s is %q now.", name, value), nil
+	return nil
 }
+
+// restart starts every function anew.
+func (p *page) restart(r *http.Request) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, f := range p.functions {
+		if now := f.Load(); now != nil {
+			again := *now
+			again.environment = nil
+			f.Store(&again)
+		}
+	}
+	return p.startFunctions(r.Context())
+}
+
+// source says where the values come from.
+func (p *page) source() string { return cmp.Or(p.parameters, p.ssmURL) }

@@ -342,11 +342,14 @@ func TestPageKeepsToFlagsAndSettings(t *testing.T) {
 	}
 	call(t, "PUT", api+"settings/OidcAudience", "another")
 	wantStatus("a token for the old audience", "call", asAlice, "401")
+	wantStatus("a path that would leave the machine", "call", `{"who":"nobody","api":"client","method":"GET","path":"@example.com/"}`, "Not sent: the path must begin with a slash")
 	for _, wrong := range []struct{ method, path, body, want string }{
-		{"PUT", "settings/AlarmEmail", "x", "want one of"},
+		{"PUT", "settings/AlarmEmail", "x", "choose one of"},
 		{"PUT", "settings/ParameterTtl", "0", "ParameterTtl"},
-		{"PUT", "stand-ins/SSM", "maybe", "want on or off"},
-		{"PUT", "parameters/client-config/web", "", "want a value"},
+		{"PUT", "stand-ins/SSM", "maybe", "is no fault"},
+		{"PUT", "parameters/client-config/web", "", "the value is empty"},
+		{"PUT", "parameters/client-config/web", `{"a":}`, "is not a JSON object"},
+		{"POST", "seed", `{"user":[]}`, `unknown field "user"`},
 	} {
 		got := event[struct {
 			OK   bool

@@ -3,11 +3,15 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -23,6 +27,7 @@ import (
 // server is the whole service on loopback.
 type server struct {
 	options
+	now      map[string]string // template parameters: overrides, and what the page has changed
 	template *cfn.Template
 	stack    *cfn.Stack
 	region   string
@@ -39,6 +44,9 @@ type server struct {
 	events                *eventbus.Bus
 	faults                struct{ ssm, stream, issuer standin.Switch }
 	feed                  feed
+	bus                   busLog
+	chat                  *streamapi.API
+	key                   string // that others need for what is dangerous
 
 	functions map[string]*running // by name of the folder
 	listeners []net.Listener
@@ -51,7 +59,7 @@ func start(ctx context.Context, opts options) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("template.yaml: %w", err)
 	}
-	s := &server{options: opts, template: template, functions: map[string]*running{}, feed: feed{pages: map[chan string]bool{}}}
+	s := &server{options: opts, now: maps.Clone(opts.overrides), template: template, functions: map[string]*running{}, feed: feed{pages: map[chan string]bool{}}}
 	for _, step := range []func(context.Context) error{
 		s.listen, // before anything needs an address
 		s.deploy,
@@ -69,20 +77,28 @@ func start(ctx context.Context, opts options) (*server, error) {
 }
 
 func (s *server) listen(context.Context) (err error) {
+	if s.streamAddr == "" {
+		host, port, _ := net.SplitHostPort(s.clientAddr)
+		s.streamAddr = net.JoinHostPort(host, "0")
+		if fixed := net.JoinHostPort(host, "3002"); port == "3000" && free(fixed) {
+			s.streamAddr = fixed
+		}
+	}
 	for _, l := range []struct {
 		what, addr string
 		listener   *net.Listener
 	}{
 		{"-client-addr", s.clientAddr, &s.client},
 		{"-service-addr", s.serviceAddr, &s.service},
+		{"-stream-addr", s.streamAddr, &s.stream},
 		{"stand-in for AWS", "127.0.0.1:0", &s.aws},
-		{"stand-in for Stream", "127.0.0.1:0", &s.stream},
 	} {
-		if err := checkLoopback(l.addr); err != nil {
+		addr, err := checkAddress(l.addr, s.allowHosts)
+		if err != nil {
 			return fmt.Errorf("%s: %w", l.what, err)
 		}
-		if *l.listener, err = net.Listen("tcp", l.addr); err != nil {
-			return fmt.Errorf("%s: want a free address: %w", l.what, err)
+		if *l.listener, err = net.Listen("tcp", addr); err != nil {
+			return fmt.Errorf("%s: %s cannot be used (%w); stop what uses it, or start with -addr :0", l.what, addr, errors.Unwrap(err))
 		}
 		s.listeners = append(s.listeners, *l.listener)
 	}
@@ -91,14 +107,30 @@ func (s *server) listen(context.Context) (err error) {
 	s.env = awsEnvironment(s.getenv, loopbackURL(s.aws))
 	s.env["AWS_REGION"] = s.region
 	s.ssmURL = s.env["AWS_ENDPOINT_URL_SSM"]
+	s.key = rand.Text()
 	if s.moderation {
 		s.env["AWS_ENDPOINT_URL_LAMBDA"] = loopbackURL(s.aws)
 	}
 	return nil
 }
 
+// free reports whether nobody listens on an address.
+func free(addr string) bool {
+	l, err := net.Listen("tcp", addr)
+	if err == nil {
+		l.Close()
+	}
+	return err == nil
+}
+
 // loopbackURL is where a client on this machine finds the listener.
-func loopbackURL(l net.Listener) string { return "http://" + l.Addr().String() }
+func loopbackURL(l net.Listener) string {
+	host, port, _ := net.SplitHostPort(l.Addr().String())
+	if ip := net.ParseIP(host); ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
 
 // issuerPath is where the Client API's address has the issuer.
 const issuerPath = "/.local/issuer"
@@ -107,7 +139,7 @@ const issuerPath = "/.local/issuer"
 // the stand-in for Stream and, unless the template names an issuer, one of the
 // server's own. An empty override of OidcIssuer means no issuer at all.
 func (s *server) deploy(context.Context) error {
-	parameters := maps.Clone(s.overrides)
+	parameters := maps.Clone(s.now)
 	declared := s.template.Section("Parameters")
 	otherwise := func(name, value string) {
 		if declared[name] != nil && parameters[name] == "" {
@@ -118,7 +150,7 @@ func (s *server) deploy(context.Context) error {
 	otherwise("StreamBaseUrl", loopbackURL(s.stream))
 	if _, overridden := parameters["OidcIssuer"]; !overridden && member(declared, "OidcIssuer", "Default") == "" {
 		if s.issuer == nil {
-			s.issuer = &issuer.Issuer{URL: s.clientURL + issuerPath, Audience: cmp.Or(parameters["OidcAudience"], "local")}
+			s.issuer = &issuer.Issuer{URL: s.clientURL + issuerPath, Audience: cmp.Or(parameters["OidcAudience"], "local"), Trusted: s.trusts}
 		}
 		otherwise("OidcIssuer", s.issuer.URL)
 		otherwise("OidcAudience", s.issuer.Audience)
@@ -160,7 +192,11 @@ func (s *server) serveStandIns(context.Context) (err error) {
 	signed := &standin.Credentials{AccessKeyID: s.env["AWS_ACCESS_KEY_ID"], SecretAccessKey: s.env["AWS_SECRET_ACCESS_KEY"], Region: s.region}
 	ssm := s.faults.ssm.Handler(&parameterstore.Store{Values: s.values, Credentials: signed, Log: s.log.printf})
 	lambda := s.moderationAPI(signed)
-	s.events = &eventbus.Bus{Credentials: signed, Log: s.log.printf, Took: s.feed.sendEvent}
+	s.bus.arrived = make(chan struct{})
+	s.events = &eventbus.Bus{Credentials: signed, Log: s.log.printf, Took: func(e eventbus.Entry) {
+		s.bus.add(e, s.region)
+		s.feed.sendEvent(e)
+	}}
 	s.serve(s.aws, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case strings.HasPrefix(r.Header.Get("X-Amz-Target"), "AmazonSSM."):
@@ -171,8 +207,23 @@ func (s *server) serveStandIns(context.Context) (err error) {
 			s.events.ServeHTTP(w, r)
 		}
 	}))
-	s.serve(s.stream, s.faults.stream.Handler(streamapi.New(credentialsOf(s.values, prefix))))
+	s.chat = streamapi.New(credentialsOf(s.values, prefix))
+	s.chat.Compress, s.chat.Hooked = true, s.feed.sendHook
+	s.connectChat()
+	s.serve(s.stream, s.guard(s.faults.stream.Handler(s.chat), func(*http.Request) int { return friends }))
 	return nil
+}
+
+// connectChat has the stand-in for Stream call the webhook, as make connect does.
+func (s *server) connectChat() {
+	url := s.clientURL + s.basePath + "/webhook"
+	settings := map[string]any{"event_hooks": []any{map[string]any{"hook_type": "webhook", "enabled": true, "event_types": []any{}, "webhook_url": url}}}
+	if s.stack.Parameter("HookFunctionArn") != "" {
+		settings["before_message_send_hook_url"] = url
+	}
+	if err := s.chat.Configure(settings); err != nil {
+		s.log.printf("local: %v", err)
+	}
 }
 
 // The following report whether the functions use a stand-in of this server.
@@ -182,19 +233,37 @@ func (s *server) playsStream() bool { return s.streamURL == loopbackURL(s.stream
 func (s *server) playsBus() bool    { return s.env["AWS_ENDPOINT_URL_EVENTBRIDGE"] == loopbackURL(s.aws) }
 
 func (s *server) serveAPIs(context.Context) error {
-	s.serve(s.service, guard(s.serviceAPI, func(*http.Request) bool { return true }))
 	page := newPage(s).handler()
-	private := func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, pagePath) }
-	s.serve(s.client, guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case s.issuer != nil && (r.URL.Path == issuer.BearerPath || strings.HasPrefix(r.URL.Path, issuerPath+"/")):
-			s.faults.issuer.Handler(s.issuer).ServeHTTP(w, r)
-		case private(r):
+	s.serve(s.service, s.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, pagePath) {
 			page.ServeHTTP(w, r)
+			return
+		}
+		s.serviceAPI.ServeHTTP(w, r)
+	}), func(*http.Request) int { return private }))
+	ofIssuer := func(r *http.Request) bool {
+		return s.issuer != nil && (r.URL.Path == issuer.BearerPath || strings.HasPrefix(r.URL.Path, issuerPath+"/"))
+	}
+	s.serve(s.client, s.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case ofIssuer(r):
+			s.faults.issuer.Handler(s.issuer).ServeHTTP(w, r)
+		case strings.HasPrefix(r.URL.Path, pagePath):
+			page.ServeHTTP(w, r)
+		case r.Method == http.MethodGet && (r.URL.Path == "/" || r.URL.Path+"/" == pagePath):
+			http.Redirect(w, r, pagePath, http.StatusFound)
 		default:
 			s.clientAPI.ServeHTTP(w, r)
 		}
-	}), private))
+	}), func(r *http.Request) int {
+		switch {
+		case ofIssuer(r):
+			return friends
+		case strings.HasPrefix(r.URL.Path, pagePath):
+			return private
+		}
+		return public
+	}))
 	return nil
 }
 
@@ -217,6 +286,28 @@ func (s *server) close() {
 // warning is the first line that the server prints.
 const warning = "For development only: secrets are not protected, and every caller of the Service API counts as signed."
 
+// ready tells a person, or a program, where everything is.
+func (s *server) ready(w io.Writer) error {
+	addresses, err := json.Marshal((&page{server: s}).health())
+	if err != nil {
+		return err
+	}
+	addresses = append(addresses, '\n')
+	if s.readyFile != "" {
+		// At once, so that nobody reads half of it.
+		temporary := s.readyFile + ".new"
+		if err := errors.Join(os.WriteFile(temporary, addresses, 0o600), os.Rename(temporary, s.readyFile)); err != nil {
+			return fmt.Errorf("-ready-file: %w", err)
+		}
+	}
+	if s.json {
+		_, err = w.Write(addresses)
+		return err
+	}
+	s.greet(w)
+	return nil
+}
+
 // greet prints where everything is and what to try. It shows no parameter's value.
 func (s *server) greet(w io.Writer) {
 	standIn := func(plays bool, url string) string {
@@ -238,6 +329,9 @@ func (s *server) greet(w io.Writer) {
 	fmt.Fprintf(w, "SSM          %s\nStream       %s\n", standIn(s.playsSSM(), s.ssmURL), standIn(s.playsStream(), s.streamURL))
 	if s.playsBus() {
 		fmt.Fprintln(w, "events       shown here as they pass (stand-in for EventBridge)")
+	}
+	if len(s.allowHosts) > 0 {
+		fmt.Fprintf(w, "\nOpen to       %s\naccess key   %s\n  Others need it for the Service API and the page: %s?key=KEY\n", strings.Join(s.allowHosts, ", "), s.key, pagePath)
 	}
 	if s.issuer != nil {
 		if token, err := s.issuer.Bearer("alice", nil); err == nil {

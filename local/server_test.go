@@ -21,14 +21,16 @@ func noEnv(string) string { return "" }
 func TestFlagErrorsAreOneLine(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{
-		"not defined: -nonsense":                   {"-nonsense"},
-		`want flags only, got "extra"`:             {"extra"},
-		"-client-addr":                             {"-client-addr"},
-		"-parameter-overrides: want Name=Value":    {"-parameter-overrides", "nonsense"},
-		`-base-path: want a path like /chat, got`:  {"-base-path", "chat/"},
-		`-stream-url: want http://... or https://`: {"-stream-url", "chat.test"},
-		"want -stream-url or StreamBaseUrl in":     {"-stream-url", "https://a.test", "-parameter-overrides", "StreamBaseUrl=https://b.test"},
-		"want -moderation or HookFunctionArn in":   {"-moderation", "-parameter-overrides", "HookFunctionArn=x"},
+		"not defined: -nonsense":                     {"-nonsense"},
+		`"extra" is not a flag`:                      {"extra"},
+		"-client-addr":                               {"-client-addr"},
+		"-parameter-overrides: want Name=Value":      {"-parameter-overrides", "nonsense"},
+		`-addr: "3000" is not an address`:            {"-addr", "3000"},
+		`-allow-host: "http://x" is not a host`:      {"-allow-host", "http://x"},
+		`-base-path: "chat/" is not a path like`:     {"-base-path", "chat/"},
+		`-stream-url: "chat.test" is not an address`: {"-stream-url", "chat.test"},
+		"-stream-url and StreamBaseUrl in":           {"-stream-url", "https://a.test", "-parameter-overrides", "StreamBaseUrl=https://b.test"},
+		"-moderation and HookFunctionArn in":         {"-moderation", "-parameter-overrides", "HookFunctionArn=x"},
 	} {
 		var out, log strings.Builder
 		status := mainImpl(t.Context(), args, noEnv, &out, &log)
@@ -100,17 +102,16 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 		change func(*options)
 		want   string
 	}{
-		"taken client port":  {func(o *options) { o.clientAddr = taken.Addr().String() }, "-client-addr: want a free address"},
-		"taken service port": {func(o *options) { o.serviceAddr = taken.Addr().String() }, "-service-addr: want a free address"},
-		"any address":        {func(o *options) { o.clientAddr = "0.0.0.0:0" }, "-client-addr: want a loopback address"},
-		"any address, short": {func(o *options) { o.serviceAddr = ":0" }, "-service-addr: want a loopback address"},
+		"taken client port":  {func(o *options) { o.clientAddr = taken.Addr().String() }, "cannot be used (bind: address already in use); stop what uses it, or start with -addr :0"},
+		"taken service port": {func(o *options) { o.serviceAddr = taken.Addr().String() }, "-service-addr: 127.0.0.1:"},
+		"any address":        {func(o *options) { o.clientAddr = "0.0.0.0:0" }, "name the hosts that may with -allow-host"},
 		"no address":         {func(o *options) { o.clientAddr = "nonsense" }, "-client-addr"},
 		"broken template":    {func(o *options) { o.templateText = []byte("Resources: [") }, "template.yaml: yaml"},
 		"unknown function":   {func(o *options) { o.starters = nil }, "does not know: add it to local/functions.go"},
 		"unknown parameter":  {func(o *options) { o.overrides["Nothing"] = "1" }, `no parameter "Nothing"`},
 		"broken constraint":  {func(o *options) { o.overrides["TimeoutSeconds"] = "0" }, "parameter TimeoutSeconds: want a number from 1 to 900"},
 		"no file":            {func(o *options) { o.parameters = filepath.Join(dir, "none.json") }, "-parameters: open"},
-		"no text values":     {func(o *options) { o.parameters = numbers }, "want a JSON object whose values are text"},
+		"no text values":     {func(o *options) { o.parameters = numbers }, "numbers.json:1:30 is not a JSON object whose values are texts"},
 		"http to elsewhere":  {func(o *options) { o.overrides["StreamBaseUrl"] = "http://chat.test" }, "parameter StreamBaseUrl"},
 		"broken switch":      {func(o *options) { o.overrides["Mode"] = "broken" }, "function echo cannot start: MODE: a switch cannot be right"},
 	} {

@@ -1,5 +1,5 @@
-// Package issuer plays an OpenID Connect issuer that gives anyone a bearer token
-// for any user.
+// Package issuer plays an OpenID Connect issuer that lets anyone sign in as any user:
+// with the code flow and PKCE as apps do, or with one call.
 package issuer
 
 import (
@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -23,13 +24,17 @@ type Issuer struct {
 	// Metadata and Keys, if set, are published instead of the issuer's own.
 	Metadata map[string]any
 	Keys     []any
+	// Trusted reports whether a host may have this issuer's tokens; nil: any may.
+	Trusted func(host string) bool
 
-	once sync.Once
-	made *rsa.PrivateKey
+	once   sync.Once
+	made   *rsa.PrivateKey
+	mu     sync.Mutex
+	grants map[string]grant // by code or refresh token
 }
 
 const (
-	// BearerPath answers a GET, with the query ?user=NAME, with a token.
+	// BearerPath answers a GET, with the query ?user=NAME&claims=JSON, with a token.
 	BearerPath = "/.local/bearer"
 	// Life is how long a token is valid.
 	Life = 12 * time.Hour
@@ -51,21 +56,27 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	metadata := i.Metadata
 	if metadata == nil {
-		metadata = map[string]any{
-			"issuer":                                i.URL,
-			"jwks_uri":                              i.URL + "/jwks.json",
-			"authorization_endpoint":                i.URL + "/authorize",
-			"response_types_supported":              []string{"id_token"},
-			"subject_types_supported":               []string{"public"},
-			"id_token_signing_alg_values_supported": []string{"RS256"},
-		}
+		metadata = endpoints(i.base(r))
 	}
 	keysURL, _ := metadata["jwks_uri"].(string)
 	switch path := r.URL.Path; {
+	case r.Method == http.MethodPost && strings.HasSuffix(path, "/token"):
+		i.token(w, r)
+	case (r.Method == http.MethodPost || r.Method == http.MethodGet) && strings.HasSuffix(path, "/authorize"):
+		i.authorize(w, r)
+	case (r.Method == http.MethodPost || r.Method == http.MethodGet) && strings.HasSuffix(path, "/userinfo"):
+		i.userInfo(w, r)
+	case (r.Method == http.MethodPost || r.Method == http.MethodGet) && strings.HasSuffix(path, "/logout"):
+		i.logout(w, r)
 	case r.Method != http.MethodGet:
-		http.Error(w, "want GET", http.StatusMethodNotAllowed)
+		http.Error(w, "use GET", http.StatusMethodNotAllowed)
 	case path == BearerPath:
-		token, err := i.Bearer(cmp.Or(r.URL.Query().Get("user"), "alice"), nil)
+		claims, err := parseClaims(r.URL.Query().Get("claims"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		token, err := i.Bearer(cmp.Or(r.URL.Query().Get("user"), "alice"), claims)
 		if err != nil {
 			http.Error(w, "the token cannot be signed", http.StatusInternalServerError)
 			return
@@ -83,6 +94,17 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.NotFound(w, r)
 	}
+}
+
+// base is the issuer's name as the caller of a request knows it: a device may have
+// another name for this machine.
+func (i *Issuer) base(r *http.Request) string {
+	u, err := url.Parse(i.URL)
+	if err != nil || i.Trusted == nil || r.Host == "" {
+		return i.URL
+	}
+	u.Host = r.Host
+	return u.String()
 }
 
 func answer(w http.ResponseWriter, v any) {

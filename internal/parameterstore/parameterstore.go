@@ -3,8 +3,10 @@
 package parameterstore
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -32,11 +34,28 @@ func File(name string) Values {
 		}
 		var m map[string]string
 		if err := json.Unmarshal(text, &m); err != nil || m == nil {
-			// The cause could quote a value.
-			return nil, fmt.Errorf("%s: want a JSON object whose values are text", name)
+			// The cause could quote a value, so it only says where.
+			return nil, fmt.Errorf("%s%s is not a JSON object whose values are texts; write {\"/chat-service/stream/api-key\": \"...\"}", name, place(text, err))
 		}
 		return m, nil
 	}
+}
+
+// place says where JSON is wrong, such as ":3:14" for its third line.
+func place(text []byte, err error) string {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	offset := int64(0)
+	if errors.As(err, &syntax) {
+		offset = syntax.Offset
+	} else if errors.As(err, &kind) {
+		offset = kind.Offset
+	}
+	if offset == 0 {
+		return ""
+	}
+	before := text[:min(int(offset), len(text))]
+	return fmt.Sprintf(":%d:%d", bytes.Count(before, []byte("\n"))+1, len(before)-bytes.LastIndexByte(before, '\n')-1)
 }
 
 // Memory keeps values that many goroutines may read and write at once.
@@ -79,6 +98,14 @@ func (m *Memory) Type(name string) (kind string) {
 		return "SecureString"
 	}
 	return cmp.Or(kind, "String")
+}
+
+// Replace gives m the values and types of other.
+func (m *Memory) Replace(other *Memory) {
+	values, _ := other.Values()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.values, m.types = values, map[string]string{}
 }
 
 // Delete removes a parameter.

@@ -95,7 +95,7 @@ func TestEditingTheFileIsARotation(t *testing.T) {
 	if err := os.WriteFile(file, []byte(`{"/p/a": "SECRET", broken`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if status, _ := ask(t, s, "GetParameters", `{"Names":["/p/a"]}`); status != 500 || strings.Contains(log.String(), "SECRET") || !strings.Contains(log.String(), "want a JSON object") {
+	if status, _ := ask(t, s, "GetParameters", `{"Names":["/p/a"]}`); status != 500 || strings.Contains(log.String(), "SECRET") || !strings.Contains(log.String(), "is not a JSON object") {
 		t.Errorf("want 500 and the reason without a value in the log, got %d, %q", status, log.String())
 	}
 }

@@ -1,17 +1,10 @@
 package streamapi
 
 import (
-	"bytes"
 	"cmp"
-	"context"
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"net/http"
 	"slices"
-	"time"
 )
 
 // cid is the id of the channel that a request's path names.
@@ -19,6 +12,9 @@ func cid(r *http.Request) string { return r.PathValue("type") + ":" + r.PathValu
 
 func (s *API) getOrCreateChannel(r *http.Request, body document) (document, error) {
 	id := cid(r)
+	if caller(r) != "" {
+		return s.openChannel(r, id, body)
+	}
 	if s.channels[id] == nil {
 		data := object(body["data"])
 		author := cmp.Or(text(data["created_by_id"]), text(object(data["created_by"])["id"]))
@@ -51,7 +47,10 @@ func (s *API) member(id string) document {
 	return document{"user_id": id, "user": s.known(id), "channel_role": "channel_member"}
 }
 
-func (s *API) queryChannels(_ *http.Request, body document) (document, error) {
+func (s *API) queryChannels(r *http.Request, body document) (document, error) {
+	if caller(r) != "" {
+		return s.queryScreens(r, body)
+	}
 	found, err := pick(s.channels, body, 10)
 	states := []document{}
 	for _, channel := range found {
@@ -86,10 +85,12 @@ func (s *API) deleteChannel(r *http.Request, _ document) (document, error) {
 
 func (s *API) sendMessage(r *http.Request, body document) (document, error) {
 	sent, ok := body["message"].(document)
-	author := cmp.Or(text(sent["user_id"]), text(object(sent["user"])["id"]))
+	author := cmp.Or(caller(r), text(sent["user_id"]), text(object(sent["user"])["id"]))
 	id := cmp.Or(text(sent["id"]), rand.Text())
 	taken := slices.ContainsFunc(s.messages, func(message document) bool { return message["id"] == id })
 	switch {
+	case s.known(author)["banned"] == true:
+		return nil, &streamError{17, http.StatusForbidden, "SendMessage failed with error: user " + author + " is banned"}
 	case s.channels[cid(r)] == nil:
 		return nil, notFound("SendMessage failed with error: channel %s does not exist", cid(r))
 	case !ok:
@@ -100,13 +101,11 @@ func (s *API) sendMessage(r *http.Request, body document) (document, error) {
 		return nil, badInput("SendMessage failed with error: a message with id %s exists", id)
 	}
 	message := changed(sent, document{"id": id, "cid": cid(r), "user_id": author, "type": "regular", "created_at": s.now(), "updated_at": s.now()})
-	s.messages = append(s.messages, message)
-	shown := s.shown(message)
-	s.notify(document{
-		"type": "message.new", "cid": cid(r), "channel_type": r.PathValue("type"), "channel_id": r.PathValue("id"),
-		"message": shown, "user": shown["user"], "created_at": s.now(),
-	})
-	return document{"message": shown}, nil
+	if text(message["parent_id"]) != "" {
+		message["type"] = "reply"
+	}
+	delete(message, "user")
+	return s.store(r, message)
 }
 
 func (s *API) getMessage(r *http.Request, _ document) (document, error) {
@@ -133,38 +132,4 @@ func (s *API) shown(message document) document {
 	shown := changed(message, document{"user": s.known(text(message["user_id"]))})
 	delete(shown, "user_id")
 	return shown
-}
-
-// notify sends an event, once, to the webhooks that want its type.
-func (s *API) notify(event document) {
-	key, secrets, err := s.credentials()
-	if err != nil {
-		return
-	}
-	body, _ := json.Marshal(event)
-	mac := hmac.New(sha256.New, []byte(secrets[0]))
-	mac.Write(body)
-	header := http.Header{
-		"Content-Type": {"application/json"}, "X-Signature": {hex.EncodeToString(mac.Sum(nil))},
-		"X-Api-Key": {key}, "X-Webhook-Id": {rand.Text()}, "X-Webhook-Attempt": {"1"},
-	}
-	for _, v := range list(s.seen().app["event_hooks"]) {
-		hook := object(v)
-		types := list(hook["event_types"])
-		if hook["hook_type"] != "webhook" || hook["enabled"] != true || len(types) > 0 && !slices.Contains(types, event["type"]) {
-			continue
-		}
-		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 6*time.Second)
-			defer cancel()
-			r, err := http.NewRequestWithContext(ctx, http.MethodPost, text(hook["webhook_url"]), bytes.NewReader(body))
-			if err != nil {
-				return
-			}
-			r.Header = header.Clone()
-			if resp, err := http.DefaultClient.Do(r); err == nil {
-				resp.Body.Close()
-			}
-		}()
-	}
 }

@@ -5,6 +5,8 @@ package streamapi
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,8 +19,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/golang-jwt/jwt/v4"
 
 	"chat-service-backend/internal/streamspec"
 )
@@ -35,6 +35,11 @@ type API struct {
 	// Now is the clock.
 	Now func() time.Time
 
+	// Compress has webhooks compressed, as an app can have them.
+	Compress bool
+	// Hooked gets each webhook and hook that was answered; may be nil.
+	Hooked func(payload map[string]any, status int, answer []byte)
+
 	credentials Credentials
 	mux         *http.ServeMux
 
@@ -42,10 +47,14 @@ type API struct {
 	configs  []config // oldest first; the last is as written, the first as read
 	tasks    map[string]document
 	users    map[string]document
-	deleted  map[string]document   // users, of whom the softly deleted can be restored
-	devices  map[string][]document // by user
-	channels map[string]document   // by cid, "messaging:general"
-	messages []document            // oldest first
+	deleted  map[string]document            // users, of whom the softly deleted can be restored
+	devices  map[string][]document          // by user
+	channels map[string]document            // by cid, "messaging:general"
+	messages []document                     // oldest first
+	read     map[string]map[string]document // by cid and user
+
+	connections map[string]*connection // by id
+	ahead       time.Duration          // of Now
 }
 
 // document is any JSON object, such as a user, with fields of anyone's own. One
@@ -57,17 +66,8 @@ const maxBody = 10 << 20
 
 // New returns an app without users. It calls c for every request.
 func New(c Credentials) *API {
-	s := &API{
-		Now:         time.Now,
-		credentials: c,
-		mux:         http.NewServeMux(),
-		configs:     []config{{app: freshApp(), collections: freshCollections()}},
-		tasks:       map[string]document{},
-		users:       map[string]document{},
-		deleted:     map[string]document{},
-		devices:     map[string][]document{},
-		channels:    map[string]document{},
-	}
+	s := &API{Now: time.Now, credentials: c, mux: http.NewServeMux()}
+	s.Reset()
 	s.handle("GET /app", func(*http.Request, document) (document, error) { return document{"app": s.seen().app}, nil })
 	s.handle("PATCH /app", s.patchApp)
 	s.handle("GET /hook/events", func(*http.Request, document) (document, error) { return document{"events": eventTypes}, nil })
@@ -106,11 +106,51 @@ func New(c Credentials) *API {
 	s.handle("GET /members", s.queryMembers)
 	s.handle("POST /channels/{type}/{id}/message", s.sendMessage)
 	s.handle("GET /messages/{id}", s.getMessage)
+	s.chatCalls()
 	s.handle("/", func(r *http.Request, _ document) (document, error) {
 		return nil, notFound("the stand-in for Stream has no %s %s", r.Method, r.URL.Path)
 	})
 	return s
 }
+
+// Reset makes the app a new one, and ends its sockets.
+func (s *API) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.connections {
+		c.slow()
+	}
+	s.configs = []config{{app: freshApp(), collections: freshCollections()}}
+	s.tasks, s.users, s.deleted = map[string]document{}, map[string]document{}, map[string]document{}
+	s.devices, s.channels, s.messages = map[string][]document{}, map[string]document{}, nil
+	s.read, s.connections, s.ahead = map[string]map[string]document{}, map[string]*connection{}, 0
+}
+
+// Configure sets the app's settings, as PATCH /app does.
+func (s *API) Configure(settings map[string]any) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, err := s.patchApp(nil, plain(settings))
+	return err
+}
+
+// PutUser creates or replaces a user.
+func (s *API) PutUser(user map[string]any) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := text(user["id"])
+	_, err := s.upsertUsers(nil, document{"users": document{id: plain(user)}})
+	return err
+}
+
+// SetTime sets the app's clock, which goes on from there.
+func (s *API) SetTime(t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ahead = t.Sub(s.Now())
+}
+
+func (s *API) clock() time.Time { return s.Now().Add(s.ahead) }
 
 func (s *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
@@ -121,7 +161,25 @@ func (s *API) handle(pattern string, answer func(r *http.Request, body document)
 	call, known := streamspec.Calls[pattern]
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		content, err := s.receive(r, call)
+		s.mu.Lock()
+		user, err := s.identify(r.URL.Query().Get("api_key"), r.Header.Get("Stream-Auth-Type"), r.Header.Get("Authorization"))
+		s.mu.Unlock()
+		var content document
+		switch {
+		case err != nil:
+		case user == "":
+			if !known {
+				call.Body = "any"
+			}
+			content, err = s.receive(r, call, !known)
+		case serverOnly(pattern):
+			err = &streamError{17, http.StatusForbidden, "user " + user + " is not allowed to do that: it needs a server's token"}
+		default:
+			// What an app sends is not held to the description, which is of servers' calls.
+			r = r.WithContext(context.WithValue(r.Context(), callerKey{}, user))
+			call.Body = "any"
+			content, err = s.receive(r, call, true)
+		}
 		if err == nil {
 			s.mu.Lock()
 			content, err = answer(r, content)
@@ -129,18 +187,13 @@ func (s *API) handle(pattern string, answer func(r *http.Request, body document)
 		}
 		status := call.Status
 		if err != nil {
-			e := &streamError{-1, http.StatusInternalServerError, "internal error"}
-			errors.As(err, &e)
-			status = e.status
-			content = document{
-				"code": e.code, "message": e.message, "StatusCode": e.status,
-				"more_info": "https://getstream.io/chat/docs/api_errors_response", "details": []int{},
-			}
+			content = errorDocument(err)
+			status = content["StatusCode"].(int)
 		}
 		if content == nil {
 			content = document{}
 		}
-		if known && err == nil {
+		if known && err == nil && user == "" {
 			content = streamspec.Shape(call.Answer, plain(content)).(document)
 		}
 		content["duration"] = fmt.Sprintf("%.2fms", float64(time.Since(began).Microseconds())/1000)
@@ -150,7 +203,7 @@ func (s *API) handle(pattern string, answer func(r *http.Request, body document)
 		h.Set("X-Ratelimit-Limit", "10000")
 		h.Set("X-Ratelimit-Remaining", "9999")
 		h.Set("X-Ratelimit-Reset", strconv.FormatInt(began.Truncate(time.Minute).Add(time.Minute).Unix(), 10))
-		w.WriteHeader(status)
+		w.WriteHeader(cmp.Or(status, http.StatusOK))
 		encoder := json.NewEncoder(w)
 		encoder.SetEscapeHTML(false)
 		_ = encoder.Encode(content)
@@ -165,6 +218,15 @@ type streamError struct {
 
 func (e *streamError) Error() string { return e.message }
 
+func errorDocument(err error) document {
+	e := &streamError{-1, http.StatusInternalServerError, "internal error"}
+	errors.As(err, &e)
+	return document{
+		"code": e.code, "message": e.message, "StatusCode": e.status,
+		"more_info": "https://getstream.io/chat/docs/api_errors_response", "details": []int{},
+	}
+}
+
 func badInput(format string, args ...any) error {
 	return &streamError{4, http.StatusBadRequest, fmt.Sprintf(format, args...)}
 }
@@ -177,16 +239,13 @@ func unauthorized(code int, message string) error {
 	return &streamError{code, http.StatusUnauthorized, message}
 }
 
-// receive checks a request and returns its body, or the payload of its query.
-func (s *API) receive(r *http.Request, call streamspec.Call) (document, error) {
-	if err := s.authenticate(r); err != nil {
-		return nil, err
-	}
+// receive checks a request, unless lenient, and returns its body, or the payload of its query.
+func (s *API) receive(r *http.Request, call streamspec.Call, lenient bool) (document, error) {
 	what, object, text := "body", call.Body, []byte(nil)
 	query := r.URL.Query()
 	for name, field := range call.Query {
 		switch v := query.Get(name); {
-		case v == "" && field.Required:
+		case v == "" && field.Required && !lenient:
 			return nil, badInput("%s is a required field", name)
 		case name == "payload":
 			what, object, text = "payload", field.Type, []byte(v)
@@ -214,38 +273,13 @@ func (s *API) receive(r *http.Request, call streamspec.Call) (document, error) {
 	if err != nil {
 		return nil, err
 	}
+	if lenient {
+		return content, nil
+	}
 	if err := streamspec.Check(object, content); err != nil {
 		return nil, badInput("%s failed with error: %q", strings.TrimSuffix(object, "Request"), err)
 	}
 	return content, nil
-}
-
-// authenticate checks the API key and the server token.
-func (s *API) authenticate(r *http.Request) error {
-	key, secrets, err := s.credentials()
-	token := r.Header.Get("Authorization")
-	switch {
-	case err != nil:
-		return err
-	case r.URL.Query().Get("api_key") != key:
-		return unauthorized(2, "api_key not valid")
-	case r.Header.Get("Stream-Auth-Type") != "jwt":
-		return unauthorized(5, "Stream-Auth-Type must be jwt")
-	case token == "":
-		return unauthorized(5, "Authorization is missing")
-	}
-	parser := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}))
-	for _, secret := range secrets {
-		claims := jwt.MapClaims{}
-		if _, err := parser.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) { return []byte(secret), nil }); err != nil {
-			continue
-		}
-		if claims["server"] != true {
-			return unauthorized(5, "want a server token")
-		}
-		return nil
-	}
-	return unauthorized(43, "JWTAuth error: signature is not valid")
 }
 
 // decode keeps numbers as they are written: a float64 would change those beyond
@@ -261,7 +295,9 @@ func decode(what string, text []byte) (document, error) {
 }
 
 // now is the time as Stream writes it.
-func (s *API) now() string { return s.Now().UTC().Truncate(time.Microsecond).Format(time.RFC3339Nano) }
+func (s *API) now() string {
+	return s.clock().UTC().Truncate(time.Microsecond).Format(time.RFC3339Nano)
+}
 
 // The following return v, or something empty if it is of another type.
 

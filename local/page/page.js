@@ -164,7 +164,7 @@ const entry = (id, name) => {
   return item;
 };
 
-const live = new EventSource('events');
+const live = new EventSource('live');
 live.addEventListener('request', ({ data }) => {
   const { id, api, method, path, status, ms, function: name } = JSON.parse(data);
   const summary = entry(id, name).querySelector('summary');

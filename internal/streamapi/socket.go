@@ -1,0 +1,204 @@
+package streamapi
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/golang-jwt/jwt/v4"
+)
+
+// A connection is a user's socket.
+type connection struct {
+	id, user string
+	watching map[string]bool // by cid; guarded by API.mu
+	frames   chan []byte
+	slow     context.CancelFunc // ends the connection
+}
+
+const (
+	// healthEvery is how often a socket gets an event, whatever happens. Stream's clients
+	// connect anew after 35 s of silence.
+	healthEvery = 25 * time.Second
+	// maxBehind is how many events a socket may be behind.
+	maxBehind = 1 << 14
+)
+
+func (c *connection) send(frame []byte) {
+	select {
+	case c.frames <- frame:
+	default:
+		c.slow()
+	}
+}
+
+// connect serves a user's socket.
+func (s *API) connect(w http.ResponseWriter, r *http.Request) {
+	socket, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true}) // who may ask was checked before
+	if err != nil {
+		return
+	}
+	defer socket.CloseNow()
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	c := &connection{id: rand.Text(), watching: map[string]bool{}, frames: make(chan []byte, maxBehind), slow: cancel}
+	hello, err := s.welcome(r, c)
+	if err != nil {
+		refusal, _ := json.Marshal(document{"error": errorDocument(err)})
+		_ = socket.Write(ctx, websocket.MessageText, refusal)
+		_ = socket.Close(websocket.StatusNormalClosure, err.Error())
+		return
+	}
+	defer s.leave(c)
+	go func() { // what clients send are health checks
+		defer cancel()
+		for {
+			if _, _, err := socket.Read(ctx); err != nil {
+				return
+			}
+			c.send(c.health())
+		}
+	}()
+	tick := time.NewTicker(healthEvery)
+	defer tick.Stop()
+	for frame := hello; ; {
+		if socket.Write(ctx, websocket.MessageText, frame) != nil {
+			return
+		}
+		select {
+		case frame = <-c.frames:
+		case <-tick.C:
+			frame = c.health()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (c *connection) health() []byte {
+	return fmtJSON(document{"type": "health.check", "cid": "*", "connection_id": c.id, "created_at": time.Now().UTC()})
+}
+
+// welcome registers a connection and returns its first event.
+func (s *API) welcome(r *http.Request, c *connection) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var hello struct {
+		UserID  string   `json:"user_id"`
+		Details document `json:"user_details"`
+	}
+	query := r.URL.Query()
+	user, err := s.identify(query.Get("api_key"), query.Get("stream-auth-type"), query.Get("authorization"))
+	switch {
+	case err != nil:
+		return nil, err
+	case user == "":
+		return nil, badInput("a socket needs a user's token")
+	case json.Unmarshal([]byte(query.Get("json")), &hello) != nil || hello.UserID != "" && hello.UserID != user:
+		return nil, unauthorized(5, "the token is another user's than user_id says")
+	}
+	c.user = user
+	set := document{"online": true, "last_active": s.now()}
+	for name, v := range hello.Details {
+		switch name {
+		case "id", "role", "teams", "banned", "online", "created_at", "updated_at", "last_active", "deactivated_at", "revoke_tokens_issued_before":
+		default:
+			set[name] = v
+		}
+	}
+	s.known(user)
+	s.users[user] = changed(s.users[user], set)
+	s.connections[c.id] = c
+	s.tell(document{"type": "user.presence.changed", "user": s.users[user]}, "")
+	me := changed(s.users[user], document{
+		"devices": []any{}, "mutes": []any{}, "channel_mutes": []any{}, "blocked_user_ids": []any{}, "total_unread_count": 0,
+		"unread_count": 0, "unread_channels": 0, "unread_threads": 0, "invisible": false, "language": "",
+	})
+	return fmtJSON(document{"type": "health.check", "cid": "*", "connection_id": c.id, "created_at": s.now(), "me": me}), nil
+}
+
+// leave forgets a connection. A user's last one makes them offline.
+func (s *API) leave(c *connection) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.connections, c.id)
+	for _, other := range s.connections {
+		if other.user == c.user {
+			return
+		}
+	}
+	if s.users[c.user] != nil {
+		s.users[c.user] = changed(s.users[c.user], document{"online": false, "last_active": s.now()})
+		s.tell(document{"type": "user.presence.changed", "user": s.users[c.user]}, "")
+	}
+	for cid := range c.watching {
+		s.tell(document{"type": "user.watching.stop", "user": s.known(c.user), "watcher_count": s.watchers(cid)}, cid)
+	}
+}
+
+// identify checks a key and a token, and returns its user, or "" for a server's token.
+// The caller holds s.mu.
+func (s *API) identify(key, kind, token string) (user string, err error) {
+	own, secrets, err := s.credentials()
+	switch {
+	case err != nil:
+		return "", err
+	case key != own:
+		return "", unauthorized(2, "api_key not valid")
+	case kind != "jwt":
+		return "", unauthorized(5, "Stream-Auth-Type must be jwt")
+	case token == "":
+		return "", unauthorized(5, "Authorization is missing")
+	}
+	claims, err := jwt.MapClaims{}, errors.New("no secret")
+	for _, secret := range secrets {
+		claims = jwt.MapClaims{}
+		parser := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithoutClaimsValidation(), jwt.WithJSONNumber())
+		if _, err = parser.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) { return []byte(secret), nil }); err == nil {
+			break
+		}
+	}
+	user = text(claims["user_id"])
+	seconds := func(name string) (time.Time, bool) {
+		n, err := strconv.ParseFloat(textOf(claims[name]), 64)
+		return time.Unix(int64(n), 0), err == nil
+	}
+	expires, hasEnd := seconds("exp")
+	begins, hasBegin := seconds("nbf")
+	issued, hasIssued := seconds("iat")
+	switch now := s.clock(); {
+	case err != nil:
+		return "", unauthorized(43, "JWTAuth error: signature is not valid")
+	case hasEnd && !now.Before(expires):
+		return "", unauthorized(40, "JWTAuth error: token is expired (exp)")
+	case hasBegin && now.Before(begins):
+		return "", unauthorized(41, "JWTAuth error: token is not valid yet (nbf)")
+	case hasIssued && now.Before(issued):
+		return "", unauthorized(42, "JWTAuth error: token used before issue at (iat)")
+	case claims["server"] == true:
+		return "", nil
+	case user == "":
+		return "", unauthorized(5, "want a server token, or one with user_id")
+	case s.deleted[user] != nil || s.users[user]["deactivated_at"] != nil:
+		return "", unauthorized(5, "user "+user+" was deleted or deactivated")
+	}
+	for _, revoked := range []any{s.users[user]["revoke_tokens_issued_before"], s.seen().app["revoke_tokens_issued_before"]} {
+		before, err := time.Parse(time.RFC3339, text(revoked))
+		if err == nil && (!hasIssued || issued.Before(before)) {
+			return "", unauthorized(40, "This token has been revoked, please generate a new token")
+		}
+	}
+	return user, nil
+}
+
+func textOf(v any) string {
+	if n, ok := v.(json.Number); ok {
+		return n.String()
+	}
+	return ""
+}

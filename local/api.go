@@ -1,0 +1,220 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"chat-service-backend/internal/apigateway"
+	"chat-service-backend/internal/eventbus"
+	"chat-service-backend/internal/standin"
+)
+
+// What tests and tools call, beside what the page does.
+
+// health says where everything is. It has no secret.
+type health struct {
+	ClientURL  string            `json:"clientUrl"`
+	ServiceURL string            `json:"serviceUrl"`
+	StreamURL  string            `json:"streamUrl"`
+	Issuer     string            `json:"issuer"`
+	PageURL    string            `json:"pageUrl"`
+	Parameters map[string]string `json:"parameters"` // of the template
+}
+
+func (p *page) health() health {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	parameters := map[string]string{}
+	for name := range p.template.Section("Parameters") {
+		parameters[name] = p.stack.Parameter(name)
+	}
+	return health{p.clientURL + p.basePath, p.serviceURL + p.basePath, p.streamURL, parameters["OidcIssuer"], p.clientURL + pagePath, parameters}
+}
+
+// reset brings back the values, settings, clocks and stand-ins of the start.
+func (p *page) reset(r *http.Request, _ string) (string, error) {
+	for _, name := range slices.Sorted(maps.Keys(p.standIns)) {
+		p.standIns[name].Set(nil)
+	}
+	if p.memory != nil {
+		p.memory.Replace(builtInValues(p.prefix()))
+	}
+	if p.chat != nil {
+		p.chat.Reset()
+		p.connectChat()
+	}
+	p.bus.reset()
+	p.feed.reset()
+	return "Everything is as at the start.", p.redeploy(r, maps.Clone(p.options.overrides))
+}
+
+// seed writes users, client configurations and values, and sets the clock of Stream.
+func (p *page) seed(r *http.Request, body string) (string, error) {
+	var in struct {
+		Users  []map[string]any           `json:"users"`
+		Config map[string]json.RawMessage `json:"config"` // by client type
+		Values map[string]string          `json:"values"` // by name below ParameterPrefix, or in full
+		Time   *time.Time                 `json:"time"`
+	}
+	decoder := json.NewDecoder(strings.NewReader(body))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&in); err != nil {
+		return "", fmt.Errorf(`the body is not {"users": [...], "config": {...}, "values": {...}, "time": "..."}: %w`, err)
+	}
+	if (in.Config != nil || in.Values != nil) && p.memory == nil {
+		return "", fmt.Errorf("the values come from %s: change them there", p.source())
+	}
+	if (in.Users != nil || in.Time != nil) && p.chat == nil {
+		return "", errors.New("Stream is not the stand-in, so it takes no users from here")
+	}
+	for _, user := range in.Users {
+		if err := p.chat.PutUser(user); err != nil {
+			return "", err
+		}
+	}
+	for kind, value := range in.Config {
+		p.memory.Set(p.prefix()+"/client-config/"+kind, string(value))
+	}
+	for name, value := range in.Values {
+		if !strings.HasPrefix(name, "/") {
+			name = p.prefix() + "/" + name
+		}
+		p.memory.Set(name, value)
+	}
+	if in.Time != nil {
+		p.chat.SetTime(*in.Time)
+	}
+	if in.Config != nil || in.Values != nil {
+		return "Seeded.", p.restart(r) // no test waits for a time to live
+	}
+	return "Seeded.", nil
+}
+
+// trigger has a webhook signed and sent, as the button on the page does.
+func (p *page) trigger(w http.ResponseWriter, r *http.Request) {
+	answer := newRecorder()
+	p.sendWebhook(answer, r)
+	var e exchange
+	_ = json.Unmarshal(answer.body, &e)
+	status, _ := strconv.Atoi(strings.Fields(e.Status + " x")[0])
+	answerJSON(w, map[string]any{"status": status, "answer": e.Got})
+}
+
+// recorder keeps an answer.
+type recorder struct {
+	header http.Header
+	body   []byte
+}
+
+func newRecorder() *recorder            { return &recorder{header: http.Header{}} }
+func (r *recorder) Header() http.Header { return r.header }
+func (r *recorder) WriteHeader(int)     {}
+func (r *recorder) Write(b []byte) (n int, err error) {
+	r.body = append(r.body, b...)
+	return len(b), nil
+}
+
+// A busLog has the events that reached the bus, as a rule's target gets them.
+type busLog struct {
+	mu      sync.Mutex
+	events  []busEvent // the last maxBus
+	next    int        // the number of the next event
+	arrived chan struct{}
+}
+
+type busEvent struct {
+	Version    string          `json:"version"`
+	ID         string          `json:"id"`
+	DetailType string          `json:"detail-type"`
+	Source     string          `json:"source"`
+	Account    string          `json:"account"`
+	Time       time.Time       `json:"time"`
+	Region     string          `json:"region"`
+	Resources  []string        `json:"resources"`
+	Detail     json.RawMessage `json:"detail"`
+}
+
+// maxBus is how many events of the bus are kept.
+const maxBus = 10_000
+
+func (b *busLog) add(e eventbus.Entry, region string) {
+	if !json.Valid([]byte(e.Detail)) || e.Source == "" {
+		return // a message of the fallback queue
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.events = append(b.events, busEvent{"0", standin.UUID(), e.DetailType, e.Source, apigateway.AccountID, time.Now().UTC().Truncate(time.Second), region, []string{}, json.RawMessage(e.Detail)})
+	b.events = b.events[max(0, len(b.events)-maxBus):]
+	b.next++
+	close(b.arrived)
+	b.arrived = make(chan struct{})
+}
+
+func (b *busLog) reset() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.events = nil
+}
+
+// since returns the events from a number or a time on, the next number, and a channel
+// that is closed when there is another.
+func (b *busLog) since(from string) ([]busEvent, int, <-chan struct{}, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	first := b.next - len(b.events)
+	found := b.events
+	if number, err := strconv.Atoi(from); err == nil {
+		found = b.events[min(max(0, number-first), len(b.events)):]
+	} else if from != "" {
+		at, err := time.Parse(time.RFC3339, from)
+		if err != nil {
+			return nil, 0, nil, fmt.Errorf("since=%q is neither a number of this server's nor a time like 2026-01-31T12:00:00Z", from)
+		}
+		found = found[slices.IndexFunc(append(slices.Clone(found), busEvent{Time: at}), func(e busEvent) bool { return !e.Time.Before(at) }):]
+	}
+	return slices.Clone(found), b.next, b.arrived, nil
+}
+
+// busEvents answers with the events of the bus. With wait, it holds the answer for some
+// seconds until there is one.
+func (p *page) busEvents(w http.ResponseWriter, r *http.Request) {
+	wait, _ := strconv.Atoi(r.URL.Query().Get("wait"))
+	limit := time.NewTimer(time.Duration(min(max(wait, 0), 60)) * time.Second)
+	defer limit.Stop()
+	for {
+		events, next, arrived, err := p.bus.since(r.URL.Query().Get("since"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		if len(events) > 0 || wait <= 0 {
+			answerJSON(w, map[string]any{"events": append([]busEvent{}, events...), "next": strconv.Itoa(next)})
+			return
+		}
+		select {
+		case <-arrived:
+		case <-limit.C:
+			wait = 0
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+// tools answers what is on both ports.
+func (p *page) tools(mux *http.ServeMux) {
+	mux.HandleFunc("GET "+pagePath+"health", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, p.health()) })
+	mux.HandleFunc("GET "+pagePath+"events", p.busEvents)
+	mux.HandleFunc("POST "+pagePath+"trigger", p.trigger)
+	mux.HandleFunc("POST "+pagePath+"reset", change(p.reset))
+	mux.HandleFunc("POST "+pagePath+"seed", change(p.seed))
+	mux.HandleFunc("PUT "+pagePath+"faults/{name}", change(p.switchStandIn))
+}
