@@ -85,6 +85,9 @@ var needs = map[string]map[string]string{
 	"AWS::Logs::MetricFilter": {
 		"arn:aws:logs:" + here + "log-group:/aws/lambda/chat-service-prod/token": "logs:PutMetricFilter DescribeMetricFilters DeleteMetricFilter",
 	},
+	"AWS::Logs::QueryDefinition": {
+		"*": "logs:PutQueryDefinition DescribeQueryDefinitions DeleteQueryDefinition",
+	},
 	"AWS::S3::Bucket": {
 		"arn:aws:s3:::chat-service-prod-largeeventsbucket-1a": "s3:CreateBucket DeleteBucket PutBucketPublicAccessBlock GetBucketPublicAccessBlock PutBucketOwnershipControls GetBucketOwnershipControls " +
 			"PutEncryptionConfiguration GetEncryptionConfiguration PutLifecycleConfiguration GetLifecycleConfiguration PutBucketTagging GetBucketTagging",

@@ -80,8 +80,10 @@ export interface Parameters {
   readonly Tracing?: 'true' | 'false';
   /** true creates the alarms and the dashboard (about 4 USD a month); false leaves a stack that costs nothing while idle and whose deployments do not roll back automatically. */
   readonly Monitoring?: 'true' | 'false';
-  /** E-mail address for alarms; AWS asks it to confirm. Leave empty for none. */
+  /** E-mail address for alarms; AWS asks it to confirm. A second one after a comma gets those that can wait for working hours. */
   readonly AlarmEmail?: string;
-  /** SNS topic for alarms, instead of AlarmEmail. Leave empty for none. */
+  /** SNS topic for alarms, instead of AlarmEmail. A second one after a comma gets those that can wait for working hours. */
   readonly AlarmTopicArn?: string;
+  /** Hours without an event from Stream after which an alarm goes off, 0 for none. Choose more than your quietest stretch, a night or a weekend. */
+  readonly NoEventsHours?: `${number}`;
 }

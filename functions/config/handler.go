@@ -130,7 +130,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	var known json.RawMessage
 	if caller.UserID != "" {
-		if known, err = h.authentication(w, r, caller); users.Reason(err) != "" {
+		if known, err = h.authentication(w, r, caller); users.Reason(err) != "" || errors.Is(err, api.ErrTooMany) {
 			problem, err = refusal(err), nil
 		}
 		if err != nil {
@@ -192,6 +192,8 @@ func (h *handler) config(ctx context.Context, clientType string) (clientConfig, 
 	}
 	c, ok := v.configs[clientType]
 	if ok && c == nil {
+		// Keeps this from rolling back a deployment, which would not mend it.
+		lambdahttp.Annotate(ctx, slog.String("fault", "ClientConfiguration"))
 		return nil, &httpjson.Error{
 			Status:  http.StatusInternalServerError,
 			Message: "The configuration of this client type is broken; its parameter must be a JSON object.",

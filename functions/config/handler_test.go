@@ -136,6 +136,18 @@ func TestBadBearerTokenGetsAnErrorObjectUnlessItCannotBeChecked(t *testing.T) {
 	awstest.WantError(t, get(h, "/config?clientType=web", bearer), http.StatusServiceUnavailable)
 }
 
+// The client needs its configuration anyway, and has a token already.
+func TestUserOverTheLimitGetsTheConfigurationWithoutCredentials(t *testing.T) {
+	h, issuer := clientFunction(t, map[string]string{"web": `{"a":1}`}, map[string]string{"TOKENS_PER_MINUTE": "1"})
+	bearer := issuer.Bearer("jo", nil)
+	get(h, "/config?clientType=web", bearer)
+	response := get(h, "/config?clientType=web", bearer)
+	if wait := response.Header.Get("Retry-After"); wait == "" {
+		t.Error("want a Retry-After")
+	}
+	wantJSON(t, response, `{"a":1,"errors":{"title":"Not signed in","message":"You ask for tokens too often; wait for as long as Retry-After says."}}`)
+}
+
 func TestAnswerToNobodyMayBeCached(t *testing.T) {
 	h, issuer := clientFunction(t, map[string]string{"web": `{"theme":"dark"}`, "tv": `{}`}, nil)
 	ask := func(path string, header http.Header) *http.Response {

@@ -96,15 +96,22 @@ func forward(w http.ResponseWriter, r *http.Request, to target, transport http.R
 			p.Out.Header.Set("X-Stream-Client", client)
 		},
 		ModifyResponse: func(response *http.Response) error {
+			if response.StatusCode >= http.StatusInternalServerError {
+				streamsFault(r.Context())
+			}
 			keep(response.Header, fromStream)
 			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			streamsFault(r.Context())
 			httpjson.WriteError(w, r, upstreamError(err))
 		},
 	}
 	proxy.ServeHTTP(w, r)
 }
+
+// streamsFault marks the request's log line, so that its 5xx rolls back no deployment.
+func streamsFault(ctx context.Context) { lambdahttp.Annotate(ctx, slog.String("fault", "Stream")) }
 
 // setURL directs the outgoing request at the target. Path and query stay as the
 // caller wrote them.

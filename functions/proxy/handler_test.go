@@ -528,6 +528,8 @@ func TestFunctionStreamsAndLogsWhoDidWhatAtStream(t *testing.T) {
 			w.WriteHeader(http.StatusCreated)
 			_ = flush()
 			<-more
+		case "/fails":
+			w.WriteHeader(http.StatusServiceUnavailable)
 		case "/breaks-off", "/breaks-off-before-its-length":
 			if r.URL.Path != "/breaks-off" {
 				w.Header().Set("Content-Length", "1000")
@@ -570,6 +572,8 @@ func TestFunctionStreamsAndLogsWhoDidWhatAtStream(t *testing.T) {
 		}
 	}
 
+	_, _ = io.ReadAll(invoke(http.MethodGet, "/proxy/fails", "").Body)
+
 	const target = "/proxy/channels/messaging/a%20b%c3%a9?a=x+y&a=z&api_key=forged"
 	if body, err := io.ReadAll(invoke(http.MethodPut, target, everyByte()).Body); err != nil || string(body) != everyByte() {
 		t.Errorf("want every byte back, got %x, %v", body, err)
@@ -582,7 +586,12 @@ func TestFunctionStreamsAndLogsWhoDidWhatAtStream(t *testing.T) {
 	// who did what with them.
 	const arn = "arn:aws:sts::123456789012:assumed-role/checkout/1" // as awstest has it
 	path := "/channels/messaging/a%20b%c3%a9"
-	line := logLines(t, f)[path]
+	lines := logLines(t, f)
+	line := lines[path]
+	// Without the field, Stream's failures would roll a deployment back.
+	if fails := lines["/fails"]; fails["status"] != 503.0 || fails["fault"] != "Stream" || line["fault"] != nil {
+		t.Errorf("want Stream's 503 marked as Stream's fault, got %v", fails)
+	}
 	if line["callerArn"] != arn || line["method"] != "PUT" || line["status"] != 202.0 {
 		t.Errorf("want %s, PUT and 202 logged, got %v", arn, line)
 	}

@@ -1,12 +1,18 @@
 package stacktest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
 	"io/fs"
+	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,94 +25,200 @@ import (
 
 	"chat-service-backend/internal/awstest"
 	"chat-service-backend/shared/api"
+	"chat-service-backend/shared/httpjson"
 	"chat-service-backend/shared/identity"
+	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/settings"
 )
 
-// watched returns what an alarm watches: a line for each metric, and one for the
-// expression that combines several.
-func watched(t *testing.T, id string, alarm object) (lines []string) {
-	t.Helper()
-	add := func(metric, statistic any) {
-		words := []string{fmt.Sprint(statistic, " ", dig(metric, "Namespace"), " ", dig(metric, "MetricName"))}
+// A watch is one metric of an alarm: "Sum 5xx ApiId=ClientApi". id names it in the
+// alarm's expression.
+type watch struct{ id, namespace, metric, line string }
+
+// watches returns the metrics of an alarm, and its expression, "" if it has one metric.
+func watches(alarm object) (all []watch, expression string) {
+	add := func(id string, metric, statistic any) {
+		words := []string{fmt.Sprint(statistic), fmt.Sprint(dig(metric, "MetricName"))}
 		dimensions, _ := dig(metric, "Dimensions").(list)
 		for _, d := range dimensions {
 			words = append(words, fmt.Sprint(dig(d, "Name"), "=", dig(d, "Value")))
 		}
-		lines = append(lines, strings.Join(words, " "))
+		all = append(all, watch{id, fmt.Sprint(dig(metric, "Namespace")), fmt.Sprint(dig(metric, "MetricName")), strings.Join(words, " ")})
 	}
 	queries, _ := alarm["Metrics"].(list)
 	if queries == nil {
-		statistic := alarm["Statistic"]
-		if statistic == nil {
-			statistic = alarm["ExtendedStatistic"]
-		}
-		add(alarm, statistic)
-		return lines
+		add("", alarm, cmp.Or(alarm["Statistic"], alarm["ExtendedStatistic"]))
 	}
-	returned := 0
 	for _, query := range queries {
 		if metric := dig(query, "MetricStat", "Metric"); metric != nil {
-			add(metric, dig(query, "MetricStat", "Stat"))
+			add(dig(query, "Id").(string), metric, dig(query, "MetricStat", "Stat"))
 		} else {
-			lines = append(lines, fmt.Sprint(dig(query, "Expression")))
-		}
-		if dig(query, "ReturnData") != "false" {
-			returned++
+			expression = dig(query, "Expression").(string)
 		}
 	}
-	if returned != 1 {
-		t.Errorf("%s: want one value to compare with the threshold, got %d", id, returned)
-	}
-	return lines
+	return all, expression
 }
 
-func TestAlarmsWatchEveryFunctionAndBothAPIs(t *testing.T) {
+// rings reports whether an alarm is on while its metrics have these values, by line.
+// A metric that is not there has no data.
+func rings(t *testing.T, alarm object, metrics map[string]float64) bool {
+	t.Helper()
+	all, expression := watches(alarm)
+	data := map[string]float64{}
+	for _, w := range all {
+		if v, ok := metrics[w.line]; ok {
+			data[w.id] = v
+		}
+	}
+	v, ok := data[""]
+	if expression != "" {
+		tree, err := parser.ParseExpr(strings.ReplaceAll(expression, " OR ", " || "))
+		if err != nil {
+			t.Fatalf("%s: %v", expression, err)
+		}
+		v, ok = evaluate(t, tree, data)
+	}
+	if !ok {
+		return alarm["TreatMissingData"] == "breaching"
+	}
+	threshold, err := strconv.ParseFloat(fmt.Sprint(alarm["Threshold"]), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	switch alarm["ComparisonOperator"] {
+	case "GreaterThanThreshold":
+		return v > threshold
+	case "GreaterThanOrEqualToThreshold":
+		return v >= threshold
+	case "LessThanThreshold":
+		return v < threshold
+	}
+	t.Fatalf("want an operator that this test knows, got %v", alarm["ComparisonOperator"])
+	return false
+}
+
+// evaluate computes an expression of CloudWatch's metric math, as far as the template
+// uses it. The result is missing if a value in it is, but for FILL, SUM and MAX.
+//
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
+func evaluate(t *testing.T, tree ast.Expr, data map[string]float64) (v float64, ok bool) {
+	t.Helper()
+	one := map[bool]float64{true: 1}
+	switch e := tree.(type) {
+	case *ast.BasicLit:
+		v, err := strconv.ParseFloat(e.Value, 64)
+		return v, err == nil
+	case *ast.Ident:
+		v, ok = data[e.Name]
+		return v, ok
+	case *ast.ParenExpr:
+		return evaluate(t, e.X, data)
+	case *ast.BinaryExpr:
+		a, okA := evaluate(t, e.X, data)
+		b, okB := evaluate(t, e.Y, data)
+		return map[token.Token]float64{
+			token.ADD: a + b, token.SUB: a - b, token.MUL: a * b, token.QUO: a / b, token.LOR: one[a != 0 || b != 0],
+			token.GTR: one[a > b], token.GEQ: one[a >= b], token.EQL: one[a == b],
+		}[e.Op], okA && okB
+	case *ast.CallExpr:
+		switch name := e.Fun.(*ast.Ident).Name; name {
+		case "IF":
+			if v, ok = evaluate(t, e.Args[0], data); !ok {
+				return 0, false
+			}
+			return evaluate(t, e.Args[map[bool]int{true: 1, false: 2}[v != 0]], data)
+		case "FILL":
+			if v, ok = evaluate(t, e.Args[0], data); ok {
+				return v, true
+			}
+			return evaluate(t, e.Args[1], data)
+		case "SUM", "MAX": // of METRICS()
+			for _, x := range data {
+				v = map[string]float64{"SUM": v + x, "MAX": max(v, x)}[name]
+			}
+			return v, len(data) > 0
+		}
+	}
+	t.Fatalf("want an expression that this test knows, got %T", tree)
+	return 0, false
+}
+
+func TestAlarmsGoOffForWhatTheyAreFor(t *testing.T) {
 	t.Parallel()
 	s := translate(t, full...)
-	each := func(metric string, ids ...string) (lines []string) {
-		for _, id := range ids {
-			lines = append(lines, metric+" FunctionName="+id+"Function")
+	alarms := s.all("AWS::CloudWatch::Alarm")
+	// Five minutes of a busy stack that is well.
+	well := map[string]float64{
+		"Sum Count ApiId=ClientApi": 3000, "Sum Count ApiId=WebhookApi": 600, "Sum Count ApiName=chat-service": 900, "Sum EventsPublished FunctionName=WebhookFunction": 600,
+		"Sum TokensMinted FunctionName=TokenFunction": 100, "Sum TokensMinted FunctionName=ConfigFunction": 900, "p99 Duration FunctionName=ProxyFunction": 900,
+		"Sum 4xx ApiId=WebhookApi": 3, "Sum 5xx ApiId=ClientApi": 4, "p99 UpstreamLatency FunctionName=ProxyFunction": 300, "Sum ClientsThrottled": 10, "Sum StreamRefusals": 2,
+		"Sum CallersRefusedByUs": 9, "Sum HooksFailed FunctionName=WebhookFunction": 4, "Sum ServerErrors": 4,
+	}
+	const night = -1 // no data at all, except what the scenario has
+	type scenario struct {
+		name    string
+		metrics map[string]float64 // over those of well; night removes all of them
+		want    string
+	}
+	seen := map[string]bool{}
+	for _, test := range []scenario{
+		{"well", nil, ""},
+		{"no events at all", map[string]float64{"": night}, "NoEventsAlarm"},
+		{"a wrong secret", map[string]float64{"Sum 4xx ApiId=WebhookApi": 600, "Sum EventsPublished FunctionName=WebhookFunction": 0}, "NoEventsAlarm WebhooksRefusedAlarm"},
+		{"a wrong secret at night", map[string]float64{"": night, "Sum Count ApiId=WebhookApi": 3, "Sum 4xx ApiId=WebhookApi": 3}, "NoEventsAlarm WebhooksRefusedAlarm"},
+		{"a tenth of the webhooks refused", map[string]float64{"Sum 4xx ApiId=WebhookApi": 61}, "WebhooksRefusedAlarm"},
+		{"webhooks throttled", map[string]float64{"Sum WebhooksThrottled": 1}, "WebhooksThrottledAlarm"},
+		{"webhooks fail", map[string]float64{"Sum 5xx ApiId=WebhookApi": 6}, "WebhookApi5xxAlarm"},
+		{"clients throttled", map[string]float64{"Sum ClientsThrottled": 30}, "ClientsThrottledAlarm"},
+		{"services throttled", map[string]float64{"Sum ServicesThrottled": 20}, "ServicesThrottledAlarm"},
+		{"a wrong audience", map[string]float64{"Sum CallersRefusedByUs": 1000, "Sum TokensMinted FunctionName=TokenFunction": 0, "Sum TokensMinted FunctionName=ConfigFunction": 0}, "CallersRefusedAlarm"},
+		{"a ninth of the callers refused", map[string]float64{"Sum CallersRefusedByUs": 112}, "CallersRefusedAlarm"},
+		{"Stream refuses us", map[string]float64{"Sum StreamRefusals": 3}, "StreamCredentialsAlarm"},
+		{"Client API 5xx", map[string]float64{"Sum 5xx ApiId=ClientApi": 30}, "ClientApi5xxAlarm"},
+		{"Service API 5xx", map[string]float64{"Sum 5XXError ApiName=chat-service": 9}, "ServiceApi5xxAlarm"},
+		{"a bad version", map[string]float64{"Sum ServerErrors": 5}, "ServerErrorsAlarm"},
+		{"a crash", map[string]float64{"Sum Errors FunctionName=ConfigFunction": 1}, "FunctionErrorsAlarm"},
+		{"no concurrency", map[string]float64{"Sum Throttles FunctionName=ApiKeyFunction": 1}, "FunctionThrottlesAlarm"},
+		{"slow", map[string]float64{"p99 Duration FunctionName=TokenFunction": 12000}, "FunctionDurationAlarm"},
+		{"slow proxy", map[string]float64{"p99 Duration FunctionName=ProxyFunction": 240000}, "ProxyDurationAlarm"},
+		{"slow Stream", map[string]float64{"p99 UpstreamLatency FunctionName=ProxyFunction": 10000}, "UpstreamLatencyAlarm"},
+		{"stale", map[string]float64{"Sum SettingsServedStale FunctionName=WebhookFunction": 1}, "SettingsStaleAlarm"},
+		{"events in the queue", map[string]float64{"Maximum ApproximateNumberOfMessagesVisible QueueName=FallbackQueue.QueueName": 1}, "FallbackQueueAlarm"},
+		{"dead letters", map[string]float64{"Maximum ApproximateNumberOfMessagesVisible QueueName=StreamDeadLetterQueue.QueueName": 1}, "StreamDeadLetterAlarm"},
+		{"hooks fail", map[string]float64{"Sum HooksFailed FunctionName=WebhookFunction": 5}, "HookAlarm"},
+		{"many requests", map[string]float64{"Sum Count ApiId=WebhookApi": 600_000, "Sum Count ApiId=ClientApi": 400_001}, "RequestsAlarm"},
+		{"a flood", map[string]float64{"Sum Count ApiId=ClientApi": 12_000_000}, "CostAlarm RequestsAlarm"},
+	} {
+		metrics := maps.Clone(well)
+		if test.metrics[""] == night {
+			clear(metrics)
 		}
-		return lines
-	}
-	all := sortedKeys(functions)
-	const (
-		client, service = "Sum AWS/ApiGateway Count ApiId=ClientApi", "Sum AWS/ApiGateway Count ApiName=chat-service"
-		share           = "IF(failed >= 5, 100 * failed / requests, 0)"
-		visible         = "Maximum AWS/SQS ApproximateNumberOfMessagesVisible QueueName="
-	)
-	want := map[string][]string{
-		"FunctionErrorsAlarm":    append(each("Sum AWS/Lambda Errors", all...), "SUM(METRICS())"),
-		"FunctionThrottlesAlarm": append(each("Sum AWS/Lambda Throttles", all...), "SUM(METRICS())"),
-		"FunctionDurationAlarm":  append(each("p99 AWS/Lambda Duration", "Token", "ApiKey", "Config", "Webhook"), "MAX(METRICS())"),
-		"ProxyDurationAlarm":     each("p99 AWS/Lambda Duration", "Proxy"),
-		"SettingsStaleAlarm":     append(each("Sum ChatServiceBackend SettingsServedStale", all...), "SUM(METRICS())"),
-		"UpstreamLatencyAlarm":   each("p99 ChatServiceBackend UpstreamLatency", "Proxy"),
-		"HookAlarm":              each("Sum ChatServiceBackend HooksFailed", "Webhook"),
-		"ServerErrorsAlarm":      {"Sum ChatServiceBackend/chat ServerErrors"},
-		"ClientApi5xxAlarm":      {"Sum AWS/ApiGateway 5xx ApiId=ClientApi", client, share},
-		"ServiceApi5xxAlarm":     {"Sum AWS/ApiGateway 5XXError ApiName=chat-service", service, share},
-		"RequestsAlarm":          {client, service, "SUM(METRICS())"},
-		"CostAlarm": {client, service, "Sum AWS/Lambda Duration FunctionName=ProxyFunction", "Sum ChatServiceBackend EventsPublished FunctionName=WebhookFunction",
-			"0.00000176 * FILL(client, 0) + 0.0000041 * FILL(service, 0) + 0.0000000133334 / 4 * FILL(proxy, 0) + 0.0000014 * FILL(events, 0)"},
-		"FallbackQueueAlarm":    {visible + "FallbackQueue.QueueName"},
-		"StreamDeadLetterAlarm": {visible + "StreamDeadLetterQueue.QueueName"},
-	}
-	for _, id := range all {
-		// The version that a deployment sends the first requests to, and no other.
-		for version := range s.all("AWS::Lambda::Version") {
-			if function := id + "Function"; strings.HasPrefix(version, function+"Version") {
-				want[id+"NewVersionErrorsAlarm"] = []string{"Sum AWS/Lambda Errors FunctionName=" + function + " Resource=" + function + ":live ExecutedVersion=" + version + ".Version"}
+		maps.Copy(metrics, test.metrics)
+		var on []string
+		for id, alarm := range alarms {
+			if rings(t, alarm, metrics) {
+				on = append(on, id)
+				seen[id] = true
 			}
 		}
+		same(t, test.name, on, strings.Fields(test.want))
 	}
-	alarms := s.all("AWS::CloudWatch::Alarm")
-	same(t, "alarms", sortedKeys(alarms), sortedKeys(want))
-	for id, alarm := range alarms {
-		same(t, id, watched(t, id, alarm), want[id])
-		if strings.Contains(strings.Join(want[id], " "), "AWS/Lambda Errors") && (alarm["Threshold"] != "1" || alarm["EvaluationPeriods"] != "1") {
-			t.Errorf("%s: want an alarm on the first error, got %v in %v periods", id, alarm["Threshold"], alarm["EvaluationPeriods"])
+	for id := range alarms {
+		function, ok := strings.CutSuffix(id, "NewVersionErrorsAlarm")
+		if !ok && !seen[id] {
+			t.Errorf("%s: want an occasion on which it goes off", id)
+		}
+		if !ok {
+			continue
+		}
+		// The version that a deployment sends the first requests to, and no other.
+		for version := range s.all("AWS::Lambda::Version") {
+			if strings.HasPrefix(version, function+"FunctionVersion") {
+				line := "Sum Errors FunctionName=" + function + "Function Resource=" + function + "Function:live ExecutedVersion=" + version + ".Version"
+				if !rings(t, alarms[id], map[string]float64{line: 1}) || rings(t, alarms[id], well) {
+					t.Errorf("%s: want an alarm for %s, got %v", id, line, alarms[id])
+				}
+			}
 		}
 	}
 	for id := range functions {
@@ -118,62 +230,89 @@ func TestAlarmsWatchEveryFunctionAndBothAPIs(t *testing.T) {
 			t.Errorf("%s: want an alarm near the timeout of %d ms, got %d ms", id, timeout, threshold)
 		}
 	}
-	if name := s.get("ServiceApi", "Name"); name != "chat-service" {
-		t.Errorf("want the Service API to have the name that its alarm watches, got %v", name)
+	if got := fmt.Sprint(alarms["NoEventsAlarm"]["EvaluationPeriods"], " ", alarms["NoEventsAlarm"]["Period"]); got != "6 3600" {
+		t.Errorf("want NoEventsHours periods of an hour, got %s", got)
 	}
 }
 
-func TestAlarmsIgnoreMissingDataAndNotifyTheTarget(t *testing.T) {
+// Alarms that can wait for working hours; all others wake somebody.
+var tickets = strings.Fields("RequestsAlarm CostAlarm FunctionDurationAlarm ProxyDurationAlarm UpstreamLatencyAlarm SettingsStaleAlarm ServicesThrottledAlarm " +
+	"TokenNewVersionErrorsAlarm ApiKeyNewVersionErrorsAlarm ConfigNewVersionErrorsAlarm WebhookNewVersionErrorsAlarm ProxyNewVersionErrorsAlarm")
+
+func TestAlarmsNotifyTheirTargetAndLeadToTheRunbook(t *testing.T) {
 	t.Parallel()
+	runbook, err := os.ReadFile("docs/runbook.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	headings := map[string]bool{}
+	for _, match := range regexp.MustCompile(`(?m)^#+ (\w+Alarm)$`).FindAllStringSubmatch(string(runbook), -1) {
+		headings[strings.ToLower(match[1])] = true
+	}
+	linked := map[string]bool{}
 	for _, test := range []struct {
-		overrides       []string
-		actions, topics string
+		overrides            []string
+		page, ticket, topics string
 	}{
-		{nil, "<nil>", "map[]"},
-		{full, "[AlarmTopic]", "map[AlarmTopic:map[DisplayName:chat KmsMasterKeyId:" + kmsARN + " Subscription:[map[Endpoint:ops@example.com Protocol:email]]]]"},
-		{private, "[" + topicARN + "]", "map[]"},
+		{nil, "<nil>", "<nil>", "[]"},
+		{full, "[AlarmTopic]", "[AlarmTicketTopic]", "[AlarmTicketTopic=ops@example.com AlarmTopic=ops@example.com]"},
+		{private, "[" + topicARN + "]", "[" + topicARN + "-tickets]", "[]"},
 	} {
 		s := translate(t, test.overrides...)
 		for id, alarm := range s.all("AWS::CloudWatch::Alarm") {
-			if alarm["TreatMissingData"] != "notBreaching" {
-				t.Errorf("%s: want missing data to raise no alarm, got %v", id, alarm["TreatMissingData"])
+			want := test.page
+			if slices.Contains(tickets, id) {
+				want = test.ticket
 			}
-			if got := fmt.Sprint(alarm["AlarmActions"]); got != test.actions {
-				t.Errorf("%q: %s: want actions %s, got %s", test.overrides, id, test.actions, got)
+			for _, actions := range []string{"AlarmActions", "OKActions"} {
+				if got := fmt.Sprint(alarm[actions]); got != want {
+					t.Errorf("%q: %s: %s: want %s, got %s", test.overrides, id, actions, want, got)
+				}
 			}
-			if alarm["AlarmDescription"] == nil {
-				t.Errorf("%s: want a description", id)
+			if missing := alarm["TreatMissingData"]; id != "NoEventsAlarm" && missing != "notBreaching" {
+				t.Errorf("%s: want missing data to raise no alarm, got %v", id, missing)
+			}
+			_, anchor, _ := strings.Cut(alarm["AlarmDescription"].(string), "docs/runbook.md#")
+			if linked[anchor] = true; !headings[anchor] {
+				t.Errorf("%s: want the address of a heading of docs/runbook.md in its description, got %v", id, alarm["AlarmDescription"])
 			}
 		}
-		for _, statement := range texts(s.get("AlarmTopicPolicy", "PolicyDocument", "Statement")) {
-			if statement != "map[Action:sns:Publish Condition:map[StringEquals:map[aws:SourceAccount:123456789012]] Effect:Allow Principal:map[Service:cloudwatch.amazonaws.com] Resource:AlarmTopic]" &&
-				statement != "map[Action:sns:Publish Condition:map[Bool:map[aws:SecureTransport:false]] Effect:Deny Principal:* Resource:AlarmTopic]" {
-				t.Errorf("%q: want a topic for alarms and over TLS only, got %s", test.overrides, statement)
-			}
+		var topics []string
+		for id, topic := range s.all("AWS::SNS::Topic") {
+			topics = append(topics, id+"="+fmt.Sprint(dig(topic["Subscription"].(list)[0], "Endpoint")))
 		}
-		if got := fmt.Sprint(s.all("AWS::SNS::Topic")); got != test.topics {
-			t.Errorf("%q: want topics %s, got %s", test.overrides, test.topics, got)
+		if slices.Sort(topics); fmt.Sprint(topics) != test.topics {
+			t.Errorf("%q: want topics %s, got %s", test.overrides, test.topics, topics)
 		}
 	}
+	same(t, "headings of docs/runbook.md", sortedKeys(headings), sortedKeys(linked))
 }
 
 // outcomes are the paths of a function that [failing] builds, what its handler
-// returns there, and whether the request counts towards a rollback.
+// returns there, whose fault it says that is, and the metric that counts the line.
 var outcomes = map[string]struct {
-	err      error
-	rollback bool
+	err           error
+	fault, metric string
 }{
-	"/well":             {nil, false},
-	"/not-signed-in":    {identity.ErrBadToken, false},
-	"/ssm-throttles":    {fmt.Errorf("%w: %w", settings.ErrUnavailable, settings.ErrThrottled), false},
-	"/issuer-throttles": {fmt.Errorf("%w: %w", identity.ErrUnavailable, identity.ErrThrottled), false},
-	"/ssm-refuses":      {settings.ErrUnavailable, true}, // a role or a prefix is wrong
-	"/defect":           {errors.New("defect"), true},
+	"/well":             {},
+	"/not-signed-in":    {err: identity.ErrBadToken},
+	"/ssm-throttles":    {err: fmt.Errorf("%w: %w", settings.ErrUnavailable, settings.ErrThrottled)},
+	"/issuer-throttles": {err: fmt.Errorf("%w: %w", identity.ErrUnavailable, identity.ErrThrottled)},
+	"/stream-fails":     {err: httpjson.Errorf(http.StatusBadGateway, "Stream"), fault: "Stream"},
+	"/broken-config":    {err: httpjson.Errorf(http.StatusInternalServerError, "Broken"), fault: "ClientConfiguration"},
+	"/ssm-refuses":      {err: settings.ErrUnavailable, metric: "ServerErrors"}, // a role or a prefix is wrong
+	"/defect":           {err: errors.New("defect"), metric: "ServerErrors"},
 }
 
 // failing is the build of a function that answers as outcomes says.
 func failing(context.Context, func(string) string) (http.Handler, error) {
-	return api.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error { return outcomes[r.URL.Path].err }), nil
+	return api.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+		outcome := outcomes[r.URL.Path]
+		if outcome.fault != "" {
+			lambdahttp.Annotate(r.Context(), slog.String("fault", outcome.fault))
+		}
+		return outcome.err
+	}), nil
 }
 
 // ServerErrorsAlarm rolls back a canary. Metric filters count for it the log lines
@@ -187,49 +326,99 @@ func TestOnlyOurOwnFaultsRollBack(t *testing.T) {
 		}
 	}
 	f.Stop()
-	lines := map[string]object{} // by route
+	seen := 0
 	for line := range strings.Lines(f.Output()) {
 		var fields object
 		if err := json.Unmarshal([]byte(line), &fields); err != nil {
 			t.Fatalf("%v: %s", err, line)
 		}
-		if route, ok := fields["route"].(string); ok {
-			lines[route] = fields
-		}
-	}
-	var filters, want []string
-	for id, filter := range translate(t).all("AWS::Logs::MetricFilter") {
-		filters = append(filters, fmt.Sprint(filter["LogGroupName"], " ", filter["MetricTransformations"]))
-		for path, outcome := range outcomes {
-			if lines[path] == nil || counts(t, filter["FilterPattern"].(string), lines[path]) != outcome.rollback {
-				t.Errorf("%s: %s: want a line that counts: %t, got %v", id, path, outcome.rollback, lines[path])
+		if path, ok := fields["route"].(string); ok {
+			seen++
+			for id := range functions {
+				got := counted(t, id+"LogGroup", fields)
+				same(t, id+" "+path, slices.DeleteFunc(got, func(metric string) bool { return metric != "ServerErrors" }), strings.Fields(outcomes[path].metric))
 			}
 		}
 	}
-	for id := range functions {
-		want = append(want, id+"LogGroup [map[MetricName:ServerErrors MetricNamespace:ChatServiceBackend/chat MetricValue:1 Unit:Count]]")
+	if seen != len(outcomes) {
+		t.Errorf("want %d request lines, got %d", len(outcomes), seen)
 	}
-	same(t, "metric filters", filters, want)
 }
 
-// counts reports whether a metric filter counts a log line. It knows the two
+func TestMetricFiltersCountTheLinesThatTheyAreFor(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ group, line, want string }{
+		{"Token", `{"status":401,"refused":"the token is for another audience"}`, "CallersRefusedByUs"},
+		{"Config", `{"status":200,"refused":"the token is another issuer's"}`, "CallersRefusedByUs"},
+		{"Config", `{"status":503,"limit":"Issuer","refused":"the issuer's keys are unavailable"}`, "CallersRefusedByUs"},
+		{"Token", `{"status":401,"refused":"the token has expired"}`, ""},
+		{"Token", `{"status":201,"notSynced":"want success from Stream, got status 401 with code 43"}`, "StreamRefusals"},
+		{"Config", `{"status":200,"notSynced":"want success from Stream, got status 503 with code 0"}`, ""},
+		{"Proxy", `{"status":401}`, "StreamRefusals"},
+		{"Proxy", `{"status":403}`, "StreamRefusals"},
+		{"Proxy", `{"status":404}`, ""},
+		{"Proxy", `{"status":503,"fault":"Stream"}`, ""},
+		{"Webhook", `{"status":401}`, ""},
+		{"ClientApi", `{"route":"POST ` + webhookPath + `","status":"429","integrationStatus":"-"}`, "WebhooksThrottled"},
+		{"ClientApi", `{"route":"POST /webhook","status":"429","integrationStatus":"-"}`, ""}, // everybody knows it
+		{"ClientApi", `{"route":"POST ` + webhookPath + `","status":"401","integrationStatus":"200"}`, ""},
+		{"ClientApi", `{"route":"GET /config","status":"429","integrationStatus":"-"}`, "ClientsThrottled"},
+		{"ClientApi", `{"route":"GET /token/{userId}","status":"429","integrationStatus":"200"}`, ""}, // the function's own
+		{"ServiceApi", `{"status":"429","error":"THROTTLED"}`, "ServicesThrottled"},
+		{"ServiceApi", `{"status":"429","error":"-"}`, ""}, // Stream's
+	} {
+		var fields object
+		if err := json.Unmarshal([]byte(test.line), &fields); err != nil {
+			t.Fatal(err)
+		}
+		same(t, test.group+" "+test.line, counted(t, test.group+"LogGroup", fields), strings.Fields(test.want))
+	}
+}
+
+// counted returns the metrics that count a line of a log group.
+func counted(t *testing.T, group string, fields object) (metrics []string) {
+	t.Helper()
+	for _, filter := range translate(t, full...).all("AWS::Logs::MetricFilter") {
+		transformation := filter["MetricTransformations"].(list)[0]
+		if dig(transformation, "MetricNamespace") != "ChatServiceBackend/chat" || dig(transformation, "MetricValue") != "1" {
+			t.Errorf("want a count in the namespace that the alarms watch, got %v", transformation)
+		}
+		if filter["LogGroupName"] == group && matches(t, filter["FilterPattern"].(string), fields) {
+			metrics = append(metrics, dig(transformation, "MetricName").(string))
+		}
+	}
+	return metrics
+}
+
+// matches reports whether a metric filter's pattern matches a log line. It knows the
 // operators that the template uses.
 //
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntaxForMetricFilters.html
-func counts(t *testing.T, pattern string, fields object) bool {
+func matches(t *testing.T, pattern string, fields object) bool {
 	t.Helper()
-	for condition := range strings.SplitSeq(strings.Trim(pattern, "{ }"), " && ") {
-		word := regexp.MustCompile(`^\(\$\.(\w+) (>= (\d+)|NOT EXISTS)\)$`).FindStringSubmatch(condition)
+	any := strings.Contains(pattern, " || ")
+	for condition := range strings.SplitSeq(strings.ReplaceAll(strings.Trim(pattern, "{ }"), " || ", " && "), " && ") {
+		word := regexp.MustCompile(`^\(?\$\.(\w+) (?:(>=|=) (?:(\d+)|"(.*)")|NOT EXISTS)\)?$`).FindStringSubmatch(condition)
 		if word == nil {
-			t.Fatalf("want ($.field >= number) or ($.field NOT EXISTS), got %s", condition)
+			t.Fatalf("want a condition that this test knows, got %s", condition)
 		}
 		value, exists := fields[word[1]]
-		least, _ := strconv.ParseFloat(word[3], 64)
-		if n, _ := value.(float64); word[3] == "" && exists || word[3] != "" && n < least {
-			return false
+		n, isNumber := value.(float64)
+		text, isText := value.(string)
+		number, _ := strconv.ParseFloat(word[3], 64)
+		holds := !exists
+		switch {
+		case word[3] != "":
+			holds = isNumber && (n == number || word[2] == ">=" && n > number)
+		case word[2] != "":
+			glob := "^" + strings.ReplaceAll(regexp.QuoteMeta(word[4]), `\*`, ".*") + "$"
+			holds = isText && regexp.MustCompile(glob).MatchString(text)
+		}
+		if holds == any {
+			return any
 		}
 	}
-	return true
+	return !any
 }
 
 func TestDashboardAndAlarmsShowMetricsThatTheCodeSends(t *testing.T) {
@@ -258,7 +447,7 @@ func TestDashboardAndAlarmsShowMetricsThatTheCodeSends(t *testing.T) {
 		// "." repeats the word above it, "..." all words but the last.
 		var namespace, metric any
 		for _, line := range widget.Properties.Metrics {
-			if line[0] == "..." {
+			if _, expression := line[0].(object); expression || line[0] == "..." {
 				continue
 			}
 			if line[0] != "." {
@@ -273,13 +462,14 @@ func TestDashboardAndAlarmsShowMetricsThatTheCodeSends(t *testing.T) {
 		}
 	}
 	for id, alarm := range s.all("AWS::CloudWatch::Alarm") {
-		// The bus is optional, and a dashboard cannot leave out an alarm that does not exist.
-		if !strings.HasSuffix(id, "NewVersionErrorsAlarm") && id != "FallbackQueueAlarm" {
+		// A dashboard cannot leave out an alarm that does not exist.
+		if !strings.HasSuffix(id, "NewVersionErrorsAlarm") && !strings.HasPrefix(id, "ServicesThrottled") {
 			want = append(want, id+".Arn")
 		}
-		for _, line := range watched(t, id, alarm) {
-			if words := strings.Fields(line); len(words) > 2 && words[1] == "ChatServiceBackend" {
-				metrics[words[2]] = true
+		all, _ := watches(alarm)
+		for _, w := range all {
+			if w.namespace == "ChatServiceBackend" {
+				metrics[w.metric] = true
 			}
 		}
 	}
@@ -348,15 +538,30 @@ func named(t *testing.T, page, row string) (names []string) {
 	return names
 }
 
-func TestEveryAlarmAndMetricIsInTheRunbook(t *testing.T) {
+func TestEveryMetricIsInTheDocs(t *testing.T) {
 	t.Parallel()
-	var alarms []string
-	metrics := append(sentMetrics(t), "ServerErrors") // of the metric filters
-	for id, v := range source(t)["Resources"].(object) {
-		if dig(v, "Type") == "AWS::CloudWatch::Alarm" {
-			alarms = append(alarms, id)
-		}
+	metrics := sentMetrics(t)
+	for _, filter := range translate(t, full...).all("AWS::Logs::MetricFilter") {
+		metrics = append(metrics, dig(filter["MetricTransformations"].(list)[0], "MetricName").(string))
 	}
-	same(t, "alarms in docs/runbook.md", named(t, "runbook.md", `(?m)^### (\w+Alarm)$`), alarms)
-	same(t, "metrics in docs/monitoring.md", named(t, "monitoring.md", "(?m)^\\| ((?:`\\w+` ?)+)\\| (?:Count|Milliseconds) \\|"), metrics)
+	slices.Sort(metrics)
+	same(t, "metrics in docs/monitoring.md", named(t, "monitoring.md", "(?m)^\\| ((?:`\\w+` ?)+)\\| (?:Count|Milliseconds) \\|"), slices.Compact(metrics))
+}
+
+func TestQueriesAreSavedForAllFunctions(t *testing.T) {
+	t.Parallel()
+	queries := translate(t).all("AWS::Logs::QueryDefinition")
+	if len(queries) != 9 {
+		t.Errorf("want nine queries, got %q", sortedKeys(queries))
+	}
+	for id, query := range queries {
+		if name := query["Name"].(string); !strings.HasPrefix(name, "chat/") {
+			t.Errorf("%s: want a name that begins with the stack's, got %s", id, name)
+		}
+		var want []string
+		for function := range functions {
+			want = append(want, function+"LogGroup")
+		}
+		same(t, id, texts(query["LogGroupNames"]), want)
+	}
 }

@@ -39,7 +39,7 @@ var (
 	stacks = [][]string{nil, full, private, off, clientDomain, bothDomains, openDomains}
 	// full has everything on that works together, and no setting at its default.
 	full = []string{
-		"Environment=prod", "AlarmEmail=ops@example.com", "RetentionDays=14", "Tracing=true", "ServiceApiAccessLogs=true",
+		"Environment=prod", "AlarmEmail=ops@example.com", "NoEventsHours=6", "RetentionDays=14", "Tracing=true", "ServiceApiAccessLogs=true",
 		"ParameterPrefix=/acme/prod/chat", "ParameterTtl=7", "KmsKeyArn=" + kmsARN, "StreamBaseUrl=https://s",
 		"OidcIssuer=https://i", "OidcAudience=a", "OidcDiscoveryUrl=https://d", "UserIdClaim=c", "SyncUsers=true",
 		"OidcJwksUrl=https://k", "MaxTokenLifetime=62", "RequiredClaims=p=v",
@@ -51,7 +51,7 @@ var (
 	// private has what excludes something in full.
 	private = []string{
 		"ServiceApiVpcEndpointIds=vpce-0a,vpce-0b", "ServiceApiAccountIds=111122223333,444455556666", "ServiceApiAccessLogs=false",
-		"Size=large", "AlarmTopicArn=" + topicARN,
+		"Size=large", "AlarmTopicArn=" + topicARN + "," + topicARN + "-tickets",
 	}
 	// off has everything off.
 	off = []string{"Monitoring=false", "AlarmEmail=ops@example.com", "AllowedOrigins=", "LogLevel=DEBUG"}

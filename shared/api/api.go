@@ -35,6 +35,7 @@ var answers = []struct {
 	{users.ErrDeactivated, http.StatusForbidden, "Your chat account is deactivated; ask the support of this app to activate it again."},
 	{users.ErrBanned, http.StatusForbidden, "You are banned from the chat of this app."},
 	{users.ErrDeleted, http.StatusForbidden, "Your chat account was deleted and cannot come back; ask the support of this app for another."},
+	{ErrTooMany, http.StatusTooManyRequests, "You ask for tokens too often; wait for as long as Retry-After says."},
 	{settings.ErrUnavailable, http.StatusServiceUnavailable, "The chat credentials cannot be read right now; try again in a moment."},
 }
 

@@ -8,13 +8,12 @@ import (
 	"sync"
 	"time"
 
-	"chat-service-backend/shared/httpjson"
 	"chat-service-backend/shared/identity"
 	"chat-service-backend/shared/lambdahttp"
 )
 
-// errTooMany is the error for a user who requests more tokens than anyone needs.
-var errTooMany = errors.New("the user is over TOKENS_PER_MINUTE")
+// ErrTooMany means that a user requests more tokens than anyone needs.
+var ErrTooMany = errors.New("the user is over TOKENS_PER_MINUTE")
 
 // A Limiter limits the tokens that a user gets from this process, since a broken client
 // may request them endlessly.
@@ -55,11 +54,7 @@ func (l *Limiter) Allow(w http.ResponseWriter, r *http.Request, caller identity.
 	if wait := due.Add(l.every).Sub(now) - time.Minute; wait > 0 {
 		lambdahttp.CountBy(r.Context(), "CallersRefused", "Reason", "TooMany")
 		w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
-		return &httpjson.Error{
-			Status:  http.StatusTooManyRequests,
-			Message: "You ask for tokens too often; wait for as long as Retry-After says.",
-			Cause:   errTooMany,
-		}
+		return ErrTooMany
 	}
 	if len(l.due) >= 10_000 {
 		for id, due := range l.due {
