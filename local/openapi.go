@@ -33,7 +33,11 @@ func (p *page) docs(mux *http.ServeMux) {
 		mux.HandleFunc("GET "+path+"/", func(w http.ResponseWriter, r *http.Request) {
 			config := swgui.Config{
 				Title: api.tag, SwaggerJSON: path + ".json", BasePath: path + "/",
-				SettingsUI: map[string]string{"filter": fmt.Sprintf("%q", api.tag)}, // by tag
+				SettingsUI: map[string]string{
+					"filter": fmt.Sprintf("%q", api.tag), // by tag
+					// Swagger UI would send /proxy/users%2Falice, which the proxy refuses.
+					"requestInterceptor": `(r) => { const [path, ...query] = r.url.split("?"); r.url = [path.replace(/%2F/gi, "/"), ...query].join("?"); return r; }`,
+				},
 			}
 			if p.issuer != nil && name == "client" {
 				if bearer, err := p.issuer.Bearer("alice", nil); err == nil {

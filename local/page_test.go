@@ -259,15 +259,23 @@ func testPictures(t *testing.T, b *tab) {
 
 func testSwaggerUI(t *testing.T, b *tab) {
 	s := sharedReal(t)
-	for path, operation := range map[string]string{"docs/client/": "getToken", "docs/service/": "verifyWebhook"} {
-		status := map[string]string{"getToken": "201", "verifyWebhook": "200"}[operation]
+	call(t, "POST", s.serviceURL+"/proxy/users", `{"users":{"alice":{"id":"alice"}}}`)
+	for _, try := range []struct{ path, operation, typed, status string }{
+		{"docs/client/", "getToken", "", "201"},
+		{"docs/service/", "verifyWebhook", "", "200"},
+		{"docs/service/", "proxyGet", "/alice/export", "200"}, // after "users", of the example
+	} {
+		path, operation, status := try.path, try.operation, try.status
 		b.do(t, network.Enable(), cdplog.Enable(), chromedp.Navigate(s.clientURL+pagePath+path))
 		block := fmt.Sprintf("[id$=%s]", operation)
 		b.do(t,
 			chromedp.Click(block+" .opblock-summary-control", chromedp.ByQuery),
 			chromedp.Click(block+" .try-out__btn", chromedp.ByQuery),
-			chromedp.Click(block+" .execute", chromedp.ByQuery),
 		)
+		if try.typed != "" {
+			b.do(t, chromedp.SendKeys(block+" .parameters input", try.typed, chromedp.ByQuery))
+		}
+		b.do(t, chromedp.Click(block+" .execute", chromedp.ByQuery))
 		b.want(t, fmt.Sprintf(`document.querySelector(%q)?.textContent.startsWith(%q)`, block+" .live-responses-table tbody .response-col_status", status))
 	}
 	b.wantNoMistakes(t)
