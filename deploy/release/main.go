@@ -1,12 +1,14 @@
 // Command release builds what users deploy without building anything themselves:
-// a zip file and a bill of materials for each function, a template that refers to
-// the zip files, and checksums of all of these. The same source and the same Go
+// a zip file for each function and a template that refers to it, the operator's tool
+// and the development server for each system, bills of materials, what else of the
+// repository they need, and checksums of all of these. The same source and the same Go
 // make the same bytes on any machine.
 package main
 
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -30,8 +32,28 @@ import (
 // sbomTool lists the modules in a binary as a CycloneDX document.
 const sbomTool = "github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0"
 
-// lambda is the system that the template's functions run on.
-var lambda = build.System{OS: "linux", Arch: "arm64"}
+// Systems of the functions and of the tools, as in a release.
+var systems = targets{
+	functions: build.System{OS: "linux", Arch: "arm64"}, // as in the template
+	tools: []build.System{
+		{OS: "linux", Arch: "amd64"}, {OS: "linux", Arch: "arm64"}, {OS: "darwin", Arch: "amd64"},
+		{OS: "darwin", Arch: "arm64"}, {OS: "windows", Arch: "amd64"}, {OS: "windows", Arch: "arm64"},
+	},
+}
+
+type targets struct {
+	functions build.System
+	tools     []build.System
+}
+
+// tools are the commands that a release has for each system.
+var tools = []string{"./ops", "./local"}
+
+// copied are the files of the repository that a release has as they are.
+var copied = []string{
+	"stream.yaml", "samconfig.toml", "SECURITY.md", "CHANGELOG.md", "deploy/sample.env", "deploy/*.yaml",
+	"examples/cdk/*.ts", "examples/terraform/*.tf", "examples/pipelines/*",
+}
 
 func main() {
 	version := flag.String("version", "", "such as v1.2.3")
@@ -39,7 +61,7 @@ func main() {
 	flag.Parse()
 	root, err := build.Root()
 	if err == nil {
-		err = release(context.Background(), root, *out, *version, lambda, billOfMaterials)
+		err = release(context.Background(), root, *out, *version, systems, billOfMaterials)
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "release: %v\n", err)
@@ -49,9 +71,11 @@ func main() {
 
 var versions = regexp.MustCompile(`^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$`)
 
-// release builds the module at root for a system and writes the release to the
-// folder out. sbom returns the bill of materials of a binary.
-func release(ctx context.Context, root, out, version string, system build.System, sbom func(ctx context.Context, binary, version string) ([]byte, error)) error {
+// sbom returns the bill of materials of a binary.
+type sbom func(ctx context.Context, binary, version string, system build.System) ([]byte, error)
+
+// release builds the module at root and writes the release to the folder out.
+func release(ctx context.Context, root, out, version string, systems targets, materials sbom) error {
 	if !versions.MatchString(version) {
 		return fmt.Errorf("want a version like v1.2.3, got %q", version)
 	}
@@ -75,11 +99,29 @@ func release(ctx context.Context, root, out, version string, system build.System
 		return err
 	}
 	defer os.RemoveAll(dir)
-	binaries, err := build.Version(ctx, version, root, dir, system, packages...)
+	binaries, err := build.Version(ctx, version, root, dir, systems.functions, packages...)
 	if err != nil {
 		return err
 	}
 	files := map[string][]byte{"template.yaml": []byte(template)}
+	for _, pattern := range copied {
+		paths, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil || len(paths) == 0 {
+			return fmt.Errorf("there is no %s for the release: %w", pattern, cmp.Or(err, fs.ErrNotExist))
+		}
+		for _, path := range paths {
+			name, err := filepath.Rel(root, path)
+			if err != nil {
+				return err
+			}
+			if files[filepath.ToSlash(name)], err = os.ReadFile(path); err != nil {
+				return err
+			}
+		}
+	}
+	if files["Dockerfile"], err = os.ReadFile(filepath.Join(root, "deploy/Dockerfile")); err != nil {
+		return err
+	}
 	for i, name := range names {
 		binary := binaries[packages[i]]
 		content, err := os.ReadFile(binary)
@@ -89,8 +131,28 @@ func release(ctx context.Context, root, out, version string, system build.System
 		if files[name+".zip"], err = zipped(content); err != nil {
 			return err
 		}
-		if files[name+".cdx.json"], err = sbom(ctx, binary, version); err != nil {
+		if files[name+".cdx.json"], err = materials(ctx, binary, version, systems.functions); err != nil {
 			return fmt.Errorf("bill of materials of %s: %w", name, err)
+		}
+	}
+	executable := map[string]bool{}
+	for i, system := range systems.tools {
+		binaries, err := build.Version(ctx, version, root, filepath.Join(dir, system.OS+system.Arch), system, tools...)
+		if err != nil {
+			return err
+		}
+		for _, pkg := range tools {
+			name := build.Name(pkg)
+			if i == 0 {
+				if files[name+".cdx.json"], err = materials(ctx, binaries[pkg], version, system); err != nil {
+					return fmt.Errorf("bill of materials of %s: %w", name, err)
+				}
+			}
+			name = fmt.Sprintf("%s-%s-%s%s", name, system.OS, system.Arch, filepath.Ext(binaries[pkg]))
+			executable[name] = true
+			if files[name], err = os.ReadFile(binaries[pkg]); err != nil {
+				return err
+			}
 		}
 	}
 	var sums strings.Builder
@@ -98,11 +160,15 @@ func release(ctx context.Context, root, out, version string, system build.System
 		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(files[name]), name)
 	}
 	files["SHA256SUMS"] = []byte(sums.String())
-	if err := os.MkdirAll(out, 0o755); err != nil {
-		return err
-	}
 	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(out, name), content, 0o644); err != nil {
+		path, mode := filepath.Join(out, name), fs.FileMode(0o644)
+		if executable[name] {
+			mode = 0o755
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, content, mode); err != nil {
 			return err
 		}
 	}
@@ -166,7 +232,7 @@ func packaged(template, version string) (string, []string, error) {
 }
 
 // billOfMaterials runs sbomTool, which go run fetches and builds for this machine.
-func billOfMaterials(ctx context.Context, binary, version string) ([]byte, error) {
+func billOfMaterials(ctx context.Context, binary, version string, system build.System) ([]byte, error) {
 	var stderr strings.Builder
 	cmd := exec.CommandContext(ctx, "go", "run", sbomTool, "bin", "-json", "-noserial", "-std", "-version", version, binary)
 	cmd.Stderr = &stderr
@@ -174,13 +240,13 @@ func billOfMaterials(ctx context.Context, binary, version string) ([]byte, error
 	if err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, stderr.String())
 	}
-	return reproducible(document)
+	return reproducible(document, system)
 }
 
 // reproducible removes from a bill of materials what differs between times and
 // machines: the timestamp and the tool's own checksums. It also puts the binary's
 // system where the tool has written that of this machine.
-func reproducible(document []byte) ([]byte, error) {
+func reproducible(document []byte, system build.System) ([]byte, error) {
 	var bom map[string]any
 	if err := json.Unmarshal(document, &bom); err != nil {
 		return nil, err
@@ -197,6 +263,6 @@ func reproducible(document []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	here := strings.NewReplacer("goos="+runtime.GOOS, "goos="+lambda.OS, "goarch="+runtime.GOARCH, "goarch="+lambda.Arch)
+	here := strings.NewReplacer("goos="+runtime.GOOS, "goos="+system.OS, "goarch="+runtime.GOARCH, "goarch="+system.Arch)
 	return []byte(here.Replace(string(text)) + "\n"), nil
 }

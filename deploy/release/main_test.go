@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -17,11 +18,16 @@ import (
 	"chat-service-backend/internal/build"
 )
 
+const tool = "package main\nfunc main() {}\n"
+
 // small is a module like this one, but with two functions that link in no time.
 // It is built for this machine, whose standard library other tests have compiled.
 var small = map[string]string{
-	"go.mod":                             "module chat-service-backend\ngo 1.26\n",
-	"shared/lambdahttp/lambdahttp.go":    "package lambdahttp\nvar version string\nfunc Main() { println(version) }\n",
+	"go.mod":                          "module chat-service-backend\ngo 1.26\n",
+	"shared/lambdahttp/lambdahttp.go": "package lambdahttp\nvar version string\nfunc Main() { println(version) }\n",
+	"ops/main.go":                     tool, "local/main.go": tool,
+	"stream.yaml": "s", "samconfig.toml": "s", "SECURITY.md": "s", "CHANGELOG.md": "s", "deploy/sample.env": "s", "deploy/ci.yaml": "s", "deploy/Dockerfile": "s",
+	"examples/cdk/a.ts": "s", "examples/terraform/a.tf": "s", "examples/pipelines/a.yml": "s",
 	"functions/token/bootstrap/main.go":  "package main\nimport \"chat-service-backend/shared/lambdahttp\"\nfunc main() { lambdahttp.Main() }\n",
 	"functions/apikey/bootstrap/main.go": "package main\nimport \"chat-service-backend/shared/lambdahttp\"\nfunc main() { lambdahttp.Main() }\n",
 	"template.yaml": `Globals:
@@ -58,18 +64,22 @@ func released(t *testing.T, version string) (map[string]string, error) {
 			t.Fatal(err)
 		}
 	}
-	err := release(t.Context(), root, out, version, build.Host, func(_ context.Context, binary, version string) ([]byte, error) {
+	err := release(t.Context(), root, out, version, targets{build.Host, []build.System{build.Host}}, func(_ context.Context, binary, version string, _ build.System) ([]byte, error) {
 		return []byte(filepath.Base(binary) + " " + version), nil
 	})
 	files := map[string]string{}
-	entries, _ := os.ReadDir(out)
-	for _, entry := range entries {
-		content, err := os.ReadFile(filepath.Join(out, entry.Name()))
+	_ = filepath.WalkDir(out, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return nil
+		}
+		content, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		files[entry.Name()] = string(content)
-	}
+		name, _ := filepath.Rel(out, path)
+		files[filepath.ToSlash(name)] = string(content)
+		return nil
+	})
 	return files, err
 }
 
@@ -80,11 +90,18 @@ func TestReleaseHasAllThatADeploymentNeeds(t *testing.T) {
 		t.Fatal(err)
 	}
 	var sums strings.Builder
-	for _, name := range []string{"apikey.cdx.json", "apikey.zip", "template.yaml", "token.cdx.json", "token.zip"} {
+	ops, local := "ops-"+build.Host.OS+"-"+build.Host.Arch, "local-"+build.Host.OS+"-"+build.Host.Arch
+	want := []string{
+		"CHANGELOG.md", "Dockerfile", "SECURITY.md", "apikey.cdx.json", "apikey.zip", "deploy/ci.yaml", "deploy/sample.env",
+		"examples/cdk/a.ts", "examples/pipelines/a.yml", "examples/terraform/a.tf", local, "local.cdx.json", ops, "ops.cdx.json",
+		"samconfig.toml", "stream.yaml", "template.yaml", "token.cdx.json", "token.zip",
+	}
+	slices.Sort(want)
+	for _, name := range want {
 		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256([]byte(files[name])), name)
 	}
-	if len(files) != 6 || files["SHA256SUMS"] != sums.String() {
-		t.Errorf("want 6 files, among them SHA256SUMS with\n%s\ngot %q\n%s", &sums, slices.Sorted(maps.Keys(files)), files["SHA256SUMS"])
+	if len(files) != len(want)+1 || files["SHA256SUMS"] != sums.String() {
+		t.Errorf("want %d files, among them SHA256SUMS with\n%s\ngot %q\n%s", len(want)+1, &sums, slices.Sorted(maps.Keys(files)), files["SHA256SUMS"])
 	}
 	for _, name := range []string{"token", "apikey"} {
 		archive, err := zip.NewReader(strings.NewReader(files[name+".zip"]), int64(len(files[name+".zip"])))
@@ -167,7 +184,7 @@ func TestBillOfMaterialsIsTheSameOnEveryMachine(t *testing.T) {
 		`{"metadata":{"timestamp":"2026-11-23T20:00:00Z","tools":[{"name":"t","hashes":[{"alg":"MD5","content":"a"}]}],"component":{` + purl + build.Host.Arch + `"}}}`,
 		`{"metadata":{"timestamp":"2027-01-01T00:00:00Z","tools":[{"name":"t","hashes":[{"alg":"MD5","content":"b"}]}],"component":{` + purl + `arm64"}}}`,
 	} {
-		text, err := reproducible([]byte(written))
+		text, err := reproducible([]byte(written), systems.functions)
 		if err != nil {
 			t.Fatal(err)
 		}
