@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -80,6 +81,25 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 	service := func(path string, status int, body string) func(*deployment) {
 		return func(d *deployment) { d.onService = at(path, status, nil, body) }
 	}
+	signedOnly := func(path string, status int, body string) func(*deployment) {
+		return func(d *deployment) {
+			d.onService = func(w http.ResponseWriter, r *http.Request, text string) bool {
+				return r.Header.Get("Authorization") != "" && at(path, status, nil, body)(w, r, text)
+			}
+		}
+	}
+	unsignedOnly := func(path string, status int, body string) func(*deployment) {
+		return func(d *deployment) {
+			d.onService = func(w http.ResponseWriter, r *http.Request, text string) bool {
+				return r.Header.Get("Authorization") == "" && at(path, status, nil, body)(w, r, text)
+			}
+		}
+	}
+	with := func(hook map[string]any, name string, value any) map[string]any {
+		hook = maps.Clone(hook)
+		hook[name] = value
+		return hook
+	}
 	setting := func(name string, value any) func(*deployment) {
 		return func(d *deployment) { d.app[name] = value }
 	}
@@ -96,6 +116,47 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 	}
 	streamQueue := func(d *deployment) {
 		d.parameters["StreamQueue"], d.outputs["StreamQueueUrl"] = "true", "https://sqs.example.com/q"
+	}
+	both := func(faults ...func(*deployment)) func(*deployment) {
+		return func(d *deployment) {
+			for _, f := range faults {
+				f(d)
+			}
+		}
+	}
+	parameter := func(name, value string) func(*deployment) {
+		return func(d *deployment) { d.parameters[name] = value }
+	}
+	refused := func(name, code string) func(*deployment) {
+		return target(name, func(w http.ResponseWriter) bool { return refuse(w, code) })
+	}
+	onFunction := func(answered func(http.ResponseWriter) bool) func(*deployment) {
+		return onAWS(func(w http.ResponseWriter, r *http.Request, _ string) bool {
+			return strings.Contains(r.URL.Path, "/functions/") && answered(w)
+		})
+	}
+	const arnOfHook, arnOfKey = "arn:aws:lambda:eu-central-1:123456789012:function:hook", "arn:aws:kms:eu-central-1:123456789012:key/1"
+	hookFunction := parameter("HookFunctionArn", arnOfHook)
+	asks := func(d *deployment) { d.app["before_message_send_hook_url"] = d.outputs["WebhookUrl"] }
+	deadLetters := func(answer string) func(*deployment) {
+		return both(streamQueue, onAWS(func(w http.ResponseWriter, r *http.Request, body string) bool {
+			switch r.Header.Get("X-Amz-Target") {
+			case "AmazonSQS.GetQueueUrl":
+				if answer == "" {
+					return refuse(w, "AWS.SimpleQueueService.NonExistentQueue")
+				}
+				fmt.Fprint(w, `{"QueueUrl":"http://aws.invalid/dead"}`)
+				return true
+			case "AmazonSQS.GetQueueAttributes":
+				if strings.Contains(body, "/dead") {
+					fmt.Fprint(w, answer)
+					return true
+				}
+				fmt.Fprint(w, `{"Attributes":{"ApproximateNumberOfMessages":"0","RedrivePolicy":"{\"deadLetterTargetArn\":\"arn:aws:sqs:eu-central-1:123456789012:dead\"}"}}`)
+				return true
+			}
+			return false
+		}))
 	}
 	silent := target("AmazonSQS.ReceiveMessage", func(w http.ResponseWriter) bool { fmt.Fprint(w, `{}`); return true })
 
@@ -125,21 +186,21 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 		"choices that cannot be":        {choices("HookTimeoutMs=0"), "bad", "parameters", "parameter HookTimeoutMs: want "},
 		"an older template":             {func(d *deployment) { choices("")(d); delete(d.parameters, "StreamQueue") }, "bad", "parameters", "StreamQueue is new in template.yaml"},
 		"no key":                        {func(d *deployment) { d.parameters["ParameterPrefix"] = "/nothing-here" }, "bad", "values", "/nothing-here/stream/api-key does not exist"},
-		"a secret in the clear":         {value(apiSecret, "x", types.ParameterTypeString), "bad", "values", "want a SecureString, got a String"},
-		"a key that is a secret":        {value(apiKey, "x", types.ParameterTypeSecureString), "bad", "values", "want a String, got a SecureString"},
-		"an empty secret":               {value(apiSecret, " ", types.ParameterTypeSecureString), "bad", "values", "api-secret is empty"},
+		"a secret in the clear":         {value(apiSecret, "x", types.ParameterTypeString), "bad", "values", "is a String and must be a SecureString"},
+		"a key that is a secret":        {value(apiKey, "x", types.ParameterTypeSecureString), "bad", "values", "is a SecureString and must be a String"},
+		"an empty secret":               {value(apiSecret, " ", types.ParameterTypeSecureString), "bad", "values", "api-secret: the API secret must not be empty"},
 		"a secret with a blank":         {value(apiSecret, "x ", types.ParameterTypeSecureString), "bad", "values", "api-secret begins or ends with white space"},
 		"a rotation under way":          {value(previousSecret, "x", types.ParameterTypeSecureString), "warn", "values", "a rotation is under way"},
-		"a configuration, no object":    {value(clientConfig+"/web", "[1]", types.ParameterTypeString), "bad", "values", "client-config/web: want a JSON object"},
-		"values not to be read":         {denied("AmazonSSM.GetParameters"), "bad", "values", "AccessDeniedException"},
-		"configurations not to be read": {denied("AmazonSSM.GetParametersByPath"), "bad", "values", "AccessDeniedException"},
+		"a configuration, no object":    {value(clientConfig+"/web", "[1]", types.ParameterTypeString), "bad", "values", "client-config/web: /config answers 500 for this client type: that is not a JSON object"},
+		"values not to be read":         {denied("AmazonSSM.GetParameters"), "skip", "values", "you have no right to ssm:GetParameters"},
+		"configurations not to be read": {denied("AmazonSSM.GetParametersByPath"), "skip", "values", "you have no right to ssm:GetParametersByPath"},
 		"a new account": {onAWS(func(w http.ResponseWriter, r *http.Request, body string) bool {
 			if strings.Contains(r.URL.Path, "/account-settings") {
 				fmt.Fprint(w, `{"AccountLimit":{"ConcurrentExecutions":10}}`)
 				return true
 			}
 			return false
-		}), "bad", "quotas", "Lambda runs 10 requests at once"},
+		}), "bad", "quotas", "Lambda runs only 10 requests at once"},
 		"a slow Parameter Store": {target("AmazonSSM.GetServiceSetting", func(w http.ResponseWriter) bool {
 			fmt.Fprint(w, `{"ServiceSetting":{"SettingValue":"false"}}`)
 			return true
@@ -152,12 +213,12 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 		"an issuer without keys":        {signsIn(issuer["keyless"], "app"), "bad", "issuer", "/none: want status 200"},
 		"symmetric keys alone":          {signsIn(issuer["symmetric"], "app"), "bad", "issuer", "want public keys"},
 		"an audience unlike Cognito's":  {signsIn("https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_x", "my-app"), "bad", "issuer", "app client"},
-		"an audience unlike Firebase's": {signsIn("https://securetoken.google.com/shop", "my-app"), "bad", "issuer", "want the project, shop, got my-app"},
+		"an audience unlike Firebase's": {signsIn("https://securetoken.google.com/shop", "my-app"), "bad", "issuer", "is my-app and must be the project, shop"},
 		"a Client API that fails":       {client("/api-key", 503, nil, `{"errorMsg":"x"}`), "bad", "client API", "/api-key: 503: x"},
 		"another key at the Client API": {client("/api-key", 200, nil, `{"api_key":"other"}`), "bad", "client API", "another key"},
 		"an origin shut out":            {origins(""), "bad", "CORS", "https://app.example.com"},
 		"a stranger let in":             {origins("*"), "bad", "CORS", "https://doctor.invalid"},
-		"a Service API for anybody":     {service("/api-key", 200, `{}`), "bad", "service API", "an unsigned call is answered: want 403, got 200"},
+		"a Service API for anybody":     {service("/api-key", 200, `{}`), "bad", "service API", "an unsigned call of GET /api-key is answered with 200 instead of 403"},
 		"a Service API for others":      {service("/api-key", 403, `{"Message":"not authorized"}`), "bad", "service API", "a signed call is refused"},
 		"a Service API that fails":      {service("/api-key", 500, `{}`), "bad", "service API", "a signed call: 500"},
 		"a Service API out of reach":    {func(d *deployment) { d.outputs["ServiceApiUrl"] = "http://127.0.0.1:1" }, "bad", "service API", "refused"},
@@ -182,20 +243,10 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 
 		"a webhook elsewhere": {hook(func(h map[string]any) []any { h["webhook_url"] = "https://old.example.com"; return []any{h} }),
 			"bad", "webhook", "(1 hooks send elsewhere)"},
-		"a webhook disabled":            {hook(func(h map[string]any) []any { h["enabled"] = false; return []any{h} }), "bad", "webhook", "is disabled"},
-		"a webhook for another product": {hook(func(h map[string]any) []any { h["product"] = "video"; return []any{h} }), "bad", "webhook", "(1 hooks send elsewhere)"},
-		"two webhooks without a common event": {hook(func(h map[string]any) []any {
-			return []any{map[string]any{"hook_type": "webhook", "webhook_url": h["webhook_url"], "enabled": true, "event_types": []any{"user.updated"}}, map[string]any{"hook_type": "webhook", "webhook_url": h["webhook_url"], "enabled": true, "event_types": []any{"message.new"}}}
-		}), "ok", "webhook", `"user.updated","message.new"`},
-		"a star and a type": {hook(func(h map[string]any) []any {
-			h["event_types"] = []any{"*"}
-			return []any{h, map[string]any{"hook_type": "webhook", "webhook_url": h["webhook_url"], "enabled": true, "event_types": []any{"message.new"}}}
-		}), "bad", "webhook", "several hooks send the same events"},
-		"an old webhook beside hooks":  {func(d *deployment) { d.app["webhook_url"], d.app["use_hook_v2"] = "https://old", false }, "warn", "webhook", "use_hook_v2 is off"},
-		"an app that waits too little": {func(d *deployment) { d.parameters["HookTimeoutMs"] = "2700" }, "warn", "hook", "Stream waits only 1500 ms"},
-		"a webhook twice":              {hook(func(h map[string]any) []any { return []any{h, h} }), "bad", "webhook", "several hooks send the same events"},
-		"an app without event hooks":   {func(d *deployment) { delete(d.app, "event_hooks"); d.app["webhook_url"] = d.outputs["WebhookUrl"] }, "ok", "webhook", "all events"},
-		"a queue for events":           {streamQueue, "bad", "webhook", "Stream does not send to"},
+		"a webhook disabled":         {hook(func(h map[string]any) []any { h["enabled"] = false; return []any{h} }), "bad", "webhook", "is disabled"},
+		"a webhook twice":            {hook(func(h map[string]any) []any { return []any{h, h} }), "bad", "webhook", "several hooks send the same events"},
+		"an app without event hooks": {func(d *deployment) { delete(d.app, "event_hooks"); d.app["webhook_url"] = d.outputs["WebhookUrl"] }, "ok", "webhook", "all events"},
+		"a queue for events":         {streamQueue, "bad", "webhook", "Stream does not send to"},
 		"a webhook beside the queue": {func(d *deployment) {
 			streamQueue(d)
 			hook(func(h map[string]any) []any {
@@ -211,10 +262,71 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 			hook(func(h map[string]any) []any { h["event_types"] = []any{"user.banned"}; return []any{h} })(d)
 			client("/webhook", 401, nil, `{"errorMsg":"The signature is not valid."}`)(d)
 		}, "bad", "event", "The signature is not valid."},
-		"no right to listen":   {denied("AWSEvents.PutRule"), "skip", "event", "cannot listen on the bus, which takes the rights to make a queue and a rule: AccessDeniedException"},
+		"no right to listen":   {denied("AWSEvents.PutRule"), "skip", "event", "you have no right to make a queue and a rule"},
 		"no right to clean up": {denied("AmazonSQS.DeleteQueue"), "warn", "event", "could not be removed"},
 
+		"a hook function that Stream does not ask": {hookFunction, "bad", "hook", "Stream asks nobody"},
+		"an old stack that Stream asks":            {both(hookFunction, setting("before_message_send_hook_url", "https://old.example.com/webhook")), "bad", "hook", "Stream asks https://old.example.com/webhook and not"},
+		"no function for what Stream asks":         {asks, "warn", "hook", "there is no HookFunctionArn to answer"},
+		"a Stream that does not wait":              {both(hookFunction, asks, parameter("HookTimeoutMs", "2700")), "warn", "hook", "Stream waits 1500 ms for an answer, and HookTimeoutMs is 2700"},
+		"a Stream that waits":                      {both(hookFunction, asks, parameter("HookTimeoutMs", "2700"), setting("before_message_send_hook_attempt_timeout_ms", 3000)), "ok", "hook", "Stream asks "},
+		"a hook function removed":                  {both(hookFunction, asks, onFunction(func(w http.ResponseWriter) bool { return refuse(w, "ResourceNotFoundException") })), "bad", "functions", "HookFunctionArn " + arnOfHook + " does not exist"},
+		"a sign-in function removed":               {both(parameter("SignInFunctionArn", arnOfHook), onFunction(func(w http.ResponseWriter) bool { return refuse(w, "ResourceNotFoundException") })), "bad", "functions", "SignInFunctionArn"},
+		"a hook function not to be seen":           {both(hookFunction, asks, parameter("HookTimeoutMs", "1000"), onFunction(func(w http.ResponseWriter) bool { return refuse(w, "AccessDeniedException") })), "skip", "functions", "you have no right to lambda:GetFunction"},
+		"a hook function switched off": {both(hookFunction, asks, onFunction(func(w http.ResponseWriter) bool {
+			fmt.Fprint(w, `{"Concurrency":{"ReservedConcurrentExecutions":0}}`)
+			return true
+		})), "bad", "functions", "0 requests at once"},
+		"a fallback queue removed":          {refused("AmazonSQS.GetQueueAttributes", "AWS.SimpleQueueService.NonExistentQueue"), "bad", "fallback queue", "/queue does not exist"},
+		"a fallback queue not to be seen":   {denied("AmazonSQS.GetQueueAttributes"), "skip", "fallback queue", "you have no right to sqs:GetQueueAttributes"},
+		"a bus removed":                     {refused("AWSEvents.DescribeEventBus", "ResourceNotFoundException"), "bad", "bus", "does not exist"},
+		"a bus not to be seen":              {denied("AWSEvents.DescribeEventBus"), "skip", "bus", "you have no right to events:DescribeEventBus"},
+		"dead letters of Stream's":          {deadLetters(`{"Attributes":{"ApproximateNumberOfMessages":"3"}}`), "bad", "Stream's dead-letter queue", "3 events were tried ten times"},
+		"a dead-letter queue removed":       {deadLetters(""), "bad", "Stream's dead-letter queue", "dead does not exist"},
+		"a mistyped path of configurations": {value("/client-configs/web", "{}", types.ParameterTypeString), "bad", "values", "is client-config misspelt?"},
+		"another mistyped path":             {value("/clientconfig/web", "{}", types.ParameterTypeString), "bad", "values", "is client-config misspelt?"},
+		"a configuration too deep":          {value(clientConfig+"/web/dark", "{}", types.ParameterTypeString), "bad", "values", "a client type has no slash"},
+		"a secret configuration":            {value(clientConfig+"/web", "{}", types.ParameterTypeSecureString), "bad", "values", "must be a String"},
+		"a reference in a configuration":    {value(clientConfig+"/web", `{"a":"{{b}}"}`, types.ParameterTypeString), "bad", "values", "which Parameter Store refuses"},
+		"a mistyped key":                    {value("/streem/api-key", "k", types.ParameterTypeString), "bad", "values", "is the name misspelt?"},
+		"key and secret swapped":            {both(value(apiKey, strings.Repeat("s", 64), types.ParameterTypeString), value(apiSecret, "key", types.ParameterTypeSecureString)), "bad", "values", "the API key looks like an API secret"},
+		"a key after a byte-order mark":     {value(apiKey, "\ufeffkey", types.ParameterTypeString), "bad", "values", "U+FEFF"},
+		"a secret in quotes":                {value(apiSecret, `"secret"`, types.ParameterTypeSecureString), "bad", "values", "quotation mark"},
+		"a secret with a comma":             {value(apiSecret, "secret,", types.ParameterTypeSecureString), "bad", "values", "ends with a ,"},
+		"a secret that cannot be decrypted": {onAWS(func(w http.ResponseWriter, r *http.Request, body string) bool {
+			return strings.Contains(body, `"WithDecryption":true`) && refuse(w, "InvalidKeyId")
+		}), "bad", "values", "cannot be decrypted: InvalidKeyId"},
+		"a KMS key disabled": {both(parameter("KmsKeyArn", arnOfKey), target("TrentService.DescribeKey", func(w http.ResponseWriter) bool {
+			fmt.Fprint(w, `{"KeyMetadata":{"KeyId":"1","KeyState":"Disabled"}}`)
+			return true
+		})), "bad", "key", "is Disabled"},
+		"a KMS key removed":                {both(parameter("KmsKeyArn", arnOfKey), refused("TrentService.DescribeKey", "NotFoundException")), "bad", "key", "does not exist"},
+		"a KMS key not to be seen":         {both(parameter("KmsKeyArn", arnOfKey), denied("TrentService.DescribeKey")), "skip", "key", "you have no right to kms:DescribeKey"},
+		"tokens that never expire":         {parameter("ExpirationTokenDuration", ""), "warn", "tokens", "never expire"},
+		"the audience of every client":     {signsIn(issuer["good"], "account"), "bad", "issuer", "Keycloak puts into the tokens of every client"},
+		"a token function that fails":      {client("/token/me", 502, nil, `{"errorMsg":"x"}`), "bad", "client API", "/token/me: 502: x see the log of the token function (/aws/lambda/chat/token)"},
+		"a token for anybody":              {client("/token/me", 200, nil, `{"token":"a.b.c"}`), "bad", "client API", "gives a token without a bearer token"},
+		"a config function that fails":     {client("/config", 500, nil, `{"errorMsg":"x"}`), "bad", "client API", "see the log of the config function"},
+		"a route that is missing":          {client("/token/me", 404, nil, `{"message":"Not Found"}`), "bad", "client API", "GET /token/me: 404: the route does not exist"},
+		"too many requests":                {client("/token/me", 429, nil, `{"message":"Too Many Requests"}`), "warn", "client API", "429: too many requests"},
+		"a token for services that fails":  {service("/token/chat-service-doctor", 503, `{"errorMsg":"x"}`), "bad", "service API", "GET /token/chat-service-doctor: 503: x"},
+		"a config for services that fails": {service("/config", 500, `{"errorMsg":"x"}`), "bad", "service API", "GET /config: 500: x"},
+		"a webhook function that fails":    {service("/webhook/verify", 502, `{"message":"x"}`), "bad", "service API", "see the log of the webhook function"},
+		"tokens for services not allowed":  {signedOnly("/token/chat-service-doctor", 403, `{"Message":"not authorized"}`), "skip", "service API", "you have no right to execute-api:Invoke on arn:x/GET/token/chat-service-doctor"},
+		"a proxy for anybody":              {unsignedOnly("/proxy/app", 200, `{"app":{}}`), "bad", "service API", "an unsigned call of GET /proxy/app is answered with 200"},
+		"a Stream of another region":       {both(parameter("StreamBaseUrl", "https://chat-proxy-singapore.stream-io-api.com"), setting("placement", "us-east")), "bad", "app", "StreamBaseUrl is in singapore, and the app in us-east"},
+		"a key unknown in another region":  {both(parameter("StreamBaseUrl", "https://chat-proxy-singapore.stream-io-api.com"), service("/proxy/app", 401, `{"code":2,"message":"api_key not valid"}`)), "bad", "Stream", "set StreamBaseUrl to the app's region"},
+		"two hooks, one of them for all": {hook(func(h map[string]any) []any {
+			return []any{with(h, "event_types", []any{"*"}), with(h, "event_types", []any{"message.new"})}
+		}), "bad", "webhook", "several hooks send the same events"},
+		"a hook at the plain address":     {func(d *deployment) { d.outputs["WebhookUrl"] += "/secret" }, "warn", "webhook", "which anybody can guess"},
+		"a hook for another product":      {hook(func(h map[string]any) []any { return []any{with(h, "product", "video")} }), "bad", "webhook", "only for video, and not for chat"},
+		"hooks that the app does not use": {both(setting("use_hook_v2", false), setting("webhook_url", "https://old.example.com")), "warn", "webhook", "use_hook_v2 is off"},
+
 		// What looks like a fault and is none.
+		"two hooks for different events": {hook(func(h map[string]any) []any {
+			return []any{with(h, "event_types", []any{"message.new"}), with(h, "event_types", []any{"message.read"})}
+		}), "ok", "webhook", `"message.new","message.read"`},
 		"a large configuration": {value(clientConfig+"/web", `{"x":"`+strings.Repeat("x", 5000)+`"}`, types.ParameterTypeString), "ok", "values", "1 client types"},
 		"a comma too many":      {signsIn(issuer["good"], "app,"), "ok", "issuer", "has keys"},
 	} {
@@ -267,8 +379,8 @@ func TestCtrlCLeavesNothingOfTheDoctorsBehind(t *testing.T) {
 		return false
 	}
 	d.tool.run(ctx, "", "doctor", "-stack", "chat").want(t, 1, "Interrupted", "interrupt signal received")
-	if want := []string{"/proxy/channels/messaging", "/proxy/users"}; !slices.Equal(deleted, want) {
-		t.Errorf("want channel and user deleted, got %q", deleted)
+	if want := []string{"/proxy/channels/messaging"}; !slices.Equal(deleted, want) {
+		t.Errorf("want the channel deleted, got %q", deleted)
 	}
 	for _, call := range []string{"AWSEvents.RemoveTargets", "AWSEvents.DeleteRule", "AmazonSQS.DeleteQueue"} {
 		if !slices.Contains(d.calls, call) {

@@ -49,6 +49,21 @@ func (c *Console) Say(format string, args ...any) {
 	}
 }
 
+// Quiet calls f, and returns a function that prints what f has said.
+func (c *Console) Quiet(f func()) (say func()) {
+	out, said := c.Out, c.said
+	var b bytes.Buffer
+	c.Out = &b
+	f()
+	c.Out = out
+	all := c.said
+	c.said = said
+	return func() {
+		c.said = all
+		_, _ = out.Write(b.Bytes())
+	}
+}
+
 // Progress prints a line about what is going on.
 func (c *Console) Progress(format string, args ...any) { fmt.Fprintln(c.Err, line(format, args)) }
 
@@ -131,4 +146,36 @@ func ShortURL(s string) string {
 	}
 	u.User, u.RawQuery, u.ForceQuery, u.Fragment, u.RawFragment = nil, "", false, "", ""
 	return u.String()
+}
+
+// Nearest returns the name that somebody who wrote s may have meant, "" if none is near.
+func Nearest(s string, names ...string) (nearest string) {
+	best := 1 + len(s)/3
+	for _, name := range names {
+		if n := distance(strings.ToLower(s), strings.ToLower(name)); n <= best {
+			best, nearest = n-1, name
+		}
+	}
+	return nearest
+}
+
+// distance returns how many characters have to be changed, added or left out.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range a {
+		before := row[0]
+		row[0] = i + 1
+		for j := range b {
+			cost := before
+			if a[i] != b[j] {
+				cost++
+			}
+			before = row[j+1]
+			row[j+1] = min(cost, row[j]+1, before+1)
+		}
+	}
+	return row[len(b)]
 }

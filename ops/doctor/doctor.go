@@ -4,6 +4,8 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"maps"
+	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -26,6 +28,47 @@ type finding struct {
 	Do     string `json:"do,omitempty"` // how to mend it
 }
 
+// A need is what a check must have to run, as a set.
+type need int
+
+const (
+	nothing  need = 0
+	account  need = 1 << iota // credentials for AWS
+	deployed                  // a stack
+	service                   // a Service API that answers
+	app                       // a Stream app that answers
+)
+
+// A check examines one part of a deployment and notes what it finds. Every bad finding says
+// how to mend it. What does not exist is bad; what the operator may not see is skipped.
+type check struct {
+	part  string
+	needs need // without it, an earlier check has said why
+	late  bool // makes sense only once Stream is connected
+	run   func(*doctor, context.Context)
+}
+
+// checks are in the order in which they build on each other.
+var checks = []check{
+	{"credentials and clock", nothing, false, (*doctor).credentials},
+	{"stack", account, false, (*doctor).deployment},
+	{"parameters", deployed, false, (*doctor).drift},
+	{"values", deployed, false, (*doctor).values},
+	{"key", deployed, false, (*doctor).kmsKey},
+	{"quotas", account, false, (*doctor).quotas},
+	{"issuer", deployed, false, (*doctor).issuers},
+	{"tokens", deployed, false, (*doctor).tokens},
+	{"functions", deployed, false, (*doctor).functions},
+	{"client API and CORS", nothing, false, (*doctor).clientAPI},
+	{"service API", nothing, false, (*doctor).serviceAPI},
+	{"Stream", service, false, (*doctor).streamApp},
+	{"app", app, false, (*doctor).appSettings},
+	{"bus", deployed, false, (*doctor).bus},
+	{"queues", deployed, false, (*doctor).queues},
+	{"webhook and hook", app, true, (*doctor).hooks},
+	{"event", deployed | app, true, (*doctor).event},
+}
+
 // A doctor examines a deployment.
 type doctor struct {
 	*console.Console
@@ -33,13 +76,16 @@ type doctor struct {
 	wait     time.Duration
 	findings []finding
 
+	has         need
 	cfg         aws.Config
 	caller      arn.ARN
 	stack       *stack.Stack
 	service     *stack.Service
+	client      string // base URL of the Client API, "" if it is unknown
 	key         string // the app's API key, "" if it is missing
 	app         document
-	newMessages bool // a hook sends message.new to this stack
+	header      http.Header // of Stream's answer
+	newMessages bool        // a hook sends message.new to this stack
 }
 
 func (d *doctor) find(status, check, do, format string, args ...any) {
@@ -63,8 +109,32 @@ func (d *doctor) warn(check, do, format string, args ...any) {
 }
 func (d *doctor) skip(check, format string, args ...any) { d.find("skip", check, "", format, args...) }
 
-// make returns the make command for a target and this environment.
-func (d *doctor) make(target string) string { return "make " + target + " ENV=" + d.at.Environment }
+// asked reports whether AWS has answered about something. If not, it notes why.
+func (d *doctor) asked(check, what, right string, err error) bool {
+	switch {
+	case err == nil:
+		return true
+	case stack.Missing(err):
+		d.bad(check, "find out who removed it (CloudTrail), then make it again under the same name, or deploy a new stack", "%s does not exist", what)
+	case stack.Denied(err):
+		d.skip(check, "%s: you have no right to %s", what, right)
+	default:
+		d.bad(check, "check the network, then run the doctor again", "%s: %v", what, stack.Reason(err))
+	}
+	return false
+}
+
+// make returns the command for one of make's targets and this environment. make run has no
+// environment.
+func (d *doctor) make(target string) string {
+	switch {
+	case !d.at.Local():
+		return "make " + target + " ENV=" + d.at.Environment
+	case target == "apply":
+		return "go run ./ops apply -service-url " + d.at.ServiceURL + " -output WebhookUrl=" + d.stack.Outputs["WebhookUrl"]
+	}
+	return "change it on make run's page"
+}
 
 // Command is the command that examines a deployment.
 func Command(c *console.Console, at *stack.Target) *cli.Command {
@@ -109,25 +179,30 @@ func (d *doctor) run(ctx context.Context, half bool) error {
 }
 
 func (d *doctor) examine(ctx context.Context, half bool) {
-	local := d.at.Local()
-	if local {
-		d.stack = &stack.Stack{Outputs: d.at.Outputs}
-		d.service = d.at.ServiceOf(d.stack, nil)
-	} else if d.credentials(ctx) && d.deployment(ctx) {
-		d.values(ctx)
-		d.quotas(ctx)
-		d.issuers(ctx)
-		d.clientAPI(ctx)
-	} else {
+	d.stack = &stack.Stack{Outputs: d.at.Outputs, Parameters: map[string]string{}}
+	d.service = d.at.ServiceOf(d.stack, nil)
+	if d.at.Local() {
+		d.development(ctx)
+	}
+	for _, c := range checks {
+		if ctx.Err() == nil && d.has&c.needs == c.needs && !(half && c.late) {
+			c.run(d, ctx)
+		}
+	}
+}
+
+// development asks make run for what a stack's outputs and parameters would say.
+func (d *doctor) development(ctx context.Context) {
+	var health struct {
+		ClientURL  string `json:"clientUrl"`
+		Parameters map[string]string
+	}
+	a, err := stack.Fetch(ctx, http.MethodGet, d.service.Base+"/.local/health", nil, nil)
+	if err != nil || a.Decode(&health) != nil || health.ClientURL == "" {
 		return
 	}
-	if !d.serviceAPI(ctx) || !d.streamApp(ctx) || half {
-		return
-	}
-	d.hooks(ctx)
-	d.hookTime()
-	if !local {
-		d.fallbackQueue(ctx)
-		d.event(ctx)
-	}
+	maps.Copy(d.stack.Parameters, health.Parameters)
+	outputs := map[string]string{"ClientApiUrl": health.ClientURL, "WebhookUrl": health.ClientURL + "/webhook"}
+	maps.Copy(outputs, d.at.Outputs)
+	d.stack.Outputs = outputs
 }

@@ -3,8 +3,8 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -13,9 +13,6 @@ import (
 
 	"chat-service-backend/ops/stack"
 	"chat-service-backend/ops/streamfile"
-
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
 // Stream's error codes. https://getstream.io/chat/docs/api_errors_response/
@@ -25,15 +22,17 @@ const (
 	codeSignature = 43
 )
 
-func (d *doctor) streamApp(ctx context.Context) bool {
-	var answer struct{ App document }
-	header, err := d.service.Stream(ctx, http.MethodGet, "/app", nil, &answer)
+func (d *doctor) streamApp(ctx context.Context) {
+	header, err := d.readApp(ctx)
 	if err != nil {
 		var r *stack.Refusal
 		errors.As(err, &r)
+		base := d.stack.Parameters["StreamBaseUrl"]
 		do := "see the log of the proxy function"
 		switch {
 		case r == nil:
+		case r.Code == codeAccessKey && regional.MatchString(base):
+			do = "Stream does not know the API key at " + base + ": set StreamBaseUrl to the app's region, or copy the key from the dashboard, then " + d.make("params")
 		case r.Code == codeAccessKey:
 			do = "Stream does not know the API key: copy it from the dashboard, then " + d.make("params")
 		case r.Code == codeAuth || r.Code == codeSignature:
@@ -41,13 +40,28 @@ func (d *doctor) streamApp(ctx context.Context) bool {
 		case r.Status == http.StatusForbidden:
 			do = "allow " + d.stack.Outputs["ServiceApiArn"] + "/GET/proxy/app to your role or user"
 		case r.Status == http.StatusBadGateway || r.Status == http.StatusGatewayTimeout:
-			do = "check StreamBaseUrl (" + d.stack.Parameters["StreamBaseUrl"] + ") and https://status.getstream.io"
+			do = "check StreamBaseUrl (" + base + ") and https://status.getstream.io"
 		}
 		d.bad("Stream", do, "cannot be called: %v", err)
-		return false
+		return
 	}
-	d.app = answer.App
+	d.header = header
+	d.has |= app
 	d.ok("Stream", "accepts key and secret, of app %s", streamfile.Show(d.app["name"]))
+}
+
+func (d *doctor) readApp(ctx context.Context) (http.Header, error) {
+	var answer struct{ App document }
+	header, err := d.service.Stream(ctx, http.MethodGet, "/app", nil, &answer)
+	if err == nil {
+		d.app = answer.App
+	}
+	return header, err
+}
+
+func placementOf(app document) string { return streamfile.Text(app["placement"]) }
+
+func (d *doctor) appSettings(context.Context) {
 	if d.app["suspended"] == true {
 		d.bad("app", "ask Stream's support", "suspended: %s", streamfile.Show(d.app["suspended_explanation"]))
 	}
@@ -56,136 +70,165 @@ func (d *doctor) streamApp(ctx context.Context) bool {
 			d.bad("app", "set "+field+": false below app: in stream.yaml, then "+d.make("apply"), "%s is on: %s", field, what)
 		}
 	}
+	if region := d.region(); region != "" {
+		d.bad("app", "set StreamBaseUrl to the app's region, or to https://chat.stream-io-api.com, then "+d.make("deploy"),
+			"StreamBaseUrl is in %s, and the app in %s", region, placementOf(d.app))
+	}
 	if version := streamfile.Text(d.app["permission_version"]); version != "v2" {
 		d.warn("app", "see Permissions v1 in docs/ops.md", "has permissions %s, which Stream calls legacy", cmp.Or(version, "of an unknown version"))
 	} else {
 		d.ok("app", "has permissions v2")
 	}
-	limit, _ := strconv.Atoi(header.Get("X-Ratelimit-Limit"))
-	left, _ := strconv.Atoi(header.Get("X-Ratelimit-Remaining"))
+	limit, _ := strconv.Atoi(d.header.Get("X-Ratelimit-Limit"))
+	left, _ := strconv.Atoi(d.header.Get("X-Ratelimit-Remaining"))
 	if limit > 0 && left*10 < limit {
 		d.warn("rate limits", "find out who calls (docs/monitoring.md), or ask Stream for a higher limit", "%d of %d calls are left in this minute", left, limit)
 	} else if limit > 0 {
 		d.ok("rate limits", "%d of %d calls are left in this minute", left, limit)
 	}
-	return true
 }
 
-// patience is how long Stream may take to agree with itself after a change.
-const patience = 10 * time.Second
+const (
+	// agreement is how long Stream may take to answer with what was changed a moment ago.
+	agreement = 10 * time.Second
+	askAgain  = 2 * time.Second
+)
 
-// hooks examines where Stream sends events. What is bad may only be late: it looks again
-// until Stream has had the time to agree.
+// hooks examines where Stream sends events, and whom it asks. It gives Stream time to agree
+// with itself.
 func (d *doctor) hooks(ctx context.Context) {
-	var found []finding
-	for waited := time.Duration(0); ; waited += time.Second {
-		found = d.judgeHooks()
-		if !slices.ContainsFunc(found, func(f finding) bool { return f.Status == "bad" }) || waited >= patience {
-			break
+	found := d.findings
+	for waited := time.Duration(0); ; waited += askAgain {
+		d.findings = found
+		said := d.Quiet(func() {
+			d.eventHooks()
+			d.hookURL()
+			d.hookTime()
+		})
+		bad := slices.ContainsFunc(d.findings[len(found):], func(f finding) bool { return f.Status == "bad" })
+		if !bad || waited >= agreement || d.at.Wait(ctx, askAgain) != nil {
+			said()
+			return
 		}
 		if waited == 0 {
-			d.Progress("Waiting up to %s for Stream to agree with itself", patience)
+			d.Progress("Waiting up to %s for Stream to agree with itself", agreement)
 		}
-		var answer struct{ App document }
-		if d.at.Wait(ctx, time.Second) != nil {
-			break
+		if _, err := d.readApp(ctx); err != nil {
+			said()
+			return
 		}
-		if _, err := d.service.Stream(ctx, http.MethodGet, "/app", nil, &answer); err != nil || answer.App == nil {
-			break
-		}
-		d.app = answer.App
-	}
-	for _, f := range found {
-		d.find(f.Status, f.Check, f.Do, "%s", f.Found)
 	}
 }
 
-func (d *doctor) judgeHooks() (found []finding) {
-	find := func(status, do, format string, args ...any) {
-		found = append(found, finding{"webhook", status, fmt.Sprintf(format, args...), do})
-	}
+func (d *doctor) eventHooks() {
 	kind, target := "webhook", d.stack.Outputs["WebhookUrl"]
-	if queue := d.stack.Parameters["StreamQueue"]; queue != "" && queue != "false" {
+	if d.stack.Parameters["StreamQueue"] == "true" {
 		kind, target = "sqs", d.stack.Outputs["StreamQueueUrl"]
 	}
 	if target == "" {
-		find("skip", "", "its URL is unknown: set it with -output WebhookUrl=URL")
-		return found
+		d.skip("webhook", "its URL is unknown: set it with -output WebhookUrl=URL")
+		return
 	}
 	hooks := streamfile.Hooks(d.app)
 	if len(hooks) == 0 && kind == "webhook" && d.app["use_hook_v2"] != true && streamfile.Text(d.app["webhook_url"]) != "" { // an app that Stream has not moved to event hooks
 		hooks = []document{{"hook_type": kind, "webhook_url": d.app["webhook_url"], "enabled": true, "event_types": d.app["webhook_events"]}}
+	} else if old := streamfile.Text(d.app["webhook_url"]); d.app["use_hook_v2"] == false && len(hooks) > 0 && old != "" {
+		d.warn("webhook", "ask Stream's support to move the app to event hooks", "the app has event hooks and an old webhook_url, and use_hook_v2 is off: Stream may use the old one, %s", old)
 	}
-	disabled, elsewhere := 0, 0
-	var types []any
-	var here []document // the hooks that send the chat's events to this stack
+	disabled, elsewhere, products := 0, 0, []string{}
+	var seen []document // hooks that send here
 	for _, hook := range hooks {
-		to := streamfile.Address(hook)
-		ours := to != "" && (to == d.stack.Outputs["WebhookUrl"] || to == d.stack.Outputs["StreamQueueUrl"])
-		switch product := streamfile.Product(hook); {
-		case !ours || hook["hook_type"] == "pending_message" || product != "all" && product != "chat":
+		to, product := streamfile.Address(hook), streamfile.Product(hook)
+		plain := kind == "webhook" && to == d.plain() && to != target
+		here := to != "" && (to == d.stack.Outputs["WebhookUrl"] || to == d.stack.Outputs["StreamQueueUrl"] || plain)
+		switch {
+		case !here || hook["hook_type"] == "pending_message":
 			elsewhere++
 			continue
-		case to != target:
-			find("bad", "list it below absent: hooks: in stream.yaml, then "+d.make("apply")+" ARGS=-allow-delete", "Stream sends to %s as well as to %s: events arrive twice", to, target)
+		case to != target && !plain:
+			d.bad("webhook", "list it below absent: hooks: in stream.yaml, then "+d.make("apply"), "Stream sends to %s as well as to %s: events arrive twice", to, target)
 			continue
 		case hook["enabled"] != true:
 			disabled++
 			continue
+		case product != "all" && product != "chat":
+			products = append(products, product)
+			continue
+		case plain:
+			d.warn("webhook", d.make("apply"), "Stream sends to %s, which anybody can guess, and not to %s", to, target)
 		}
-		if slices.ContainsFunc(here, func(other document) bool { return streamfile.SendTheSame(hook, other) }) {
-			find("bad", d.make("apply")+" ARGS=-allow-delete removes what stream.yaml does not have", "several hooks send the same events to %s: they arrive more than once", target)
+		if slices.ContainsFunc(seen, func(other document) bool { return streamfile.SendTheSame(hook, other) }) {
+			d.bad("webhook", "remove all but one: "+d.make("apply")+" with -allow-delete, or Stream's dashboard", "several hooks send the same events to %s: they arrive more than once", to)
 		}
-		here = append(here, hook)
-		if types = append(types, streamfile.Events(hook)...); streamfile.Events(hook) == nil {
-			types = append(types, "all events")
+		seen = append(seen, hook)
+	}
+	var events []string
+	for _, hook := range seen {
+		if types := streamfile.Events(hook); types != nil {
+			events = append(events, strings.Trim(streamfile.Show(types), "[]"))
+			d.newMessages = d.newMessages || slices.Contains(types, any("message.new"))
+		} else {
+			events, d.newMessages = append(events, "all events"), true
 		}
 	}
-	d.newMessages = slices.Contains(types, any("all events")) || slices.Contains(types, any("message.new"))
 	switch {
-	case len(here) > 0:
-		find("ok", "", "Stream sends %s to %s", strings.Trim(streamfile.Show(types), "[]"), target)
+	case len(seen) > 0:
+		d.ok("webhook", "Stream sends %s to %s", strings.Join(events, ","), target)
 	case disabled > 0:
-		find("bad", d.make("apply"), "the hook to %s is disabled", target)
+		d.bad("webhook", d.make("apply"), "the hook to %s is disabled", target)
+	case len(products) > 0:
+		d.bad("webhook", "set product: all in stream.yaml, then "+d.make("apply"), "the hook to %s is only for %s, and not for chat", target, strings.Join(products, ", "))
+	case d.at.Local(): // its app has only the hooks that somebody has made
+		d.warn("webhook", d.make("apply"), "Stream does not send to %s (%d hooks send elsewhere)", target, elsewhere)
 	default:
-		find("bad", d.make("apply"), "Stream does not send to %s (%d hooks send elsewhere)", target, elsewhere)
+		d.bad("webhook", d.make("apply"), "Stream does not send to %s (%d hooks send elsewhere)", target, elsewhere)
 	}
-	if d.app["use_hook_v2"] == false && len(streamfile.Hooks(d.app)) > 0 && streamfile.Text(d.app["webhook_url"]) != "" {
-		find("warn", "ask Stream's support to move the app to event hooks (use_hook_v2)", "the app has event hooks and an old webhook_url, and use_hook_v2 is off: Stream may use the old one, %s", d.app["webhook_url"])
-	}
-	return found
 }
 
-// hookTime compares how long the function waits for the hook's answer with how long Stream
-// waits for the function's.
+// plain returns the address for webhooks that every stack has.
+func (d *doctor) plain() string {
+	return strings.TrimSuffix(d.stack.Outputs["ClientApiUrl"], "/") + "/webhook"
+}
+
+// hookOverhead is how much longer Stream has to wait than our function waits for the team's,
+// in milliseconds.
+const hookOverhead = 300
+
+// hookURL examines whom Stream asks before it sends a message.
+func (d *doctor) hookURL() {
+	ours, to := d.stack.Outputs["WebhookUrl"], streamfile.Text(d.app["before_message_send_hook_url"])
+	set := "set before_message_send_hook_url: ${WebhookUrl} below app: in stream.yaml, then " + d.make("apply")
+	switch function := d.stack.Parameters["HookFunctionArn"]; {
+	case function == "" && to != "" && (to == ours || to == d.plain()):
+		d.warn("hook", "set HookFunctionArn, or set before_message_send_hook_url: '' in stream.yaml, then "+d.make("apply"), "Stream asks %s before each message, and there is no HookFunctionArn to answer", to)
+		return
+	case function == "":
+		return
+	case to == "":
+		d.bad("hook", set, "HookFunctionArn is set, but Stream asks nobody before it sends a message: before_message_send_hook_url is not set")
+		return
+	case to != ours && to != d.plain():
+		d.bad("hook", set, "HookFunctionArn is set, but Stream asks %s and not %s: an old stack, or another service", to, ours)
+		return
+	}
+	d.ok("hook", "Stream asks %s before it sends a message", to)
+}
+
+// hookTime compares how long Stream waits for an answer with how long our function waits for
+// the team's.
 func (d *doctor) hookTime() {
-	const network = 300 // ms
 	ours, err := strconv.Atoi(d.stack.Parameters["HookTimeoutMs"])
 	if err != nil {
 		return
 	}
-	stream, _ := strconv.Atoi(fmt.Sprint(d.app["before_message_send_hook_attempt_timeout_ms"]))
-	if stream <= 0 {
-		stream = 1500 // Stream's default
+	waits := 1500 // by default
+	if n, ok := d.app["before_message_send_hook_attempt_timeout_ms"].(json.Number); ok {
+		if ms, err := strconv.Atoi(n.String()); err == nil && ms > 0 {
+			waits = ms
+		}
 	}
-	if ours+network > stream {
-		d.warn("hook", fmt.Sprintf("set before_message_send_hook_attempt_timeout_ms: %d below app: in stream.yaml, then %s, or lower HookTimeoutMs", min(ours+network, 5000), d.make("apply")),
-			"HookTimeoutMs is %d, and the network takes up to %d ms more, but Stream waits only %d ms for an answer before it sends a message", ours, network, stream)
-	}
-}
-
-// fallbackQueue looks for events that the bus did not take.
-func (d *doctor) fallbackQueue(ctx context.Context) {
-	queue := d.stack.Outputs["FallbackQueueUrl"]
-	if queue == "" {
-		return
-	}
-	out, err := sqs.NewFromConfig(d.cfg).GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &queue, AttributeNames: []sqstypes.QueueAttributeName{"ApproximateNumberOfMessages"}})
-	if err != nil {
-		d.skip("fallback queue", "%v", stack.Reason(err))
-	} else if n := out.Attributes["ApproximateNumberOfMessages"]; n != "0" {
-		d.bad("fallback queue", d.make("redrive"), "%s events that the bus did not take are waiting", n)
-	} else {
-		d.ok("fallback queue", "empty")
+	if ours+hookOverhead > waits {
+		d.warn("hook", "set before_message_send_hook_attempt_timeout_ms: "+strconv.Itoa(min(ours+hookOverhead, 5000))+" below app: in stream.yaml, then "+d.make("apply")+", or lower HookTimeoutMs",
+			"Stream waits %d ms for an answer, and HookTimeoutMs is %d: it lets messages pass before your function has answered", waits, ours)
 	}
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -8,9 +9,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
+	"chat-service-backend/ops/stack"
 	"chat-service-backend/shared/identity"
 )
 
@@ -28,14 +31,19 @@ func (d *doctor) token(ctx context.Context, name string) error {
 	bearer := strings.TrimPrefix(strings.TrimSpace(string(content)), "Bearer ")
 	parts := strings.Split(bearer, ".")
 	header, headerErr := segment(parts[0])
-	if len(parts) != 3 || headerErr != nil {
-		return errors.New("-token: want a JWT, which has three parts separated by dots, got something else")
+	switch {
+	case bearer == "":
+		return errors.New("-token: the file is empty: put an access token into it")
+	case len(parts) == 5 && headerErr == nil:
+		return errors.New("-token: the token is encrypted (JWE), and neither ops nor the functions can read it: switch the encryption of access tokens off at the provider")
+	case len(parts) != 3 || headerErr != nil:
+		return fmt.Errorf("-token: the token is opaque, not a JWT: %s", askForJWT)
 	}
 	claims, err := segment(parts[1])
 	if err != nil {
-		return errors.New("-token: want claims in JSON, got something else: neither ops nor the functions can read an encrypted token")
+		return errors.New("-token: the token's second part is not claims in JSON: copy the whole access token")
 	}
-	_, s, err := d.at.Stack(ctx)
+	s, err := d.trusting(ctx)
 	if err != nil {
 		return err
 	}
@@ -54,6 +62,9 @@ func (d *doctor) token(ctx context.Context, name string) error {
 	} else {
 		report["userId"] = caller.UserID
 	}
+	if warnings := warnings(bearer, claims, s); len(warnings) > 0 {
+		report["warnings"] = warnings
+	}
 	if err := d.PrintJSON(report); err != nil {
 		return err
 	}
@@ -63,7 +74,52 @@ func (d *doctor) token(ctx context.Context, name string) error {
 	return nil
 }
 
-func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+// askForJWT says how to get a token that can be checked.
+const askForJWT = "ask the provider for a JWT (Auth0: send audience; Hydra: strategies.access_token jwt; Authelia: access_token_signed_response_alg; " +
+	"oidc-provider, better-auth: send resource; LemonLDAP::NG: Access Token JWT; Google: send the ID token)"
+
+// trusting returns a deployment with the parameters that say which tokens count.
+func (d *doctor) trusting(ctx context.Context) (*stack.Stack, error) {
+	if !d.at.Local() {
+		_, s, err := d.at.Stack(ctx)
+		return s, err
+	}
+	d.stack = &stack.Stack{Outputs: map[string]string{}, Parameters: map[string]string{}}
+	d.service = d.at.ServiceOf(d.stack, nil)
+	d.development(ctx)
+	if d.stack.Parameters["OidcIssuer"] == "" {
+		return nil, fmt.Errorf("%s does not say which issuer it trusts: start make run, and see whether that is its address", d.at.ServiceURL)
+	}
+	return d.stack, nil
+}
+
+// maxBearer is how long a token may be, in bytes, so that its request fits into the 10,240
+// bytes that API Gateway takes of request line and headers, with some for cookies.
+const maxBearer = 8000
+
+// warnings returns what will go wrong though the token may be good.
+func warnings(bearer string, claims document, s *stack.Stack) (all []string) {
+	if len(bearer) > maxBearer {
+		all = append(all, fmt.Sprintf("the token has %d bytes: API Gateway refuses a request with more than 10,240 bytes of request line and headers; leave groups and profile out of it at the provider", len(bearer)))
+	}
+	if claims["iss"] == nil {
+		all = append(all, "the token has no iss, so no issuer can be found for it: set the issuer at the provider (Supabase: GOTRUE_JWT_ISSUER)")
+	}
+	if claims["at_hash"] != nil || claims["c_hash"] != nil || claims["nonce"] != nil {
+		all = append(all, "this looks like an ID token: if the app has an access token for an API, send that")
+	}
+	if s.Parameters["SyncUsers"] == "true" {
+		for item := range strings.SplitSeq(cmp.Or(s.Parameters["UserFields"], "name=name,image=picture"), ",") {
+			if field, claim, ok := strings.Cut(strings.TrimSpace(item), "="); ok && claims[claim] == nil && s.Parameters["UserInfo"] != "true" {
+				all = append(all, fmt.Sprintf("the token has no claim %s, so the user's %s stays empty at Stream: add it at the provider, or set UserInfo=true", claim, field))
+			}
+		}
+	}
+	if !slices.ContainsFunc([]string{"sid", "session_id", "origin_jti", "auth_time"}, func(claim string) bool { return claims[claim] != nil }) {
+		all = append(all, "the token says nothing of its session (sid, session_id, origin_jti, auth_time): a refreshed token is good again after the user's tokens were revoked; end the session at the provider first")
+	}
+	return all
+}
 
 // segment decodes one of a token's first two parts.
 func segment(s string) (decoded document, err error) {
@@ -72,7 +128,7 @@ func segment(s string) (decoded document, err error) {
 		err = json.Unmarshal(text, &decoded)
 	}
 	if err == nil && decoded == nil {
-		err = errors.New("want a JSON object")
+		err = errors.New("not a JSON object")
 	}
 	return decoded, err
 }

@@ -161,6 +161,7 @@ func (d *driver) report(ctx context.Context, total int) {
 
 // step moves up to ten events, and reports whether there may be more.
 func (d *driver) step(ctx context.Context) (more bool, err error) {
+	ctx = context.WithoutCancel(ctx) // what the queue has handed out is moved to its end
 	out, err := d.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:            &d.queue,
 		MaxNumberOfMessages: batch,
@@ -169,7 +170,6 @@ func (d *driver) step(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("cannot receive from the queue: %w", stack.Reason(err))
 	}
-	ctx = context.WithoutCancel(ctx) // what has been received is moved to its end
 	var valid []types.Message
 	var entries []bustypes.PutEventsRequestEntry
 	for _, m := range out.Messages {

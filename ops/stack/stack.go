@@ -101,7 +101,25 @@ func (t *Target) Describe(ctx context.Context, cfg aws.Config) (*Stack, error) {
 func Reason(err error) error {
 	var api smithy.APIError
 	if errors.As(err, &api) {
-		return fmt.Errorf("%s: %s", api.ErrorCode(), console.Safe(api.ErrorMessage()))
+		return &apiError{api}
 	}
 	return err
+}
+
+type apiError struct{ smithy.APIError }
+
+func (e *apiError) Error() string {
+	return e.ErrorCode() + ": " + console.Safe(e.ErrorMessage())
+}
+
+// Missing reports whether AWS has answered that something does not exist.
+func Missing(err error) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && (strings.Contains(api.ErrorCode(), "NotFound") || strings.Contains(api.ErrorCode(), "NonExistent") || strings.Contains(api.ErrorCode(), "DoesNotExist"))
+}
+
+// Denied reports whether AWS has answered that the caller may not do something.
+func Denied(err error) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && (strings.Contains(api.ErrorCode(), "AccessDenied") || strings.Contains(api.ErrorCode(), "Unauthorized") || strings.Contains(api.ErrorCode(), "NotAuthorized"))
 }

@@ -1,0 +1,68 @@
+package doctor
+
+import (
+	"context"
+	"regexp"
+	"strings"
+
+	"chat-service-backend/shared/identity"
+)
+
+// audiences describes the audiences of well-known issuers' tokens.
+var audiences = []struct {
+	issuer, audience *regexp.Regexp
+	want             string
+}{
+	{regexp.MustCompile(`^https://cognito-idp\.`), regexp.MustCompile(`^[a-z0-9]{20,}$`), "the id of an app client of the user pool"},
+	{regexp.MustCompile(`^https://accounts\.google\.com`), regexp.MustCompile(`\.apps\.googleusercontent\.com$`), "an OAuth client id, ...apps.googleusercontent.com"},
+	{regexp.MustCompile(`\.supabase\.co/auth/v1$`), regexp.MustCompile(`^authenticated$`), "authenticated"},
+}
+
+// wantedAudience returns a description of an issuer's audiences if this is not one.
+func wantedAudience(issuer, audience string) string {
+	if project, ok := strings.CutPrefix(issuer, "https://securetoken.google.com/"); ok && audience != project {
+		return "the project, " + project
+	}
+	for _, known := range audiences {
+		if known.issuer.MatchString(issuer) && !known.audience.MatchString(audience) {
+			return known.want
+		}
+	}
+	return ""
+}
+
+// issuers reads the configuration and fetches the keys with the functions' own code.
+func (d *doctor) issuers(ctx context.Context) {
+	correct := "correct deploy/" + d.at.Environment + ".env (docs/sign-in.md), then " + d.make("deploy")
+	callers, err := identity.FromEnv(d.stack.Getenv)
+	if err != nil {
+		d.bad("issuer", correct, "%v", err)
+		return
+	}
+	issuers := callers.Issuers()
+	if len(issuers) == 0 {
+		d.warn("issuer", "set OidcIssuer and OidcAudience: docs/sign-in.md", "none, so nobody can sign in on the Client API")
+	}
+next:
+	for _, issuer := range issuers {
+		for _, audience := range issuer.Audiences {
+			if want := wantedAudience(issuer.Name, audience); want != "" {
+				d.bad("issuer", correct, "OidcAudience of %s is %s and must be %s", issuer.Name, audience, want)
+				continue next
+			}
+			if audience == "account" {
+				d.bad("issuer", "add an audience mapper to your client at Keycloak, or set OidcAudience=azp:CLIENT, then "+d.make("deploy"),
+					"OidcAudience of %s is account, which Keycloak puts into the tokens of every client: those of any other app count", issuer.Name)
+				continue next
+			}
+		}
+		if err := issuer.FetchKeys(ctx); err != nil {
+			d.bad("issuer", "make OidcIssuer exactly the tokens' iss; if it is, ask whoever runs the issuer", "%s: %v", issuer.Name, err)
+			continue
+		}
+		for _, key := range issuer.Skipped() {
+			d.warn("issuer", "nothing, if no token is signed with it; otherwise ask whoever runs the issuer", "%s has a key that cannot be used: %s", issuer.Name, key)
+		}
+		d.ok("issuer", "%s has keys (ops doctor -token FILE checks a token)", issuer.Name)
+	}
+}
