@@ -379,8 +379,8 @@ func TestCtrlCLeavesNothingOfTheDoctorsBehind(t *testing.T) {
 		return false
 	}
 	d.tool.run(ctx, "", "doctor", "-stack", "chat").want(t, 1, "Interrupted", "interrupt signal received")
-	if want := []string{"/proxy/channels/messaging"}; !slices.Equal(deleted, want) {
-		t.Errorf("want the channel deleted, got %q", deleted)
+	if want := []string{"/proxy/channels/messaging", "/proxy/users"}; !slices.Equal(deleted, want) {
+		t.Errorf("want channel and user deleted, got %q", deleted)
 	}
 	for _, call := range []string{"AWSEvents.RemoveTargets", "AWSEvents.DeleteRule", "AmazonSQS.DeleteQueue"} {
 		if !slices.Contains(d.calls, call) {

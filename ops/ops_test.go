@@ -332,7 +332,7 @@ func TestMakeHasATargetForEachCommandOnAnEnvironment(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	want := ""
 	for _, target := range targets[:7] {
-		want += "go run ./ops " + target + ` -env "$ENV" -json`+"\n"
+		want += "go run ./ops " + target + ` -env "$ENV" -json` + "\n"
 	}
 	want += strings.ReplaceAll("go run ./ops doctor -env ENV -before-connect\ngo run ./ops apply -env ENV -json\ngo run ./ops doctor -env ENV\n", "ENV", `"$ENV"`)
 	if err != nil || string(out) != want {

@@ -108,30 +108,29 @@ func (d *doctor) eventSource(ctx context.Context, id string) (*eventSource, erro
 	return &eventSource{"a webhook from the doctor (Stream sends no message.new)", send, func(context.Context) error { return nil }}, err
 }
 
-// userID is the doctor's user at Stream. It stays: a user deleted at Stream leaves another
-// one behind, and the id is never free again.
-const userID = "chat-service-doctor"
-
 func (d *doctor) message(id string) *eventSource {
 	channel, made := "/channels/messaging/"+id, false
 	send := func(ctx context.Context) (err error) {
 		if !made {
 			made = true // even after an error: Stream may have made it
-			_, err = d.service.Stream(ctx, http.MethodPost, channel+"/query", document{"data": document{"created_by": document{"id": userID}}}, nil)
+			_, err = d.service.Stream(ctx, http.MethodPost, channel+"/query", document{"data": document{"created_by": document{"id": id}}}, nil)
 		}
 		if err == nil {
-			_, err = d.service.Stream(ctx, http.MethodPost, channel+"/message", document{"message": document{"text": "from the doctor", "user_id": userID}}, nil)
+			_, err = d.service.Stream(ctx, http.MethodPost, channel+"/message", document{"message": document{"text": "from the doctor", "user_id": id}}, nil)
 		}
 		return err
 	}
-	clean := func(ctx context.Context) error {
+	clean := func(ctx context.Context) (err error) {
 		if !made {
 			return nil
 		}
-		_, err := d.service.Stream(ctx, http.MethodDelete, channel+"?hard_delete=true", nil, nil)
-		var r *stack.Refusal
-		if errors.As(err, &r) && r.Status == http.StatusNotFound {
-			return nil
+		// The user is not deleted for good: that may leave another, deleted-user-….
+		for _, path := range []string{channel + "?hard_delete=true", "/users/" + id + "?mark_messages_deleted=true"} {
+			_, failed := d.service.Stream(ctx, http.MethodDelete, path, nil, nil)
+			var r *stack.Refusal
+			if !errors.As(failed, &r) || r.Status != http.StatusNotFound {
+				err = errors.Join(err, failed)
+			}
 		}
 		return err
 	}
