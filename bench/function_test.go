@@ -15,9 +15,12 @@ import (
 	"chat-service-backend/internal/runtimeapi"
 )
 
-// binary returns a built command: one of the functions, or floor/<name>.
+// binary returns a built command: one of the functions, floor/<name>, or an absolute path.
 func binary(tb testing.TB, name string) string {
 	tb.Helper()
+	if filepath.IsAbs(name) {
+		return name
+	}
 	floor, ok := strings.CutPrefix(name, "floor/")
 	if !ok {
 		return awstest.Functions(tb)[name]

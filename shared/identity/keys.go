@@ -103,7 +103,7 @@ type metadata struct {
 func newKeySet(maxAge time.Duration) *keySet {
 	s := &keySet{maxAge: maxAge, seen: map[hash]verified{}}
 	s.client = &http.Client{
-		Transport: &http.Transport{ForceAttemptHTTP2: true},
+		Transport: new(http.Transport),
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			if err := s.allowed(r.URL); err != nil {
 				return fmt.Errorf("redirect: %w", err)

@@ -1,0 +1,135 @@
+package bench
+
+import (
+	"encoding/json"
+	"encoding/pem"
+	"flag"
+	"net"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"chat-service-backend/internal/issuer"
+)
+
+var (
+	issuerRTT = flag.Duration("issuer-rtt", 30*time.Millisecond, "round trip to the issuer")
+	ssmRTT    = flag.Duration("ssm-rtt", 8*time.Millisecond, "round trip to Parameter Store")
+	other     = flag.String("other-token", "", "bootstrap of another build's token function, to compare with")
+)
+
+// BenchmarkSignIn measures the time from process start to the answer to the first user,
+// with an issuer over TLS and a Parameter Store that are a round trip away, and to a later
+// user once the issuer's keys are too old. service is the answer to a service, which needs
+// no issuer; with -other-token, another build's figure is the floor.
+//
+//	go test -run '^$' -bench SignIn -benchtime 12x ./bench -issuer-rtt 80ms -other-token /path/to/bootstrap
+func BenchmarkSignIn(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		env  func(*issuer.Issuer) []string
+	}{
+		{"metadata", func(*issuer.Issuer) []string { return nil }},
+		{"keys-url", func(i *issuer.Issuer) []string { return []string{"OIDC_JWKS_URL=" + i.URL + "/jwks.json"} }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			ssm := newParameterStore(b, *ssmRTT)
+			i, env := newIssuer(b, *issuerRTT)
+			env = append(env, ssm.env(), "OIDC_KEY_MAX_AGE=1")
+			env = append(env, c.env(i)...)
+			var e map[string]any
+			if err := json.Unmarshal(event(b, "token-anonymous-http"), &e); err != nil {
+				b.Fatal(err)
+			}
+			bearer, err := i.Bearer("alice", nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			e["headers"].(map[string]any)["authorization"] = "Bearer " + bearer
+			payload, _ := json.Marshal(e)
+			first := func(name string, payload []byte) (*function, time.Duration) {
+				f := start(b, name, env...)
+				answer, _ := f.invoke(b, payload)
+				took := time.Since(f.started)
+				wantStatus(b, answer, 201)
+				return f, took
+			}
+			var ours, others, services, expired []time.Duration
+			for b.Loop() {
+				f, took := first("token", payload)
+				ours = append(ours, took)
+				time.Sleep(time.Second) // until the keys are too old
+				_, took = f.invoke(b, payload)
+				expired = append(expired, took)
+				f.end()
+				f, took = first("token", event(b, "token-user-rest"))
+				services = append(services, took)
+				f.end()
+				if *other != "" {
+					f, took := first(*other, payload)
+					others = append(others, took)
+					f.end()
+				}
+			}
+			report(b, "ms/first", ms(median(ours)), ms(median(others)))
+			b.ReportMetric(ms(median(services)), "service-ms/first")
+			b.ReportMetric(ms(median(expired)), "ms/expired-keys")
+		})
+	}
+}
+
+// newIssuer starts an issuer that is rtt away, and returns it with the environment of a
+// function that trusts it.
+func newIssuer(tb testing.TB, rtt time.Duration) (*issuer.Issuer, []string) {
+	tb.Helper()
+	i := &issuer.Issuer{Audience: "bench"}
+	server := httptest.NewUnstartedServer(i)
+	server.Listener = distant{server.Listener, rtt}
+	server.StartTLS()
+	tb.Cleanup(server.Close)
+	i.URL = server.URL
+	bundle := filepath.Join(tb.TempDir(), "roots.pem")
+	if err := os.WriteFile(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	return i, []string{"OIDC_ISSUER=" + i.URL, "OIDC_AUDIENCE=bench", "SSL_CERT_FILE=" + bundle, "SSL_CERT_DIR=" + os.DevNull}
+}
+
+// A distant listener is a round trip away from its clients: it delays the first bytes of a
+// connection, which follow its handshake, and each answer.
+type distant struct {
+	net.Listener
+	rtt time.Duration
+}
+
+func (l distant) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return &distantConn{Conn: c, rtt: l.rtt}, err
+}
+
+type distantConn struct {
+	net.Conn
+	rtt   time.Duration
+	begun bool
+	asked bool // since the last write
+}
+
+func (c *distantConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if !c.begun {
+		c.begun = true
+		time.Sleep(c.rtt)
+	}
+	c.asked = true
+	return n, err
+}
+
+func (c *distantConn) Write(p []byte) (int, error) {
+	if c.asked {
+		c.asked = false
+		time.Sleep(c.rtt)
+	}
+	return c.Conn.Write(p)
+}
