@@ -36,8 +36,12 @@ export interface Parameters {
   readonly UserIdClaim?: string;
   /** true creates or updates the user at Stream at sign-in, with the fields in UserFields, and refuses users whom Stream refuses. Costs one call to Stream per user and minute. */
   readonly SyncUsers?: 'true' | 'false';
+  /** With SyncUsers, false refuses users who do not exist at Stream, with a 403, instead of creating them. */
+  readonly CreateUsers?: 'true' | 'false';
   /** With SyncUsers, the fields of the user at Stream and the claims they come from, as field=claim, separated by commas. May include teams and role; a role is never admin. */
   readonly UserFields?: string;
+  /** With SyncUsers, true asks the issuer's userinfo endpoint, once for a token, for claims in UserFields that the token lacks. */
+  readonly UserInfo?: 'true' | 'false';
   /** Web origins that may call the Client API (CORS), separated by commas without spaces. An asterisk allows any origin; leave empty to allow none. */
   readonly AllowedOrigins?: string;
   /** Request headers that web clients may send to the Client API (CORS) besides authorization, content-type and those of tracing (OpenTelemetry, Sentry, Datadog), in lower case, separated by commas without spaces. An asterisk allows any but authorization. */

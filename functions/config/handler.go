@@ -253,7 +253,7 @@ func (h *handler) authentication(w http.ResponseWriter, r *http.Request, caller 
 	if v.err != nil {
 		return nil, fmt.Errorf("%w: %w", settings.ErrUnavailable, v.err)
 	}
-	user, err := api.SignIn(r, h.directory, v.credentials, caller)
+	user, err := api.SignIn(r, h.callers, h.directory, v.credentials, caller)
 	if err != nil {
 		return nil, err
 	}

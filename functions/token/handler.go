@@ -54,7 +54,7 @@ func newHandler(app *streamchat.App, callers *identity.Callers, directory *users
 		if err != nil {
 			return err
 		}
-		user, err := api.SignIn(r, directory, credentials, caller)
+		user, err := api.SignIn(r, callers, directory, credentials, caller)
 		if err != nil {
 			return err
 		}

@@ -113,6 +113,8 @@ func TestRulesForbidWhatCannotWork(t *testing.T) {
 		overrides []string
 	}{
 		{"OidcIssuerNeedsAudience", []string{"OidcIssuer=https://issuer.example.com"}},
+		{"CreateUsersAndUserInfoNeedSyncUsers", []string{"CreateUsers=false"}},
+		{"CreateUsersAndUserInfoNeedSyncUsers", []string{"UserInfo=true"}},
 		{"OneAlarmTarget", []string{"AlarmEmail=ops@example.com", "AlarmTopicArn=" + topicARN}},
 		{"ErrorObjKeyIsNotAuthentication", []string{"ErrorObjKey=authentication"}},
 		{"DomainNeedsCertificate", []string{"ServiceApiDomainName=chat.example.com"}},

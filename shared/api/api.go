@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"chat-service-backend/shared/httpjson"
 	"chat-service-backend/shared/identity"
@@ -36,6 +37,7 @@ var answers = []struct {
 	{users.ErrBanned, http.StatusForbidden, "You are banned from the chat of this app."},
 	{users.ErrDeleted, http.StatusForbidden, "Your chat account was deleted and cannot come back; ask the support of this app for another."},
 	{ErrTooMany, http.StatusTooManyRequests, "You ask for tokens too often; wait for as long as Retry-After says."},
+	{users.ErrUnknown, http.StatusForbidden, "You have no chat account in this app; ask its support for one."},
 	{settings.ErrUnavailable, http.StatusServiceUnavailable, "The chat credentials cannot be read right now; try again in a moment."},
 }
 
@@ -133,12 +135,20 @@ func KnownCaller(r *http.Request, callers *identity.Callers) (identity.Caller, e
 }
 
 // SignIn is [users.Directory.SignIn], for users only and unless directory is nil. It
-// records [users.ErrNotSynced] in the log and the metrics, and does not return it.
-func SignIn(r *http.Request, directory *users.Directory, credentials *streamchat.Credentials, caller identity.Caller) (users.User, error) {
+// records in the log and the metrics [users.ErrNotSynced], which it does not return, and the
+// claims that USER_FIELDS names and nobody has.
+func SignIn(r *http.Request, callers *identity.Callers, directory *users.Directory, credentials *streamchat.Credentials, caller identity.Caller) (users.User, error) {
 	if directory == nil || caller.Kind != identity.User {
 		return users.User{}, nil
 	}
 	ctx := r.Context()
+	if missing := directory.Missing(caller.Claims); len(missing) > 0 {
+		caller = callers.Complete(ctx, caller, missing)
+		if missing = directory.Missing(caller.Claims); len(missing) > 0 {
+			lambdahttp.Count(ctx, "FieldsMissing")
+			lambdahttp.Annotate(ctx, slog.String("claimsMissing", strings.Join(missing, ",")))
+		}
+	}
 	user, err := directory.SignIn(ctx, credentials, caller)
 	switch {
 	case errors.Is(err, users.ErrNotSynced):

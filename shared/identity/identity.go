@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"chat-service-backend/shared/settings"
 )
 
 // A Kind says how a caller was identified.
@@ -33,6 +35,10 @@ type Caller struct {
 	// Claims are all the claims of a User's token, and Issuer its iss.
 	Claims Claims
 	Issuer string
+	// Set are fields of the user at Stream that the team's own function has decided.
+	Set map[string]any
+
+	token string // the bearer token
 }
 
 // The errors of [Callers.Identify]. Their texts say what happened and quote
@@ -51,7 +57,8 @@ var (
 
 // Callers identifies the callers of one function.
 type Callers struct {
-	issuers issuers // if empty, bearer tokens are ignored
+	issuers  issuers // if empty, bearer tokens are ignored
+	userInfo bool    // [Callers.Complete] asks the issuer
 }
 
 // FromEnv returns the Callers that the environment configures.
@@ -73,13 +80,17 @@ type Callers struct {
 //
 // MAX_TOKEN_LIFETIME is how long a token may be valid, in seconds; default 48 hours.
 // OIDC_KEY_MAX_AGE is how old keys may get while the issuer answers, in seconds; default
-// one hour.
+// one hour. USER_INFO=true lets [Callers.Complete] ask the issuer.
 func FromEnv(getenv func(string) string) (*Callers, error) {
 	issuers, err := issuersFromEnv(getenv)
 	if err != nil {
 		return nil, err
 	}
-	return &Callers{issuers}, nil
+	userInfo, err := settings.Bool(getenv, "USER_INFO", false)
+	if err != nil {
+		return nil, err
+	}
+	return &Callers{issuers: issuers, userInfo: userInfo}, nil
 }
 
 // Load fetches the issuers' keys in Lambda's init phase. The channel is closed when they

@@ -63,6 +63,7 @@ type testIssuer struct {
 	status   int            // of all responses, if set
 	redirect string         // of the metadata, if set
 	asked    map[string]int // requests by path
+	more     map[string]http.Handler
 }
 
 func newIssuer(t testing.TB) *testIssuer {
@@ -89,6 +90,8 @@ func (i *testIssuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimPrefix(r.URL.Path, "/realm")
 	i.asked[path]++
 	switch {
+	case i.more[path] != nil:
+		i.more[path].ServeHTTP(w, r)
 	case i.status != 0:
 		w.WriteHeader(i.status)
 	case path == "/.well-known/openid-configuration" && i.redirect != "":

@@ -59,10 +59,14 @@ const (
 // A hash is the hash of a token.
 type hash [sha256.Size]byte
 
+func hashOf(token string) hash { return sha256.Sum256([]byte(token)) }
+
 // A verified token is remembered with its user.
 type verified struct {
 	caller Caller
-	size   int // of the token, in bytes
+	size   int       // of the token and more, in bytes
+	more   Claims    // of the userinfo endpoint, or nil
+	ask    time.Time // the endpoint again
 }
 
 // A keySet holds the public keys of one issuer, and the tokens verified with them.
@@ -292,7 +296,7 @@ func (s *keySet) remember(h hash, caller Caller, size, edition int) {
 		return
 	}
 	s.size += size - s.seen[h].size
-	s.seen[h] = verified{caller, size}
+	s.seen[h] = verified{caller: caller, size: size}
 	for other, known := range s.seen {
 		if len(s.seen) <= maxVerified && s.size <= maxVerifiedBytes {
 			break

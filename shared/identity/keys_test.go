@@ -483,3 +483,65 @@ func TestRequiredClaimsAreAForbiddenNotABadToken(t *testing.T) {
 	forged := i.sign(t, jose.ES256, keys()["foreign"], "ec", nil)
 	wantRefused(t, c, ErrBadToken, "Bearer "+forged)
 }
+
+func TestUserInfoCompletesClaimsOncePerToken(t *testing.T) {
+	i := newIssuer(t)
+	i.Metadata["userinfo_endpoint"] = i.URL + "/userinfo"
+	answer, status, asked := `{"sub":"u1","name":"Jane","picture":"https://i","iss":"x"}`, http.StatusOK, 0
+	var authorization string
+	server := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		authorization = r.Header.Get("Authorization")
+		w.WriteHeader(status)
+		w.Write([]byte(answer))
+	})
+	i.more = map[string]http.Handler{"/userinfo": server}
+	for _, env := range []map[string]string{{"USER_INFO": "true"}, {"USER_INFO": "true", "OIDC_JWKS_URL": i.URL + "/keys"}} {
+		c := i.callers(t, env)
+		asked = 0
+		token := i.good(t, map[string]any{"nickname": "J", "jti": env["OIDC_JWKS_URL"]})
+		complete := func() Claims {
+			t.Helper()
+			caller, err := c.Identify(t.Context(), "", []string{"Bearer " + token})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c.Complete(t.Context(), caller, []string{"name", "nickname", "absent"}).Claims
+		}
+		for range 3 {
+			claims := complete()
+			name, _ := claims.Text("name")
+			nickname, _ := claims.Text("nickname")
+			if iss, _ := claims.Text("iss"); name != "Jane" || nickname != "J" || iss != i.URL || claims.has("picture") || claims.has("absent") {
+				t.Errorf("want the missing name and nothing else, got %s", claims)
+			}
+		}
+		if asked != 1 || authorization != "Bearer "+token {
+			t.Errorf("want one request with the token, got %d", asked)
+		}
+	}
+	for name, change := range map[string]func(){
+		"another user": func() { answer = `{"sub":"u2","name":"Jim"}` },
+		"nobody":       func() { answer = `{"name":"Jim"}` },
+		"a JWT":        func() { answer = "a.b.c" },
+		"down":         func() { status = http.StatusBadGateway },
+	} {
+		change()
+		asked = 0
+		c := i.callers(t, map[string]string{"USER_INFO": "true"})
+		token := "Bearer " + i.good(t, map[string]any{"jti": name})
+		for range 2 {
+			caller, err := c.Identify(t.Context(), "", []string{token})
+			if err != nil || c.Complete(t.Context(), caller, []string{"name"}).Claims.has("name") {
+				t.Errorf("%s: want the token's claims, got %v", name, err)
+			}
+		}
+		if asked != 1 {
+			t.Errorf("%s: want one request a minute, got %d", name, asked)
+		}
+	}
+	caller, _ := i.callers(t, nil).Identify(t.Context(), "", []string{"Bearer " + i.good(t, nil)})
+	if asked = 0; i.callers(t, nil).Complete(t.Context(), caller, []string{"name"}).Claims.has("name") || asked != 0 {
+		t.Error("want no request without USER_INFO")
+	}
+}

@@ -2,7 +2,6 @@ package identity
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -114,7 +113,7 @@ func (t *parsedToken) fits(k key) bool {
 // expired, is worth fetching the issuer's keys. The signature of a repeated token is
 // verified once; what changes with time is checked every time.
 func (all issuers) user(ctx context.Context, token string) (Caller, error) {
-	h := hash(sha256.Sum256([]byte(token)))
+	h := hashOf(token)
 	for _, i := range all {
 		if caller, ok := i.keys.user(h); ok {
 			return i.admit(caller)
@@ -145,8 +144,8 @@ func (all issuers) user(ctx context.Context, token string) (Caller, error) {
 		return Caller{}, err
 	}
 	claim, _ := t.claims.Text(i.claim) // check has required it
-	caller := Caller{Kind: User, UserID: userid.Map(i.prefix, claim), Claim: claim, Claims: t.claims, Issuer: name}
-	i.keys.remember(h, caller, len(token), edition)
+	caller := Caller{Kind: User, UserID: userid.Map(i.prefix, claim), Claim: claim, Claims: t.claims, Issuer: name, token: token}
+	i.keys.remember(h, caller, 2*len(token), edition)
 	return i.admit(caller)
 }
 

@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -173,33 +176,76 @@ func (c *client) send(ctx context.Context, credentials *streamchat.Credentials, 
 	return nil
 }
 
-// refusal returns why Stream would refuse the user, or nil.
+// refusal returns why Stream would refuse the user, or nil. What cannot be read counts
+// against the user.
 func (d document) refusal() error {
 	switch {
-	case d["deleted_at"] != nil:
+	case d.set("deleted_at"):
 		return ErrDeleted
-	case d["deactivated_at"] != nil:
+	case d.set("deactivated_at"):
 		return ErrDeactivated
-	case d["banned"] == true && (d["ban_expires"] == nil || now().Before(moment(d["ban_expires"]))):
-		return ErrBanned
+	case slices.Contains([]any{nil, false, 0.0, "", "false", "0"}, plain(d["banned"])):
+		return nil
 	}
-	return nil
+	if until, ok := moment(d["ban_expires"]); ok && !until.IsZero() && !now().Before(until) {
+		return nil
+	}
+	return ErrBanned
+}
+
+// set reports whether a time is there.
+func (d document) set(name string) bool {
+	at, ok := moment(d[name])
+	return !ok || !at.IsZero()
+}
+
+// plain returns v if it can be compared.
+func plain(v any) any {
+	switch v.(type) {
+	case map[string]any, []any:
+		return true
+	}
+	return v
 }
 
 func (d document) user() User {
 	name, _ := d["name"].(string)
 	image, _ := d["image"].(string)
-	return User{name, image, moment(d["revoke_tokens_issued_before"])}
+	since, ok := moment(d["revoke_tokens_issued_before"])
+	if !ok {
+		since = now()
+	}
+	return User{name, image, since}
 }
 
-// moment returns one of Stream's times: RFC 3339 or nanoseconds since 1970.
-func moment(v any) time.Time {
+// moment returns one of Stream's times: RFC 3339, or seconds, milliseconds, microseconds
+// or nanoseconds since 1970, also as text. Nothing, null, "", 0 and the year 1 are no
+// time. It returns false for what cannot be read.
+func moment(v any) (time.Time, bool) {
 	switch v := v.(type) {
+	case nil:
+		return time.Time{}, true
 	case string:
-		t, _ := time.Parse(time.RFC3339, v)
-		return t
+		text := strings.TrimSpace(v)
+		if text == "" {
+			return time.Time{}, true
+		}
+		if n, err := strconv.ParseFloat(text, 64); err == nil {
+			return moment(n)
+		}
+		t, err := time.Parse(time.RFC3339, text)
+		return t, err == nil
 	case float64:
-		return time.Unix(0, int64(v))
+		if v == 0 {
+			return time.Time{}, true
+		}
+		for _, unit := range []float64{1e9, 1e6, 1e3, 1} {
+			// Before the year 5138, and after anything that could be a smaller unit.
+			if ns := v * unit; ns < 1e20 && v < 1e11*1e9/unit {
+				at := time.Unix(0, 0).Add(time.Duration(min(ns, math.MaxInt64-1024)))
+				return at, at.Year() >= 1990
+			}
+		}
 	}
-	return time.Time{}
+	return time.Time{}, false
 }

@@ -4,9 +4,15 @@ package users
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,8 +31,20 @@ const (
 	// timeout bounds the calls for one user together.
 	timeout = time.Second
 
-	// maxKept is how many users are kept.
-	maxKept = 10_000
+	// maxKept and maxKeptBytes bound the users that are kept.
+	maxKept      = 10_000
+	maxKeptBytes = 8 << 20
+
+	// maxSessions is how many of a user's sessions are remembered.
+	maxSessions = 20
+)
+
+// The fields of a user that this package keeps at Stream for itself.
+const (
+	// rolesIssued is when the token was issued whose role or teams the user has.
+	rolesIssued = "roles_issued_at"
+	// endedSessions are hashes of the sessions that ended with a revocation.
+	endedSessions = "ended_sessions"
 )
 
 // The errors of [Directory.SignIn], matched by [errors.Is].
@@ -37,6 +55,9 @@ var (
 	ErrDeleted     = errors.New("the user was deleted at Stream, which never reuses an id")
 	ErrRevoked     = errors.New("the user's tokens were revoked at Stream after this sign-in")
 
+	// ErrUnknown means that the user does not exist at Stream, and may not be created.
+	ErrUnknown = errors.New("the user does not exist at Stream")
+
 	// ErrNotSynced means that Stream failed or was too slow. The User returned with
 	// it is what Stream last said, or else what the issuer says.
 	ErrNotSynced = errors.New("the user could not be compared with Stream's")
@@ -45,7 +66,7 @@ var (
 // Reason returns the name, in a metric, of the reason why Stream would refuse a user, or
 // "" if err is not one.
 func Reason(err error) string {
-	for reason, refusal := range map[string]error{"Deactivated": ErrDeactivated, "Banned": ErrBanned, "Deleted": ErrDeleted, "SignedOut": ErrRevoked} {
+	for reason, refusal := range map[string]error{"Deactivated": ErrDeactivated, "Banned": ErrBanned, "Deleted": ErrDeleted, "SignedOut": ErrRevoked, "Unknown": ErrUnknown} {
 		if errors.Is(err, refusal) {
 			return reason
 		}
@@ -65,23 +86,31 @@ type User struct {
 type Directory struct {
 	client *client
 	fields []field
+	ranked bool // fields has a role or teams
+	create bool // users who do not exist
 
 	mu   sync.Mutex
 	kept map[string]*entry
+	size int // of kept, in bytes
 }
 
-// An entry is Stream's last response about a user.
+// An entry is Stream's last response about a user, and what the user's tokens have said.
 type entry struct {
 	ready   chan struct{} // closed when the calls in flight end; nil if there are none
 	until   time.Time     // when it must be refreshed
 	refusal error
 	user    User
 	failed  error // of the last calls, matching ErrNotSynced
+	size    int   // in bytes
+
+	issued   time.Time            // when the newest token was
+	sessions map[string]time.Time // when the first token of a session was issued
+	ended    []string             // sessions that ended with a revocation
 }
 
 // FromEnv returns the directory that the environment configures, or nil if SYNC_USERS
 // is not true. USER_FIELDS (default name=name,image=picture) maps a user's fields to
-// claims. Stream is at STREAM_BASE_URL.
+// claims. CREATE_USERS=false refuses users who do not exist. Stream is at STREAM_BASE_URL.
 func FromEnv(getenv func(string) string) (*Directory, error) {
 	fields, err := parseFields(getenv("USER_FIELDS"))
 	if err != nil {
@@ -91,11 +120,19 @@ func FromEnv(getenv func(string) string) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
+	create, err := settings.Bool(getenv, "CREATE_USERS", true)
+	if err != nil {
+		return nil, err
+	}
 	sync, err := settings.Bool(getenv, "SYNC_USERS", false)
+	if err == nil && !sync && !create {
+		err = errors.New("CREATE_USERS: false needs SYNC_USERS=true; without it Stream creates users when they connect")
+	}
 	if err != nil || !sync {
 		return nil, err
 	}
-	return &Directory{client: newClient(base), fields: fields, kept: map[string]*entry{}}, nil
+	ranked := slices.ContainsFunc(fields, func(f field) bool { return f.name == "role" || f.name == "teams" })
+	return &Directory{client: newClient(base), fields: fields, ranked: ranked, create: create, kept: map[string]*entry{}}, nil
 }
 
 // SignIn creates or updates a caller with a bearer token at Stream, as their claims say,
@@ -103,23 +140,90 @@ func FromEnv(getenv func(string) string) (*Directory, error) {
 // those above; despite ErrNotSynced, the user may have a token.
 func (d *Directory) SignIn(ctx context.Context, credentials *streamchat.Credentials, caller identity.Caller) (User, error) {
 	e := d.entry(ctx, credentials, caller)
-	switch {
-	case e.refusal != nil:
+	if e.refusal != nil {
 		return User{}, e.refusal
-	case signedIn(caller.Claims).Before(e.user.TokensSince):
-		return User{}, ErrRevoked
 	}
-	return e.user, e.failed
+	if e.user.TokensSince.IsZero() {
+		return e.user, e.failed
+	}
+	session := session(caller.Claims)
+	at, ok := signedIn(caller.Claims)
+	if !ok {
+		slog.WarnContext(ctx, "auth_time cannot be read, so the revocation of tokens at Stream counts against the user")
+	}
+	if first, seen := e.sessions[session]; seen && first.Before(at) {
+		at = first
+	}
+	if !at.Before(e.user.TokensSince) && !slices.Contains(e.ended, session) {
+		return e.user, e.failed
+	}
+	if session != "" && !slices.Contains(e.ended, session) {
+		d.end(ctx, credentials, caller.UserID, session, e.ended)
+	}
+	return User{}, ErrRevoked
 }
 
 // signedIn returns when a token's user signed in, which a refreshed token may be younger
-// than.
-func signedIn(c identity.Claims) time.Time {
-	if at, ok := c.Time("auth_time"); ok {
-		return at
+// than, and false if the token says it in a way that cannot be read.
+func signedIn(c identity.Claims) (time.Time, bool) {
+	issued, _ := c.Time("iat")
+	if _, set := c["auth_time"]; set {
+		at, ok := c.Time("auth_time")
+		switch {
+		case ok && at.Sub(issued) > time.Hour: // such as milliseconds
+			return time.Time{}, false
+		case ok && issued.Before(at): // no token is issued before its user signs in
+			at = issued
+		}
+		return at, ok
 	}
-	at, _ := c.Time("iat")
-	return at
+	// Supabase says when each of the user's proofs was given.
+	var proofs []struct{ Timestamp float64 }
+	if json.Unmarshal(c["amr"], &proofs) == nil {
+		var last float64
+		for _, proof := range proofs {
+			last = max(last, proof.Timestamp)
+		}
+		if at := time.Unix(int64(last), 0); last > 0 && at.Before(issued) {
+			return at, true
+		}
+	}
+	// Clerk says how old the first proof is, in minutes.
+	var ages []float64
+	if json.Unmarshal(c["fva"], &ages) == nil && len(ages) > 0 && ages[0] >= 0 {
+		return issued.Add(-time.Duration(min(ages[0], 1e6)) * time.Minute), true
+	}
+	return issued, true
+}
+
+// session returns a hash of a token's session at the issuer, or "" if it names none. A
+// refreshed token has the same session.
+func session(c identity.Claims) string {
+	for _, name := range []string{"sid", "session_id", "origin_jti", "session_state"} {
+		if id, _ := c.Text(name); id != "" {
+			sum := sha256.Sum256([]byte(name + " " + id))
+			return base64.RawURLEncoding.EncodeToString(sum[:9])
+		}
+	}
+	return ""
+}
+
+// end remembers, also at Stream, that a session ended with a revocation: it may get
+// younger tokens from the issuer. It is not worth failing for.
+func (d *Directory) end(ctx context.Context, credentials *streamchat.Credentials, id, session string, ended []string) {
+	ended = append(slices.Clone(ended), session)
+	ended = ended[max(0, len(ended)-maxSessions):]
+	d.mu.Lock()
+	if e := d.kept[id]; e != nil {
+		e.ended = ended
+		d.resize(id, e)
+	}
+	d.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	defer cancel()
+	if _, err := d.client.change(ctx, credentials, id, document{endedSessions: ended}); err != nil {
+		slog.WarnContext(ctx, "an ended session is remembered in this process only", "cause", err.Error())
+	}
 }
 
 // entry returns a copy of the caller's entry, after refreshing it if it is due.
@@ -135,55 +239,107 @@ func (d *Directory) entry(ctx context.Context, credentials *streamchat.Credentia
 		d.mu.Lock()
 		e = d.kept[caller.UserID]
 	}
-	if e != nil && now().Before(e.until) {
-		return *e
+	issued, _ := caller.Claims.Time("iat")
+	newer := e != nil && d.ranked && issued.After(e.issued) // it may take a role away
+	if e != nil {
+		d.see(caller, e, issued)
+		if now().Before(e.until) && !newer {
+			return e.copy()
+		}
 	}
 	if e == nil {
-		d.drop()
-		e = &entry{user: d.wanted(caller.Claims).user()}
+		wanted, _ := d.wanted(caller)
+		e = &entry{user: wanted.user()}
 		d.kept[caller.UserID] = e
+		d.see(caller, e, issued)
 	}
 	ready := make(chan struct{})
 	e.ready = ready
+	newest := e.issued
 	d.mu.Unlock()
 
 	// Other requests wait for these calls: they must outlive this one.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
-	found, err := d.sync(ctx, credentials, caller)
+	found, err := d.sync(ctx, credentials, caller, issued, newest)
 	cancel()
 
 	d.mu.Lock()
 	close(ready)
+	e.ready = nil
 	switch {
 	case err == nil:
-		*e = entry{until: now().Add(keptFor), user: found.user()}
+		e.until, e.user, e.refusal, e.failed = now().Add(keptFor), found.user(), nil, nil
 	case Reason(err) != "":
-		*e = entry{until: now().Add(keptFor), refusal: err}
+		e.until, e.user, e.refusal, e.failed = now().Add(keptFor), User{}, err, nil
 	default:
-		e.ready, e.until, e.failed = nil, now().Add(pause), fmt.Errorf("%w: %w", ErrNotSynced, err)
+		e.until, e.failed = now().Add(pause), fmt.Errorf("%w: %w", ErrNotSynced, err)
 		if found != nil { // but could not be changed
 			e.refusal, e.user = nil, found.user()
 		}
 	}
-	return *e
+	if ended, ok := found[endedSessions].([]any); ok {
+		e.ended = nil
+		for _, session := range ended {
+			if text, ok := session.(string); ok {
+				e.ended = append(e.ended, text)
+			}
+		}
+	}
+	result := e.copy()
+	d.resize(caller.UserID, e)
+	return result
 }
 
-// drop makes room for another entry. d.mu is held.
-func (d *Directory) drop() {
-	if len(d.kept) < maxKept {
+func (e *entry) copy() entry {
+	c := *e
+	c.sessions = maps.Clone(e.sessions)
+	return c
+}
+
+// see remembers what a token says. d.mu is held.
+func (d *Directory) see(caller identity.Caller, e *entry, issued time.Time) {
+	if issued.After(e.issued) {
+		e.issued = issued
+	}
+	session := session(caller.Claims)
+	first, seen := e.sessions[session]
+	if session == "" || seen && !issued.Before(first) {
 		return
 	}
-	for id, e := range d.kept {
-		if e.ready == nil && !now().Before(e.until) {
-			delete(d.kept, id)
+	if e.sessions == nil {
+		e.sessions = map[string]time.Time{}
+	}
+	e.sessions[session] = issued
+	for other := range e.sessions {
+		if len(e.sessions) <= maxSessions {
+			break
+		}
+		if other != session {
+			delete(e.sessions, other)
 		}
 	}
-	for id, e := range d.kept {
-		if len(d.kept) < maxKept {
+	d.resize(caller.UserID, e)
+}
+
+// resize measures an entry again, and makes room for it. d.mu is held.
+func (d *Directory) resize(id string, e *entry) {
+	const overhead, each = 400, 64 // of an entry and of a session
+	size := overhead + len(id) + len(e.user.Name) + len(e.user.Image) + each*(len(e.sessions)+len(e.ended))
+	d.size += size - e.size
+	e.size = size
+	full := func() bool { return len(d.kept) > maxKept || d.size > maxKeptBytes }
+	for _, old := range []bool{true, false} {
+		if !full() {
 			return
 		}
-		if e.ready == nil {
-			delete(d.kept, id)
+		for other, candidate := range d.kept {
+			if !old && !full() {
+				return
+			}
+			if other != id && candidate.ready == nil && (!old || !now().Before(candidate.until)) {
+				d.size -= candidate.size
+				delete(d.kept, other)
+			}
 		}
 	}
 }
@@ -191,19 +347,24 @@ func (d *Directory) drop() {
 // sync reads the user at Stream and changes what the claims say otherwise. With an
 // error, it returns the user if it could read them. It turns a panic into an error, so
 // that the requests that wait for the calls learn of their end.
-func (d *Directory) sync(ctx context.Context, credentials *streamchat.Credentials, caller identity.Caller) (found document, err error) {
+func (d *Directory) sync(ctx context.Context, credentials *streamchat.Credentials, caller identity.Caller, issued, newest time.Time) (found document, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: a %T\n%s", p, debug.Stack()) // whose value may name the user
 		}
 	}()
-	wanted := d.wanted(caller.Claims)
+	wanted, odd := d.wanted(caller)
+	if len(odd) > 0 {
+		slog.WarnContext(ctx, "claims cannot set their fields in USER_FIELDS", "claims", odd)
+	}
 	found, err = d.client.find(ctx, credentials, caller.UserID)
 	switch {
 	case err != nil:
 		return nil, err
+	case found == nil && !d.create:
+		return nil, ErrUnknown
 	case found == nil:
-		made, err := d.client.create(ctx, credentials, caller.UserID, wanted)
+		made, err := d.client.create(ctx, credentials, caller.UserID, wanted.ranked(issued))
 		if err != nil {
 			return nil, err
 		}
@@ -211,7 +372,18 @@ func (d *Directory) sync(ctx context.Context, credentials *streamchat.Credential
 	case found.refusal() != nil:
 		return nil, found.refusal()
 	}
-	change := found.differing(wanted)
+	// An older token must not give back what a newer one has taken away.
+	if at, ok := moment(found[rolesIssued]); ok && at.After(newest) {
+		newest = at
+	}
+	if issued.Before(newest) {
+		for _, name := range []string{"role", "teams"} {
+			if _, decided := caller.Set[name]; !decided {
+				delete(wanted, name)
+			}
+		}
+	}
+	change := found.differing(wanted).ranked(issued)
 	if len(change) == 0 {
 		return found, nil
 	}
@@ -220,6 +392,16 @@ func (d *Directory) sync(ctx context.Context, credentials *streamchat.Credential
 		return found, err
 	}
 	return changed, changed.refusal()
+}
+
+// ranked adds when the token was issued that sets a role or teams, if fields has one.
+func (fields document) ranked(issued time.Time) document {
+	_, role := fields["role"]
+	_, teams := fields["teams"]
+	if (role || teams) && !issued.IsZero() {
+		fields[rolesIssued] = float64(issued.Unix())
+	}
+	return fields
 }
 
 // now returns the time by the wall clock. The monotonic clock may stand still

@@ -428,16 +428,148 @@ func TestConcurrentRequestsOfAUserShareTheCalls(t *testing.T) {
 	})
 }
 
-func TestUsersKeptAreBounded(t *testing.T) {
+func TestUsersKeptAreBoundedInNumberAndBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, _ := start(t, "")
-		for i := range maxKept + 10 {
-			d.drop()
-			d.kept[strconv.Itoa(i)] = &entry{until: now().Add(keptFor)}
+		for _, size := range []int{0, 100_000} {
+			d, _ := start(t, "")
+			d.mu.Lock()
+			for i := range maxKept + 10 {
+				e := &entry{until: now().Add(keptFor), user: User{Name: strings.Repeat("x", size)}}
+				d.kept[strconv.Itoa(i)] = e
+				d.resize(strconv.Itoa(i), e)
+			}
+			total := 0
+			for _, e := range d.kept {
+				total += e.size
+			}
+			if len(d.kept) > maxKept || total != d.size || total > maxKeptBytes || total < size {
+				t.Errorf("want at most %d users and %d bytes, got %d and %d, counted as %d", maxKept, maxKeptBytes, len(d.kept), total, d.size)
+			}
 		}
-		if len(d.kept) > maxKept {
-			t.Errorf("want %d users kept, got %d", maxKept, len(d.kept))
+	})
+}
+
+func TestRolesAndTeamsAreTheNewestTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s := start(t, "name=name,role=role,teams=teams")
+		want := func(d *Directory, claims, role, teams string) {
+			t.Helper()
+			signIn(t, d, caller("u1", claims))
+			u := s.user("u1")
+			if text, _ := json.Marshal(u["teams"]); u["role"] != role || string(text) != teams {
+				t.Errorf("%s: want role %s and teams %s, got %v, %s", claims, role, teams, u["role"], text)
+			}
 		}
+		old, newer := `{"iat":946684000,"role":"moderator","teams":["red","blue"]}`, `{"iat":946684100,"role":"user","teams":["red"]}`
+		want(d, old, "moderator", `["red","blue"]`)
+		want(d, newer, "user", `["red"]`) // at once
+		want(d, old, "user", `["red"]`)
+		time.Sleep(keptFor)
+		want(d, old, "user", `["red"]`)
+		want(d, `{"iat":null,"role":"moderator"}`, "user", `["red"]`)
+		elsewhere, _ := start(t, "name=name,role=role,teams=teams") // another process
+		elsewhere.client.http.Transport = s
+		want(elsewhere, old, "user", `["red"]`)
+		want(elsewhere, `{"iat":946684200,"role":"moderator","teams":["red"]}`, "moderator", `["red"]`)
+	})
+}
+
+func TestTeamsThatArriveAsATextAreAListOrNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s := start(t, "teams=teams,role=role")
+		for n, test := range []struct{ teams, want string }{
+			{`"red"`, `["red"]`}, {`["red","blue","red"]`, `["red","blue"]`}, {`"[\"red\",\"blue\"]"`, `["red","blue"]`}, {`" [\"red\"]"`, `["red"]`},
+			{`"[red, blue]"`, ``}, {`"red,blue"`, ``}, {`"[\"red\",7]"`, ``}, {`"[]"`, `[]`}, {`[]`, `[]`}, {`["red",7]`, ``}, {`{"red":true}`, ``}, {`7`, ``}, {`[""]`, ``},
+		} {
+			id := "u" + strconv.Itoa(n)
+			c := caller(id, `{"teams":`+test.teams+`,"role":"[\"moderator\"]"}`)
+			wanted, odd := d.wanted(c)
+			text, _ := json.Marshal(wanted["teams"])
+			if got := strings.TrimPrefix(string(text), "null"); got != test.want || slices.Contains(odd, "teams") == (test.want != "") || !slices.Contains(odd, "role") {
+				t.Errorf("%s: want %s, else the claim named, got %s, %q", test.teams, test.want, got, odd)
+			}
+		}
+		s.do("POST", "/users", `{"users":{"u1":{"id":"u1","teams":["blue","red"]}}}`)
+		signIn(t, d, caller("u1", `{"teams":["red","blue"]}`))
+		s.wantCalls("GET") // the order is no change
+	})
+}
+
+func TestWhatCannotBeReadCountsAgainstTheUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // it is 2000-01-01
+		for user, want := range map[string]error{
+			`{"banned":"true"}`: ErrBanned, `{"banned":1}`: ErrBanned, `{"banned":{}}`: ErrBanned, `{"banned":[]}`: ErrBanned, `{"banned":"yes"}`: ErrBanned,
+			`{"banned":false}`: nil, `{"banned":null}`: nil, `{"banned":"false"}`: nil, `{"banned":""}`: nil, `{"banned":0}`: nil, `{}`: nil,
+			`{"banned":true,"ban_expires":null}`: ErrBanned, `{"banned":true,"ban_expires":""}`: ErrBanned, `{"banned":true,"ban_expires":0}`: ErrBanned,
+			`{"banned":true,"ban_expires":"0001-01-01T00:00:00Z"}`: ErrBanned, `{"banned":true,"ban_expires":"soon"}`: ErrBanned, `{"banned":true,"ban_expires":{}}`: ErrBanned,
+			`{"banned":true,"ban_expires":"1999-12-31 00:00:00"}`: ErrBanned, `{"banned":true,"ban_expires":-1}`: ErrBanned, `{"banned":true,"ban_expires":"NaN"}`: ErrBanned,
+			`{"banned":true,"ban_expires":946684801}`: ErrBanned, `{"banned":true,"ban_expires":946684801000}`: ErrBanned, `{"banned":true,"ban_expires":"946684801000000000"}`: ErrBanned,
+			`{"banned":true,"ban_expires":946684799}`: nil, `{"banned":true,"ban_expires":946684799000}`: nil, `{"banned":true,"ban_expires":946684799000000}`: nil,
+			`{"banned":true,"ban_expires":946684799000000000}`: nil, `{"banned":true,"ban_expires":253402300799}`: ErrBanned, `{"banned":true,"ban_expires":1e30}`: ErrBanned,
+			`{"deleted_at":"x"}`: ErrDeleted, `{"deleted_at":""}`: nil, `{"deleted_at":"0001-01-01T00:00:00Z"}`: nil, `{"deactivated_at":7}`: ErrDeactivated,
+		} {
+			var d document
+			if err := json.Unmarshal([]byte(user), &d); err != nil {
+				t.Fatal(err)
+			}
+			if got := d.refusal(); got != want {
+				t.Errorf("%s: want %v, got %v", user, want, got)
+			}
+		}
+		d, s := start(t, "")
+		s.do("POST", "/users", `{"users":{"u1":{"id":"u1","revoke_tokens_issued_before":"2000-01-01T00:00:00Z"}}}`)
+		time.Sleep(time.Minute)
+		for claims, want := range map[string]error{
+			`{}`: nil, `{"auth_time":946684801}`: nil, `{"auth_time":946684799}`: ErrRevoked,
+			`{"auth_time":"946684801"}`: ErrRevoked, `{"auth_time":null}`: ErrRevoked, `{"auth_time":946684801000}`: ErrRevoked, `{"auth_time":true}`: ErrRevoked,
+			`{"auth_time":946684990,"iat":946684799}`:                                   ErrRevoked, // not after its token
+			`{"amr":[{"method":"password","timestamp":946684799}]}`:                     ErrRevoked, // Supabase
+			`{"amr":[{"timestamp":946684799},{"method":"totp","timestamp":946684802}]}`: nil,
+			`{"fva":[5,-1]}`: ErrRevoked, `{"fva":[0,-1]}`: nil, `{"amr":["pwd"]}`: nil, // Clerk
+		} {
+			if _, err := d.SignIn(t.Context(), credentials(), caller("u1", claims)); !errors.Is(err, want) {
+				t.Errorf("%s: want %v, got %v", claims, want, err)
+			}
+		}
+	})
+}
+
+func TestASessionFromBeforeARevocationStaysOut(t *testing.T) {
+	for _, name := range []string{"sid", "session_id", "origin_jti"} {
+		synctest.Test(t, func(t *testing.T) {
+			d, s := start(t, "")
+			token := func(session string) identity.Caller {
+				time.Sleep(time.Second)
+				return caller("u1", `{"`+name+`":"`+session+`"}`)
+			}
+			signIn(t, d, token("a"))
+			signIn(t, d, token("b"))
+			time.Sleep(keptFor)
+			s.do("PATCH", "/users", `{"users":[{"id":"u1","set":{"revoke_tokens_issued_before":"`+time.Now().Format(time.RFC3339)+`"}}]}`)
+			time.Sleep(keptFor)
+			wantRefused(t, d, token("a"), ErrRevoked) // renewed in silence
+			signIn(t, d, token("c"))
+			elsewhere, _ := start(t, "") // another process
+			elsewhere.client.http.Transport = s
+			wantRefused(t, elsewhere, token("a"), ErrRevoked)
+			signIn(t, elsewhere, token("c"))
+			if u, _ := json.Marshal(s.user("u1")); strings.Contains(string(u), `"a"`) {
+				t.Errorf("want no session id at Stream, got %s", u)
+			}
+		})
+	}
+}
+
+func TestUsersAreNotCreatedIfTheyMayNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s := start(t, "")
+		d.create = false
+		wantRefused(t, d, caller("u1", `{}`), ErrUnknown)
+		s.wantCalls("GET")
+		s.do("POST", "/users", `{"users":{"u1":{"id":"u1"}}}`)
+		time.Sleep(keptFor)
+		signIn(t, d, caller("u1", `{"name":"Jane"}`))
+		s.wantCalls("GET", "PATCH")
 	})
 }
 
@@ -446,6 +578,8 @@ func TestBadSettingIsAnErrorThatNamesIt(t *testing.T) {
 		{"SYNC_USERS", "yes"}, {"STREAM_BASE_URL", "http://chat.example.com"},
 		{"USER_FIELDS", "name"}, {"USER_FIELDS", "name="}, {"USER_FIELDS", "=name"}, {"USER_FIELDS", "name=a,"}, {"USER_FIELDS", "name=a,name=b"},
 		{"USER_FIELDS", "a.b=c"}, {"USER_FIELDS", "id=sub"}, {"USER_FIELDS", "banned=banned"}, {"USER_FIELDS", "teams_role=r"},
+		{"USER_FIELDS", "Banned=b"}, {"USER_FIELDS", "Teams_Role=r"}, {"USER_FIELDS", "Role=r"}, {"USER_FIELDS", "TEAMS=t"}, {"USER_FIELDS", "roles_issued_at=r"},
+		{"USER_FIELDS", "bypass_moderation=b"}, {"CREATE_USERS", "no"},
 	} {
 		for _, sync := range []string{"true", ""} {
 			env := map[string]string{"SYNC_USERS": sync}
@@ -455,6 +589,9 @@ func TestBadSettingIsAnErrorThatNamesIt(t *testing.T) {
 				t.Errorf("%s=%q: want an error that names it, got %v", test.name, test.value, err)
 			}
 		}
+	}
+	if _, err := FromEnv(func(name string) string { return map[string]string{"CREATE_USERS": "false"}[name] }); err == nil {
+		t.Error("want CREATE_USERS=false refused without SYNC_USERS, got nil")
 	}
 	if d, err := FromEnv(func(string) string { return "" }); d != nil || err != nil {
 		t.Errorf("want no directory by default, got %v, %v", d, err)
