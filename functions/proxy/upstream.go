@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"time"
 
+	"chat-service-backend/shared/keepalive"
 	"chat-service-backend/shared/lambdahttp"
 )
 
@@ -19,14 +20,10 @@ const (
 	// firstByteTimeout is how long Stream may take to begin its response.
 	firstByteTimeout = 25 * time.Second
 
-	dialTimeout = 5 * time.Second
-
 	// warmTimeout bounds the making of a connection in Lambda's init phase.
 	warmTimeout = 2 * time.Second
 
-	// idleTimeout is how long a connection may stay unused. Load balancers close
-	// theirs after a minute, which a frozen process does not notice.
-	idleTimeout = 30 * time.Second
+	handshakeTimeout = 5 * time.Second
 
 	// maxAttempts bounds how often one request is sent.
 	maxAttempts = 3
@@ -47,22 +44,18 @@ type upstream struct {
 
 func newUpstream(base *url.URL) *upstream {
 	u := &upstream{base: base, ahead: make(chan net.Conn, 1)}
-	u.transport = &http.Transport{
-		DialContext:       dial,
-		DialTLSContext:    u.dialTLS,
-		ForceAttemptHTTP2: true,
-		// Responses are passed on as they are, compressed or not.
-		DisableCompression:  true,
-		MaxIdleConnsPerHost: 10,
-		IdleConnTimeout:     idleTimeout,
-		HTTP2: &http.HTTP2Config{
-			MaxReceiveBufferPerStream:     1 << 20,
-			MaxReceiveBufferPerConnection: 2 << 20,
-			// A connection that died silently ends some time after the request that
-			// found it dead.
-			SendPingTimeout: 10 * time.Second,
-			PingTimeout:     firstByteTimeout,
-		},
+	u.transport = keepalive.Transport()
+	u.transport.DialTLSContext = u.dialTLS
+	u.transport.ForceAttemptHTTP2 = true
+	// Responses are passed on as they are, compressed or not.
+	u.transport.DisableCompression = true
+	u.transport.HTTP2 = &http.HTTP2Config{
+		MaxReceiveBufferPerStream:     1 << 20,
+		MaxReceiveBufferPerConnection: 2 << 20,
+		// A connection that died silently ends some time after the request that
+		// found it dead.
+		SendPingTimeout: 10 * time.Second,
+		PingTimeout:     firstByteTimeout,
 	}
 	return u
 }
@@ -89,7 +82,7 @@ func (u *upstream) warm(ctx context.Context) {
 func (u *upstream) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
 	select {
 	case c := <-u.ahead:
-		if !below(c).dead() {
+		if !under(c).Dead() {
 			return c, nil
 		}
 		_ = c.Close()
@@ -99,9 +92,9 @@ func (u *upstream) dialTLS(ctx context.Context, network, address string) (net.Co
 }
 
 func (u *upstream) handshake(ctx context.Context, network, address string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
-	c, err := dial(ctx, network, address)
+	c, err := keepalive.Dial(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
@@ -117,12 +110,19 @@ func (u *upstream) handshake(ctx context.Context, network, address string) (net.
 	return secure, nil
 }
 
+// under returns the TCP connection that c is or, if c is a TLS connection, runs over.
+func under(c net.Conn) *keepalive.Conn {
+	if secure, ok := c.(*tls.Conn); ok {
+		c = secure.NetConn()
+	}
+	return c.(*keepalive.Conn)
+}
+
 // RoundTrip sends r and returns once the response has begun, without its trailers.
 //
 // A request whose connection turns out to be dead is sent again if nothing of it
-// was sent, if nothing of it was acknowledged, or if it is a GET on a kept
-// connection. Any other that may have reached Stream is never sent twice. r's body,
-// if any, must have GetBody.
+// was sent, or if it is a GET on a kept connection. Any other that may have reached
+// Stream is never sent twice. r's body, if any, must have GetBody.
 func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	timer := time.AfterFunc(firstByteTimeout, func() { cancel(errNoFirstByte) })
@@ -154,20 +154,21 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (u *upstream) attempt(r *http.Request) (*http.Response, error) {
 	for attempt := 1; ; attempt++ {
-		var used *conn
-		var before mark
+		var used *keepalive.Conn
+		var before int64 // bytes written
 		var kept bool
 		trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
-			used = below(info.Conn)
-			before, kept = used.begin(), info.Reused
+			used = under(info.Conn)
+			before, kept = used.Written(), info.Reused
 		}}
 		response, err := u.transport.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
 		if err == nil {
 			return response, nil
 		}
-		again := used != nil && (!used.sent(before) || used.unread(before) || kept && r.Method == http.MethodGet)
+		sent := used != nil && used.Written() != before
+		again := used != nil && (!sent || kept && r.Method == http.MethodGet)
 		if !again || attempt == maxAttempts || r.Context().Err() != nil {
-			if used != nil && used.sent(before) {
+			if sent {
 				err = fmt.Errorf("%w: %w", errSent, err)
 			}
 			return nil, err

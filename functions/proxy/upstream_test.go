@@ -15,7 +15,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -190,26 +189,6 @@ func TestWhatStreamMayHaveReadIsNotRepeated(t *testing.T) {
 	}
 }
 
-func TestConnectionThatWasIdleForTooLongIsNotUsed(t *testing.T) {
-	for _, protocol := range protocols {
-		s := newStream(t, protocol, func(http.ResponseWriter, *http.Request) {})
-		u := s.upstream(t)
-		made := keepTrack(u)
-		h := newProxy(t, s.URL, u)
-		// After the second answer nothing more arrives. After the first, HTTP/2 may
-		// still send something about the connection itself.
-		do(h, http.MethodGet, "/proxy/users", "")
-		do(h, http.MethodGet, "/proxy/users", "")
-		made()[0].heard.Add(-int64(idleTimeout))
-		if response := do(h, http.MethodPost, "/proxy/users", "{}"); response.StatusCode != http.StatusOK {
-			t.Errorf("%s: want status 200, got %d", protocol, response.StatusCode)
-		}
-		if got := s.connections(); got != 2 {
-			t.Errorf("%s: want another connection for the second request, got %d in all", protocol, got)
-		}
-	}
-}
-
 func TestFailureToConnectAheadIsLeftToTheFirstRequest(t *testing.T) {
 	base, _ := url.Parse("https://" + refused(t))
 	u := newUpstream(base)
@@ -288,30 +267,3 @@ func TestAnswerThatHasBegunMayTakeItsTime(t *testing.T) {
 type roundTripperFunc func(*http.Request) (*http.Response, error)
 
 func (f roundTripperFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// keepTrack returns a function that lists the connections that u makes from now
-// on. The transport may make two at the same time.
-func keepTrack(u *upstream) func() []*conn {
-	var mu sync.Mutex
-	var made []*conn
-	plain, secure := u.transport.DialContext, u.transport.DialTLSContext
-	remember := func(c net.Conn, err error) (net.Conn, error) {
-		if err == nil {
-			mu.Lock()
-			defer mu.Unlock()
-			made = append(made, below(c))
-		}
-		return c, err
-	}
-	u.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		return remember(plain(ctx, network, address))
-	}
-	u.transport.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		return remember(secure(ctx, network, address))
-	}
-	return func() []*conn {
-		mu.Lock()
-		defer mu.Unlock()
-		return slices.Clone(made)
-	}
-}

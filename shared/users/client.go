@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"chat-service-backend/shared/keepalive"
 	"chat-service-backend/shared/streamchat"
 )
 
@@ -41,9 +42,8 @@ type client struct {
 var errPaused = errors.New("Stream failed a moment ago")
 
 func newClient(base *url.URL) *client {
-	// Lambda may stop the process between two calls: a kept connection would be dead.
 	return &client{base: base, paused: map[bool]time.Time{}, http: &http.Client{
-		Transport: &http.Transport{DisableKeepAlives: true},
+		Transport: keepalive.Transport(),
 		// A redirect is an error: the server token goes to Stream alone.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}

@@ -1,4 +1,4 @@
-package proxy
+package keepalive
 
 import (
 	"net"
@@ -27,19 +27,4 @@ func closedByPeer(c *net.TCPConn) bool {
 		return true
 	}
 	return closed
-}
-
-// ackedBytes returns how many bytes the peer's kernel has acknowledged, including
-// the handshake's, or 0 if that is unknown.
-func ackedBytes(c *net.TCPConn) (n uint64) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return 0
-	}
-	_ = raw.Control(func(fd uintptr) {
-		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
-			n = info.Bytes_acked
-		}
-	})
-	return n
 }
