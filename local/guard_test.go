@@ -6,7 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
-	"chat-service-backend/shared/settings"
+	"chat-service-backend/shared/awsconfig"
 )
 
 func TestForeignPagesAndHostsAreRefused(t *testing.T) {
@@ -55,7 +55,7 @@ func TestStandInsAnswerTheFunctionsOnly(t *testing.T) {
 		"this run":      one.env,
 		"half this run": {"AWS_ACCESS_KEY_ID": one.env["AWS_ACCESS_KEY_ID"], "AWS_SECRET_ACCESS_KEY": "guessed"},
 	} {
-		client := ssm.New(ssm.Options{BaseEndpoint: &one.ssmURL, Region: one.region, Credentials: settings.Credentials(func(name string) string { return keys[name] })})
+		client := ssm.New(ssm.Options{BaseEndpoint: &one.ssmURL, Region: one.region, Credentials: awsconfig.New(func(name string) string { return keys[name] }).Credentials})
 		out, err := client.GetParameters(t.Context(), &ssm.GetParametersInput{Names: []string{name}, WithDecryption: new(true)})
 		switch {
 		case who != "this run" && err == nil:

@@ -42,7 +42,7 @@ var notKnown = json.RawMessage(`{"title":"Not signed in","message":"Sign in to u
 // clientConfig is the configuration of one client type, a JSON object.
 type clientConfig map[string]json.RawMessage
 
-var errNotObject = errors.New("want a JSON object")
+var errNotObject = errors.New("it is not a JSON object")
 
 // parseClientConfig parses a parameter's value. Its members stay raw JSON, so
 // numbers keep all their digits.

@@ -21,7 +21,7 @@ func optionsFromEnv(getenv func(string) string) (options, error) {
 		o.errorKey = "errors"
 	}
 	if o.errorKey == authenticationKey {
-		return o, fmt.Errorf("ERROR_OBJ_KEY: want a key other than %q, which is taken", authenticationKey)
+		return o, fmt.Errorf("ERROR_OBJ_KEY: %q is taken by the answer itself; choose another key", authenticationKey)
 	}
 	key := getenv("USERID_HEADER_KEY")
 	if key == "" {
@@ -44,7 +44,7 @@ func parseHeaderPath(text string) (headerPath, error) {
 	parts := strings.Split(text, ".")
 	for i, part := range parts {
 		if part == "" || i == 0 && strings.ContainsFunc(part, notInFieldName) {
-			return headerPath{}, fmt.Errorf("USERID_HEADER_KEY: want the name of a header field, or a path into the JSON it holds like miauserproperties._id, got %q", text)
+			return headerPath{}, fmt.Errorf("USERID_HEADER_KEY: %q is neither the name of a header field nor a path into the JSON that it holds, like miauserproperties._id", text)
 		}
 	}
 	return headerPath{parts[0], parts[1:]}, nil

@@ -12,9 +12,14 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf16"
-	"unicode/utf8"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"chat-service-backend/shared/awsconfig"
 	"chat-service-backend/shared/lambdahttp"
 )
 
@@ -32,9 +37,9 @@ type bus struct {
 	queueURL string
 	bucket   string
 
-	events  *service
-	queue   *service
-	objects *service
+	events  *eventbridge.Client
+	queue   *sqs.Client
+	objects *s3.Client
 }
 
 // newBus returns the bus that EVENT_BUS_NAME, FALLBACK_QUEUE_URL and
@@ -46,25 +51,28 @@ func newBus(getenv func(string) string) (*bus, error) {
 	case name == "" && queueURL == "" && bucket == "":
 		return nil, nil
 	case name == "":
-		return nil, errors.New("EVENT_BUS_NAME: want the bus that FALLBACK_QUEUE_URL and LARGE_EVENTS_BUCKET belong to, got nothing")
+		return nil, errors.New("EVENT_BUS_NAME: not set, though FALLBACK_QUEUE_URL or LARGE_EVENTS_BUCKET is; set it to the bus's name, or none of the three")
 	case queueURL == "":
-		return nil, errors.New("FALLBACK_QUEUE_URL: want the queue for events that the bus does not accept, got nothing")
+		return nil, errors.New("FALLBACK_QUEUE_URL: not set, though EVENT_BUS_NAME is; set it to the queue for events that the bus does not accept")
 	case bucket == "":
-		return nil, errors.New("LARGE_EVENTS_BUCKET: want the bucket for events that are too large for the bus, got nothing")
+		return nil, errors.New("LARGE_EVENTS_BUCKET: not set, though EVENT_BUS_NAME is; set it to the bucket for events that are too large for the bus")
 	}
-	region := getenv("AWS_REGION")
-	client := &http.Client{Transport: &http.Transport{
-		MaxIdleConnsPerHost: 10,
-		IdleConnTimeout:     30 * time.Second,
-	}}
+	return newBusOf(name, queueURL, bucket, awsconfig.New(getenv)), nil
+}
+
+func newBusOf(name, queueURL, bucket string, cfg aws.Config) *bus {
 	return &bus{
 		name:     name,
 		queueURL: queueURL,
 		bucket:   bucket,
-		events:   newService(getenv, "events", region, "EVENTBRIDGE", client),
-		queue:    newService(getenv, "sqs", region, "SQS", client),
-		objects:  newBucket(getenv, bucket, region, client),
-	}, nil
+		events:   eventbridge.NewFromConfig(cfg),
+		queue:    sqs.NewFromConfig(cfg),
+		objects: s3.NewFromConfig(cfg, func(o *s3.Options) {
+			// A stand-in has no host name for each bucket.
+			o.UsePathStyle = o.BaseEndpoint != nil
+			o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
+		}),
+	}
 }
 
 // publish returns once the event is safe: on the bus, or in the queue, from where an
@@ -75,8 +83,11 @@ func (b *bus) publish(ctx context.Context, e event) error {
 		return err
 	}
 	err = b.send(ctx, packed)
-	if failed, ok := errors.AsType[*awsError](err); ok && slices.Contains(refusals, failed.code) {
-		if packed, err = b.pack(ctx, e, failed.code); err != nil {
+	if reason := refused(err); reason != "" {
+		if strings.HasPrefix(reason, "Validation") && len(packed.Detail) > usualEntry {
+			reason = tooLarge
+		}
+		if packed, err = b.pack(ctx, e, reason); err != nil {
 			return err
 		}
 		err = b.send(ctx, packed)
@@ -85,7 +96,14 @@ func (b *bus) publish(ctx context.Context, e event) error {
 		lambdahttp.Count(ctx, "EventsPublished")
 		return nil
 	}
-	if queueErr := b.enqueue(ctx, packed); queueErr != nil {
+	queueErr := b.enqueue(ctx, packed)
+	if refused(queueErr) != "" {
+		// The queue may take less than the bus, and its JSON is longer.
+		if packed, queueErr = b.pack(ctx, e, tooLarge); queueErr == nil {
+			queueErr = b.enqueue(ctx, packed)
+		}
+	}
+	if queueErr != nil {
 		return errors.Join(err, queueErr)
 	}
 	lambdahttp.Count(ctx, "EventsQueued")
@@ -102,27 +120,52 @@ type entry struct {
 	Detail       string
 }
 
+// The reasons why an event's body is in the bucket, besides the codes of AWS's errors.
+const (
+	notJSON  = "NotJSON"
+	tooLarge = "TooLarge"
+)
+
 // pack prepares an event for the bus. If there is a reason why the bus cannot carry
 // its body, given or found here, the body goes to the bucket and the entry says
 // where it is.
 func (b *bus) pack(ctx context.Context, e event, reason string) (entry, error) {
-	detail := e.detail()
-	if reason == "" {
-		reason = e.misfit(detail)
+	if reason == "" && e.notJSON() {
+		reason = notJSON
 	}
 	if reason != "" {
-		kept, err := b.keep(ctx, e, reason)
+		stored, err := b.store(ctx, e, reason)
 		if err != nil {
 			return entry{}, err
 		}
-		e.metadata.Object = kept
-		detail = e.detail()
+		e.metadata.Object = stored
 	}
-	return entry{b.name, source, e.detailType, detail}, nil
+	return entry{b.name, e.source, e.detailType, e.detail()}, nil
 }
 
-// refusals are the error codes of entries that the bus never accepts.
-var refusals = []string{"MalformedDetail", "InvalidArgument", "ValidationException", "ValidationError"}
+// refusals are the codes of errors for what the bus or the queue never accepts.
+var refusals = []string{
+	"MalformedDetail", "InvalidArgument", "ValidationException", "ValidationError", "RequestEntityTooLargeException",
+	"InvalidParameterValue", "InvalidMessageContents",
+}
+
+// usualEntry is the size in bytes of the largest entry that a bus in any region accepts. A
+// larger one that is refused as invalid is too large.
+const usualEntry = 256 << 10
+
+// refused returns the reason why the bus or the queue will never accept an event, or
+// "". How large an event may be, only they know: AWS raises its limits region by region.
+func refused(err error) string {
+	if e, ok := errors.AsType[*awsconfig.Error](err); ok {
+		switch {
+		case slices.Contains(refusals, e.Code):
+			return e.Code
+		case e.Status == http.StatusRequestEntityTooLarge:
+			return tooLarge
+		}
+	}
+	return ""
+}
 
 // maxTraceHeader is the longest trace header that EventBridge accepts, in bytes.
 //
@@ -130,28 +173,21 @@ var refusals = []string{"MalformedDetail", "InvalidArgument", "ValidationExcepti
 const maxTraceHeader = 500
 
 // send puts one entry on the bus.
-//
-// https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 func (b *bus) send(ctx context.Context, e entry) error {
 	ctx, cancel := context.WithTimeout(ctx, busTimeout)
 	defer cancel()
-	traced := struct {
-		entry
-		TraceHeader string `json:",omitempty"`
-	}{entry: e}
-	if trace := lambdahttp.TraceHeader(ctx); len(trace) <= maxTraceHeader {
-		traced.TraceHeader = trace
+	in := types.PutEventsRequestEntry{EventBusName: &e.EventBusName, Source: &e.Source, DetailType: &e.DetailType, Detail: &e.Detail}
+	if trace := lambdahttp.TraceHeader(ctx); trace != "" && len(trace) <= maxTraceHeader {
+		in.TraceHeader = &trace
 	}
-	var out struct {
-		Entries []struct{ EventId, ErrorCode string } // one of the two
-	}
-	err := b.events.call(ctx, "1.1", "AWSEvents.PutEvents", map[string]any{"Entries": []any{traced}}, &out)
+	out, err := b.events.PutEvents(ctx, &eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{in}})
 	switch {
 	case err != nil:
+		err = awsconfig.Brief(err)
 	case len(out.Entries) != 1:
-		err = errUnexpected
-	case out.Entries[0].EventId == "":
-		err = &awsError{http.StatusOK, cmp.Or(out.Entries[0].ErrorCode, "unknown")}
+		err = errNotAWS
+	case aws.ToString(out.Entries[0].EventId) == "":
+		err = &awsconfig.Error{Code: cmp.Or(aws.ToString(out.Entries[0].ErrorCode), "unknown"), Status: http.StatusOK}
 	}
 	if err != nil {
 		return fmt.Errorf("put an event on bus %s: %w", e.EventBusName, err)
@@ -159,16 +195,21 @@ func (b *bus) send(ctx context.Context, e entry) error {
 	return nil
 }
 
+// errNotAWS is for a response with status 200 that does not confirm the operation: AWS
+// cannot have sent it.
+var errNotAWS = errors.New("the response is not one of the AWS API")
+
 // enqueue puts an entry into the queue, for an operator to send it to the bus.
 func (b *bus) enqueue(ctx context.Context, e entry) error {
 	ctx, cancel := context.WithTimeout(ctx, queueTimeout)
 	defer cancel()
-	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
-	in := map[string]string{"QueueUrl": b.queueURL, "MessageBody": asciiJSON(e)}
-	var out struct{ MessageId string }
-	err := b.queue.call(ctx, "1.0", "AmazonSQS.SendMessage", in, &out)
-	if err == nil && out.MessageId == "" {
-		err = errUnexpected
+	text := queueText(e)
+	out, err := b.queue.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &b.queueURL, MessageBody: &text})
+	switch {
+	case err != nil:
+		err = awsconfig.Brief(err)
+	case aws.ToString(out.MessageId) == "":
+		err = errNotAWS
 	}
 	if err != nil {
 		return fmt.Errorf("put an event into the fallback queue: %w", err)
@@ -176,39 +217,32 @@ func (b *bus) enqueue(ctx context.Context, e entry) error {
 	return nil
 }
 
-// keep stores the event's body in the bucket.
-func (b *bus) keep(ctx context.Context, e event, reason string) (*object, error) {
+// store puts the event's body into the bucket.
+func (b *bus) store(ctx context.Context, e event, reason string) (*object, error) {
 	ctx, cancel := context.WithTimeout(ctx, objectTimeout)
 	defer cancel()
 	key := e.key()
-	if _, err := b.objects.do(ctx, http.MethodPut, "/"+key, http.Header{"Content-Type": {"application/json"}}, e.body); err != nil {
-		return nil, fmt.Errorf("put an object into bucket %s: %w", b.bucket, err)
+	_, err := b.objects.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &b.bucket, Key: &key, ContentType: aws.String("application/json"), Body: bytes.NewReader(e.body),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("put an object into bucket %s: %w", b.bucket, awsconfig.Brief(err))
 	}
 	lambdahttp.Count(ctx, "EventsKept")
 	return &object{b.bucket, key, len(e.body), reason}, nil
 }
 
-// asciiJSON returns e as JSON in ASCII, because SQS refuses some characters that
-// JSON may contain. It is at most three times as long as e's strings, so the largest
-// entry stays below the 1 MiB of a message.
+// forbidden escapes the characters that JSON may contain and SQS refuses. The encoder
+// escapes the others.
 //
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
-func asciiJSON(e entry) string {
-	var encoded bytes.Buffer
-	encoder := json.NewEncoder(&encoded)
+var forbidden = strings.NewReplacer("\ufffe", `\ufffe`, "\uffff", `\uffff`)
+
+// queueText returns e as JSON that SQS accepts.
+func queueText(e entry) string {
+	var text strings.Builder
+	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
 	_ = encoder.Encode(e) // strings always encode
-	var ascii strings.Builder
-	for _, r := range strings.TrimSuffix(encoded.String(), "\n") {
-		switch {
-		case r < utf8.RuneSelf:
-			ascii.WriteByte(byte(r))
-		case r > 0xffff:
-			high, low := utf16.EncodeRune(r)
-			fmt.Fprintf(&ascii, `\u%04x\u%04x`, high, low)
-		default:
-			fmt.Fprintf(&ascii, `\u%04x`, r)
-		}
-	}
-	return ascii.String()
+	return forbidden.Replace(strings.TrimSuffix(text.String(), "\n"))
 }

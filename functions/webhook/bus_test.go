@@ -19,7 +19,7 @@ import (
 )
 
 // large is an event that the bus cannot carry whole.
-var large = `{"type":"message.new","text":"` + strings.Repeat("é", 150<<10) + `"}`
+var large = `{"type":"message.new","text":"` + strings.Repeat("é", 600<<10) + `"}`
 
 // A failure answers a call instead of its service if it returns true.
 type failure = func(http.ResponseWriter, *http.Request) bool
@@ -202,7 +202,7 @@ func TestEventOverTheBusLimitIsStoredAndAnnounced(t *testing.T) {
 		sent := aws.Events()[0]
 		around := len(sent.Source) + len(sent.DetailType) + len(sent.Detail) - len(message)
 		shell := len(`{"type":"message.new","text":""}`)
-		for size, over := range map[int]bool{256<<10 - around: false, 256<<10 - around + 1: true} {
+		for size, over := range map[int]bool{1<<20 - around: false, 1<<20 - around + 1: true} {
 			body := `{"type":"message.new","text":"` + strings.Repeat("x", size-shell) + `"}`
 			wantAcknowledged(t, awstest.Do(h, webhook(body)))
 			e := last(t, aws.Events())

@@ -5,31 +5,35 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
 
+// The sources of Stream's events on the bus, for rules to match. One app serves all of
+// Stream's products, and all send their webhooks to the same address.
 const (
-	// source is the source of Stream's events on the bus, for rules to match.
-	source = "stream.chat"
-
-	// untyped is the detail type of a body without a type: Stream's
-	// before-message-send hooks and custom commands.
-	untyped = "untyped"
-
-	// maxDetailType is the longest detail type that EventBridge accepts, in bytes.
-	maxDetailType = 128
-
-	// maxEntry is the size of the largest entry that EventBridge accepts, in bytes.
-	//
-	// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevent-size.html
-	maxEntry = 256 << 10
+	sourceChat       = "stream.chat"
+	sourceVideo      = "stream.video"
+	sourceFeeds      = "stream.feeds"
+	sourceModeration = "stream.moderation"
 )
+
+// The detail types that are not types of Stream's.
+const (
+	untyped = "untyped" // hooks, which have no type
+	other   = "other"   // events whose type cannot be a detail type
+)
+
+// maxDetailType is the longest detail type that EventBridge accepts, in bytes.
+const maxDetailType = 128
 
 // An event is a webhook or a queue message on its way to the bus.
 type event struct {
 	metadata   metadata
 	body       []byte // as Stream wrote it
+	source     string
 	detailType string // Stream's event type, such as message.new
 	hook       string // the kind of hook, or "": see hookKind
 }
@@ -72,29 +76,46 @@ func newEvent(m metadata, body []byte) event {
 	// nil if the body is not a JSON object.
 	var members map[string]json.RawMessage
 	_ = json.Unmarshal(body, &members)
-	return event{m, body, detailType(members), hookKind(members)}
+	hook := hookKind(members)
+	if hook != "" {
+		return event{m, body, sourceChat, untyped, hook}
+	}
+	name := detailType(members)
+	return event{m, body, source(name), name, ""}
+}
+
+// newPendingEvent is [newEvent] for a callback about a pending message, whose body has
+// no type. Its detail type is the path that Stream calls, below the webhook's.
+func newPendingEvent(m metadata, body []byte, callback string) event {
+	e := newEvent(m, body)
+	e.source, e.detailType, e.hook = sourceChat, callback, ""
+	return e
 }
 
 func detailType(members map[string]json.RawMessage) string {
 	var name string
-	if json.Unmarshal(members["type"], &name) != nil || name == "" || len(name) > maxDetailType {
-		return untyped
+	if json.Unmarshal(members["type"], &name) != nil || name == "" || len(name) > maxDetailType || name == untyped || slices.Contains(callbacks, name) {
+		return other // a custom event must not pass for a hook
 	}
 	return name
 }
 
-// misfit returns the reason why EventBridge cannot carry the event with this
-// detail, or "" if it can. The body must be JSON in valid UTF-8, because its
-// bytes travel inside a JSON string, and the whole entry must not be too large.
-func (e event) misfit(detail string) string {
-	switch {
-	case !json.Valid(e.body) || !utf8.Valid(e.body):
-		return "NotJSON"
-	case len(source)+len(e.detailType)+len(detail) > maxEntry:
-		return "TooLarge"
+// source returns the product that an event of this type is from.
+func source(name string) string {
+	product, _, _ := strings.Cut(name, ".")
+	switch product {
+	case "call":
+		return sourceVideo
+	case "feeds":
+		return sourceFeeds
+	case "moderation", "moderation_check", "moderation_rule", "review_queue_item":
+		return sourceModeration
 	}
-	return ""
+	return sourceChat
 }
+
+// notJSON reports whether the body cannot travel inside the event's JSON.
+func (e event) notJSON() bool { return !json.Valid(e.body) || !utf8.Valid(e.body) }
 
 // detail returns the event as the bus carries it, with the body byte for byte.
 func (e event) detail() string {

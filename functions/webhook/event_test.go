@@ -30,13 +30,15 @@ var bodies = map[string]struct{ body, detailType string }{
 	"white space":            {" \t\r\n{ \"type\" :\n\t\"t\" , \"a\" : [ 1 , 2 ] }\r\n ", "t"},
 	"before a message":       {`{"message":{"id":"m-1","text":"hi","type":"regular"},"user":{"id":"alice"},"request_info":{"ip":"192.0.2.1"}}`, "untyped"},
 	"custom command":         {`{"message":{"text":"/ticket","command":"ticket","args":""},"form_data":{"action":"submit"}}`, "untyped"},
-	"type in another case":   {`{"Type":"message.new"}`, "untyped"},
-	"type that is null":      {`{"type":null}`, "untyped"},
+	"type in another case":   {`{"Type":"message.new"}`, "other"},
+	"type that is null":      {`{"type":null}`, "other"},
+	"a hook's detail type":   {`{"type":"untyped"}`, "other"},
+	"a callback's":           {`{"type":"PassOnPendingMessage"}`, "other"},
 	"type of 128 bytes":      {`{"type":"` + strings.Repeat("x", 128) + `"}`, strings.Repeat("x", 128)},
-	"type of 129 bytes":      {`{"type":"` + strings.Repeat("x", 129) + `"}`, "untyped"},
-	"type of 65 characters":  {`{"type":"` + strings.Repeat("é", 65) + `"}`, "untyped"},
-	"list":                   {`[1,2]`, "untyped"},
-	"string":                 {`"text"`, "untyped"},
+	"type of 129 bytes":      {`{"type":"` + strings.Repeat("x", 129) + `"}`, "other"},
+	"type of 65 characters":  {`{"type":"` + strings.Repeat("é", 65) + `"}`, "other"},
+	"list":                   {`[1,2]`, "other"},
+	"string":                 {`"text"`, "other"},
 	"braces in a string":     {`{"type":"t","text":"}}{\"event\":"}`, "t"},
 	"member called metadata": {`{"type":"t","metadata":{"webhookId":"forged"}}`, "t"},
 }
@@ -126,9 +128,7 @@ func FuzzDetailHoldsTheBodyByteForByte(f *testing.F) {
 		if detailType == "" || len(detailType) > maxDetailType || !utf8.ValidString(detailType) {
 			t.Errorf("want a detail type of 1 to %d bytes, got %q", maxDetailType, detailType)
 		}
-		if misfit := e.misfit(detail); (misfit == "NotJSON") == (json.Valid(body) && utf8.Valid(body)) {
-			t.Fatalf("%q: want NotJSON only for what is not JSON, got %q", body, misfit)
-		} else if misfit != "" {
+		if e.notJSON() {
 			return
 		}
 		var out struct {
@@ -143,35 +143,68 @@ func FuzzDetailHoldsTheBodyByteForByte(f *testing.F) {
 			t.Errorf("want %q, got %q in %q", body, out.Event, detail)
 		}
 
-		message := asciiJSON(entry{awstest.Bus, source, detailType, detail})
-		for _, c := range []byte(message) {
-			if c < ' ' || c > '~'+1 {
-				t.Fatalf("want ASCII, got %q", message)
-			}
-		}
-		if most := 3*(len(detail)+len(detailType)) + 256; len(message) > most {
-			t.Errorf("want at most %d bytes, got %d", most, len(message))
+		message := queueText(entry{awstest.Bus, e.source, detailType, detail})
+		if !utf8.ValidString(message) || strings.ContainsFunc(message, func(r rune) bool { return r < ' ' || r == 0xfffe || r == 0xffff }) {
+			t.Fatalf("want nothing that SQS refuses, got %q", message)
 		}
 		var back entry
-		if err := json.Unmarshal([]byte(message), &back); err != nil || back != (entry{awstest.Bus, source, detailType, detail}) {
+		if err := json.Unmarshal([]byte(message), &back); err != nil || back != (entry{awstest.Bus, e.source, detailType, detail}) {
 			t.Errorf("want the entry back, got %+v, %v", back, err)
 		}
 	})
 }
 
-// The largest possible message: each byte of the body takes three.
-func TestQueueTakesTheLargestEntry(t *testing.T) {
+// The queue may take less than the bus, and JSON in JSON is longer.
+func TestEventThatTheQueueCannotTakeIsStoredAndAnnounced(t *testing.T) {
 	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
 		aws.Fault[awstest.EventBridge].Set(standin.Refuse(http.StatusInternalServerError, "InternalFailure"))
-		for _, filling := range []string{"é", "\uffff"} {
-			room := maxEntry - 512
-			body := `{"type":"t","text":"` + strings.Repeat(filling, room/len(filling)) + `"}`
+		for filling, stored := range map[string]bool{"é": false, "\uffff": true, `\"`: true} {
+			body := `{"type":"t","text":"` + strings.Repeat(filling, 900<<10/len(filling)) + `"}`
 			wantAcknowledged(t, awstest.Do(h, webhook(body)))
-			wantBody(t, last(t, queued(t, aws)), body)
-			messages := aws.Messages()
-			if text := messages[len(messages)-1]; len(text) > 1<<20 || strings.ContainsFunc(text, func(r rune) bool { return r > '~' }) {
-				t.Errorf("%q: want at most 1 MiB of ASCII, got %d bytes", filling, len(text))
+			if e := last(t, queued(t, aws)); stored {
+				wantAnnounced(t, aws, e, body, "TooLarge")
+			} else {
+				wantBody(t, e, body)
 			}
 		}
+	})
+}
+
+func TestEventsOfOtherProductsHaveTheirOwnSources(t *testing.T) {
+	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
+		for name, source := range map[string]string{
+			"message.new": "stream.chat", "call.session_started": "stream.video", "feeds.activity.added": "stream.feeds",
+			"review_queue_item.new": "stream.moderation", "moderation.flagged": "stream.moderation", "calls.mine": "stream.chat", "callback": "stream.chat",
+		} {
+			wantAcknowledged(t, awstest.Do(h, webhook(`{"type":"`+name+`"}`)))
+			if e := last(t, aws.Events()); e.Source != source || e.DetailType != name {
+				t.Errorf("%s: want source %s, got %s from %s", name, source, e.DetailType, e.Source)
+			}
+		}
+	})
+}
+
+func TestCallbacksOfPendingMessagesArePublished(t *testing.T) {
+	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
+		body := `{"message":{"id":"m-1","text":"hi"},"metadata":{"my":"key"},"request_info":{"type":"client"}}`
+		for _, name := range []string{"PassOnPendingMessage", "DeletedPendingMessage"} {
+			r := webhook(body)
+			r.URL.Path += "/" + name
+			wantAcknowledged(t, awstest.Do(h, r))
+			e := last(t, aws.Events())
+			if e.Source != "stream.chat" || e.DetailType != name {
+				t.Errorf("want %s, got %s from %s", name, e.DetailType, e.Source)
+			}
+			wantBody(t, e, body)
+			r = with(webhook(body), "X-Signature", sign("another", body))
+			r.URL.Path += "/" + name
+			awstest.WantError(t, awstest.Do(h, r), http.StatusUnauthorized)
+		}
+		// As with any event, an error makes Stream try again.
+		aws.Fault[awstest.EventBridge].Set(standin.Refuse(http.StatusInternalServerError, "InternalFailure"))
+		aws.Fault[awstest.SQS].Set(standin.Refuse(http.StatusInternalServerError, "InternalError"))
+		r := webhook(body)
+		r.URL.Path += "/PassOnPendingMessage"
+		awstest.WantError(t, awstest.Do(h, r), http.StatusServiceUnavailable)
 	})
 }

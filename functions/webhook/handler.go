@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,24 +39,35 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
-	var answer api.HandlerFunc
-	switch end, below := strings.CutPrefix(r.URL.Path, "/webhook/"); {
-	case end == "verify":
-		answer = h.verify
-	case r.URL.Path == "/webhook", below && len(end) >= 32 && !strings.Contains(end, "/"): // see WebhookPath in template.yaml
-		answer = h.receive
-	default:
+	path := strings.Split(r.URL.Path, "/")[1:]
+	if path[0] != "webhook" {
 		return httpjson.NotFound()
 	}
-	if r.Method != http.MethodPost {
-		return httpjson.MethodNotAllowed(w, http.MethodPost)
+	path = path[1:]
+	if len(path) > 0 && len(path[0]) >= 32 { // see WebhookPath in template.yaml
+		path = path[1:]
 	}
-	return answer(w, r)
+	callback := strings.Join(path, "/")
+	switch {
+	case len(path) > 0 && callback != "verify" && !slices.Contains(callbacks, callback):
+		return httpjson.NotFound()
+	case r.Method != http.MethodPost:
+		return httpjson.MethodNotAllowed(w, http.MethodPost)
+	case callback == "verify":
+		return h.verify(w, r)
+	}
+	return h.receive(w, r, callback)
 }
 
-// receive handles a webhook from Stream. Stream retries only after 408, 429 and
-// 5xx, so failures of our own must be one of those.
-func (h *handler) receive(w http.ResponseWriter, r *http.Request) error {
+// callbacks are what Stream adds to the address of a pending_message hook when a
+// message that was pending is sent or deleted. It ignores the answer's body.
+//
+// https://getstream.io/chat/docs/node/pending_messages/
+var callbacks = []string{"PassOnPendingMessage", "DeletedPendingMessage"}
+
+// receive handles a webhook from Stream, which may be one of the callbacks. Stream
+// retries only after 408, 429 and 5xx, so failures of our own must be one of those.
+func (h *handler) receive(w http.ResponseWriter, r *http.Request, callback string) error {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(r.Context(), receiveTimeout)
 	defer cancel()
@@ -65,14 +77,14 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request) error {
 	}
 	signature := r.Header.Get("X-Signature")
 	if !streamchat.WellFormedSignature(signature) {
-		return refused(r, "the webhook has no X-Signature of 64 hex digits")
+		return rejected(r, "the webhook has no X-Signature of 64 hex digits")
 	}
 	credentials, err := h.credentials(ctx, body, signature)
 	if err != nil {
 		return err
 	}
 	if key := r.Header.Get("X-Api-Key"); key != "" && key != credentials.Key() {
-		return refused(r, "the webhook is another app's: its X-Api-Key is not ours")
+		return rejected(r, "the webhook is another app's: its X-Api-Key is not ours")
 	}
 	plain, err := streamchat.PlainBody(body)
 	if err != nil {
@@ -83,13 +95,17 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request) error {
 		if valid, err := h.app.ValidSignature(ctx, plain, signature); err != nil {
 			return err
 		} else if !valid {
-			return refused(r, "the webhook's X-Signature does not fit its body and our secret")
+			return rejected(r, "the webhook's X-Signature does not fit its body and our secret")
 		}
 	}
 	lambdahttp.SetCaller(r.Context(), "stream")
 	lambdahttp.Count(r.Context(), "WebhooksAccepted")
 	attempt, _ := strconv.Atoi(r.Header.Get("X-Webhook-Attempt")) // 0, for unknown, if it is not a number
-	e := newEvent(metadata{WebhookID: r.Header.Get("X-Webhook-Id"), Attempt: attempt, Via: viaWebhook, APIKey: credentials.Key()}, plain)
+	about := metadata{WebhookID: r.Header.Get("X-Webhook-Id"), Attempt: attempt, Via: viaWebhook, APIKey: credentials.Key()}
+	e := newEvent(about, plain)
+	if callback != "" {
+		e = newPendingEvent(about, plain, callback)
+	}
 	if e.hook != "" {
 		return httpjson.Write(w, http.StatusOK, h.answerHook(ctx, e, start))
 	}
@@ -151,7 +167,7 @@ func (h *handler) answerHook(ctx context.Context, e event, start time.Time) (r r
 	return r
 }
 
-func refused(r *http.Request, cause string) error {
+func rejected(r *http.Request, cause string) error {
 	lambdahttp.Count(r.Context(), "WebhooksRejected")
 	return &httpjson.Error{
 		Status:  http.StatusUnauthorized,

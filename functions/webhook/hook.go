@@ -6,16 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
-	"net/url"
 	"strconv"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"chat-service-backend/shared/lambdahttp"
+	"chat-service-backend/shared/lambdainvoke"
 	"chat-service-backend/shared/settings"
 )
 
@@ -36,26 +32,18 @@ const (
 	defaultHookTimeout = 1200 * time.Millisecond
 	// maxHookTimeout is the longest that Stream can be configured to wait.
 	maxHookTimeout = 5 * time.Second
-
-	// maxHookAnswer exceeds any message that Stream stores, and a whole hook with
-	// its channel and user, which a function may echo.
-	maxHookAnswer = 64 << 10
-
-	// idleTime is how long an idle connection to Lambda is trusted. There is no
-	// time for a second attempt.
-	idleTime = 5 * time.Second
 )
 
 // hookKind returns the kind of hook whose body has these members, or "" if it is
-// an ordinary event. Only hooks have no type. The two kinds are told apart by what
-// Stream documents: a custom command has form_data, or a message with a command; a
-// message that is about to be sent has a channel.
+// an ordinary event. Only hooks have a message and no type; other products' events
+// have neither, or a type. The two kinds are told apart by what Stream documents: a
+// custom command has form_data, or a message with a command; a message that is about
+// to be sent has a channel.
 func hookKind(members map[string]json.RawMessage) string {
-	if members == nil || !empty(members["type"]) {
+	var message map[string]json.RawMessage
+	if _ = json.Unmarshal(members["message"], &message); message == nil || !empty(members["type"]) {
 		return ""
 	}
-	var message map[string]json.RawMessage
-	_ = json.Unmarshal(members["message"], &message)
 	if !empty(members["form_data"]) || members["channel"] == nil && !empty(message["command"]) {
 		return customCommand
 	}
@@ -70,11 +58,9 @@ func empty(member json.RawMessage) bool {
 
 // An answerer answers hooks by invoking the team's own Lambda function.
 type answerer struct {
-	*service
-	arn        string
-	timeout    time.Duration // from when the hook arrived
+	invoke     func(context.Context, []byte) ([]byte, error) // see [lambdainvoke.Function]
+	timeout    time.Duration                                 // from when the hook arrived
 	failClosed bool
-	used       atomic.Int64 // when a connection was last used, in Unix nanoseconds
 }
 
 // newAnswerer returns the answerer that HOOK_FUNCTION_ARN, HOOK_TIMEOUT_MS and
@@ -86,31 +72,24 @@ func newAnswerer(getenv func(string) string) (*answerer, error) {
 		ms, err := strconv.ParseUint(text, 10, 16)
 		timeout = time.Duration(ms) * time.Millisecond
 		if err != nil || ms == 0 || timeout > maxHookTimeout {
-			return nil, fmt.Errorf("HOOK_TIMEOUT_MS: want milliseconds from 1 to %d, got %q", maxHookTimeout.Milliseconds(), text)
+			return nil, fmt.Errorf("HOOK_TIMEOUT_MS: %q is not a number of milliseconds from 1 to %d", text, maxHookTimeout.Milliseconds())
 		}
 	}
 	failClosed, err := settings.Bool(getenv, "HOOK_FAIL_CLOSED", false)
 	if err != nil {
 		return nil, err
 	}
-	arn := getenv("HOOK_FUNCTION_ARN")
-	if arn == "" {
+	function, err := lambdainvoke.New(getenv, "HOOK_FUNCTION_ARN")
+	if err != nil {
+		return nil, err
+	}
+	if function == nil {
 		if failClosed {
-			return nil, errors.New("HOOK_FUNCTION_ARN: want the function that HOOK_FAIL_CLOSED applies to, got nothing")
+			return nil, errors.New("HOOK_FUNCTION_ARN: not set, though HOOK_FAIL_CLOSED is true; set it to the function that checks messages")
 		}
 		return nil, nil
 	}
-	// arn:partition:lambda:region:account:function:name, optionally with a version or alias.
-	fields := strings.Split(arn, ":")
-	if (len(fields) != 7 && len(fields) != 8) || fields[0] != "arn" || fields[2] != "lambda" || fields[3] == "" || fields[5] != "function" {
-		return nil, fmt.Errorf("HOOK_FUNCTION_ARN: want the ARN of a Lambda function, got %q", arn)
-	}
-	return &answerer{
-		service:    newService(getenv, "lambda", fields[3], "LAMBDA", &http.Client{Transport: new(http.Transport)}),
-		arn:        arn,
-		timeout:    timeout,
-		failClosed: failClosed,
-	}, nil
+	return &answerer{invoke: function.Invoke, timeout: timeout, failClosed: failClosed}, nil
 }
 
 // A reply is the response to a hook. The zero reply, {}, lets the message pass
@@ -120,8 +99,8 @@ type reply struct {
 	Message any `json:"message,omitempty"`
 }
 
-// refusal makes Stream reject the message and show the text to its sender.
-var refusal = reply{map[string]string{"type": "error", "text": "This message cannot be checked right now. Try again in a moment."}}
+// notChecked makes Stream reject the message and show the text to its sender.
+var notChecked = reply{map[string]string{"type": "error", "text": "This message cannot be checked right now. Try again in a moment."}}
 
 // answer returns the reply to a hook that arrived at start. If the function gives
 // no usable answer in time, answer counts and logs that and lets the message pass
@@ -132,85 +111,40 @@ func (a *answerer) answer(ctx context.Context, e event, start time.Time) reply {
 	}
 	ctx, cancel := context.WithDeadline(ctx, start.Add(a.timeout))
 	defer cancel()
-	r, err := a.invoke(ctx, e)
+	// {"kind": …, "metadata": …, "event": …}: what the bus gets, and the kind.
+	body, err := a.invoke(ctx, []byte(`{"kind":"`+e.hook+`",`+e.detail()[1:]))
+	r := reply{}
+	if err == nil {
+		r, err = newReply(e.hook, body)
+	}
 	if err == nil {
 		return r
 	}
-	reason := "NotInvoked"
-	if failed, ok := errors.AsType[*hookError](err); ok {
-		reason = failed.reason
-	}
+	reason := lambdainvoke.Reason(err)
 	if ctx.Err() != nil {
 		reason = "Late"
 	}
 	lambdahttp.CountBy(ctx, "HooksFailed", "Reason", reason)
 	lambdahttp.Annotate(ctx, slog.String("hookFailed", err.Error()))
 	if a.failClosed {
-		return refusal
+		return notChecked
 	}
 	return reply{}
 }
 
-// A hookError is an answer that cannot be passed on to Stream. Its text quotes
-// nothing from the answer, which may contain the message.
-type hookError struct{ reason, text string }
-
-func (e *hookError) Error() string { return e.text }
-
-// invoke calls the function with a hook and returns its reply.
-//
-// https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
-func (a *answerer) invoke(ctx context.Context, e event) (reply, error) {
-	// {"kind": …, "metadata": …, "event": …}: what the bus gets, and the kind.
-	payload := []byte(`{"kind":"` + e.hook + `",` + e.detail()[1:])
-	header := http.Header{"Content-Type": {"application/json"}}
-	if trace := lambdahttp.TraceHeader(ctx); trace != "" {
-		header.Set("X-Amzn-Trace-Id", trace)
-	}
-	path := "/2015-03-31/functions/" + strings.ReplaceAll(url.PathEscape(a.arn), ":", "%3A") + "/invocations"
-	r, err := a.request(ctx, http.MethodPost, path, header, payload)
-	if err != nil {
-		return reply{}, err
-	}
-	// By the wall clock, which keeps going while Lambda has the process frozen.
-	now := time.Now().UnixNano()
-	if time.Duration(now-a.used.Swap(now)) > idleTime {
-		a.client.CloseIdleConnections()
-	}
-	response, err := a.client.Do(r)
-	if err != nil {
-		return reply{}, fmt.Errorf("invoke %s: %w", a.arn, err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxHookAnswer+1))
-	switch {
-	case err != nil:
-		return reply{}, fmt.Errorf("invoke %s: %w", a.arn, err)
-	case response.StatusCode == http.StatusTooManyRequests:
-		return reply{}, &hookError{"Throttled", "the hook function is throttled"}
-	case response.StatusCode != http.StatusOK:
-		return reply{}, fmt.Errorf("invoke %s: want status 200, got %d", a.arn, response.StatusCode)
-	case response.Header.Get("X-Amz-Function-Error") != "":
-		return reply{}, &hookError{"Broken", "the hook function ended with an error"}
-	case len(body) > maxHookAnswer:
-		return reply{}, &hookError{"TooLarge", fmt.Sprintf("the hook function's answer is over %d bytes", maxHookAnswer)}
-	}
-	return read(e.hook, body)
-}
-
-// read returns the reply in a function's answer. The answer must be one that
+// newReply returns the reply in a function's answer. The answer must be one that
 // Stream accepts: nothing, or an object with a message. Anything else in it is
 // dropped.
-func read(kind string, body []byte) (reply, error) {
-	broken := func(want string) (reply, error) {
-		return reply{}, &hookError{"Broken", "the hook function's answer: want " + want + ", got something else"}
+func newReply(kind string, body []byte) (reply, error) {
+	broken := func(wrong string) (reply, error) {
+		return reply{}, &lambdainvoke.Error{Reason: lambdainvoke.Broken, Text: "the hook function's answer " + wrong}
 	}
 	if empty(bytes.TrimSpace(body)) {
 		return reply{}, nil
 	}
 	var answer map[string]json.RawMessage
 	if json.Unmarshal(body, &answer) != nil {
-		return broken("a JSON object")
+		return broken("is not a JSON object")
 	}
 	if len(answer) == 0 {
 		return reply{}, nil
@@ -221,10 +155,10 @@ func read(kind string, body []byte) (reply, error) {
 	}
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(raw, &fields) != nil || fields == nil {
-		return broken("an object as its message")
+		return broken("has no message that is an object")
 	}
 	if json.Unmarshal(raw, new(rewritable)) != nil {
-		return broken("a message with the types of Stream's fields")
+		return broken("has a message whose fields are not of Stream's types")
 	}
 	if len(fields) == 0 {
 		return reply{}, nil // changes nothing

@@ -8,6 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
 	"chat-service-backend/internal/awstest"
 )
 
@@ -28,7 +32,7 @@ type network struct {
 	after   time.Duration // negative: never
 }
 
-func (n network) RoundTrip(r *http.Request) (response *http.Response, err error) {
+func (n network) Do(r *http.Request) (response *http.Response, err error) {
 	if err := r.Context().Err(); err != nil { // like http.Transport
 		return nil, err
 	}
@@ -40,6 +44,9 @@ func (n network) RoundTrip(r *http.Request) (response *http.Response, err error)
 	case <-answer:
 	case <-r.Context().Done():
 		return nil, r.Context().Err()
+	}
+	if r.Body == nil { // unlike at a server
+		r.Body = http.NoBody
 	}
 	w := httptest.NewRecorder()
 	defer func() {
@@ -53,7 +60,7 @@ func (n network) RoundTrip(r *http.Request) (response *http.Response, err error)
 
 // over routes the calls to b's services over networks.
 func over(b *bus, events, queue, objects network) {
-	b.events.client = &http.Client{Transport: events}
-	b.queue.client = &http.Client{Transport: queue}
-	b.objects.client = &http.Client{Transport: objects}
+	b.events = eventbridge.New(b.events.Options(), func(o *eventbridge.Options) { o.HTTPClient = events })
+	b.queue = sqs.New(b.queue.Options(), func(o *sqs.Options) { o.HTTPClient = queue })
+	b.objects = s3.New(b.objects.Options(), func(o *s3.Options) { o.HTTPClient = objects })
 }

@@ -112,3 +112,23 @@ func TestMissingGoIsAPlainError(t *testing.T) {
 		t.Errorf("want an error about Go, got %v", err)
 	}
 }
+
+// The SDK's modules from some version on decode their service's API when a process
+// starts, which costs a cold start 2 ms each. Such modules have a package schemas.
+func TestFunctionsLinkNoModuleThatDecodesItsAPIAtStart(t *testing.T) {
+	root, err := Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := exec.Command("go", "list", "-deps", "./functions/...")
+	list.Dir = root
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range strings.Lines(string(out)) {
+		if strings.HasPrefix(name, "github.com/aws/aws-sdk-go-v2/service/") && strings.HasSuffix(strings.TrimSpace(name), "/schemas") {
+			t.Errorf("%s is linked: go get an older version of its module", strings.TrimSpace(name))
+		}
+	}
+}

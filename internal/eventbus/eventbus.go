@@ -54,7 +54,7 @@ type Bus struct {
 
 // AWS's limits in bytes, and how many events are kept here.
 const (
-	maxEntry   = 256 << 10
+	maxEntry   = 1 << 20
 	maxMessage = 1 << 20
 	maxObject  = 10 << 20
 	maxEvents  = 1000

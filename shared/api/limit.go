@@ -33,7 +33,7 @@ func LimiterFromEnv(getenv func(string) string) (*Limiter, error) {
 	}
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil || n == 0 {
-		return nil, fmt.Errorf("TOKENS_PER_MINUTE: want a whole number from 1 to 65535, got %q", text)
+		return nil, fmt.Errorf("TOKENS_PER_MINUTE: %q is not a whole number from 1 to 65535", text)
 	}
 	return &Limiter{every: time.Minute / time.Duration(n), due: map[string]time.Time{}}, nil
 }

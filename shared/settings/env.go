@@ -1,16 +1,12 @@
 package settings
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
 // maxSeconds is the most seconds that fit a [time.Duration]: 292 years.
@@ -27,7 +23,7 @@ func Seconds(getenv func(string) string, name string, otherwise time.Duration) (
 	// ParseUint rejects signs and spaces.
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || n == 0 || n > maxSeconds {
-		return 0, fmt.Errorf("%s: want a positive whole number of seconds, got %q", name, text)
+		return 0, fmt.Errorf("%s: %q is not a number of seconds; use a whole number from 1 on", name, text)
 	}
 	return time.Duration(n) * time.Second, nil
 }
@@ -41,7 +37,7 @@ func Bool(getenv func(string) string, name string, otherwise bool) (bool, error)
 	case "true", "false":
 		return text == "true", nil
 	default:
-		return false, fmt.Errorf("%s: want true or false, got %q", name, text)
+		return false, fmt.Errorf("%s: %q is neither true nor false", name, text)
 	}
 }
 
@@ -57,10 +53,10 @@ func URL(getenv func(string) string, name, otherwise string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimRight(text, "/"))
 	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
 		// Without the text, which may contain a password.
-		return nil, fmt.Errorf("%s: want a URL like https://host/path, got something else", name)
+		return nil, fmt.Errorf("%s: not a URL like https://host/path, without user, query and fragment", name)
 	}
 	if !Secure(u) {
-		return nil, fmt.Errorf("%s: want an https URL (http only towards localhost), got scheme %q", name, u.Scheme)
+		return nil, fmt.Errorf("%s: its scheme is %q; use https, or http towards localhost", name, u.Scheme)
 	}
 	return u, nil
 }
@@ -77,33 +73,4 @@ func Secure(u *url.URL) bool {
 	default:
 		return false
 	}
-}
-
-// Credentials returns the AWS credentials in the environment, where Lambda puts them.
-func Credentials(getenv func(string) string) aws.CredentialsProvider {
-	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-		credentials := aws.Credentials{
-			AccessKeyID:     getenv("AWS_ACCESS_KEY_ID"),
-			SecretAccessKey: getenv("AWS_SECRET_ACCESS_KEY"),
-			SessionToken:    getenv("AWS_SESSION_TOKEN"),
-			Source:          "environment",
-		}
-		if !credentials.HasKeys() {
-			return aws.Credentials{}, errors.New("want AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment")
-		}
-		return credentials, nil
-	})
-}
-
-// Endpoint returns the URL that the environment sets for an AWS service instead of
-// its own: AWS_ENDPOINT_URL_<service>, else AWS_ENDPOINT_URL, else nil.
-//
-// https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
-func Endpoint(getenv func(string) string, service string) *string {
-	for _, name := range []string{"AWS_ENDPOINT_URL_" + service, "AWS_ENDPOINT_URL"} {
-		if url := getenv(name); url != "" {
-			return &url
-		}
-	}
-	return nil
 }

@@ -28,7 +28,7 @@ func TestBool(t *testing.T) {
 			}
 		}
 		for _, text := range []string{"yes", "no", "1", "0", "True", "FALSE", " true"} {
-			if got, err := Bool(env("N", text), "N", otherwise); err == nil || got || !strings.HasPrefix(err.Error(), "N: want true or false") {
+			if got, err := Bool(env("N", text), "N", otherwise); err == nil || got || !strings.HasPrefix(err.Error(), "N: ") {
 				t.Errorf("%q: want one line that names N, got %t, %v", text, got, err)
 			}
 		}
@@ -57,7 +57,7 @@ func FuzzSeconds(f *testing.F) {
 			if err != nil || got != time.Duration(n.Int64())*time.Second {
 				t.Errorf("%q: want %v seconds, got %v, %v", text, n, got, err)
 			}
-		case err == nil || got != 0 || !strings.HasPrefix(err.Error(), "N: want") || strings.Contains(err.Error(), "\n"):
+		case err == nil || got != 0 || !strings.HasPrefix(err.Error(), "N: ") || strings.Contains(err.Error(), "\n"):
 			t.Errorf("%q: want one line that names N, got %v, %v", text, got, err)
 		}
 	})
@@ -86,7 +86,7 @@ func TestURL(t *testing.T) {
 		"https://user@host", "https://user:hunter2@host", "https://host?", "https://host?a=1", "https://host/#x", "https://host%zz", "https://host/\n", "file:///etc/passwd", "javascript:x",
 	} {
 		got, err := URL(env("U", text), "U", "https://default.example")
-		if err == nil || got != nil || !strings.HasPrefix(err.Error(), "U: want") || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "\n") {
+		if err == nil || got != nil || !strings.HasPrefix(err.Error(), "U: ") || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: want one line that names U and no password, got %v, %v", text, got, err)
 		}
 	}
@@ -121,7 +121,7 @@ func TestParameterPrefix(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"/", "a", "a/", "/a/", "//", "//a", "/a//b", "/a b", "/a\n", "/ä", "/a*", "/a?", " /a"} {
-		if _, err := Open(env("PARAMETER_PREFIX", text)); err == nil || !strings.HasPrefix(err.Error(), "PARAMETER_PREFIX: want") || strings.Contains(err.Error(), "\n") {
+		if _, err := Open(env("PARAMETER_PREFIX", text)); err == nil || !strings.HasPrefix(err.Error(), "PARAMETER_PREFIX: ") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: want one line that names PARAMETER_PREFIX, got %v", text, err)
 		}
 	}
@@ -133,31 +133,7 @@ func TestParameterTTL(t *testing.T) {
 			t.Errorf("%q: want %v, got %v", text, want, err)
 		}
 	}
-	if _, err := Open(env("PARAMETER_TTL", "5m")); err == nil || !strings.HasPrefix(err.Error(), "PARAMETER_TTL: want") {
+	if _, err := Open(env("PARAMETER_TTL", "5m")); err == nil || !strings.HasPrefix(err.Error(), "PARAMETER_TTL: ") {
 		t.Errorf("want an error that names PARAMETER_TTL, got %v", err)
-	}
-}
-
-func TestCredentials(t *testing.T) {
-	all := map[string]string{"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "hunter2", "AWS_SESSION_TOKEN": "token"}
-	got, err := Credentials(func(n string) string { return all[n] }).Retrieve(t.Context())
-	if err != nil || got.AccessKeyID != "AKID" || got.SecretAccessKey != "hunter2" || got.SessionToken != "token" {
-		t.Errorf("want those of the environment, got %v", err)
-	}
-	if _, err := Credentials(env("AWS_ACCESS_KEY_ID", "AKID")).Retrieve(t.Context()); err == nil || !strings.Contains(err.Error(), "AWS_SECRET_ACCESS_KEY") {
-		t.Errorf("want an error that names the variable, got %v", err)
-	}
-}
-
-func TestEndpoint(t *testing.T) {
-	for name, want := range map[string]string{"AWS_ENDPOINT_URL_SSM": "http://x", "AWS_ENDPOINT_URL": "http://x", "AWS_ENDPOINT_URL_SQS": ""} {
-		got := Endpoint(env(name, "http://x"), "SSM")
-		if want == "" && got != nil || want != "" && (got == nil || *got != want) {
-			t.Errorf("%s: want %q, got %v", name, want, got)
-		}
-	}
-	both := map[string]string{"AWS_ENDPOINT_URL_SSM": "http://own", "AWS_ENDPOINT_URL": "http://all"}
-	if got := Endpoint(func(n string) string { return both[n] }, "SSM"); got == nil || *got != "http://own" {
-		t.Errorf("want the service's own, got %v", got)
 	}
 }

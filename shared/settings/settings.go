@@ -18,14 +18,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"chat-service-backend/shared/awsconfig"
 )
 
 const (
 	defaultPrefix = "/chat-service"
 	defaultTTL    = 300 * time.Second
 
-	// callTimeout bounds a call to SSM, including the SDK's retries.
+	// callTimeout bounds a call to SSM, including the SDK's attempts.
 	callTimeout = 2 * time.Second
+	maxAttempts = 3
 
 	// A throttled call is repeated after a random wait (full jitter) of up to
 	// firstWait, then of up to twice as long each time, and of up to maxWait at
@@ -64,12 +67,13 @@ func Open(getenv func(string) string) (*Store, error) {
 		prefix = defaultPrefix
 	}
 	if !validPrefix(prefix) {
-		return nil, fmt.Errorf("PARAMETER_PREFIX: want a path like %s that begins and does not end with a slash, of letters, digits and . - _, got %q", defaultPrefix, prefix)
+		return nil, fmt.Errorf("PARAMETER_PREFIX: %q is not a path like %s, of letters, digits and . - _, which begins with a slash and does not end with one", prefix, defaultPrefix)
 	}
 	ttl, err := Seconds(getenv, "PARAMETER_TTL", defaultTTL)
 	if err != nil {
 		return nil, err
 	}
+	// The next fetch is minutes away: no connection is kept for it.
 	client := &http.Client{Transport: new(http.Transport)}
 	return &Store{client: newClient(getenv, client), http: client, prefix: prefix, ttl: ttl}, nil
 }
@@ -89,27 +93,17 @@ func validPrefix(prefix string) bool {
 	return true
 }
 
-// newClient makes the client by hand. config.LoadDefaultConfig looks in places
-// that Lambda does not have (files, a metadata service, single sign-on) and
-// costs each cold start 2 MB and several milliseconds.
+// newClient returns a client that leaves throttled calls to ask: the SDK would give up
+// after three.
 func newClient(getenv func(string) string, client *http.Client) *ssm.Client {
-	return ssm.New(ssm.Options{
-		Region:       getenv("AWS_REGION"),
-		Credentials:  Credentials(getenv),
-		BaseEndpoint: Endpoint(getenv, "SSM"),
-		HTTPClient:   client,
-		Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
-			o.MaxAttempts = 3
-			o.MaxBackoff = callTimeout / 4
-			// ask repeats throttled calls: the SDK would give up after three.
-			notThrottles := retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
-				if throttled(err) {
-					return aws.FalseTernary
-				}
-				return aws.UnknownTernary
-			})
-			o.Retryables = append([]retry.IsErrorRetryable{notThrottles}, o.Retryables...)
-		}),
+	return ssm.NewFromConfig(awsconfig.New(getenv), func(o *ssm.Options) {
+		o.HTTPClient = client
+		o.Retryer = awsconfig.Retryer(maxAttempts, retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
+			if throttled(err) {
+				return aws.FalseTernary
+			}
+			return aws.UnknownTernary
+		}))
 	})
 }
 
@@ -120,18 +114,15 @@ func throttled(err error) bool {
 
 var errSilent = fmt.Errorf("SSM did not answer within %v", callTimeout)
 
-// refreshing is the key of a context in which a throttled call is not repeated,
-// because there is an old value to serve.
-type refreshing struct{}
-
-// ask calls f, and repeats it while SSM throttles it, until ctx ends. If SSM does not
-// answer within callTimeout, ask gives up, unless SSM has throttled f before.
+// ask calls f, and repeats it while SSM throttles it, until ctx ends. It does not repeat
+// it if ctx leaves no more time than one call may take. If SSM does not answer within
+// callTimeout, ask gives up, unless SSM has throttled f before.
 func ask[T any](ctx context.Context, s *Store, f func(context.Context) (T, error)) (T, error) {
-	// The next fetch is minutes away, and Lambda stops the process meanwhile: a
-	// connection kept until then would be dead.
 	defer s.http.CloseIdleConnections()
 	var busy error
-	for longest, last := firstWait, false; ; longest = min(2*longest, maxWait) {
+	deadline, ok := ctx.Deadline()
+	last := ok && time.Until(deadline) <= callTimeout
+	for longest := firstWait; ; longest = min(2*longest, maxWait) {
 		attempt, cancel := context.WithTimeoutCause(ctx, callTimeout, errSilent)
 		// Not right after f, when net/http may drop the connection with it.
 		defer cancel()
@@ -147,11 +138,11 @@ func ask[T any](ctx context.Context, s *Store, f func(context.Context) (T, error
 		case cause == nil:
 			return out, err
 		}
-		if last || ctx.Value(refreshing{}) != nil {
+		if last {
 			return out, busy
 		}
 		wait := rand.N(longest)
-		if deadline, ok := ctx.Deadline(); ok {
+		if ok {
 			left := time.Until(deadline)
 			if last = left < wait; last {
 				wait = rand.N(max(left, 1))
@@ -169,7 +160,7 @@ func ask[T any](ctx context.Context, s *Store, f func(context.Context) (T, error
 // store's prefix, in one call. It leaves out parameters that do not exist.
 func (s *Store) Parameters(ctx context.Context, names ...string) (map[string]string, error) {
 	if len(names) > maxNames {
-		return nil, fmt.Errorf("get parameters: want at most %d names, got %d", maxNames, len(names))
+		return nil, fmt.Errorf("get parameters: %d names are more than the %d of one call", len(names), maxNames)
 	}
 	full := make([]string, len(names))
 	for i, name := range names {

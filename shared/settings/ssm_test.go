@@ -65,7 +65,7 @@ func TestMoreThanTenNamesAreAnError(t *testing.T) {
 	ssm := awstest.NewParameterStore(t, nil)
 	store := openWith(t, ssm.Getenv(nil))
 	names := strings.Split(strings.Repeat("n ", 10)+"n", " ")
-	if _, err := store.Parameters(t.Context(), names...); err == nil || !strings.Contains(err.Error(), "want at most 10 names, got 11") {
+	if _, err := store.Parameters(t.Context(), names...); err == nil || !strings.Contains(err.Error(), "11 names are more than the 10") {
 		t.Errorf("want an error for eleven names, got %v", err)
 	}
 	if _, err := store.Parameters(t.Context(), names[:10]...); err != nil || len(ssm.Asked()) != 10 {

@@ -111,7 +111,7 @@ func (v *Value[T]) get(ctx context.Context, patience time.Duration) (T, error) {
 	}
 	v.pending = make(chan struct{})
 	if v.known {
-		ctx, patience = context.WithValue(ctx, refreshing{}, true), callTimeout
+		patience = callTimeout // for one call: there is a value to serve
 	}
 	v.mu.Unlock()
 

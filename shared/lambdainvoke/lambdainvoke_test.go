@@ -1,0 +1,88 @@
+package lambdainvoke
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"chat-service-backend/internal/lambdaapi"
+	"chat-service-backend/internal/standin"
+)
+
+const arn = "arn:aws:lambda:eu-west-1:123456789012:function:checks:live"
+
+// function returns the function behind a stand-in for Lambda.
+func function(t *testing.T, f func(context.Context, []byte) ([]byte, error)) (*Function, *lambdaapi.API) {
+	api := &lambdaapi.API{ARN: arn, Function: f, Credentials: &standin.Credentials{AccessKeyID: "id", SecretAccessKey: "secret", Region: "eu-west-1"}}
+	s := httptest.NewServer(api)
+	t.Cleanup(s.Close)
+	made, err := New(func(name string) string {
+		return map[string]string{
+			"F": arn, "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_ENDPOINT_URL_LAMBDA": s.URL,
+		}[name]
+	}, "F")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made, api
+}
+
+func TestAnswerIsTheFunctions(t *testing.T) {
+	f, _ := function(t, func(_ context.Context, payload []byte) ([]byte, error) { return append(payload, '!'), nil })
+	ctx := context.WithValue(t.Context(), "x-amzn-trace-id", "Root=1-2-3") //nolint:staticcheck // aws-lambda-go's key
+	if got, err := f.Invoke(ctx, []byte("hello")); err != nil || string(got) != "hello!" {
+		t.Errorf("want the function's answer, got %q, %v", got, err)
+	}
+}
+
+func TestEachFailureHasItsReason(t *testing.T) {
+	var answer []byte
+	var failed error
+	calls := 0
+	f, api := function(t, func(context.Context, []byte) ([]byte, error) { calls++; return answer, failed })
+	for _, c := range []struct {
+		name   string
+		answer string
+		failed error
+		fault  standin.Fault
+		want   string
+	}{
+		{"crashed", "", errors.New("crashed"), nil, Broken},
+		{"too large", strings.Repeat("x", MaxAnswer+1), nil, nil, TooLarge},
+		{"throttled", "", nil, standin.Refuse(http.StatusTooManyRequests, "TooManyRequestsException"), Throttled},
+		{"forbidden", "", nil, standin.Refuse(http.StatusForbidden, "AccessDeniedException"), NotInvoked},
+		{"failed", "", nil, standin.Refuse(http.StatusInternalServerError, "ServiceException"), NotInvoked},
+		{"hung up", "", nil, standin.HangUp, NotInvoked},
+	} {
+		answer, failed, calls = []byte(c.answer), c.failed, 0
+		api.Set(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if c.fault == nil {
+				next.ServeHTTP(w, r)
+				return
+			}
+			calls++
+			c.fault(w, r, next)
+		})
+		if _, err := f.Invoke(t.Context(), []byte("{}")); err == nil || Reason(err) != c.want || calls != 1 {
+			t.Errorf("%s: want %s after one call, got %v after %d", c.name, c.want, err, calls)
+		}
+	}
+}
+
+func TestOnlyTheARNOfAFunctionIsAccepted(t *testing.T) {
+	for text, ok := range map[string]bool{
+		arn: true, strings.TrimSuffix(arn, ":live"): true, "arn:aws-eusc:lambda:eusc-de-east-1:1:function:f": true,
+		"checks": false, "arn:aws:lambda:eu-west-1:1:layer:l": false, "arn:aws:lambda::1:function:f": false, arn + ":x": false,
+	} {
+		f, err := New(func(string) string { return text }, "F")
+		if ok != (err == nil && f != nil) || err != nil && !strings.HasPrefix(err.Error(), "F: ") {
+			t.Errorf("%s: want accepted %t, got %v", text, ok, err)
+		}
+	}
+	if f, err := New(func(string) string { return "" }, "F"); f != nil || err != nil {
+		t.Errorf("want no function for an empty variable, got %v, %v", f, err)
+	}
+}
