@@ -167,7 +167,7 @@ func TestParametersTakeEffect(t *testing.T) {
 			"WebhookFunction ReservedConcurrentExecutions":        "9",
 			"ServiceApiv1Stage TracingEnabled":                    "true",
 			"ChatEventArchive SourceArn":                          "ChatEventBus.Arn",
-			"ChatEventArchive EventPattern":                       "map[source:[stream.chat]]",
+			"ChatEventArchive EventPattern":                       "map[source:[map[prefix:stream.]]]",
 			"ChatEventArchive RetentionDays":                      "14",
 			"LargeEventsBucket LifecycleConfiguration":            "map[Rules:[map[ExpirationInDays:14 Id:as-long-as-the-archive Status:Enabled]]]",
 			"StreamEventsMapping FunctionResponseTypes":           "[ReportBatchItemFailures]", // one failure brings one message back
