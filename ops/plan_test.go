@@ -219,7 +219,7 @@ func TestThrottledCallsAndFailedReadsAreRepeated(t *testing.T) {
 	a.run("plan").want(t, 0, "nothing to change")
 }
 
-func TestRetryAfterIsBetweenASecondAndTwoMinutes(t *testing.T) {
+func TestRetryAfterIsAsLongAsStreamSaysUpToTwoMinutes(t *testing.T) {
 	now := time.Unix(1000, 0)
 	for _, c := range []struct {
 		header, value string
@@ -231,6 +231,10 @@ func TestRetryAfterIsBetweenASecondAndTwoMinutes(t *testing.T) {
 		if got := stack.RetryAfter(http.Header{c.header: {c.value}}, now); got != c.want {
 			t.Errorf("%s: %s: want %s, got %s", c.header, c.value, c.want, got)
 		}
+	}
+	second := http.Header{"X-Ratelimit-Reset": {"1030"}, "X-Ratelimit-Remaining": {"9"}}
+	if got := stack.RetryAfter(second, now); got != time.Second {
+		t.Errorf("want a second for a second's limit, got %s", got)
 	}
 }
 

@@ -51,7 +51,7 @@ func (s *API) queryChannels(r *http.Request, body document) (document, error) {
 	if caller(r) != "" {
 		return s.queryScreens(r, body)
 	}
-	found, err := pick(s.channels, body, 10)
+	found, err := pick(s.channels, body, 10, nil)
 	states := []document{}
 	for _, channel := range found {
 		states = append(states, s.state(text(channel["cid"])))
@@ -69,7 +69,7 @@ func (s *API) queryMembers(_ *http.Request, query document) (document, error) {
 	for _, v := range list(s.channels[id]["members"]) {
 		all[text(v)] = s.member(text(v))
 	}
-	found, err := pick(all, query, 30)
+	found, err := pick(all, query, 30, nil)
 	return document{"members": found}, err
 }
 

@@ -256,7 +256,7 @@ func (s *API) updateChannel(r *http.Request, body document) (document, error) {
 
 // queryScreens answers an app's query with the channels that changed last first.
 func (s *API) queryScreens(r *http.Request, body document) (document, error) {
-	found, err := pick(s.channels, changed(body, document{"limit": 1000, "offset": 0}), 1000)
+	found, err := pick(s.channels, changed(body, document{"limit": 1000, "offset": 0}), 1000, nil)
 	if err != nil {
 		return nil, err
 	}

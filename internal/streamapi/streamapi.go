@@ -160,7 +160,7 @@ func (s *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTT
 func (s *API) handle(pattern string, answer func(r *http.Request, body document) (document, error)) {
 	call, known := streamspec.Calls[pattern]
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		began := time.Now()
+		began, call := time.Now(), call
 		s.mu.Lock()
 		user, err := s.identify(r.URL.Query().Get("api_key"), r.Header.Get("Stream-Auth-Type"), r.Header.Get("Authorization"))
 		s.mu.Unlock()
@@ -194,7 +194,7 @@ func (s *API) handle(pattern string, answer func(r *http.Request, body document)
 			content = document{}
 		}
 		if known && err == nil && user == "" {
-			content = streamspec.Shape(call.Answer, plain(content)).(document)
+			content = streamspec.Shape(call.Answer, content).(document)
 		}
 		content["duration"] = fmt.Sprintf("%.2fms", float64(time.Since(began).Microseconds())/1000)
 		h := w.Header()
@@ -322,9 +322,9 @@ func plain(v document) (d document) {
 	return d
 }
 
-// pick returns the documents that match query's filter_conditions in order of
+// pick returns the documents that match query's filter_conditions and are not hidden, in order of
 // their ids, from offset on and at most limit.
-func pick(all map[string]document, query document, limit int) ([]document, error) {
+func pick(all map[string]document, query document, limit int, hidden func(document) bool) ([]document, error) {
 	filter := object(query["filter_conditions"])
 	if filter == nil && query["filter_conditions"] != nil {
 		return nil, badInput("filter_conditions must be an object")
@@ -332,11 +332,21 @@ func pick(all map[string]document, query document, limit int) ([]document, error
 	if _, err := matches(nil, filter); err != nil {
 		return nil, err // also when there is nothing to find
 	}
-	found := []document{}
-	for _, id := range slices.Sorted(maps.Keys(all)) {
+	found, ids := []document{}, []string{}
+	if in := list(object(filter["id"])["$in"]); in != nil { // at once, however many others there are
+		for _, id := range in {
+			if all[text(id)] != nil {
+				ids = append(ids, text(id))
+			}
+		}
+	} else {
+		ids = slices.Collect(maps.Keys(all))
+	}
+	slices.Sort(ids)
+	for _, id := range slices.Compact(ids) {
 		if yes, err := matches(all[id], filter); err != nil {
 			return nil, err
-		} else if yes {
+		} else if yes && !(hidden != nil && hidden(all[id])) {
 			found = append(found, all[id])
 		}
 	}

@@ -86,11 +86,9 @@ func (s *API) changeUser(call, id string, set document, unset ...any) (document,
 }
 
 func (s *API) queryUsers(_ *http.Request, query document) (document, error) {
-	users := maps.Clone(s.users)
-	if query["include_deactivated_users"] != true {
-		maps.DeleteFunc(users, func(_ string, user document) bool { return user["deactivated_at"] != nil })
-	}
-	found, err := pick(users, query, 30)
+	found, err := pick(s.users, query, 30, func(user document) bool {
+		return user["deactivated_at"] != nil && query["include_deactivated_users"] != true
+	})
 	return document{"users": found}, err
 }
 

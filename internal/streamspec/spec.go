@@ -101,10 +101,17 @@ func (f *Field) UnmarshalText(text []byte) error {
 func Shape(object string, v any) any { return Field{Type: object}.shape(v) }
 
 func (f Field) shape(v any) any {
-	switch list, _ := v.([]any); {
+	if documents, ok := v.([]map[string]any); ok {
+		list := make([]any, len(documents))
+		for i := range documents {
+			list[i] = documents[i]
+		}
+		v = list
+	}
+	switch list, isList := v.([]any); {
 	case v == nil || f.Type == "any" || f.Type == "{any}":
 		return v
-	case f.Type[0] == '[':
+	case f.Type[0] == '[' && isList:
 		shaped := make([]any, len(list))
 		for i, v := range list {
 			shaped[i] = Field{Type: f.Type[1 : len(f.Type)-1]}.shape(v)

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"chat-service-backend/ops/console"
@@ -28,6 +29,13 @@ type Service struct {
 	Base     string
 	AWS      *aws.Config // signs the requests; nil for make run, which needs no signature
 	progress func(format string, args ...any)
+	limits   *limits
+}
+
+// limits are those that Stream's answers tell of.
+type limits struct {
+	mu     sync.Mutex
+	closed map[string]time.Time // until when Stream wants no such calls
 }
 
 // Local reports whether -service-url is on this machine: make run, which belongs
@@ -58,7 +66,7 @@ func (t *Target) ServiceOf(s *Stack, cfg *aws.Config) *Service {
 	if base == "" {
 		base = s.Outputs["ServiceApiUrl"]
 	}
-	return &Service{strings.TrimSuffix(base, "/"), cfg, t.Progress}
+	return &Service{Base: strings.TrimSuffix(base, "/"), AWS: cfg, progress: t.Progress, limits: &limits{closed: map[string]time.Time{}}}
 }
 
 // An Answer is a response that has been read whole.
@@ -72,9 +80,15 @@ const maxAnswer = 16 << 20 // bytes
 
 var client = &http.Client{
 	// Its own, because the tests' servers end idle connections of the default one.
-	Transport:     http.DefaultTransport.(*http.Transport).Clone(),
+	Transport:     transport(),
 	Timeout:       time.Minute,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+func transport() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = 32 // for parallel calls
+	return t
 }
 
 // Fetch sends an unsigned request.
@@ -178,55 +192,105 @@ func (s *Service) Call(ctx context.Context, method, path string, in, out any) er
 	return a.Decode(out)
 }
 
-// How often a call to Stream is made at most.
 const (
-	maxThrottled = 5 // while Stream answers 429
-	maxFailed    = 3 // for a GET that fails
+	maxFailed    = 3                // how often a GET is made that fails
+	maxThrottled = 10 * time.Minute // how long a call waits in all while Stream answers 429
 )
 
 // Stream calls Stream through the proxy. While Stream answers 429 it waits and
 // repeats the call, and it repeats a GET that fails. It repeats no other call: Stream
-// may have carried it out.
+// may have carried it out. Parallel calls of one kind wait together.
 func (s *Service) Stream(ctx context.Context, method, path string, in, out any) (http.Header, error) {
-	for attempt := 1; ; attempt++ {
+	kind, _, _ := strings.Cut(method+" "+path, "?")
+	throttled := time.Duration(0)
+	for failed := 0; ; {
+		waited, err := s.enter(ctx, kind)
+		if throttled += waited; err != nil {
+			return nil, err
+		}
 		call := ctx
 		if method != http.MethodGet {
 			call = context.WithoutCancel(ctx) // so that the outcome is known
 		}
 		a, err := s.Send(call, method, "/proxy"+path, in)
 		if err == nil {
+			s.limit(kind, a)
 			if err = a.Decode(out); err == nil {
 				return a.Header, nil
 			}
 		}
 		var r *Refusal
 		errors.As(err, &r)
-		pause := time.Duration(attempt) * 500 * time.Millisecond
 		switch {
 		case ctx.Err() != nil:
 			return nil, err
-		case r != nil && r.Status == http.StatusTooManyRequests && attempt < maxThrottled:
-			pause = RetryAfter(a.Header, time.Now())
-			s.progress("Stream limits the calls: waiting %s", pause.Round(time.Second))
-		case method != http.MethodGet || r != nil && r.Status < 500 || attempt >= maxFailed:
+		case r != nil && r.Status == http.StatusTooManyRequests && throttled < maxThrottled:
+			continue
+		case method != http.MethodGet || r != nil && r.Status < 500 || failed+1 >= maxFailed:
 			return nil, err
 		}
-		if err := Wait(ctx, pause); err != nil {
+		failed++
+		if err := Wait(ctx, time.Duration(failed)*500*time.Millisecond); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// RetryAfter returns how long a response asks the caller to wait, from one second to
-// two minutes.
+// enter waits until Stream takes calls of a kind again, and returns how long that took.
+func (s *Service) enter(ctx context.Context, kind string) (time.Duration, error) {
+	began := time.Now()
+	for {
+		s.limits.mu.Lock()
+		left := time.Until(s.limits.closed[kind])
+		s.limits.mu.Unlock()
+		if left <= 0 {
+			return time.Since(began), nil
+		}
+		if err := Wait(ctx, left); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// limit takes note of a response after which Stream wants no such calls for a while.
+func (s *Service) limit(kind string, a *Answer) {
+	pause := time.Duration(0)
+	if a.Status == http.StatusTooManyRequests {
+		pause = RetryAfter(a.Header, time.Now())
+	} else if a.Header.Get("X-Ratelimit-Remaining") == "0" {
+		pause = untilReset(a.Header, time.Now())
+	}
+	s.limits.mu.Lock()
+	defer s.limits.mu.Unlock()
+	if until := time.Now().Add(pause); pause > 0 && until.After(s.limits.closed[kind].Add(50*time.Millisecond)) {
+		s.limits.closed[kind] = until
+		s.progress("Stream limits the calls: waiting %s", pause.Round(time.Second/10))
+	}
+}
+
+// RetryAfter returns how long a 429 asks the caller to wait, at most two minutes: as long
+// as it says, and a second if it does not. Calls that are left in the minute say that the
+// second's limit was met.
 func RetryAfter(h http.Header, now time.Time) time.Duration {
-	pause := time.Second
+	pause := untilReset(h, now)
 	if seconds, err := strconv.Atoi(h.Get("Retry-After")); err == nil {
 		pause = time.Duration(seconds) * time.Second
-	} else if reset, err := strconv.ParseInt(h.Get("X-Ratelimit-Reset"), 10, 64); err == nil {
-		pause = time.Unix(reset, 0).Sub(now)
+	} else if left, err := strconv.Atoi(h.Get("X-Ratelimit-Remaining")); err == nil && left > 0 {
+		pause = min(pause, time.Second)
 	}
-	return min(max(pause, time.Second), 2*time.Minute)
+	if pause <= 0 {
+		pause = time.Second
+	}
+	return min(pause, 2*time.Minute)
+}
+
+// untilReset returns the time until a limit starts anew, 0 if that is over or unknown.
+func untilReset(h http.Header, now time.Time) time.Duration {
+	reset, err := strconv.ParseInt(h.Get("X-Ratelimit-Reset"), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return min(max(time.Unix(reset, 0).Sub(now), 0), 2*time.Minute)
 }
 
 // Wait waits, until ctx is done.

@@ -46,10 +46,14 @@ func existing(ctx context.Context, service *stack.Service, users []user) (map[st
 // maxExamples is how many users of either kind check shows.
 const maxExamples = 5
 
-func check(ctx context.Context, c *console.Console, at *stack.Target, name, prefix string) error {
-	users, err := readUsers(name, prefix, true)
+func check(ctx context.Context, c *console.Console, at *stack.Target, f file) error {
+	var users []user
+	err := f.check()
+	if err == nil {
+		err = f.each(func(u user) error { users = append(users, user{line: u.line, id: u.id}); return nil })
+	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return fmt.Errorf("%s: %w", f.name, err)
 	}
 	service, _, err := at.Service(ctx)
 	if err != nil {

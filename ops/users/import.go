@@ -1,0 +1,183 @@
+package users
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"chat-service-backend/ops/console"
+	"chat-service-backend/ops/stack"
+)
+
+// workers is how many batches are under way at once. Stream's limits, not this, end the
+// rate of a real import.
+const workers = 16
+
+type importer struct {
+	*console.Console `json:"-"`
+	service          *stack.Service
+
+	mu       sync.Mutex
+	Created  int   `json:"created"`
+	Updated  int   `json:"updated"`
+	Refused  int   `json:"refused"`
+	open     []int // first lines of the batches that are not done, in order
+	failed   error // of the first batch that failed
+	reported time.Time
+}
+
+// importFile creates and updates the users of a file, several batches at once. It reads
+// the file as it goes, so that its size does not matter.
+func importFile(ctx context.Context, c *console.Console, at *stack.Target, f file, from int) error {
+	if err := f.check(); err != nil {
+		return fmt.Errorf("%s: %w", f.name, err)
+	}
+	service, _, err := at.Service(ctx)
+	if err != nil {
+		return err
+	}
+	i := &importer{Console: c, service: service, reported: time.Now()}
+	batches := make(chan []user)
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			for batch := range batches {
+				i.done(batch, i.put(ctx, batch))
+			}
+		})
+	}
+	var next []user
+	flush := func() error {
+		if len(next) == 0 {
+			return nil
+		}
+		i.mu.Lock()
+		err := errors.Join(i.failed, context.Cause(ctx))
+		i.open = append(i.open, next[0].line)
+		i.mu.Unlock()
+		if err == nil {
+			batches <- next
+		}
+		next = make([]user, 0, batch)
+		return err
+	}
+	err = f.each(func(u user) error {
+		if u.line < from {
+			return nil
+		}
+		if next = append(next, u); len(next) < batch {
+			return nil
+		}
+		return flush()
+	})
+	if err == nil {
+		err = flush()
+	}
+	close(batches)
+	all.Wait()
+	if len(i.open) > 0 {
+		if err = i.failed; err == nil {
+			err = context.Cause(ctx)
+		}
+		err = fmt.Errorf("the import is incomplete, go on with -from %d: %w", i.open[0], err)
+	}
+	c.Say("%d created, %d updated, %d refused", i.Created, i.Updated, i.Refused)
+	if c.JSON {
+		err = errors.Join(err, c.PrintJSON(i))
+	}
+	if err == nil && i.Refused > 0 {
+		err = errors.New("Stream refused some users: the reasons are above")
+	}
+	return err
+}
+
+// done takes note of a batch.
+func (i *importer) done(batch []user, err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if err != nil {
+		if i.failed == nil {
+			i.failed = err
+		}
+		return
+	}
+	i.open = slices.DeleteFunc(i.open, func(line int) bool { return line == batch[0].line })
+	if time.Since(i.reported) >= time.Second {
+		i.reported = time.Now()
+		i.Progress("line %d: %d created, %d updated, %d refused", batch[len(batch)-1].line, i.Created, i.Updated, i.Refused)
+	}
+}
+
+// put creates the users that do not exist. Of those that do, it sets only the fields in
+// the file, so that the other fields survive.
+func (i *importer) put(ctx context.Context, users []user) error {
+	exists, err := existing(ctx, i.service, users)
+	if err != nil {
+		return err
+	}
+	var create, update []user
+	for _, u := range users {
+		if !exists[u.id] {
+			create = append(create, u)
+		} else if !u.bare {
+			update = append(update, u)
+		}
+	}
+	return errors.Join(i.send(ctx, http.MethodPost, create, &i.Created, created), i.send(ctx, http.MethodPatch, update, &i.Updated, updated))
+}
+
+// created and updated are the users in the form of their calls.
+
+func created(users []user) any {
+	all := map[string]json.RawMessage{}
+	for _, u := range users {
+		all[u.id] = u.fields
+	}
+	return all
+}
+
+func updated(users []user) any {
+	all := make([]map[string]any, len(users))
+	for n, u := range users {
+		var set map[string]json.RawMessage
+		_ = json.Unmarshal(u.fields, &set) // as when it was read
+		delete(set, "id")
+		all[n] = map[string]any{"id": u.id, "set": set}
+	}
+	return all
+}
+
+// send sends users. Stream takes all or none, so after a refusal send tries each half,
+// down to the single users whom Stream refuses.
+func (i *importer) send(ctx context.Context, method string, users []user, count *int, body func([]user) any) error {
+	if len(users) == 0 {
+		return nil
+	}
+	_, err := i.service.Stream(ctx, method, "/users", map[string]any{"users": body(users)}, nil)
+	var r *stack.Refusal
+	switch {
+	case err == nil:
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		*count += len(users)
+		return nil
+	case !errors.As(err, &r) || r.Status >= 500 || r.Status == http.StatusTooManyRequests || r.Status == http.StatusUnauthorized || r.Status == http.StatusForbidden && r.Code == 0:
+		return err
+	case len(users) == 1:
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		i.Refused++
+		i.Progress("line %d: %s: %v", users[0].line, users[0].id, err)
+		return nil
+	}
+	half := len(users) / 2
+	if err := i.send(ctx, method, users[:half], count, body); err != nil {
+		return err
+	}
+	return i.send(ctx, method, users[half:], count, body)
+}
