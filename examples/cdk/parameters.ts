@@ -34,7 +34,7 @@ export interface Parameters {
   readonly RequiredClaims?: string;
   /** Claim of a bearer token that holds the user's id. */
   readonly UserIdClaim?: string;
-  /** true creates or updates the user at Stream at sign-in, with the fields in UserFields, and refuses users whom Stream refuses. Costs one call to Stream per user and minute. */
+  /** true creates or updates the user at Stream at sign-in, with the fields in UserFields, and refuses users whom Stream refuses. Costs up to one call to Stream per user and minute, in each process of token and config. */
   readonly SyncUsers?: 'true' | 'false';
   /** With SyncUsers, false refuses users who do not exist at Stream, with a 403, instead of creating them. */
   readonly CreateUsers?: 'true' | 'false';

@@ -55,6 +55,26 @@ func TestSettingsPageIsUpToDate(t *testing.T) {
 	}
 }
 
+// first are the parameters that everybody sets.
+var first = []string{"Environment", "Size", "OidcIssuer", "OidcAudience", "AllowedOrigins", "AlarmEmail"}
+
+// risks are what a changed value can do to a stack in use.
+var risks = map[string]string{
+	"ParameterPrefix":          "values below the old prefix stay where they are, and the functions answer 503 without them",
+	"ExpirationTokenDuration":  "a token that never expires is worth a password",
+	"OidcIssuer":               "a changed prefix gives users other ids, and so no chats",
+	"OidcAudience":             "every token with such an audience signs somebody in",
+	"RequiredClaims":           "locks out whoever lacks them",
+	"UserIdClaim":              "gives every user another id, and so no chats",
+	"ClientApiDomainName":      "calls to the old address fail",
+	"ServiceApiDomainName":     "calls to the old address fail",
+	"ServiceApiVpcEndpointIds": "nobody else reaches the Service API",
+	"ServiceApiAccountIds":     "their policies then decide who calls",
+	"WebhookPath":              "events to the old address are lost",
+	"HookFailClosed":           "while your function fails, nobody can write",
+	"Monitoring":               "false rolls nothing back",
+}
+
 func settingsPage(t *testing.T) string {
 	t.Helper()
 	parameters := source(t)["Parameters"].(object)
@@ -64,33 +84,54 @@ func settingsPage(t *testing.T) string {
 			own = append(own, "`"+name+"`")
 			continue
 		}
-		byParameter[id] = "`" + name + "`"
+		byParameter[id] = ", `" + name + "` in the functions"
 	}
 	slices.Sort(own)
+	changes, err := os.ReadFile("CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unreleased, _, _ := strings.Cut(string(changes), "\n## v") // what stands above the newest release
+	for id := range risks {
+		if parameters[id] == nil {
+			t.Errorf("risks has %s, which is no parameter", id)
+		}
+	}
 	var page strings.Builder
-	fmt.Fprintf(&page, "# Settings\n\n"+
-		"All parameters of `template.yaml`, from which a test generates this page. Functions read the environment variable; the stack sets %s itself. "+
-		"The values below `ParameterPrefix` are in [rotate.md](rotate.md#parameters).\n", strings.Join(own, ", "))
-	page.WriteString("\n| parameter | variable | default | meaning |\n|---|---|---|---|\n")
+	fmt.Fprintf(&page, "# Settings\n\nThe parameters of `template.yaml`, from which a test writes this page. One a line, as `Name=value`, in `deploy/<env>.env`. "+
+		"**Everybody sets six: `%s`.**\n\n"+
+		"- A changed parameter needs a deployment, which starts new processes. The [values in Parameter Store](rotate.md#parameters) need neither.\n"+
+		"- **Risky** says what a change can do to a stack in use. **New** is what no release has yet.\n"+
+		"- The stack sets %s itself.\n", strings.Join(first, "`, `"), strings.Join(own, ", "))
 	for _, group := range dig(source(t), "Metadata", "AWS::CloudFormation::Interface", "ParameterGroups").(list) {
+		name, purpose, _ := strings.Cut(dig(group, "Label", "default").(string), " - ")
+		fmt.Fprintf(&page, "\n## %s\n\n%s%s.\n\n", name, strings.ToUpper(purpose[:1]), purpose[1:])
 		for _, id := range dig(group, "Parameters").(list) {
-			p := parameters[id.(string)].(object)
-			value := "empty"
+			id := id.(string)
+			p := parameters[id].(object)
+			value := "Default: empty"
 			if p["Default"] != "" {
-				value = fmt.Sprintf("`%v`", p["Default"])
+				value = fmt.Sprintf("Default: `%v`", p["Default"])
 			}
-			meaning := p["Description"].(string)
-			if values, ok := p["AllowedValues"].(list); ok && !slices.Equal(values, list{"true", "false"}) {
-				meaning += fmt.Sprintf(" One of %s.", strings.Trim(strings.Join(strings.Fields(fmt.Sprint(values)), ", "), "[]"))
+			if values, ok := p["AllowedValues"].(list); ok && len(values) < 10 && !slices.Equal(values, list{"true", "false"}) {
+				value += fmt.Sprintf(", one of %s", strings.Trim(strings.Join(strings.Fields(fmt.Sprint(values)), ", "), "[]"))
 			}
 			switch {
 			case p["MaxValue"] != nil:
-				meaning += fmt.Sprintf(" From %v to %v.", p["MinValue"], p["MaxValue"])
+				value += fmt.Sprintf(", from %v to %v", p["MinValue"], p["MaxValue"])
 			case p["MinValue"] != nil:
-				meaning += fmt.Sprintf(" At least %v.", p["MinValue"])
+				value += fmt.Sprintf(", at least %v", p["MinValue"])
 			}
-			fmt.Fprintf(&page, "| `%s` | %s | %s | %s |\n", id, byParameter[id.(string)], value, strings.ReplaceAll(meaning, "<", "&lt;"))
+			mark := ""
+			if strings.Contains(unreleased, "`"+id+"`") {
+				mark = " (**new**)"
+			}
+			fmt.Fprintf(&page, "**`%s`**%s: %s %s%s.", id, mark, strings.NewReplacer("<", "&lt;", "*", "\\*").Replace(p["Description"].(string)), value, byParameter[id])
+			if risk := risks[id]; risk != "" {
+				fmt.Fprintf(&page, " **Risky**: %s.", risk)
+			}
+			page.WriteString("\n\n")
 		}
 	}
-	return page.String()
+	return strings.TrimRight(strings.ReplaceAll(page.String(), "\n\n\n", "\n\n"), "\n") + "\n"
 }
