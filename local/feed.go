@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 
 	"chat-service-backend/internal/eventbus"
 )
@@ -20,7 +21,8 @@ type feed struct {
 	pages map[chan string]bool
 }
 
-func (f *feed) send(name string, v any) {
+func (f *feed) send(name string, v map[string]any) {
+	v["at"] = time.Now()
 	data, err := json.Marshal(v)
 	if err != nil {
 		return
@@ -74,7 +76,7 @@ func (f *feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (f *feed) sendLog(function, line string) {
 	var fields struct{ RequestID string }
 	_ = json.Unmarshal([]byte(line), &fields) // a line that is not JSON belongs to no request
-	f.send("log", map[string]string{"id": fields.RequestID, "function": function, "line": line})
+	f.send("log", map[string]any{"id": fields.RequestID, "function": function, "line": line})
 }
 
 // sendHook sends what Stream's stand-in told a webhook or asked a hook, and the answer.
@@ -93,5 +95,5 @@ func (f *feed) reset() {
 
 // sendEvent sends an event that the bus took.
 func (f *feed) sendEvent(e eventbus.Entry) {
-	f.send("bus", map[string]string{"type": e.DetailType, "text": e.Detail})
+	f.send("bus", map[string]any{"type": e.DetailType, "text": e.Detail})
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -55,7 +56,9 @@ func (p *page) handler() http.Handler {
 	files, _ := fs.Sub(pageFiles, "page") // a valid path never fails
 	mux := http.NewServeMux()
 	mux.HandleFunc(pagePath, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Security-Policy", "default-src 'self'; img-src data:; frame-ancestors 'none'")
+		_, port, _ := net.SplitHostPort(p.stream.Addr().String())
+		stream := net.JoinHostPort(hostname(r.Host), port)
+		w.Header().Set("Content-Security-Policy", "default-src 'self'; connect-src 'self' http://"+stream+" ws://"+stream+"; img-src data:; frame-ancestors 'none'")
 		w.Header().Set("Cache-Control", "no-cache")
 		http.StripPrefix(pagePath, http.FileServerFS(files)).ServeHTTP(w, r)
 	})
@@ -72,6 +75,9 @@ func (p *page) handler() http.Handler {
 	// refuses requests from another origin's page.
 	mux.HandleFunc(servicePath+"/", func(w http.ResponseWriter, r *http.Request) {
 		r.RequestURI = strings.TrimPrefix(r.RequestURI, servicePath)
+		if strings.Contains(r.Referer(), pagePath+"docs/") {
+			r.RequestURI = strings.ReplaceAll(r.RequestURI, "%2F", "/") // Swagger UI encodes the slashes of {path+}
+		}
 		p.serviceAPI.ServeHTTP(w, r)
 	})
 	p.docs(mux)

@@ -42,11 +42,12 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, f := range map[string]func(*testing.T, *tab){
-		"shows and changes the whole service":           testWholePage,
-		"has pictures in light and dark":                testPictures,
-		"has Swagger UI that tries both APIs out":       testSwaggerUI,
-		"works at a phone's width and by keyboard":      testPhone,
-		"lets another origin's page read or do nothing": testForeignPage,
+		"shows and changes the whole service":               testWholePage,
+		"has two people who chat through the whole service": testChat,
+		"has pictures in light and dark":                    testPictures,
+		"has Swagger UI that tries both APIs out":           testSwaggerUI,
+		"works at a phone's width and by keyboard":          testPhone,
+		"lets another origin's page read or do nothing":     testForeignPage,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -228,6 +229,36 @@ func testWholePage(t *testing.T, b *tab) {
 
 	b.do(t, chromedp.SetValue("#filter", "proxy", chromedp.ByQuery), chromedp.Evaluate(`document.getElementById("filter").dispatchEvent(new Event("change"))`, nil))
 	b.want(t, `[...document.querySelectorAll("#log li")].every((li) => li.hidden || li.dataset.function === "proxy")`)
+	b.wantNoMistakes(t)
+}
+
+func testChat(t *testing.T, b *tab) {
+	c, err := startConversation(t, []string{"-moderation"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.server.close)
+	b.do(t, network.Enable(), cdplog.Enable(), chromedp.Navigate(c.server.clientURL+"/"), chromedp.WaitVisible("#chat-start", chromedp.ByQuery))
+	say := func(who, text string) {
+		t.Helper()
+		b.do(t, chromedp.SendKeys("#chat-"+who+" input", text+"\r", chromedp.ByQuery))
+	}
+	sees := func(who, text string) {
+		t.Helper()
+		b.want(t, fmt.Sprintf(`document.querySelector("#chat-%s .messages").textContent.includes(%q)`, who, text))
+	}
+	b.press(t, "//button[@id='chat-start']")
+	b.want(t, `document.querySelector("#chat-bob .state").textContent === "online"`)
+	say("alice", "hello, Bob")
+	sees("bob", "alice hello, Bob")
+	b.want(t, text("steps", "Stream → bob: message.new over the socket"))
+	b.want(t, text("steps", "Stream → /webhook: message.new, signed and compressed: 200"))
+	b.want(t, text("steps", "Stream asks the hook about “hello, Bob”: 200 {}"))
+	b.want(t, text("steps", "event bus: message.new"))
+	say("bob", "darn it")
+	sees("alice", "bob **** it")
+	say("bob", "a scam")
+	sees("bob", "not sent")
 	b.wantNoMistakes(t)
 }
 

@@ -1,4 +1,7 @@
 // The page shows the development server's state and keeps none of its own.
+import * as chat from './chat.js';
+
+const opened = Date.now();
 const $ = (id) => document.getElementById(id);
 const element = (tag, fields = {}, ...children) => {
   const e = Object.assign(document.createElement(tag), fields);
@@ -10,7 +13,18 @@ let state = { standIns: [], parameters: [], settings: [], functions: [] };
 
 // ---- the server's state -------------------------------------------------------------------------
 
-const ask = async (method, path, body) => (await fetch(path, { method, body })).json();
+const gone = 'The development server does not answer: is it still running?';
+const ask = async (method, path, body) => {
+  try {
+    return await (await fetch(path, { method, body })).json();
+  } catch {
+    return { ok: false, text: gone, status: gone, ms: '', sent: '', got: '', curl: '' };
+  }
+};
+const tell = (text, ok) => {
+  $('told').textContent = text;
+  $('told').className = ok ? 'good' : 'bad';
+};
 
 let changes = 0;
 
@@ -18,14 +32,15 @@ const change = async (method, path, body) => {
   changes += 1;
   const { ok, text } = await ask(method, path, body);
   await refresh();
-  $('told').textContent = text;
-  $('told').className = ok ? 'good' : 'bad';
+  tell(text, ok);
+  return ok;
 };
+$('told').addEventListener('click', () => { $('told').textContent = ''; });
 
 const refresh = async () => {
   const before = changes;
   const now = await ask('GET', 'state');
-  if (changes !== before) return; // this may be older than that change, which refreshes by itself
+  if (!now.settings || changes !== before) return; // this may be older than that change, which refreshes by itself
   state = now;
   $('standins').replaceChildren(...state.standIns.map(({ name, on }) => {
     const box = element('input', { type: 'checkbox', checked: on, id: `standin-${name}` });
@@ -60,11 +75,19 @@ $('setting-name').addEventListener('change', showSetting);
 $('parameter').addEventListener('submit', async (e) => {
   e.preventDefault();
   const name = $('parameter-name').value.split('/').map(encodeURIComponent).join('/');
+  const secret = name.startsWith('stream/');
+  if (e.submitter?.value === 'delete' && secret && !window.confirm(`Without ${name}, every call is answered with 503. Delete it?`)) return;
   if (e.submitter?.value === 'delete') await change('DELETE', `parameters/${name}`);
-  else await change('PUT', `parameters/${name}`, $('parameter-value').value);
+  else if (!await change('PUT', `parameters/${name}`, $('parameter-value').value)) return; // what was typed stays
   showParameter();
 });
 $('rotate').addEventListener('click', () => change('POST', 'rotate'));
+$('reset').addEventListener('click', async () => {
+  if (!window.confirm('Forget all values, settings, users and messages of this server?')) return;
+  await change('POST', 'reset');
+  showParameter();
+  showSetting();
+});
 $('setting').addEventListener('submit', async (e) => {
   e.preventDefault();
   await change('PUT', `settings/${$('setting-name').value}`, $('setting-value').value);
@@ -75,7 +98,7 @@ $('setting').addEventListener('submit', async (e) => {
 
 const who = () => document.querySelector('input[name=who]:checked').value;
 const user = () => ({ alice: 'alice', named: $('name').value || 'bob' }[who()] ?? 'alice');
-$('name').addEventListener('focus', () => { document.querySelector('input[value=named]').checked = true; });
+$('name').addEventListener('input', () => { document.querySelector('input[value=named]').checked = true; });
 
 const pretty = (text) => {
   try { return JSON.stringify(JSON.parse(text), null, 2); } catch { return text; }
@@ -83,10 +106,10 @@ const pretty = (text) => {
 
 // The server sends the request, as curl would, and returns the whole answer: the
 // page would see only what CORS lets through.
-const show = ({ status, ms, sent, got, curl }) => {
+const show = ({ status, ms, sent, got, curl }, kind) => {
   $('status').textContent = status;
-  $('status').className = /^[23]/.test(status) ? 'good' : 'bad';
-  $('time').textContent = `${ms} ms`;
+  $('status').className = kind ?? (/^[23]/.test(status) ? 'good' : 'bad');
+  $('time').textContent = ms === '' ? '' : `${ms} ms`;
   $('sent').textContent = sent;
   $('got').textContent = got.replace(/\n\n([\s\S]*)$/, (_, body) => `\n\n${pretty(body)}`);
   $('curl').textContent = curl;
@@ -96,6 +119,8 @@ const show = ({ status, ms, sent, got, curl }) => {
 let sent = 0;
 const send = async (path, body) => {
   const mine = sent += 1;
+  show({ status: 'Waiting for the answer', ms: '', sent: '', got: '', curl: '' }, 'soft');
+  $('answer').scrollIntoView({ block: 'nearest' });
   const answer = await ask('POST', path, body);
   if (mine === sent) show(answer);
 };
@@ -164,12 +189,16 @@ const entry = (id, name) => {
   return item;
 };
 
+const at = (time) => element('time', { textContent: `${new Date(time).toLocaleTimeString()} ` });
 const live = new EventSource('live');
+let wasLive = false;
+live.addEventListener('open', () => { if (wasLive) tell('', true); wasLive = true; });
+live.addEventListener('error', () => tell(gone, false));
 live.addEventListener('request', ({ data }) => {
-  const { id, api, method, path, status, ms, function: name } = JSON.parse(data);
+  const { id, api, method, path, status, ms, function: name, at: time } = JSON.parse(data);
   const summary = entry(id, name).querySelector('summary');
-  summary.textContent = `${method} ${path} `;
-  summary.append(element('strong', { className: status < 400 ? 'good' : 'bad', textContent: status }),
+  summary.replaceChildren(at(time), `${method} ${path} `,
+    element('strong', { className: status < 400 ? 'good' : 'bad', textContent: status }),
     element('span', { className: 'soft', textContent: ` ${name}, ${api} API, ${ms} ms` }));
 });
 live.addEventListener('log', ({ data }) => {
@@ -177,9 +206,15 @@ live.addEventListener('log', ({ data }) => {
   entry(id || line, name).querySelector('pre').append(`${pretty(line)}\n`);
 });
 live.addEventListener('bus', ({ data }) => {
-  const { type, text } = JSON.parse(data);
+  const { type, text, at: time } = JSON.parse(data);
+  if (Date.parse(time) > opened) chat.bus({ type });
   prepend($('bus'), element('li', {}, element('details', {},
-    element('summary', {}, element('strong', { textContent: type })), element('pre', { textContent: pretty(text) }))));
+    element('summary', {}, at(time), element('strong', { textContent: type })), element('pre', { textContent: pretty(text) }))));
+});
+
+live.addEventListener('hook', ({ data }) => {
+  const event = JSON.parse(data);
+  if (Date.parse(event.at) > opened) chat.hook(event);
 });
 
 await refresh();
