@@ -23,7 +23,7 @@ help: ## list the targets
 
 run: ## run both APIs on this machine; pass flags with ARGS="-client-addr 127.0.0.1:8080"
 	@echo "Compiling the development server; the first time takes a minute."
-	@CGO_ENABLED=0 go build -o build/local$(shell go env GOEXE) ./local
+	@CGO_ENABLED=0 go build -trimpath -tags=lambda.norpc -ldflags='-s -w' -o build/local$(shell go env GOEXE) ./local
 	@exec build/local$(shell go env GOEXE) $(ARGS)
 
 # -count=1: many tests build and run the functions, which go test's cache does not know of. The other flags are those of the
