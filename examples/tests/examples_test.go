@@ -1,0 +1,43 @@
+// Package tests runs the examples of tests that others write against the development
+// server.
+package tests
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+
+	"chat-service-backend/internal/awstest"
+)
+
+func TestExamples(t *testing.T) {
+	for name, c := range map[string]struct {
+		needs, packages []string
+		command         []string
+	}{
+		"node":     {[]string{"node"}, []string{"stream-chat"}, []string{"node", "--test", "chat.test.mjs"}},
+		"browser":  {[]string{"node", "chromium"}, []string{"stream-chat", "esbuild", "playwright-core"}, []string{"node", "--test", "app.test.mjs"}},
+		"unittest": {[]string{"python3"}, nil, []string{"python3", "-m", "unittest", "-q", "test_service"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var chromium string
+			for _, program := range c.needs {
+				path, err := exec.LookPath(program)
+				if err != nil {
+					awstest.Missing(t, "%s is not installed", program)
+				}
+				chromium = path
+			}
+			for _, pkg := range c.packages {
+				if _, err := os.Stat("node_modules/" + pkg); err != nil {
+					awstest.Missing(t, "npm's package %s is not installed; run npm install in examples/tests", pkg)
+				}
+			}
+			cmd := exec.CommandContext(t.Context(), c.command[0], c.command[1:]...)
+			cmd.Env = append(os.Environ(), "LOCAL="+awstest.Binaries(t, "./local")["./local"], "CHROMIUM="+chromium, "PYTHONDONTWRITEBYTECODE=1")
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+}
