@@ -46,6 +46,7 @@ import (
 //		quotes, anything else as compact JSON. PATH is keys and indexes with dots
 //		between them (users.alice.name, messages.0.text), or . for all of it.
 //		With !, there is nothing at PATH (no VALUE given), or something else.
+//		Sets $FOUND to what is at PATH.
 //	jwt PATH
 //		The text at PATH of the last body is an HS256 token signed with the
 //		development secret. Its claims become the last body, for json.
@@ -254,6 +255,7 @@ func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	got, found, err := at(talk(ts).body, args[0])
 	ts.Check(err)
+	ts.Setenv("FOUND", got)
 	switch {
 	case len(args) == 1 && found:
 		ts.Fatalf("want nothing at %s, got %s", args[0], got)

@@ -185,6 +185,9 @@ func (s *API) unban(r *http.Request, _ document) (document, error) {
 	return s.changeUser("Unban", r.URL.Query().Get("target_user_id"), document{"banned": false})
 }
 
+// maxExport is how many messages the export of one user has at most.
+const maxExport = 10_000
+
 func (s *API) exportUser(r *http.Request, _ document) (document, error) {
 	id := r.PathValue("user_id")
 	user, ok := s.users[id]
@@ -192,6 +195,9 @@ func (s *API) exportUser(r *http.Request, _ document) (document, error) {
 		return nil, notFound("ExportUser failed with error: user %q does not exist", id)
 	}
 	messages := s.find(func(message document) bool { return message["user_id"] == id })
+	if len(messages) > maxExport {
+		return nil, badInput("ExportUser failed with error: the user has more than %d messages: use POST /export/users", maxExport)
+	}
 	return document{"user": user, "messages": messages, "reactions": []document{}}, nil
 }
 
