@@ -16,6 +16,8 @@ export interface Parameters {
   readonly ParameterTtl?: string;
   /** Customer-managed KMS key that encrypts stream/api-secret, logs, queues, the bucket and the topic for alarms; docs/security.md has the policy that it needs. Leave empty for keys of AWS. */
   readonly KmsKeyArn?: string;
+  /** Policy that limits every role and user of the stack, whatever their own policies say. The pipeline's role (deploy/ci.yaml) can deploy only with its own. */
+  readonly PermissionsBoundaryArn?: string;
   /** URL of Stream's REST API. Must be https, except for a stand-in on a loopback address. */
   readonly StreamBaseUrl?: string;
   /** Seconds that a user token is valid. Leave empty for tokens that never expire. */

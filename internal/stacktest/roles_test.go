@@ -94,7 +94,7 @@ func TestEachRoleMayDoWhatItsFunctionDoesAndNoMore(t *testing.T) {
 		}
 		add := func(id string, lines ...string) { want[id] = append(want[id], lines...) }
 		add("Webhook", "events:PutEvents ChatEventBus.Arn", "sqs:SendMessage FallbackQueue.Arn", "s3:PutObject LargeEventsBucket.Arn/*")
-		services := map[string]string{"CodeDeployServiceRole": "codedeploy.amazonaws.com arn:aws:iam::aws:policy/service-role/AWSCodeDeployRoleForLambda"} // SAM's own
+		services := map[string]string{"CodeDeployRole": "codedeploy.amazonaws.com arn:aws:iam::aws:policy/service-role/AWSCodeDeployRoleForLambda"}
 		if stack.features {
 			const via = `"kms:ViaService":"ssm.eu-central-1.amazonaws.com"}`
 			decrypt := func(names ...string) string {
@@ -125,6 +125,9 @@ func TestEachRoleMayDoWhatItsFunctionDoesAndNoMore(t *testing.T) {
 				add(function, on(function+"LogGroup.Arn", "logs:CreateLogStream", "logs:PutLogEvents")...)
 			}
 			same(t, id, inlineGrants(t, role), want[function])
+			if got := role["PermissionsBoundary"]; stack.features != (got == boundaryARN) {
+				t.Errorf("%s: want the boundary if one is given, got %v", id, got)
+			}
 			same(t, id+": managed policies", texts(role["ManagedPolicyArns"]), strings.Fields(managed))
 			statements := dig(role, "AssumeRolePolicyDocument", "Statement").(list)
 			trust := fmt.Sprint(dig(statements[0], "Effect"), " ", texts(dig(statements[0], "Action")), " ", texts(dig(statements[0], "Principal", "Service")))
