@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -91,6 +92,7 @@ func (s *server) startFunctions(ctx context.Context) error {
 		maps.Copy(environment, s.env)
 		if s.issuer != nil && environment["OIDC_ISSUER"] == s.issuer.URL {
 			environment["OIDC_ISSUER"] = s.issuerNames()
+			environment["OIDC_DISCOVERY_URL"] = cmp.Or(environment["OIDC_DISCOVERY_URL"], s.issuer.URL)
 		}
 		running := s.functions[name]
 		if running == nil {

@@ -244,6 +244,14 @@ func TestRequestsOverTheSizeLimitsNeverReachAFunction(t *testing.T) {
 			t.Errorf("%s %s %d: want %d %s, got %d %.80s", c.url, c.kind, c.size, c.status, c.body, g.status, g.body)
 		}
 	}
+	for _, url := range []string{s.clientURL, s.serviceURL} {
+		if g := call(t, "GET", url+"/echo/small", "", "Authorization", "Bearer "+strings.Repeat("x", 10_000)); g.status != 200 {
+			t.Errorf("%s: want 10,000 bytes of header fields to pass, got %d", url, g.status)
+		}
+		if g := call(t, "GET", url+"/echo/small", "", "Authorization", "Bearer "+strings.Repeat("x", 10_240)); g.status != 431 {
+			t.Errorf("%s: want over 10,240 bytes refused, got %d", url, g.status)
+		}
+	}
 	g := call(t, "POST", s.clientURL+"/echo", strings.Repeat("x", 5<<20), "Content-Type", "text/plain", "Do", "small")
 	if g.status != 200 {
 		t.Errorf("want an event of 5 MB to pass, got %d %.80s", g.status, g.body)

@@ -87,3 +87,60 @@ func TestOtherMachinesNeedAllowHost(t *testing.T) {
 		t.Errorf("want any address with -allow-host, got %v", err)
 	}
 }
+
+// As a phone, an emulator or a tunnel does it.
+func TestDevicesNeedTheAccessKeyForWhatIsDangerous(t *testing.T) {
+	t.Parallel()
+	c, err := startConversation(t, []string{"-allow-host", "10.0.2.2,phone.test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.server.close)
+	s := c.server
+	for _, c := range []struct {
+		url     string
+		headers []string
+		want    int
+	}{
+		{s.clientURL + "/api-key", []string{"Host", "10.0.2.2:3000"}, 200},
+		{s.clientURL + "/api-key", []string{"Host", "10.0.2.3:3000"}, 421},
+		{s.clientURL + "/.local/health", []string{"Host", "10.0.2.2:3000"}, 401},
+		{s.clientURL + "/.local/health", []string{"Host", "10.0.2.2:3000", keyHeader, s.key}, 200},
+		{s.clientURL + "/.local/health?key=" + s.key, []string{"Host", "10.0.2.2:3000"}, 200},
+		{s.clientURL + "/.local/health?key=wrong", []string{"Host", "10.0.2.2:3000"}, 401},
+		{s.serviceURL + "/token/alice", []string{"Host", "phone.test"}, 401},
+		{s.serviceURL + "/token/alice", []string{"Host", "phone.test", keyHeader, s.key}, 201},
+		{s.serviceURL + "/token/alice", []string{"Host", "phone.test", keyHeader, s.key, "Origin", "http://evil.example"}, 403},
+		{s.clientURL + issuerPath + "/jwks.json", []string{"Host", "phone.test", "Origin", "http://phone.test:5173"}, 200},
+		{s.clientURL + issuerPath + "/jwks.json", []string{"Host", "phone.test", "Origin", "http://evil.example"}, 403},
+	} {
+		g := call(t, "GET", c.url, "", c.headers...)
+		if g.status != c.want || strings.Contains(g.body, s.key) {
+			t.Errorf("%s with %q: want %d, got %+v", c.url, c.headers, c.want, g)
+		}
+	}
+	// The issuer has the name by which the device knows it, and its tokens count.
+	_, port, _ := strings.Cut(strings.TrimPrefix(s.clientURL, "http://"), ":")
+	metadata := event[map[string]any](t, call(t, "GET", s.clientURL+issuerPath+"/.well-known/openid-configuration", "", "Host", "phone.test:"+port))
+	if want := "http://phone.test:" + port + issuerPath; metadata["issuer"] != want {
+		t.Errorf("want the issuer %s, got %v", want, metadata["issuer"])
+	}
+	bearer, err := s.issuer.Bearer("alice", map[string]any{"iss": metadata["issuer"]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g := call(t, "GET", s.clientURL+"/token/me", "", "Authorization", "Bearer "+bearer); g.status != 201 {
+		t.Errorf("want the device's token accepted, got %+v", g)
+	}
+}
+
+func TestStandInForStreamAnswersPagesOfThisMachineOnly(t *testing.T) {
+	t.Parallel()
+	s := sharedReal(t)
+	for origin, want := range map[string]string{"http://localhost:5173": "http://localhost:5173", "http://evil.example": ""} {
+		g := call(t, "OPTIONS", s.streamURL+"/channels", "", "Origin", origin, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "authorization,stream-auth-type")
+		if got := g.header.Get("Access-Control-Allow-Origin"); got != want || want != "" && g.header.Get("Access-Control-Allow-Headers") != "authorization,stream-auth-type" {
+			t.Errorf("%s: want the origin %q allowed, got %+v", origin, want, g)
+		}
+	}
+}
