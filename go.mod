@@ -31,6 +31,7 @@ require (
 	go.yaml.in/yaml/v3 v3.0.6
 	golang.org/x/sys v0.34.0
 	golang.org/x/term v0.25.0
+	golang.org/x/time v0.15.0
 )
 
 require (

@@ -49,6 +49,8 @@ var (
 		message{431, "Request Header Fields Too Large", "RequestHeaderFieldsTooLargeException"}}
 	errTooLarge = &refusal{"the request is too large", message{413, "Request Entity Too Large", ""},
 		message{413, "Request Too Long", "RequestTooLargeException"}}
+	errThrottled = &refusal{"too many requests", message{429, "Too Many Requests", ""},
+		message{429, "Too Many Requests", "TooManyRequestsException"}}
 	errTimeout = &refusal{"the gateway's time limit passed", message{503, "Service Unavailable", ""},
 		message{504, "Endpoint request timed out", ""}}
 	errFunction = &refusal{"the function failed", message{502, "Internal server error", ""},
@@ -161,6 +163,9 @@ func (g *gateway) handle(w *statusWriter, r *http.Request) (err error) {
 	}
 	if rt == nil {
 		return errNoRoute
+	}
+	if !g.limits.Allow(g.name+" "+rt.key(), rt.Limit.Rate, rt.Limit.Burst) {
+		return errThrottled
 	}
 	request.Resource, request.RouteKey = rt.Path, rt.key()
 	if rt.IAM {
@@ -328,6 +333,9 @@ func (g *gateway) cors(w http.ResponseWriter, r *http.Request, rt *route) (prefl
 		w.Header().Set("Access-Control-Allow-Origin", origin)
 		if origin != "*" {
 			w.Header().Add("Vary", "Origin")
+		}
+		if len(c.ExposeHeaders) > 0 && !preflight {
+			w.Header().Set("Access-Control-Expose-Headers", strings.Join(c.ExposeHeaders, ","))
 		}
 		if preflight {
 			w.Header().Set("Access-Control-Allow-Methods", strings.Join(c.AllowMethods, ","))

@@ -48,6 +48,7 @@ type server struct {
 	chat                  *streamapi.API
 	key                   string // that others need for what is dangerous
 
+	limits    *apigateway.Limits
 	functions map[string]*running // by name of the folder
 	listeners []net.Listener
 	servers   []*http.Server
@@ -59,7 +60,7 @@ func start(ctx context.Context, opts options) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("template.yaml: %w", err)
 	}
-	s := &server{options: opts, now: maps.Clone(opts.overrides), template: template, functions: map[string]*running{}, feed: feed{pages: map[chan string]bool{}}}
+	s := &server{options: opts, now: maps.Clone(opts.overrides), template: template, functions: map[string]*running{}, limits: apigateway.NewLimits(), feed: feed{pages: map[chan string]bool{}}}
 	for _, step := range []func(context.Context) error{
 		s.listen, // before anything needs an address
 		s.deploy,

@@ -53,8 +53,8 @@ type API struct {
 
 // A CORS is a CorsConfiguration.
 type CORS struct {
-	AllowOrigins, AllowMethods, AllowHeaders []string
-	MaxAge                                   string // seconds
+	AllowOrigins, AllowMethods, AllowHeaders, ExposeHeaders []string
+	MaxAge                                                  string // seconds
 }
 
 // APIs returns the HTTP APIs and then the REST APIs, in order of their ids.
@@ -69,10 +69,11 @@ func (s *Stack) APIs() (apis []API, err error) {
 			}
 			if c := object(p["CorsConfiguration"]); c != nil {
 				api.CORS = &CORS{
-					AllowOrigins: texts(c["AllowOrigins"]),
-					AllowMethods: texts(c["AllowMethods"]),
-					AllowHeaders: texts(c["AllowHeaders"]),
-					MaxAge:       text(c["MaxAge"], ""),
+					AllowOrigins:  texts(c["AllowOrigins"]),
+					AllowMethods:  texts(c["AllowMethods"]),
+					AllowHeaders:  texts(c["AllowHeaders"]),
+					ExposeHeaders: texts(c["ExposeHeaders"]),
+					MaxAge:        text(c["MaxAge"], ""),
 				}
 			}
 			for _, binary := range texts(p["BinaryMediaTypes"]) {
