@@ -45,6 +45,27 @@ func BenchmarkEvent(b *testing.B) {
 	}
 }
 
+// BenchmarkUnsigned verifies 8 KB of gzip that nobody has signed. The budget is 2 ms.
+func BenchmarkUnsigned(b *testing.B) {
+	h := awstest.Handler(b, Build, awstest.NewParameterStore(b, awstest.App(key, secret)).Getenv(nil))
+	for name, plain := range map[string]int{"bomb": 8 << 20, "as large as can be": 512 << 10} {
+		b.Run(name, func(b *testing.B) {
+			body := compress(strings.Repeat(" ", plain))
+			forged := sign("another", "")
+			before := cpuTime(b)
+			for b.Loop() {
+				r := httptest.NewRequest(http.MethodPost, "/webhook", bytes.NewReader(body))
+				r.Header.Set("X-Signature", forged)
+				r.Header.Set("X-Api-Key", key)
+				if response := awstest.Do(h, r); response.StatusCode < 400 || response.StatusCode > 401 {
+					b.Fatalf("want it refused, got %d", response.StatusCode)
+				}
+			}
+			b.ReportMetric(float64((cpuTime(b)-before).Nanoseconds())/1000/float64(b.N), "cpu-µs/op")
+		})
+	}
+}
+
 // cpuTime returns the CPU time that this process has used.
 func cpuTime(b *testing.B) time.Duration {
 	var usage syscall.Rusage

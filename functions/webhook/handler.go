@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -79,29 +80,32 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, callback strin
 	if !streamchat.WellFormedSignature(signature) {
 		return rejected(r, "the webhook has no X-Signature of 64 hex digits")
 	}
-	credentials, err := h.credentials(ctx, body, signature)
+	// An unknown key or a signature that does not fit may be those after a rotation: then
+	// Verify waits for Parameter Store. Nothing is inflated before the key is known.
+	key := r.Header.Get("X-Api-Key")
+	credentials, err := h.app.Verify(ctx, func(c *streamchat.Credentials) bool { return key == "" || c.Knows(key) })
 	if err != nil {
 		return err
 	}
-	if key := r.Header.Get("X-Api-Key"); key != "" && key != credentials.Key() {
-		return rejected(r, "the webhook is another app's: its X-Api-Key is not ours")
+	if credentials == nil {
+		return rejected(r, "the webhook is another app's: its X-Api-Key is neither stream/api-key nor stream/api-key-previous")
 	}
 	plain, err := streamchat.PlainBody(body)
 	if err != nil {
+		lambdahttp.Count(r.Context(), "WebhooksRejected")
 		return unreadable(err)
 	}
-	// The app's own check comes second because it may wait for Parameter Store.
-	if !credentials.ValidSignature(plain, signature) {
-		if valid, err := h.app.ValidSignature(ctx, plain, signature); err != nil {
-			return err
-		} else if !valid {
-			return rejected(r, "the webhook's X-Signature does not fit its body and our secret")
-		}
+	credentials, err = h.app.Verify(ctx, func(c *streamchat.Credentials) bool { return c.ValidSignature(key, plain, signature) })
+	if err != nil {
+		return err
+	}
+	if credentials == nil {
+		return rejected(r, "the webhook's X-Signature does not fit its body and the secret of its X-Api-Key")
 	}
 	lambdahttp.SetCaller(r.Context(), "stream")
 	lambdahttp.Count(r.Context(), "WebhooksAccepted")
 	attempt, _ := strconv.Atoi(r.Header.Get("X-Webhook-Attempt")) // 0, for unknown, if it is not a number
-	about := metadata{WebhookID: r.Header.Get("X-Webhook-Id"), Attempt: attempt, Via: viaWebhook, APIKey: credentials.Key()}
+	about := metadata{WebhookID: r.Header.Get("X-Webhook-Id"), Attempt: attempt, Via: viaWebhook, APIKey: cmp.Or(key, credentials.Key())}
 	e := newEvent(about, plain)
 	if callback != "" {
 		e = newPendingEvent(about, plain, callback)
@@ -119,31 +123,6 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, callback strin
 		}
 	}
 	return httpjson.Write(w, http.StatusOK, reply{})
-}
-
-// credentials returns the app's credentials. A hook that the old ones verify does not
-// wait for a slow refresh from Parameter Store.
-func (h *handler) credentials(ctx context.Context, body []byte, signature string) (*streamchat.Credentials, error) {
-	var credentials *streamchat.Credentials
-	var err error
-	fetched := make(chan struct{})
-	go func() {
-		defer close(fetched)
-		credentials, err = h.app.Credentials(ctx)
-	}()
-	select {
-	case <-fetched:
-		return credentials, err
-	case <-time.After(ownTime / 2):
-	}
-	// With that fetch in flight, this returns at once if there are old ones.
-	if old, err := h.app.Credentials(ctx); err == nil {
-		if plain, err := streamchat.PlainBody(body); err == nil && old.ValidSignature(plain, signature) && newEvent(metadata{}, plain).hook != "" {
-			return old, nil
-		}
-	}
-	<-fetched
-	return credentials, err
 }
 
 // answerHook returns the reply to a hook that arrived at start. It also publishes
@@ -177,11 +156,11 @@ func rejected(r *http.Request, cause string) error {
 }
 
 func unreadable(cause error) error {
-	return &httpjson.Error{
-		Status:  http.StatusBadRequest,
-		Message: "This webhook's body cannot be read; send the JSON that Stream signed, plain or as gzip.",
-		Cause:   cause,
+	message := "This webhook's body cannot be read; send the JSON that Stream signed, plain or as gzip."
+	if errors.Is(cause, streamchat.ErrDamaged) {
+		message = "This webhook's gzip body was damaged on the way; send it with Content-Encoding: gzip."
 	}
+	return &httpjson.Error{Status: http.StatusBadRequest, Message: message, Cause: cause}
 }
 
 type verifyRequest struct {
@@ -211,10 +190,10 @@ func (h *handler) verify(w http.ResponseWriter, r *http.Request) error {
 			Cause:   err,
 		}
 	}
-	valid, err := h.app.ValidSignature(r.Context(), []byte(*in.RawBody), *in.Signature)
+	valid, err := h.valid(r.Context(), []byte(*in.RawBody), *in.Signature)
 	if err == nil && !valid && streamchat.WellFormedSignature(*in.Signature) {
 		if plain, ok := inflate(*in.RawBody); ok {
-			valid, err = h.app.ValidSignature(r.Context(), plain, *in.Signature)
+			valid, err = h.valid(r.Context(), plain, *in.Signature)
 		}
 	}
 	if err != nil {
@@ -227,6 +206,16 @@ func (h *handler) verify(w http.ResponseWriter, r *http.Request) error {
 	}
 	lambdahttp.Annotate(r.Context(), slog.Bool("isValid", valid))
 	return httpjson.Write(w, http.StatusOK, verifyResponse{valid})
+}
+
+// valid reports whether any secret of ours verifies a signature.
+func (h *handler) valid(ctx context.Context, body []byte, signature string) (bool, error) {
+	if !streamchat.WellFormedSignature(signature) {
+		_, err := h.app.Credentials(ctx)
+		return false, err
+	}
+	credentials, err := h.app.Verify(ctx, func(c *streamchat.Credentials) bool { return c.ValidSignature("", body, signature) })
+	return credentials != nil, err
 }
 
 // inflate decodes a base64 gzip body, and reports whether text is one.

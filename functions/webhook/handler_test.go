@@ -168,6 +168,42 @@ func TestBrokenGzipIsABadRequest(t *testing.T) {
 	awstest.WantError(t, awstest.Do(h, webhook(whole[:len(whole)-9])), http.StatusBadRequest)
 }
 
+// As an HTTP API hands on gzip that says it is JSON and not that it is gzip.
+func TestDamagedGzipSaysWhatItIs(t *testing.T) {
+	h, _ := verifier(t)
+	damaged := strings.ToValidUTF8(string(compress(message)), "\ufffd")
+	got := awstest.WantError(t, awstest.Do(h, with(webhook(damaged), "X-Signature", sign(secret, message))), http.StatusBadRequest)
+	if !strings.Contains(got, "Content-Encoding: gzip") {
+		t.Errorf("want a message that says what to send, got %q", got)
+	}
+}
+
+func TestKeyAndSecretOfAWebhookBelongTogether(t *testing.T) {
+	h, ssm := verifier(t)
+	synctest.Test(t, func(t *testing.T) {
+		h = awstest.Handler(t, Build, ssm.Getenv(nil))
+		signedBy := func(key, secret string) *http.Response {
+			return awstest.Do(h, with(with(webhook(message), "X-Signature", sign(secret, message)), "X-Api-Key", key))
+		}
+		wantAcknowledged(t, signedBy(key, secret))
+		for name, value := range map[string]string{"api-key": "key-2", "api-secret": "secret-2", "api-key-previous": key, "api-secret-previous": secret} {
+			ssm.Set("/chat-service/stream/"+name, value)
+		}
+		time.Sleep(30 * time.Second) // far less than PARAMETER_TTL
+		wantAcknowledged(t, signedBy(key, secret))
+		wantAcknowledged(t, signedBy("key-2", "secret-2")) // which makes us read the values again
+		wantAcknowledged(t, signedBy(key, secret))
+		wantAcknowledged(t, signedBy("", secret))
+		before := len(ssm.Asked())
+		awstest.WantError(t, signedBy("key-2", secret), http.StatusUnauthorized)
+		awstest.WantError(t, signedBy(key, "secret-2"), http.StatusUnauthorized)
+		awstest.WantError(t, signedBy("key-3", "secret-2"), http.StatusUnauthorized)
+		if len(ssm.Asked()) != before {
+			t.Error("want no second call to Parameter Store within 10 s, got one")
+		}
+	})
+}
+
 func TestBothSecretsCountAfterARotation(t *testing.T) {
 	h, ssm := verifier(t)
 	synctest.Test(t, func(t *testing.T) {

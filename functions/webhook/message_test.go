@@ -125,7 +125,7 @@ func TestQueueMessageOfAnotherAppIsRefused(t *testing.T) {
 		}
 	}
 	wantStored(t, aws, 0, 0)
-	for _, body := range []string{ours, "\n " + message, "{}", `{"api_key":null}`, `{"message":{"api_key":"a user's own field"}}`} {
+	for _, body := range []string{ours, "\n " + message, "{}", `{"api_key":null}`, `{"message":{"api_key":"a user's own field"}}`, `{"type":"payment.done","api_key":"the shop's"}`} {
 		if err := serve(t, h, body); err != nil {
 			t.Errorf("%s: want it published, got %v", body, err)
 		}

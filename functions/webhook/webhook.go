@@ -25,7 +25,7 @@ func Build(ctx context.Context, getenv func(string) string) (http.Handler, error
 	if err != nil {
 		return nil, err
 	}
-	app, err := streamchat.OpenForWebhooks(store, getenv)
+	app, err := streamchat.Open(store, getenv)
 	if err != nil {
 		return nil, err
 	}

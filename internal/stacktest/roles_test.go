@@ -84,13 +84,14 @@ func TestEachRoleMayDoWhatItsFunctionDoesAndNoMore(t *testing.T) {
 	} {
 		parameters := "arn:aws:ssm:eu-central-1:123456789012:parameter" + stack.prefix
 		key, secret, previous := parameters+"/stream/api-key", parameters+"/stream/api-secret", parameters+"/stream/api-secret-previous"
-		configs := parameters + "/client-config"
+		previousKey, configs := key+"-previous", parameters+"/client-config"
+		pairs := slices.Concat(on(key, "ssm:GetParameters"), on(secret, "ssm:GetParameters"), on(previousKey, "ssm:GetParameters"), on(previous, "ssm:GetParameters"))
 		want := map[string][]string{
-			"Token":   slices.Concat(on(key, "ssm:GetParameters"), on(secret, "ssm:GetParameters")),
+			"Token":   slices.Clone(pairs),
 			"ApiKey":  on(key, "ssm:GetParameters"),
-			"Config":  slices.Concat(on(key, "ssm:GetParameters"), on(secret, "ssm:GetParameters"), on(configs, "ssm:GetParametersByPath"), on(configs+"/*", "ssm:GetParametersByPath")),
-			"Webhook": slices.Concat(on(key, "ssm:GetParameters"), on(secret, "ssm:GetParameters"), on(previous, "ssm:GetParameters")),
-			"Proxy":   slices.Concat(on(key, "ssm:GetParameters"), on(secret, "ssm:GetParameters")),
+			"Config":  slices.Concat(pairs, on(configs, "ssm:GetParametersByPath"), on(configs+"/*", "ssm:GetParametersByPath")),
+			"Webhook": slices.Clone(pairs),
+			"Proxy":   slices.Clone(pairs),
 		}
 		add := func(id string, lines ...string) { want[id] = append(want[id], lines...) }
 		add("Webhook", "events:PutEvents ChatEventBus.Arn", "sqs:SendMessage FallbackQueue.Arn", "s3:PutObject LargeEventsBucket.Arn/*")
@@ -100,10 +101,10 @@ func TestEachRoleMayDoWhatItsFunctionDoesAndNoMore(t *testing.T) {
 			decrypt := func(names ...string) string {
 				return "kms:Decrypt " + kmsARN + ` {"StringEquals":{"kms:EncryptionContext:PARAMETER_ARN":["` + strings.Join(names, `","`) + `"],` + via + `}`
 			}
-			add("Token", decrypt(secret))
-			add("Config", "kms:Decrypt "+kmsARN+` {"StringEquals":{`+via+`,"StringLike":{"kms:EncryptionContext:PARAMETER_ARN":["`+secret+`","`+configs+`/*"]}}`)
+			add("Token", decrypt(secret, previous))
+			add("Config", "kms:Decrypt "+kmsARN+` {"StringEquals":{`+via+`,"StringLike":{"kms:EncryptionContext:PARAMETER_ARN":["`+secret+`","`+previous+`","`+configs+`/*"]}}`)
 			add("Webhook", decrypt(secret, previous))
-			add("Proxy", decrypt(secret))
+			add("Proxy", decrypt(secret, previous))
 			const uses = ` {"StringEquals":{"kms:ViaService":["sqs.eu-central-1.amazonaws.com","s3.eu-central-1.amazonaws.com"]}}`
 			add("Webhook", "kms:GenerateDataKey "+kmsARN+uses, "kms:Decrypt "+kmsARN+uses)
 			add("Webhook", on(hookARN, "lambda:InvokeFunction")...)

@@ -98,7 +98,7 @@ func CheckObject(s string) error {
 // Accepted asks Stream whether it accepts a key and a secret. That Stream cannot be asked
 // is no error.
 func Accepted(ctx context.Context, c *console.Console, base, key, secret string) error {
-	credentials, err := streamchat.NewCredentials(key, secret, "", 0)
+	credentials, err := streamchat.NewCredentials(streamchat.Pair{Key: key, Secret: secret}, streamchat.Pair{}, 0)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,10 @@ const (
 	// renewAfter is the time since the last fetch before [Value.Renew] fetches.
 	renewAfter = 10 * time.Second
 
+	// moment is how long a request waits for a refresh. It takes less, unless SSM is
+	// slow, and Stream does not wait long for an answer to a hook.
+	moment = 100 * time.Millisecond
+
 	// patience bounds how long a request waits for a value while SSM throttles.
 	patience = 5 * time.Second
 )
@@ -52,6 +56,7 @@ type Value[T any] struct {
 	due     time.Time     // for the next fetch
 	pending chan struct{} // closed when the fetch in flight ends; nil if there is none
 	err     error         // of the last fetch
+	stale   error         // likewise, if no request has reported yet that the old value stays in use
 }
 
 // Keep returns the value that fetch makes, kept for the store's time to live. While
@@ -68,58 +73,76 @@ func (v *Value[T]) Load(ctx context.Context) {
 	if deadline, ok := ctx.Deadline(); ok {
 		patience = time.Until(deadline)
 	}
-	if _, err := v.get(ctx, patience); err != nil {
+	if _, err := v.get(ctx, patience, moment); err != nil {
 		slog.WarnContext(ctx, "settings not available at start, will ask again", "cause", err.Error())
 	}
 }
 
 // Get returns the value, and fetches it first if it is due. That takes up to 2 s, or
-// up to 5 s if SSM throttles and there is no value to serve. Every error matches
-// [ErrUnavailable].
-func (v *Value[T]) Get(ctx context.Context) (T, error) { return v.get(ctx, patience) }
+// up to 5 s if SSM throttles, while there is no value; where there is one, Get waits for
+// a new one for a moment only. Every error matches [ErrUnavailable].
+func (v *Value[T]) Get(ctx context.Context) (T, error) { return v.get(ctx, patience, moment) }
 
 // Renew is [Value.Get] for a caller that has reason to believe that the value has
 // changed. It fetches before the value is due, unless the last fetch was less than
-// 10 s ago.
+// 10 s ago, and waits for as long as that takes.
 func (v *Value[T]) Renew(ctx context.Context) (T, error) {
 	v.mu.Lock()
 	if v.known && now().Sub(v.fetched) >= renewAfter {
 		v.due = now()
 	}
 	v.mu.Unlock()
-	return v.Get(ctx)
+	return v.get(ctx, patience, callTimeout)
 }
 
-func (v *Value[T]) get(ctx context.Context, patience time.Duration) (T, error) {
+// get returns the value, after a fetch if one is due. Where there is no value, the fetch
+// may take patience; where there is one, get waits for grace.
+func (v *Value[T]) get(ctx context.Context, patience, grace time.Duration) (T, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	switch {
-	case v.known && (v.pending != nil || now().Before(v.due)):
-		return v.result()
-	case v.pending != nil:
-		pending := v.pending
-		v.mu.Unlock()
-		select {
-		case <-pending:
-			v.mu.Lock()
-			return v.result()
-		case <-ctx.Done():
-			v.mu.Lock()
-			var none T
-			return none, fmt.Errorf("%w: wait for the fetch: %w", ErrUnavailable, context.Cause(ctx))
+	known, waits := v.known, grace == callTimeout
+	if v.pending == nil {
+		if known && now().Before(v.due) {
+			return v.result(ctx)
 		}
+		if waits = true; known {
+			patience = callTimeout // for one call: there is a value to serve
+		}
+		v.pending = make(chan struct{})
+		// Other requests wait for this fetch: it must outlive this one.
+		go v.fetchOnce(context.WithoutCancel(ctx), patience)
 	}
-	v.pending = make(chan struct{})
-	if v.known {
-		patience = callTimeout // for one call: there is a value to serve
+	if known && !waits {
+		return v.result(ctx)
+	}
+	pending := v.pending
+	var over <-chan time.Time
+	if known {
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		over = timer.C
 	}
 	v.mu.Unlock()
-
-	value, err := v.call(ctx, patience)
-
+	select {
+	case <-pending:
+	case <-over:
+	case <-ctx.Done():
+	}
 	v.mu.Lock()
+	if !v.known && v.pending != nil {
+		var none T
+		return none, fmt.Errorf("%w: wait for the fetch: %w", ErrUnavailable, context.Cause(ctx))
+	}
+	return v.result(ctx)
+}
+
+// fetchOnce fetches the value and closes v.pending.
+func (v *Value[T]) fetchOnce(ctx context.Context, patience time.Duration) {
+	value, err := v.call(ctx, patience)
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	close(v.pending)
-	v.pending, v.err, v.fetched = nil, err, now()
+	v.pending, v.err, v.stale, v.fetched = nil, err, nil, now()
 	switch {
 	case err == nil:
 		v.known, v.current, v.good = true, value, v.fetched
@@ -131,16 +154,20 @@ func (v *Value[T]) get(ctx context.Context, patience time.Duration) (T, error) {
 		v.known, v.current = false, none
 	case v.known:
 		v.due = v.fetched.Add(min(v.store.ttl, retryAfter))
-		slog.WarnContext(ctx, "settings served stale", "cause", err.Error())
+		v.stale = err
+	}
+}
+
+// result returns what the value is now, and reports a refresh that has failed to the log
+// line and metrics of ctx. v.mu is held.
+func (v *Value[T]) result(ctx context.Context) (T, error) {
+	if v.stale != nil {
+		slog.WarnContext(ctx, "settings served stale", "cause", v.stale.Error())
 		if v.store.OnStale != nil {
 			v.store.OnStale(ctx)
 		}
+		v.stale = nil
 	}
-	return v.result()
-}
-
-// result returns what the value is now. v.mu is held.
-func (v *Value[T]) result() (T, error) {
 	if v.known {
 		return v.current, nil
 	}
@@ -150,8 +177,7 @@ func (v *Value[T]) result() (T, error) {
 // call runs one fetch. It turns a panic into an error, so that the requests that wait
 // for the fetch learn of its end.
 func (v *Value[T]) call(ctx context.Context, patience time.Duration) (value T, err error) {
-	// Other requests wait for this fetch: it must outlive this one.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 
 func newCredentials(t testing.TB, ttl time.Duration) *Credentials {
 	t.Helper()
-	c, err := NewCredentials(key, secret, previous, ttl)
+	c, err := NewCredentials(Pair{key, secret}, Pair{"", previous}, ttl)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,25 +125,25 @@ func TestServerTokenHasExactlyItsClaim(t *testing.T) {
 
 func TestCredentialsNeedAKeyAndASecret(t *testing.T) {
 	for _, blank := range []string{"", " ", "\n\t "} {
-		if c, err := NewCredentials(blank, secret, "", 0); err == nil || c != nil || !strings.Contains(err.Error(), "stream/api-key") {
+		if c, err := NewCredentials(Pair{blank, secret}, Pair{}, 0); err == nil || c != nil || !strings.Contains(err.Error(), "stream/api-key") {
 			t.Errorf("key %q: want an error that names the parameter, got %v", blank, err)
 		}
-		if c, err := NewCredentials(key, blank, previous, 0); err == nil || c != nil || !strings.Contains(err.Error(), "stream/api-secret:") {
+		if c, err := NewCredentials(Pair{key, blank}, Pair{"", previous}, 0); err == nil || c != nil || !strings.Contains(err.Error(), "stream/api-secret ") {
 			t.Errorf("secret %q: want an error that names the parameter, got %v", blank, err)
 		}
 	}
-	if _, err := NewCredentials(" ", secret, "", 0); err != nil && strings.Contains(err.Error(), secret) {
+	if _, err := NewCredentials(Pair{" ", secret}, Pair{}, 0); err != nil && strings.Contains(err.Error(), secret) {
 		t.Error("want an error without the secret, got it")
 	}
 }
 
 func TestWhiteSpaceAroundKeyAndSecretIsIgnored(t *testing.T) {
-	c, err := NewCredentials(" "+key+"\n", "\t"+secret+"\r\n", previous+"\n", 0)
+	c, err := NewCredentials(Pair{" " + key + "\n", "\t" + secret + "\r\n"}, Pair{" ", previous + "\n"}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	openToken(t, c.ServerToken(), secret)
-	if c.Key() != key || !c.ValidSignature([]byte("x"), sign("x", secret)) || !c.ValidSignature([]byte("x"), sign("x", previous)) {
+	if c.Key() != key || !c.ValidSignature("", []byte("x"), sign("x", secret)) || !c.ValidSignature("", []byte("x"), sign("x", previous)) {
 		t.Errorf("want key and secrets without white space, got key %q", c.Key())
 	}
 }
@@ -167,16 +167,16 @@ func FuzzValidSignature(f *testing.F) {
 	f.Add([]byte(secret), good)
 	f.Add([]byte(""), sign("", secret))
 	both := newCredentials(f, 0)
-	without, err := NewCredentials(key, secret, " ", 0)
+	without, err := NewCredentials(Pair{key, secret}, Pair{" ", " "}, 0)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, body []byte, signature string) {
 		ofSecret, ofPrevious := strings.ToLower(signature) == sign(string(body), secret), strings.ToLower(signature) == sign(string(body), previous)
-		if got := both.ValidSignature(body, signature); got != (ofSecret || ofPrevious) {
+		if got := both.ValidSignature("", body, signature); got != (ofSecret || ofPrevious) {
 			t.Errorf("%q of %q: want %v, got %v", signature, body, ofSecret || ofPrevious, got)
 		}
-		if got := without.ValidSignature(body, signature); got != ofSecret {
+		if got := without.ValidSignature("", body, signature); got != ofSecret {
 			t.Errorf("%q of %q, without a previous secret: want %v, got %v", signature, body, ofSecret, got)
 		}
 	})
@@ -184,7 +184,7 @@ func FuzzValidSignature(f *testing.F) {
 
 func TestPrintingRevealsNoSecret(t *testing.T) {
 	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
-	app := openApp(t, Open, ssm.Getenv(nil))
+	app := openApp(t, ssm.Getenv(nil))
 	c, err := app.Credentials(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -214,9 +214,9 @@ func TestTokensAreForValidUserIDsOnly(t *testing.T) {
 }
 
 // openApp opens an app as a function does.
-func openApp(t *testing.T, open func(*settings.Store, func(string) string) (*App, error), getenv func(string) string) *App {
+func openApp(t *testing.T, getenv func(string) string) *App {
 	t.Helper()
-	app, err := open(openStore(t, getenv), getenv)
+	app, err := Open(openStore(t, getenv), getenv)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,20 +236,57 @@ func TestAppReadsCredentialsFromSSM(t *testing.T) {
 	values := awstest.App(key, secret)
 	values["/chat-service/stream/api-secret-previous"] = previous
 	ssm := awstest.NewParameterStore(t, values)
-	app := openApp(t, Open, ssm.Getenv(map[string]string{"EXPIRATION_TOKEN_DURATION": "60"}))
+	app := openApp(t, ssm.Getenv(map[string]string{"EXPIRATION_TOKEN_DURATION": "60"}))
 	c, err := app.Credentials(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Key() != key || c.tokenTTL != time.Minute || c.ValidSignature([]byte("x"), sign("x", previous)) {
-		t.Errorf("want key %s, a minute, and no previous secret, got %s, %v", key, c.Key(), c.tokenTTL)
+	if c.Key() != key || c.tokenTTL != time.Minute || !c.ValidSignature("", []byte("x"), sign("x", previous)) {
+		t.Errorf("want key %s, a minute, and the previous secret accepted, got %s, %v", key, c.Key(), c.tokenTTL)
 	}
-	if got := ssm.Asked(); slices.Contains(got, "/chat-service/stream/api-secret-previous") || len(got) != 2 {
-		t.Errorf("want key and secret requested once, got %v", got)
+	if got := ssm.Asked(); len(got) != len(Names) {
+		t.Errorf("want all requested once, got %v", got)
 	}
-	app = openApp(t, OpenForWebhooks, ssm.Getenv(nil))
-	if c, err = app.Credentials(t.Context()); err != nil || !c.ValidSignature([]byte("x"), sign("x", previous)) {
-		t.Errorf("for webhooks: want the previous secret accepted, got %v", err)
+}
+
+// Each row is what SSM may hold during a rotation that brings another key: the previous
+// pair is written first, then the secret, then the key.
+func TestKeyAndSecretArePairs(t *testing.T) {
+	const oldKey, oldSecret = "k0", "s0"
+	for name, c := range map[string]struct {
+		current, previous Pair
+		key, secret       string // used for tokens
+		old               bool   // whether webhooks of the old pair count
+	}{
+		"before":               {Pair{oldKey, oldSecret}, Pair{}, oldKey, oldSecret, true},
+		"previous secret":      {Pair{oldKey, oldSecret}, Pair{"", oldSecret}, oldKey, oldSecret, true},
+		"previous pair":        {Pair{oldKey, oldSecret}, Pair{oldKey, oldSecret}, oldKey, oldSecret, true},
+		"secret":               {Pair{oldKey, secret}, Pair{oldKey, oldSecret}, oldKey, oldSecret, true},
+		"key":                  {Pair{key, secret}, Pair{oldKey, oldSecret}, key, secret, true},
+		"over":                 {Pair{key, secret}, Pair{}, key, secret, false},
+		"another secret alone": {Pair{oldKey, secret}, Pair{"", oldSecret}, oldKey, secret, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made, err := NewCredentials(c.current, c.previous, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			openToken(t, made.ServerToken(), c.secret)
+			if made.Key() != c.key || made.Knows("unknown") || made.Knows(oldKey) != c.old || !made.Knows(c.key) {
+				t.Errorf("want %s, and the old key known %t, got %s and %t", c.key, c.old, made.Key(), made.Knows(oldKey))
+			}
+			for _, signed := range []struct {
+				key, secret string
+				valid       bool
+			}{
+				{c.key, c.secret, true}, {oldKey, oldSecret, c.old}, {"", oldSecret, c.old}, {"", c.secret, true}, {"unknown", c.secret, false},
+				{key, oldSecret, false}, {c.key, "forged", false},
+			} {
+				if got := made.ValidSignature(signed.key, []byte("x"), sign("x", signed.secret)); got != signed.valid {
+					t.Errorf("signed as %v: want %t, got %t", signed, signed.valid, got)
+				}
+			}
+		})
 	}
 }
 
@@ -271,7 +308,7 @@ func TestOpenKeyReadsTheKeyOnly(t *testing.T) {
 func TestMissingCredentialsAreAnErrorUntilTheyExist(t *testing.T) {
 	for name, values := range map[string]map[string]string{"missing": {}, "blank secret": awstest.App(key, " "), "no key": awstest.App("", secret)} {
 		ssm := awstest.NewParameterStore(t, values)
-		app := openApp(t, Open, ssm.Getenv(nil))
+		app := openApp(t, ssm.Getenv(nil))
 		c, err := app.Credentials(t.Context())
 		if c != nil || !errors.Is(err, settings.ErrUnavailable) || !errors.Is(err, settings.ErrMissing) {
 			t.Errorf("%s: want an error that says so, got %v", name, err)
@@ -288,7 +325,7 @@ func TestMissingCredentialsAreAnErrorUntilTheyExist(t *testing.T) {
 // appOf returns the app whose secret is what secret returns.
 func appOf(t *testing.T, secret func() string) *App {
 	return &App{settings.Keep(openStore(t, func(string) string { return "" }), StaleFor, func(context.Context) (*Credentials, error) {
-		return NewCredentials("key", secret(), "", 0)
+		return NewCredentials(Pair{"key", secret()}, Pair{}, 0)
 	})}
 }
 
@@ -298,8 +335,9 @@ func TestRemovedSecretVerifiesNothing(t *testing.T) {
 		app := appOf(t, func() string { return secret })
 		want := func(want bool, wantErr error) {
 			t.Helper()
-			if got, err := app.ValidSignature(t.Context(), []byte("body"), sign("body", "old")); got != want || !errors.Is(err, wantErr) {
-				t.Errorf("want %t, %v, got %t, %v", want, wantErr, got, err)
+			got, err := app.Verify(t.Context(), func(c *Credentials) bool { return c.ValidSignature("", []byte("body"), sign("body", "old")) })
+			if (got != nil) != want || !errors.Is(err, wantErr) {
+				t.Errorf("want %t, %v, got %v, %v", want, wantErr, got, err)
 			}
 		}
 		want(true, nil)
@@ -317,8 +355,9 @@ func TestSignatureOfARotatedSecretCountsBeforeTheTTL(t *testing.T) {
 		app := appOf(t, func() string { calls++; return secret })
 		want := func(signature string, want bool, wantCalls int) {
 			t.Helper()
-			if got, err := app.ValidSignature(t.Context(), []byte("body"), signature); err != nil || got != want || calls != wantCalls {
-				t.Errorf("want %t after %d calls to SSM, got %t after %d, %v", want, wantCalls, got, calls, err)
+			got, err := app.Verify(t.Context(), func(c *Credentials) bool { return c.ValidSignature("", []byte("body"), signature) })
+			if err != nil || (got != nil) != want || calls != wantCalls {
+				t.Errorf("want %t after %d calls to SSM, got %v after %d, %v", want, wantCalls, got, calls, err)
 			}
 		}
 		want(sign("body", "old"), true, 1)
@@ -326,7 +365,6 @@ func TestSignatureOfARotatedSecretCountsBeforeTheTTL(t *testing.T) {
 		want(sign("body", "new"), false, 1) // read a moment ago
 		time.Sleep(time.Minute)
 		want(sign("body", "old"), true, 1)
-		want("not hex", false, 1)
 		want(sign("body", "new"), true, 2)
 		want(sign("body", "forged"), false, 2)
 		want(sign("body", "forged"), false, 2)
@@ -359,7 +397,7 @@ func BenchmarkValidSignature(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if !c.ValidSignature([]byte(body), signature) {
+		if !c.ValidSignature(key, []byte(body), signature) {
 			b.Fatal("want it valid")
 		}
 	}

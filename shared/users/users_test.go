@@ -57,7 +57,7 @@ func (s *stream) wantCalls(want ...string) {
 }
 
 var credentials = sync.OnceValue(func() *streamchat.Credentials {
-	c, err := streamchat.NewCredentials("key", "secret", "", 0)
+	c, err := streamchat.NewCredentials(streamchat.Pair{Key: "key", Secret: "secret"}, streamchat.Pair{}, 0)
 	if err != nil {
 		panic(err)
 	}

@@ -3,6 +3,8 @@ package streamchat
 import (
 	"bytes"
 	"compress/gzip"
+	"math/rand/v2"
+	"strings"
 	"testing"
 )
 
@@ -27,7 +29,12 @@ func TestPlainBody(t *testing.T) {
 	packed := compress(t, event)
 	damaged := bytes.Clone(packed)
 	damaged[len(damaged)-8] ^= 1 // in the checksum
-	largest := bytes.Repeat([]byte("x"), maxWebhook)
+	largest := make([]byte, maxPlain)
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range largest {
+		largest[i] = "0123456789abcdef"[random.IntN(16)]
+	}
+	free := bytes.Repeat([]byte("x"), freePlain)
 	packedLargest := compress(t, largest)
 	tests := map[string]struct{ body, want []byte }{
 		"plain":                    {event, event},
@@ -41,7 +48,11 @@ func TestPlainBody(t *testing.T) {
 		"too many members":         {bytes.Repeat(compress(t, nil), maxMembers+1), nil},
 		"as large as can be":       {packedLargest, largest},
 		"a byte larger":            {append(bytes.Clone(packedLargest), compress(t, []byte("x"))...), nil},
-		"bomb":                     {bytes.Repeat(packedLargest, 4), nil},
+		"a small body, repeated":   {compress(t, free), free},
+		"bomb":                     {compress(t, append(free, 'x')), nil},
+		"bomb of members":          {bytes.Repeat(compress(t, free), 4), nil},
+		"bomb that lies":           {append(compress(t, append(free, 'x')), compress(t, nil)...), nil},
+		"damaged as text":          {[]byte(strings.ToValidUTF8(string(packed), "\ufffd")), nil},
 		"header alone":             {packed[:10], nil},
 		"half a header":            {packed[:2], nil},
 		"truncated":                {packed[:len(packed)-9], nil},
@@ -65,10 +76,13 @@ func FuzzPlainBody(f *testing.F) {
 	f.Add(compress(f, []byte("x")))
 	f.Add([]byte{0x1f, 0x8b})
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if got, err := PlainBody(body); err == nil && len(got) > max(maxWebhook, len(body)) {
-			t.Errorf("want at most %d bytes, got %d", maxWebhook, len(got))
+		if got, err := PlainBody(body); err == nil && len(got) > max(maxPlain, len(body)) {
+			t.Errorf("want at most %d bytes, got %d", maxPlain, len(got))
 		}
 		packed := compress(t, body)
+		if bytes.HasPrefix(body, damagedMark) {
+			return
+		}
 		if got, err := PlainBody(packed); err != nil || !bytes.Equal(got, body) {
 			t.Errorf("want what was compressed, got %q, %v", got, err)
 		}
