@@ -2,6 +2,9 @@ module chat-service-backend
 
 go 1.26
 
+// Some npm packages have Go files with names that Go refuses.
+ignore node_modules
+
 require (
 	github.com/GetStream/stream-chat-go/v6 v6.10.0
 	github.com/aws/aws-lambda-go v1.55.1
