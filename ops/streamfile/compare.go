@@ -2,9 +2,12 @@ package streamfile
 
 import (
 	"encoding/json"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
+
+	"chat-service-backend/internal/streamspec"
 )
 
 type number = json.Number
@@ -31,7 +34,14 @@ func differences(k kind, before, wanted Document) (set Document, fields map[stri
 		case same(have, want), k.same(field, have, want):
 			continue
 		}
-		set[field], fields[field] = want, difference{have, want}
+		fields[field] = difference{have, want}
+		if row, _ := k.row(field); streamspec.Objects[row.Type] != nil && Object(have) != nil && Object(want) != nil {
+			merged := maps.Clone(Object(have)) // since Stream replaces the whole object
+			maps.DeleteFunc(merged, func(_ string, v any) bool { return v == nil })
+			maps.Copy(merged, Object(want))
+			want = merged
+		}
+		set[field] = want
 	}
 	have, grants := Object(before["grants"]), Document{}
 	for role, v := range Object(wanted["grants"]) {

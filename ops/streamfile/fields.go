@@ -90,35 +90,42 @@ func zero(v any) bool {
 	return v == nil || v == false || v == ""
 }
 
-// check judges what an item in the file sets, before it is sent, and returns a note on each
-// field that Stream's description does not allow. known are the fields that Stream has
-// answered for such items.
-func (k kind) check(place string, set Document, known func(field string) bool) (notes map[string]string, err error) {
+// check judges what the file says of an item: the names of all fields, and the values of
+// those that are to be set. It returns a note on each that Stream's description does not
+// allow. known are the fields that Stream has answered for such items.
+func (k kind) check(place string, wanted, set Document, known func(field string) bool) (notes map[string]string, err error) {
 	notes = map[string]string{}
-	for _, field := range slices.Sorted(maps.Keys(set)) {
+	for _, field := range slices.Sorted(maps.Keys(wanted)) {
 		row, ok := k.row(field)
+		_, sets := set[field]
 		at := place + ": " + field
 		switch {
-		case ok:
-		case k.answered(field):
+		case ok && sets:
+			for _, p := range row.Problems(at, set[field]) {
+				if p.Kind == streamspec.Missing || p.Kind == streamspec.Wrong && likelyMistake(row, set[field]) {
+					return nil, p
+				}
+				notes[field] = "Stream's description says that " + p.Error()
+			}
+		case ok || field == "grants" || field == k.id:
+		case k.answered(field) && sets:
 			return nil, fmt.Errorf("%s cannot be changed: remove it", at)
-		case known(field):
-			continue
+		case k.answered(field) || known(field):
 		default:
 			if near := nearest(field, k.fields()); near != "" {
 				return nil, fmt.Errorf("%s is not a field of Stream's: did you mean %s?", at, near)
 			}
 			notes[field] = at + " is not in Stream's description"
-			continue
-		}
-		for _, p := range row.Problems(at, set[field]) {
-			if p.Kind == streamspec.Wrong || p.Kind == streamspec.Missing {
-				return nil, p
-			}
-			notes[field] = "Stream's description says that " + p.Error()
 		}
 	}
 	return notes, nil
+}
+
+// likelyMistake reports whether a value of another type is somebody's mistake. Stream
+// answers switches and numbers as such; texts and objects may change their form.
+func likelyMistake(row streamspec.Field, v any) bool {
+	_, text := v.(string)
+	return row.Type == "boolean" || (row.Type == "integer" || row.Type == "number") && text || row.Type[0] == '[' && text
 }
 
 // nearest returns the name that a word with a mistake or two was meant to be, or "".

@@ -105,13 +105,15 @@ func (p *plan) app(f *file, st *state, writeOnly bool) error {
 		}
 	}
 	set, fields := differences(appKind, st.app, known)
-	notes, err := appKind.check("app", without(f.app, "grants"), func(field string) bool { _, ok := st.app[field]; return ok })
+	sent := maps.Clone(set)
+	maps.Copy(sent, blind)
+	notes, err := appKind.check("app", f.app, sent, func(field string) bool { _, ok := st.app[field]; return ok })
 	if err != nil {
 		return err
 	}
 	unknown := Document{}
 	for field := range set {
-		if !appKind.known(field) && field != "grants" {
+		if field != "grants" && notes[field] != "" || !appKind.known(field) {
 			unknown[field] = set[field]
 		}
 	}
@@ -137,9 +139,7 @@ func (p *plan) app(f *file, st *state, writeOnly bool) error {
 		}
 		p.add(step{http.MethodPatch, "/app", set, []change{{"update", "the app's settings", shown, risk(shown)}}, false, stageApp})
 	}
-	if len(unknown) > 0 {
-		p.add(unknownStep(step{Method: http.MethodPatch, Path: "/app", stage: stageApp}, unknown, "the app's settings", fields))
-	}
+	p.unknown(step{Method: http.MethodPatch, Path: "/app", stage: stageApp}, unknown, "the app's settings", fields)
 	return nil
 }
 
@@ -158,20 +158,19 @@ func (p *plan) note(notes map[string]string, fields map[string]difference) {
 	}
 }
 
-// unknownStep is a step of its own for fields that the description lacks: Stream may
-// refuse them.
-func unknownStep(s step, set Document, what string, fields map[string]difference) step {
-	s.Body = maps.Clone(s.Body)
-	if s.Body == nil {
-		s.Body = Document{}
+// unknown adds a step of its own for each field and value that the description does not
+// allow: Stream may refuse it, and then the rest is done all the same.
+func (p *plan) unknown(s step, set Document, what string, fields map[string]difference) {
+	for _, field := range slices.Sorted(maps.Keys(set)) {
+		one := s
+		if one.Body = maps.Clone(s.Body); one.Body == nil {
+			one.Body = Document{}
+		}
+		one.Body[field] = set[field]
+		one.Changes = []change{{"update", what + ": " + field, map[string]difference{field: fields[field]}, ""}}
+		one.Optional = true
+		p.add(one)
 	}
-	shown := map[string]difference{}
-	for field, v := range set {
-		s.Body[field], shown[field] = v, fields[field]
-	}
-	s.Changes = []change{{"update", what + ": " + strings.Join(slices.Sorted(maps.Keys(set)), ", "), shown, ""}}
-	s.Optional = true
-	return s
 }
 
 func without(d Document, fields ...string) Document {
@@ -194,10 +193,7 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, st *state) 
 		}
 	}
 	set, fields := differences(k, before, compared)
-	if exists && len(fields) == 0 {
-		return nil
-	}
-	notes, err := k.check(what, without(set, "grants", k.id), func(field string) bool {
+	notes, err := k.check(what, wanted, set, func(field string) bool {
 		for _, item := range st.items[k.path] {
 			if item[field] != nil {
 				return true
@@ -208,20 +204,24 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, st *state) 
 	if err != nil {
 		return err
 	}
-	if err := checkGrants(what, set["grants"]); err != nil {
+	if exists && len(fields) == 0 {
+		return nil
+	}
+	if err := checkGrants(what, wanted["grants"]); err != nil {
 		return err
 	}
 	p.note(notes, fields)
 	now, later, unknown := Document{}, Document{}, Document{}
 	for field, v := range set {
-		_, creates := streamspec.Objects[k.create][field]
-		row, updates := streamspec.Objects[k.update][field]
+		_, updates := streamspec.Objects[k.update][field]
 		switch {
-		case !k.known(field) && field != k.id:
+		case field == k.id, field == "grants":
+			now[field] = v
+		case !k.known(field), notes[field] != "" && (exists || !k.creates(field, v)):
 			unknown[field] = v
-		case exists && !updates && field != k.id:
+		case exists && !updates:
 			return fmt.Errorf("%s: Stream cannot change %s (%s -> %s): list it below absent, apply, and put it back", what, field, Show(before[field]), Show(v))
-		case !exists && updates && (!creates || len(streamspec.Objects[k.create][field].Problems(field, v)) > 0 && len(row.Problems(field, v)) == 0):
+		case !exists && updates && !k.creates(field, v):
 			later[field] = v
 		default:
 			now[field] = v
@@ -281,10 +281,14 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, st *state) 
 		s.Changes = []change{{"update", what, shown, risk(shown)}}
 		p.add(s)
 	}
-	if len(unknown) > 0 {
-		p.add(unknownStep(put(stage+1, nil, after), unknown, what, fields))
-	}
+	p.unknown(put(stage+1, nil, after), unknown, what, fields)
 	return nil
+}
+
+// creates reports whether an item can be created with a value, which some take only later.
+func (k kind) creates(field string, v any) bool {
+	row, ok := streamspec.Objects[k.create][field]
+	return ok && len(row.Problems(field, v)) == 0
 }
 
 // along returns what an update of an item must send besides what it changes: Stream
@@ -346,7 +350,7 @@ func (p *plan) hooks(f *file, st *state) error {
 		h = writable(h)
 		if ours {
 			set, fields := differences(hookKind, h, f.hooks[i])
-			if err := p.checkHook(what, set, fields, have); err != nil {
+			if err := p.checkHook(what, f.hooks[i], set, fields, have); err != nil {
 				return err
 			}
 			if len(fields) > 0 {
@@ -377,7 +381,7 @@ func (p *plan) hooks(f *file, st *state) error {
 		created := Document{"enabled": true, "event_types": []any{}}
 		maps.Copy(created, without(wanted, "id"))
 		_, fields := differences(hookKind, nil, created)
-		if err := p.checkHook(what, created, fields, have); err != nil {
+		if err := p.checkHook(what, created, created, fields, have); err != nil {
 			return err
 		}
 		changes = append(changes, change{"create", what, fields, ""})
@@ -391,9 +395,9 @@ func (p *plan) hooks(f *file, st *state) error {
 
 // checkHook judges what is set at a hook. Hooks may have fields of any name: those of
 // other hooks at Stream are no mistake.
-func (p *plan) checkHook(what string, set Document, fields map[string]difference, have []Document) error {
-	notes, err := hookKind.check(what, set, func(field string) bool {
-		return addresses[Text(set["hook_type"])] == "" && set["hook_type"] != nil ||
+func (p *plan) checkHook(what string, wanted, set Document, fields map[string]difference, have []Document) error {
+	notes, err := hookKind.check(what, wanted, set, func(field string) bool {
+		return addresses[Text(wanted["hook_type"])] == "" ||
 			slices.ContainsFunc(have, func(h Document) bool { return h[field] != nil })
 	})
 	p.note(notes, fields)
