@@ -41,11 +41,14 @@ func newHandler(app *streamchat.App, base *url.URL, transport http.RoundTripper)
 		if err := checkPath(path); err != nil {
 			return err
 		}
+		if err := checkBody(w, r); err != nil {
+			return err
+		}
 		credentials, err := app.Credentials(r.Context())
 		if err != nil {
 			return err
 		}
-		forward(w, r, target{credentials, base, path}, transport)
+		forward(w, r, target{credentials, productBase(base, path), path}, transport)
 		return nil
 	})
 }
@@ -74,6 +77,20 @@ func checkPath(path string) error {
 		return httpjson.Errorf(http.StatusBadRequest, "Put the path of a resource of Stream's REST API after /proxy/, as in /proxy/users; this path has %s.", wrong)
 	}
 	return nil
+}
+
+// productBase returns the base URL for a path: Stream's products share key, secret and
+// tokens, and each has a host. A base that is not Chat's host, such as a stand-in's, is
+// everybody's.
+func productBase(base *url.URL, path string) *url.URL {
+	product, _, _ := strings.Cut(strings.TrimPrefix(path, "api/v2/"), "/")
+	rest, isChat := strings.CutPrefix(base.Host, "chat.")
+	if !isChat || product != "video" && product != "feeds" {
+		return base
+	}
+	u := *base
+	u.Host = product + "." + rest
+	return &u
 }
 
 // A target is where one request goes, and as whom.

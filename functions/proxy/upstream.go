@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -69,17 +70,21 @@ func (u *upstream) warm(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, warmTimeout)
 	defer cancel()
-	port := u.base.Port()
-	if port == "" {
-		port = "443"
-	}
-	if c, err := u.handshake(ctx, "tcp", net.JoinHostPort(u.base.Hostname(), port)); err == nil {
+	if c, err := u.handshake(ctx, "tcp", u.address()); err == nil {
 		u.ahead <- c
 	}
 }
 
+// address returns the host and port of the base URL.
+func (u *upstream) address() string {
+	return net.JoinHostPort(u.base.Hostname(), cmp.Or(u.base.Port(), "443"))
+}
+
 // dialTLS returns the connection that warm made, if it is still good, or a new one.
 func (u *upstream) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
+	if address != u.address() { // another product of Stream's
+		return u.handshake(ctx, network, address)
+	}
 	select {
 	case c := <-u.ahead:
 		if !under(c).Dead() {
@@ -98,8 +103,9 @@ func (u *upstream) handshake(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, err
 	}
+	host, _, _ := net.SplitHostPort(address) // which has just been dialed
 	secure := tls.Client(c, &tls.Config{
-		ServerName: u.base.Hostname(),
+		ServerName: host,
 		RootCAs:    u.roots,
 		NextProtos: []string{"h2", "http/1.1"},
 	})

@@ -41,6 +41,8 @@ func newHandler(app *streamchat.App, callers *identity.Callers, directory *users
 			userID = caller.UserID
 		}
 		switch {
+		case caller.Kind == identity.Service && userID == me:
+			return httpjson.Errorf(http.StatusBadRequest, "A service is no user; ask for a user's id instead of me.")
 		case !userid.Valid(userID):
 			return httpjson.Errorf(http.StatusBadRequest, "This user id is not one that Stream takes; use %s.", userid.Rule)
 		case caller.Kind == identity.User && caller.UserID != userID:

@@ -92,6 +92,13 @@ func TestUserAsksByEitherIDOrAsMe(t *testing.T) {
 	awstest.WantError(t, get(h, "/token/auth0@-7C507f", issuer.Bearer("auth0@", nil)), http.StatusForbidden)
 }
 
+func TestMeIsNoServicesUser(t *testing.T) {
+	f := awstest.StartFunction(t, awstest.NewParameterStore(t, awstest.App("key", secret)).Env(nil))
+	for _, path := range []string{"/token/me", "/token/%6De"} {
+		awstest.WantError(t, f.Invoke(awstest.ServiceEvent(t, httptest.NewRequest(http.MethodGet, path, nil), "/token/{userId}")), http.StatusBadRequest)
+	}
+}
+
 func TestUnknownCallerIsUnauthorized(t *testing.T) {
 	h, issuer := clientFunction(t)
 	for _, authorization := range []string{
@@ -134,7 +141,6 @@ func TestServiceGetsATokenForAnybody(t *testing.T) {
 	var tokens []string
 	for path, userID := range map[string]string{
 		"/token/alice":                       "alice",
-		"/token/me":                          "me",
 		"/token/%40carol":                    "@carol",
 		"/token/a_B-9":                       "a_B-9",
 		"/token/" + strings.Repeat("x", 255): strings.Repeat("x", 255),
