@@ -84,7 +84,7 @@ export interface Parameters {
   readonly RetentionDays?: '1' | '3' | '5' | '7' | '14' | '30' | '60' | '90' | '120' | '150' | '180' | '365' | '400' | '545' | '731' | '1096' | '1827' | '2192' | '2557' | '2922' | '3288' | '3653';
   /** true traces the functions and the Service API with X-Ray. */
   readonly Tracing?: 'true' | 'false';
-  /** true creates the alarms and the dashboard (about 4 USD a month); false leaves a stack that costs nothing while idle and whose deployments do not roll back automatically. */
+  /** true creates the alarms and the dashboard (5 to 8 USD a month); false leaves a stack that costs nothing while idle and whose deployments do not roll back automatically. */
   readonly Monitoring?: 'true' | 'false';
   /** E-mail address for alarms; AWS asks it to confirm. A second one after a comma gets those that can wait for working hours. */
   readonly AlarmEmail?: string;
