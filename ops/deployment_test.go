@@ -340,6 +340,7 @@ func TestOnMoto(t *testing.T) {
 	t.Run("Stream's side and the secret", func(t *testing.T) {
 		t.Parallel()
 		t.Run("connect", func(t *testing.T) { testConnect(t, w, d) })
+		t.Run("listen", func(t *testing.T) { testListen(t, w, d) })
 		t.Run("rotate", func(t *testing.T) { testRotate(t, w, d) })
 		t.Run("terminal", func(t *testing.T) { testTerminal(t, w) })
 	})
@@ -349,6 +350,10 @@ func testConnect(t *testing.T, w *world, d *deployment) {
 	yaml := filepath.Join(t.TempDir(), "stream.yaml")
 	if err := os.WriteFile(yaml, []byte("hooks: [{hook_type: webhook, webhook_url: '${WebhookUrl}'}]"), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	a, err := stack.Fetch(t.Context(), http.MethodPatch, w.service+"/proxy/app", http.Header{"Content-Type": {"application/json"}}, []byte(`{"event_hooks":[]}`))
+	if err != nil || a.Status > 299 {
+		t.Fatalf("want an app without hooks, got %v %+v", err, a)
 	}
 	d.run("", "doctor", "-before-connect").want(t, 0, "ok    service API")
 	d.run("", "doctor", "-wait", "10s").want(t, 1, "BAD   webhook", "Stream does not send to "+w.client+"/webhook (0 hooks send elsewhere)", "ok    event           a webhook from the doctor")

@@ -19,6 +19,7 @@ import (
 	"chat-service-backend/ops/console"
 	deploycmd "chat-service-backend/ops/deploy"
 	"chat-service-backend/ops/doctor"
+	"chat-service-backend/ops/listen"
 	"chat-service-backend/ops/redrive"
 	"chat-service-backend/ops/rotate"
 	"chat-service-backend/ops/stack"
@@ -55,6 +56,7 @@ func commands(c *console.Console, at *stack.Target) []*cli.Command {
 	return []*cli.Command{
 		doctor.Command(c, at), streamfile.Plan(c, at), streamfile.Apply(c, at), streamfile.Pull(c, at),
 		values.Command(c, at), deploycmd.Command(c, at), rotate.Command(c, at), redrive.Command(c, at), users.Commands(c, at),
+		listen.Command(c, at), listen.Trigger(c, at), listen.Events(c, at),
 	}
 }
 

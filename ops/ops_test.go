@@ -82,14 +82,21 @@ func (r result) hides(t testing.TB, secrets ...string) {
 
 // A screen may be written to and read at the same time.
 type screen struct {
-	mu   sync.Mutex
-	text []byte
+	mu      sync.Mutex
+	text    []byte
+	changed chan struct{} // holds a value after a write
 }
+
+func newScreen() *screen { return &screen{changed: make(chan struct{}, 1)} }
 
 func (s *screen) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.text = append(s.text, b...)
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
 	return len(b), nil
 }
 
@@ -109,7 +116,7 @@ type tool struct {
 }
 
 func (l tool) run(ctx context.Context, stdin string, args ...string) result {
-	stdout, stderr := &screen{}, &screen{}
+	stdout, stderr := newScreen(), newScreen()
 	if l.wait == nil {
 		l.wait = func(ctx context.Context, _ time.Duration) error { return context.Cause(ctx) }
 	}

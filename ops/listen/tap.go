@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -29,8 +30,9 @@ type Tap struct {
 	rule   string
 	queue  arn.ARN
 
-	made bool // the rule may exist
-	url  *string
+	pattern string
+	made    bool // the rule may exist
+	url     *string
 }
 
 const targetID = "tap"
@@ -45,16 +47,20 @@ func NewTap(cfg aws.Config, caller arn.ARN, s *stack.Stack, purpose string) *Tap
 
 // Open lets events that match a pattern in. [Tap.Close] is needed even after an error.
 func (t *Tap) Open(ctx context.Context, pattern any) error {
+	_, err := t.open(ctx, pattern)
+	return err
+}
+
+// open is Open, and returns the rule's ARN.
+func (t *Tap) open(ctx context.Context, pattern any) (arn string, err error) {
 	text, err := json.Marshal(pattern)
 	if err != nil {
-		return err
+		return "", err
 	}
-	t.made = true
-	rule, err := t.events.PutRule(ctx, &eventbridge.PutRuleInput{
-		Name: &t.rule, EventBusName: &t.bus, EventPattern: aws.String(string(text)), Description: aws.String("Of the operator's tool, which removes it. Safe to remove."),
-	})
+	t.made, t.pattern = true, string(text)
+	rule, err := t.putRule(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	type document = map[string]any
 	policy, err := json.Marshal(document{"Version": "2012-10-17", "Statement": []document{{
@@ -62,13 +68,13 @@ func (t *Tap) Open(ctx context.Context, pattern any) error {
 		"Condition": document{"ArnEquals": document{"aws:SourceArn": rule.RuleArn}},
 	}}})
 	if err != nil {
-		return err
+		return "", err
 	}
 	queue, err := t.sqs.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: &t.queue.Resource, Attributes: map[string]string{
 		"Policy": string(policy), "MessageRetentionPeriod": "3600", "FifoQueue": "true", "ContentBasedDeduplication": "true", "SqsManagedSseEnabled": "true",
 	}})
 	if err != nil {
-		return err
+		return "", err
 	}
 	t.url = queue.QueueUrl
 	out, err := t.events.PutTargets(ctx, &eventbridge.PutTargetsInput{Rule: &t.rule, EventBusName: &t.bus, Targets: []bustypes.Target{{
@@ -77,7 +83,40 @@ func (t *Tap) Open(ctx context.Context, pattern any) error {
 	if err == nil && out.FailedEntryCount > 0 {
 		err = errors.New("EventBridge does not take the queue as a target")
 	}
-	return err
+	return aws.ToString(rule.RuleArn), err
+}
+
+// until begins the time in a rule's description after which nobody needs it.
+const until = "Of the operator's tool, which removes it. Safe to remove after "
+
+// putRule makes the rule, or says that it is needed longer.
+func (t *Tap) putRule(ctx context.Context) (*eventbridge.PutRuleOutput, error) {
+	return t.events.PutRule(ctx, &eventbridge.PutRuleInput{
+		Name: &t.rule, EventBusName: &t.bus, EventPattern: &t.pattern, Description: aws.String(until + time.Now().Add(lease).UTC().Format(time.RFC3339)),
+	})
+}
+
+// sweep removes what listeners have left that could not do it themselves.
+func sweep(ctx context.Context, cfg aws.Config, caller arn.ARN, s *stack.Stack) error {
+	t := NewTap(cfg, caller, s, "listen")
+	rules, err := t.events.ListRules(ctx, &eventbridge.ListRulesInput{EventBusName: &t.bus, NamePrefix: aws.String(s.Name + "-listen-")})
+	if err != nil {
+		return err
+	}
+	for _, rule := range rules.Rules {
+		end, err := time.Parse(time.RFC3339, strings.TrimPrefix(aws.ToString(rule.Description), until))
+		if err != nil || time.Now().Before(end) {
+			continue
+		}
+		left := &Tap{sqs: t.sqs, events: t.events, bus: t.bus, rule: aws.ToString(rule.Name), made: true}
+		if queue, err := t.sqs.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(left.rule + ".fifo")}); err == nil {
+			left.url = queue.QueueUrl
+		}
+		if err := left.Close(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Receive waits for events, for a time in whole seconds, and removes them from the queue.

@@ -93,14 +93,17 @@ func (r *rotation) run(ctx context.Context, unchecked bool) error {
 	if err != nil {
 		return fmt.Errorf("%w; nothing was changed", err)
 	}
+	if nextKey == key || r.value(values.PreviousKey) != key { // of a rotation that ended early
+		if err := r.remove(ctx, values.PreviousKey); err != nil {
+			return err
+		}
+	}
 	// The old pair first: a webhook that fits neither would be lost.
 	if err := r.put(ctx, values.PreviousSecret, secret); err != nil {
 		return err
 	}
 	if nextKey != key {
 		err = r.put(ctx, values.PreviousKey, key)
-	} else { // of a rotation that ended early
-		err = r.remove(ctx, values.PreviousKey)
 	}
 	if err == nil {
 		err = r.put(ctx, values.Secret, next)

@@ -98,19 +98,22 @@ func (st *state) readItems(ctx context.Context, s *stack.Service, k kind) error 
 // eventType is the shape of one.
 var eventType = regexp.MustCompile(`^[a-z_]+(\.[a-z0-9_]+)+$`)
 
-// readEvents reads which types of events Stream knows. The form of the answer is
-// documented nowhere, so any text in it that looks like one counts.
-func (st *state) readEvents(ctx context.Context, s *stack.Service) {
+// readEvents reads which types of events Stream knows.
+func (st *state) readEvents(ctx context.Context, s *stack.Service) { st.events = EventTypes(ctx, s) }
+
+// EventTypes returns the types of events that Stream knows, or nil if it does not say. The
+// form of the answer is documented nowhere, so any text in it that looks like one counts.
+func EventTypes(ctx context.Context, s *stack.Service) (types []string) {
 	var answer any
 	if _, err := s.Stream(ctx, http.MethodGet, "/hook/events", nil, &answer); err != nil {
-		return // an older Stream, or a policy that does not allow the call
+		return nil // an older Stream, or a policy that does not allow the call
 	}
 	var collect func(v any)
 	collect = func(v any) {
 		switch v := v.(type) {
 		case string:
 			if eventType.MatchString(v) {
-				st.events = append(st.events, v)
+				types = append(types, v)
 			}
 		case []any:
 			for _, item := range v {
@@ -124,6 +127,7 @@ func (st *state) readEvents(ctx context.Context, s *stack.Service) {
 		}
 	}
 	collect(answer)
+	return types
 }
 
 // expanded returns the commands of a channel type with the sets in it replaced by their
