@@ -184,7 +184,7 @@ func (l *listener) event(ctx context.Context, text string) {
 	if l.forward == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	a, err := stack.Fetch(ctx, http.MethodPost, l.forward, http.Header{"Content-Type": {"application/json"}}, []byte(text))
 	if err != nil {
