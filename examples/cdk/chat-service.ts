@@ -17,6 +17,9 @@ export interface ChatServiceProps {
   readonly parameters: Parameters;
 }
 
+// What Stream's newest SDKs call below /api/v2/chat; everything else is below /api/v2.
+const ofChat = /^(campaigns|channels|channeltypes|commands|drafts|members|messages|query_banned_users|reminders|search|segments|threads|unread)\b/;
+
 const functions = ['Token', 'ApiKey', 'Config', 'Webhook', 'Proxy'];
 
 export class ChatService extends Construct {
@@ -59,7 +62,7 @@ export class ChatService extends Construct {
    * ('GET', '/token/*'); any other is Stream's, in both spellings that its SDKs use, as in ('POST', 'users').
    */
   grant(grantee: iam.IGrantable, method: string, route: string): iam.Grant {
-    const paths = route.startsWith('/') ? [route] : [`/proxy/${route}`, `/proxy/api/v2/${route}`];
+    const paths = route.startsWith('/') ? [route] : [`/proxy/${route}`, `/proxy/api/v2/${ofChat.test(route) ? 'chat/' : ''}${route}`];
     return iam.Grant.addToPrincipal({
       grantee,
       actions: ['execute-api:Invoke'],

@@ -153,9 +153,9 @@ func TestSamplePoliciesGrantWhatTheirNamesSay(t *testing.T) {
 	const api = "arn:aws:execute-api:REGION:ACCOUNT:SERVICE_API_ID/v1"
 	for file, calls := range map[string]struct{ allowed, denied []string }{
 		"upsert-users.json": {
-			[]string{"/POST/proxy/users"},
+			[]string{"/POST/proxy/users", "/POST/proxy/api/v2/users"},
 			[]string{
-				"/GET/proxy/users", "/PATCH/proxy/users", "/DELETE/proxy/users", "/POST/proxy/users/deactivate", "/POST/proxy/users/", "/POST/proxy/channels",
+				"/GET/proxy/users", "/PATCH/proxy/users", "/POST/proxy/api/v2/users/deactivate", "/PATCH/proxy/api/v2/users", "/DELETE/proxy/users", "/POST/proxy/users/deactivate", "/POST/proxy/users/", "/POST/proxy/channels",
 				"/POST/proxy/users/../app", "/POST/proxy/users%2F..%2Fapp", "/POST/proxy/users%2fdelete", "/POST/proxy/users;x/../app",
 				"/POST/proxy//users", "/POST/proxy/%75sers", "/POST/proxy/users?user_id=bob", "/post/proxy/users",
 				"/GET/token/alice", "/GET/config", "/POST/webhook/verify",

@@ -152,7 +152,20 @@ func (s *API) SetTime(t time.Time) {
 
 func (s *API) clock() time.Time { return s.Now().Add(s.ahead) }
 
-func (s *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+// ServeHTTP answers the calls of all of Stream's SDKs: the newest write the paths with
+// /api/v2 in front, or with /api/v2/chat.
+func (s *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	for _, prefix := range []string{"/api/v2/chat", "/api/v2"} {
+		if rest := strings.TrimPrefix(r.URL.Path, prefix); rest != r.URL.Path && strings.HasPrefix(rest, "/") {
+			short := *r.URL
+			short.Path, short.RawPath = rest, strings.TrimPrefix(r.URL.RawPath, prefix)
+			r = r.WithContext(r.Context()) // a copy
+			r.URL = &short
+			break
+		}
+	}
+	s.mux.ServeHTTP(w, r)
+}
 
 // handle has answer answer the requests that match pattern, after the check that they
 // are as Stream's description wants them. It gets the body of a request that has one,
