@@ -159,6 +159,16 @@ func TestCDKDeploysTheTemplatesResources(t *testing.T) {
 		}
 	})
 
+	t.Run("scanned", func(t *testing.T) {
+		for _, parameters := range []string{"{}", `{"StreamQueue":"true","AlarmEmail":"ops@example.com","Tracing":"true","KmsKeyArn":"arn:aws:kms:eu-central-1:123456789012:key/1234abcd"}`} {
+			c := exec.CommandContext(t.Context(), "node", out+"/js/nag.js")
+			c.Env = append(os.Environ(), "RELEASE="+dir, "PARAMETERS="+parameters)
+			if text, err := c.CombinedOutput(); err != nil {
+				t.Errorf("%s: want a fix, or a reason beside the resource, got %v\n%s", parameters, err, text)
+			}
+		}
+	})
+
 	t.Run("nested", func(t *testing.T) {
 		template := synth("nested", "TEMPLATE_URL=https://bucket.s3.amazonaws.com/packaged.yaml")
 		for id, resource := range template.Section("Resources") {
