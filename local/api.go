@@ -93,7 +93,7 @@ func (p *page) seed(r *http.Request, body string) (string, error) {
 		p.chat.SetTime(*in.Time)
 	}
 	if in.Config != nil || in.Values != nil {
-		return "Seeded.", p.restart(r) // no test waits for a time to live
+		return "Seeded.", p.restart(r.Context()) // no test waits for a time to live
 	}
 	return "Seeded.", nil
 }
@@ -143,7 +143,7 @@ type busEvent struct {
 }
 
 // maxBus is how many events of the bus are kept.
-const maxBus = 10_000
+const maxBus = 2000
 
 func (b *busLog) add(e eventbus.Entry, region string) {
 	if !json.Valid([]byte(e.Detail)) || e.Source == "" {

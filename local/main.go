@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,6 +31,7 @@ func main() {
 	// Restore the default after the first signal, so that a second Ctrl-C exits at once.
 	context.AfterFunc(ctx, stop)
 	ctx = endWithGoRun(ctx)
+	debug.SetGCPercent(40) // a small program beside others, on a machine of theirs
 	slog.SetDefault(slog.New(lambdahttp.LogHandler(slog.NewTextHandler(os.Stderr, nil))))
 	os.Exit(mainImpl(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"crypto/rand"
 	"embed"
 	"encoding/json"
@@ -13,11 +14,14 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"chat-service-backend/internal/eventbus"
+	"chat-service-backend/internal/parameterstore"
 	"chat-service-backend/internal/standin"
 )
 
@@ -262,7 +266,7 @@ func (p *page) redeploy(r *http.Request, parameters map[string]string) error {
 }
 
 // restart starts every function anew.
-func (p *page) restart(r *http.Request) error {
+func (p *page) restart(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, f := range p.functions {
@@ -272,8 +276,57 @@ func (p *page) restart(r *http.Request) error {
 			f.Store(&again)
 		}
 	}
-	return p.startFunctions(r.Context())
+	return p.startFunctions(ctx)
 }
 
 // source says where the values come from.
 func (p *page) source() string { return cmp.Or(p.parameters, p.ssmURL) }
+
+// watch has the functions read a parameter file again as soon as it changes.
+func (p *page) watch(ctx context.Context, file string) {
+	changed := func() (at time.Time) {
+		if info, err := os.Stat(file); err == nil {
+			at = info.ModTime()
+		}
+		return at
+	}
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for before := changed(); ; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		now := changed()
+		if now.Equal(before) {
+			continue
+		}
+		before = now
+		err := p.warn()
+		if err == nil {
+			err = p.restart(ctx)
+		}
+		if err != nil {
+			p.log.printf("local: -parameters: %v; the values from before stay in use", err)
+		} else {
+			p.log.printf("local: -parameters: %s is in use as it is now", file)
+		}
+	}
+}
+
+// warn logs which client configurations cannot be used, and where they are wrong. It
+// returns an error if the values cannot be read.
+func (p *page) warn() error {
+	values, err := p.values()
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if !strings.HasPrefix(name, p.prefix()+"/client-config/") {
+			continue
+		}
+		var object map[string]any
+		if err := json.Unmarshal([]byte(values[name]), &object); err != nil {
+			p.log.printf("local: %s is not a JSON object, so /config answers 500 for this client type: %v%s", name, err, parameterstore.Place([]byte(values[name]), err))
+		}
+	}
+	return err
+}

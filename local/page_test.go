@@ -399,3 +399,38 @@ func TestPageKeepsToFlagsAndSettings(t *testing.T) {
 		}
 	}
 }
+
+func TestEditedParameterFileIsInUseAtOnce(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "values.json")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(file+".new", file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	values := `{"/chat-service/stream/api-key":"%s","/chat-service/stream/api-secret":"secret","/chat-service/client-config/web":"%s"}`
+	write(fmt.Sprintf(values, "one", "{}"))
+	c, err := startConversation(t, []string{"-parameters", file, "-parameter-overrides", "ParameterTtl=3600"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.server.close)
+	key := func() string { return call(t, "GET", c.server.clientURL+"/api-key", "").body }
+	if got := key(); got != `{"api_key":"one"}` {
+		t.Fatalf("want the file's key, got %s", got)
+	}
+	write(`{"/chat-service/stream/api-key":` + "\n" + `two}`)
+	within(t, "the place of the mistake in the log", func() bool { return strings.Contains(c.log.String(), "values.json:2:") })
+	if got := key(); got != `{"api_key":"one"}` {
+		t.Errorf("want the old key in use, got %s", got)
+	}
+	write(fmt.Sprintf(values, "two", "{"))
+	within(t, "the new key in use", func() bool { return key() == `{"api_key":"two"}` })
+	if !strings.Contains(c.log.String(), "/chat-service/client-config/web is not a JSON object") {
+		t.Errorf("want the broken configuration in the log, got %s", c.log)
+	}
+}

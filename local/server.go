@@ -22,6 +22,7 @@ import (
 	"chat-service-backend/internal/parameterstore"
 	"chat-service-backend/internal/standin"
 	"chat-service-backend/internal/streamapi"
+	"chat-service-backend/shared/settings"
 )
 
 // server is the whole service on loopback.
@@ -46,6 +47,7 @@ type server struct {
 	feed                  feed
 	bus                   busLog
 	chat                  *streamapi.API
+	stop                  func() // the watch of the parameter file; may be nil
 	key                   string // that others need for what is dangerous
 
 	limits    *apigateway.Limits
@@ -181,6 +183,9 @@ func (s *server) serveStandIns(context.Context) (err error) {
 		if s.values, err = s.endpointValues(prefix); err != nil {
 			return err
 		}
+		if _, err := s.values(); err != nil && !errors.Is(err, settings.ErrMissing) {
+			return fmt.Errorf("%w; start it, or unset AWS_ENDPOINT_URL_SSM", err)
+		}
 	case s.parameters != "":
 		s.values = parameterstore.File(s.parameters)
 		if _, err := s.values(); err != nil {
@@ -234,7 +239,14 @@ func (s *server) playsStream() bool { return s.streamURL == loopbackURL(s.stream
 func (s *server) playsBus() bool    { return s.env["AWS_ENDPOINT_URL_EVENTBRIDGE"] == loopbackURL(s.aws) }
 
 func (s *server) serveAPIs(context.Context) error {
-	page := newPage(s).handler()
+	p := newPage(s)
+	page := p.handler()
+	_ = p.warn() // whether the values can be read was checked
+	if s.parameters != "" && s.playsSSM() {
+		var ctx context.Context
+		ctx, s.stop = context.WithCancel(context.Background())
+		go p.watch(ctx, s.parameters)
+	}
 	s.serve(s.service, s.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, pagePath) {
 			page.ServeHTTP(w, r)
@@ -276,6 +288,9 @@ func (s *server) serve(l net.Listener, h http.Handler) {
 
 // close ends the server, and may be called again.
 func (s *server) close() {
+	if s.stop != nil {
+		s.stop()
+	}
 	for _, srv := range s.servers {
 		srv.Close()
 	}

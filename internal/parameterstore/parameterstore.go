@@ -35,14 +35,14 @@ func File(name string) Values {
 		var m map[string]string
 		if err := json.Unmarshal(text, &m); err != nil || m == nil {
 			// The cause could quote a value, so it only says where.
-			return nil, fmt.Errorf("%s%s is not a JSON object whose values are texts; write {\"/chat-service/stream/api-key\": \"...\"}", name, place(text, err))
+			return nil, fmt.Errorf("%s%s is not a JSON object whose values are texts; write {\"/chat-service/stream/api-key\": \"...\"}", name, Place(text, err))
 		}
 		return m, nil
 	}
 }
 
-// place says where JSON is wrong, such as ":3:14" for its third line.
-func place(text []byte, err error) string {
+// Place says where JSON is wrong, such as ":3:14" for its third line.
+func Place(text []byte, err error) string {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
 	offset := int64(0)

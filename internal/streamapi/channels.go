@@ -87,7 +87,7 @@ func (s *API) sendMessage(r *http.Request, body document) (document, error) {
 	sent, ok := body["message"].(document)
 	author := cmp.Or(caller(r), text(sent["user_id"]), text(object(sent["user"])["id"]))
 	id := cmp.Or(text(sent["id"]), rand.Text())
-	taken := slices.ContainsFunc(s.messages, func(message document) bool { return message["id"] == id })
+	taken := s.ids[id]
 	switch {
 	case s.known(author)["banned"] == true:
 		return nil, &streamError{17, http.StatusForbidden, "SendMessage failed with error: user " + author + " is banned"}

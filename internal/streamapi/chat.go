@@ -327,7 +327,7 @@ func (s *API) store(r *http.Request, message document) (document, error) {
 		return document{"message": shown}, nil
 	}
 	message = changed(message, answer)
-	s.messages = append(s.messages, message)
+	s.messages, s.ids[text(message["id"])] = append(s.messages, message), true
 	now := text(message["created_at"])
 	for _, v := range list(s.channels[id]["members"]) {
 		unread := number(s.read[id][text(v)]["unread_messages"], 0) + 1
@@ -370,6 +370,9 @@ func (s *API) askHook(payload document) document {
 	return object(answer["message"])
 }
 
+// hooks keeps enough connections for webhooks that are sent at once.
+var hooks = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
+
 // callHook signs what it sends as Stream does, before compression.
 func (s *API) callHook(ctx context.Context, url string, payload document) (status int, answer []byte, err error) {
 	key, secrets, err := s.credentials()
@@ -396,7 +399,7 @@ func (s *API) callHook(ctx context.Context, url string, payload document) (statu
 		return 0, nil, err
 	}
 	r.Header = header
-	response, err := http.DefaultClient.Do(r)
+	response, err := hooks.Do(r)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -16,9 +17,12 @@ import (
 // A connection is a user's socket.
 type connection struct {
 	id, user string
-	watching map[string]bool // by cid; guarded by API.mu
-	frames   chan []byte
+	watching map[string]bool    // by cid; guarded by API.mu
 	slow     context.CancelFunc // ends the connection
+
+	mu      sync.Mutex
+	frames  [][]byte      // to be sent
+	arrived chan struct{} // holds one element if there may be some
 }
 
 const (
@@ -30,11 +34,26 @@ const (
 )
 
 func (c *connection) send(frame []byte) {
-	select {
-	case c.frames <- frame:
-	default:
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.frames) == maxBehind {
 		c.slow()
+		return
 	}
+	c.frames = append(c.frames, frame)
+	select {
+	case c.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the frames to be sent.
+func (c *connection) take() [][]byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	frames := c.frames
+	c.frames = nil
+	return frames
 }
 
 // connect serves a user's socket.
@@ -46,7 +65,7 @@ func (s *API) connect(w http.ResponseWriter, r *http.Request) {
 	defer socket.CloseNow()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	c := &connection{id: rand.Text(), watching: map[string]bool{}, frames: make(chan []byte, maxBehind), slow: cancel}
+	c := &connection{id: rand.Text(), watching: map[string]bool{}, arrived: make(chan struct{}, 1), slow: cancel}
 	hello, err := s.welcome(r, c)
 	if err != nil {
 		refusal, _ := json.Marshal(document{"error": errorDocument(err)})
@@ -66,14 +85,17 @@ func (s *API) connect(w http.ResponseWriter, r *http.Request) {
 	}()
 	tick := time.NewTicker(healthEvery)
 	defer tick.Stop()
-	for frame := hello; ; {
-		if socket.Write(ctx, websocket.MessageText, frame) != nil {
-			return
+	for frames := [][]byte{hello}; ; {
+		for _, frame := range frames {
+			if socket.Write(ctx, websocket.MessageText, frame) != nil {
+				return
+			}
 		}
 		select {
-		case frame = <-c.frames:
+		case <-c.arrived:
+			frames = c.take()
 		case <-tick.C:
-			frame = c.health()
+			frames = [][]byte{c.health()}
 		case <-ctx.Done():
 			return
 		}

@@ -53,6 +53,7 @@ type API struct {
 	messages []document                     // oldest first
 	read     map[string]map[string]document // by cid and user
 
+	ids         map[string]bool        // of all messages that there were
 	connections map[string]*connection // by id
 	ahead       time.Duration          // of Now
 }
@@ -123,6 +124,7 @@ func (s *API) Reset() {
 	s.configs = []config{{app: freshApp(), collections: freshCollections()}}
 	s.tasks, s.users, s.deleted = map[string]document{}, map[string]document{}, map[string]document{}
 	s.devices, s.channels, s.messages = map[string][]document{}, map[string]document{}, nil
+	s.ids = map[string]bool{}
 	s.read, s.connections, s.ahead = map[string]map[string]document{}, map[string]*connection{}, 0
 }
 
