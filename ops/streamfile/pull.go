@@ -131,10 +131,11 @@ func pulled(st *state, outputs map[string]string, earlier Document) (text []byte
 		if u, err := url.Parse(Address(h)); err == nil && (u.User != nil || u.RawQuery != "") {
 			open = append(open, what)
 		}
-		if addresses[Text(h["hook_type"])] == "" {
-			foreign = append(foreign, what)
-		}
+		before := len(foreign)
 		picked := without(pick(hookKind, what+": ", h), "id")
+		if addresses[Text(h["hook_type"])] == "" {
+			foreign = append(foreign[:before], what)
+		}
 		for field, none := range map[string]any{"event_types": []any{}, "enabled": false} {
 			if picked[field] == nil {
 				picked[field] = none
