@@ -108,6 +108,7 @@ func New(c Credentials) *API {
 	s.handle("POST /channels/{type}/{id}/message", s.sendMessage)
 	s.handle("GET /messages/{id}", s.getMessage)
 	s.chatCalls()
+	s.productCalls()
 	s.handle("/", func(r *http.Request, _ document) (document, error) {
 		return nil, notFound("the stand-in for Stream has no %s %s", r.Method, r.URL.Path)
 	})

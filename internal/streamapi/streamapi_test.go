@@ -311,3 +311,15 @@ func TestErrorsHaveStreamsShape(t *testing.T) {
 		}
 	}
 }
+
+// The tokens of the chat are those of Video and Feeds.
+func TestOneTokenServesAllProducts(t *testing.T) {
+	app := New(func() (string, []string, error) { return "key", []string{"secret"}, nil })
+	token := serverToken(t, "secret", jwt.MapClaims{"user_id": "alice", "iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix()})
+	for path, created := range map[string]string{"/api/v2/video/call/default/standup?": "call", "/api/v2/feeds/feed_groups/user/feeds/alice?": "feed"} {
+		status, answer, _ := call(t, app, "POST", path, "key", "jwt", token, "{}")
+		if status != 201 || object(object(answer[created])["created_by"])["id"] != "alice" {
+			t.Errorf("%s: want something of alice's, got %d %v", path, status, answer)
+		}
+	}
+}
