@@ -36,6 +36,10 @@ export interface Parameters {
   readonly RequiredClaims?: string;
   /** Claim of a bearer token that holds the user's id. */
   readonly UserIdClaim?: string;
+  /** Lambda function with a rule of your own for users who sign in - whether, as whom, with which name, teams and role. If empty, the settings alone decide. */
+  readonly SignInFunctionArn?: string;
+  /** true answers 503 to users if the sign-in function gives no usable answer in 3 s; false lets the settings alone decide. */
+  readonly SignInFailClosed?: 'true' | 'false';
   /** true creates or updates the user at Stream at sign-in, with the fields in UserFields, and refuses users whom Stream refuses. Costs up to one call to Stream per user and minute, in each process of token and config. */
   readonly SyncUsers?: 'true' | 'false';
   /** With SyncUsers, false refuses users who do not exist at Stream, with a 403, instead of creating them. */

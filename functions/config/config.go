@@ -8,6 +8,7 @@ import (
 
 	"chat-service-backend/shared/api"
 	"chat-service-backend/shared/identity"
+	"chat-service-backend/shared/signin"
 	"chat-service-backend/shared/streamchat"
 	"chat-service-backend/shared/users"
 )
@@ -19,6 +20,10 @@ func Build(ctx context.Context, getenv func(string) string) (http.Handler, error
 		return nil, err
 	}
 	callers, err := identity.FromEnv(getenv)
+	if err != nil {
+		return nil, err
+	}
+	rule, err := signin.FromEnv(getenv)
 	if err != nil {
 		return nil, err
 	}
@@ -42,5 +47,5 @@ func Build(ctx context.Context, getenv func(string) string) (http.Handler, error
 	keys := callers.Load(ctx) // beside the settings
 	values.Load(ctx)
 	<-keys
-	return newHandler(options, callers, directory, limiter, values), nil
+	return newHandler(options, callers, rule, directory, limiter, values), nil
 }

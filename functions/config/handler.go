@@ -17,6 +17,7 @@ import (
 	"chat-service-backend/shared/identity"
 	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/settings"
+	"chat-service-backend/shared/signin"
 	"chat-service-backend/shared/streamchat"
 	"chat-service-backend/shared/userid"
 	"chat-service-backend/shared/users"
@@ -95,13 +96,14 @@ func keepValues(store *settings.Store, credentials func(map[string]string) (*str
 type handler struct {
 	options   options
 	callers   *identity.Callers
+	rule      *signin.Rule
 	directory *users.Directory
 	limiter   *api.Limiter
 	values    *settings.Value[*values]
 }
 
-func newHandler(o options, callers *identity.Callers, directory *users.Directory, limiter *api.Limiter, values *settings.Value[*values]) http.Handler {
-	h := &handler{o, callers, directory, limiter, values}
+func newHandler(o options, callers *identity.Callers, rule *signin.Rule, directory *users.Directory, limiter *api.Limiter, values *settings.Value[*values]) http.Handler {
+	h := &handler{o, callers, rule, directory, limiter, values}
 	return api.HandlerFunc(h.serve)
 }
 
@@ -209,7 +211,7 @@ func (h *handler) config(ctx context.Context, clientType string) (clientConfig, 
 // speaks for, or "" if that is unknown. A bad bearer token is not an error: the
 // client gets its configuration, and an error object that tells it to sign in again.
 func (h *handler) caller(r *http.Request) (identity.Caller, error) {
-	caller, err := api.Caller(r, h.callers)
+	caller, err := api.Caller(r, h.callers, h.rule)
 	switch {
 	case errors.Is(err, identity.ErrBadToken):
 		return identity.Caller{}, nil
@@ -257,7 +259,7 @@ func (h *handler) authentication(w http.ResponseWriter, r *http.Request, caller 
 	if err != nil {
 		return nil, err
 	}
-	token, err := v.credentials.UserToken(caller.UserID, user.TokensSince)
+	token, err := v.credentials.UserToken(caller.UserID, user.TokensSince, caller.Life)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"chat-service-backend/shared/httpjson"
 	"chat-service-backend/shared/identity"
 	"chat-service-backend/shared/lambdahttp"
+	"chat-service-backend/shared/signin"
 	"chat-service-backend/shared/streamchat"
 	"chat-service-backend/shared/userid"
 	"chat-service-backend/shared/users"
@@ -24,7 +25,7 @@ const me = "me"
 // newHandler serves GET /token/{userId}. A service gets a token for any user. A
 // user gets one for themselves, by their id at Stream, by the id their issuer uses,
 // or as me. Nobody else gets one.
-func newHandler(app *streamchat.App, callers *identity.Callers, directory *users.Directory, limiter *api.Limiter) http.Handler {
+func newHandler(app *streamchat.App, callers *identity.Callers, rule *signin.Rule, directory *users.Directory, limiter *api.Limiter) http.Handler {
 	return api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		userID, ok := strings.CutPrefix(r.URL.Path, "/token/")
 		switch {
@@ -33,7 +34,7 @@ func newHandler(app *streamchat.App, callers *identity.Callers, directory *users
 		case r.Method != http.MethodGet:
 			return httpjson.MethodNotAllowed(w, http.MethodGet)
 		}
-		caller, err := api.KnownCaller(r, callers)
+		caller, err := api.KnownCaller(r, callers, rule)
 		if err != nil {
 			return err
 		}
@@ -60,7 +61,7 @@ func newHandler(app *streamchat.App, callers *identity.Callers, directory *users
 		if err != nil {
 			return err
 		}
-		token, err := credentials.UserToken(userID, user.TokensSince)
+		token, err := credentials.UserToken(userID, user.TokensSince, caller.Life)
 		if err != nil {
 			return err
 		}

@@ -1,7 +1,9 @@
 package token
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +15,7 @@ import (
 	"github.com/golang-jwt/jwt/v4"
 
 	"chat-service-backend/internal/awstest"
+	"chat-service-backend/internal/lambdaapi"
 )
 
 const secret = "secret-for-tests"
@@ -209,4 +212,42 @@ func BenchmarkToken(b *testing.B) {
 			}
 		})
 	}
+}
+
+func TestATeamsOwnFunctionDecidesWhoGetsAToken(t *testing.T) {
+	issuer := awstest.NewIssuer(t)
+	const arn = "arn:aws:lambda:eu-central-1:123456789012:function:sign-in"
+	answers := map[string]string{"alice": `{"userId":"4711","expiresIn":60}`, "bob": `{"allow":false,"message":"Renew your plan."}`, "carol": `{"role":"admin"}`}
+	asked := 0
+	function := httptest.NewServer(&lambdaapi.API{ARN: arn, Function: func(_ context.Context, payload []byte) ([]byte, error) {
+		var event struct {
+			Claims map[string]any
+			Route  string
+		}
+		asked++
+		if err := json.Unmarshal(payload, &event); err != nil || event.Route != "GET /token/{userId}" {
+			return nil, fmt.Errorf("want claims and the route, got %s", payload)
+		}
+		return []byte(answers[event.Claims["sub"].(string)]), nil
+	}})
+	defer function.Close()
+	environment := issuer.Env()
+	environment["SIGN_IN_FUNCTION_ARN"], environment["AWS_ENDPOINT_URL_LAMBDA"] = arn, function.URL
+	h := awstest.Handler(t, Build, awstest.NewParameterStore(t, awstest.App("key", secret)).Getenv(environment))
+	alice := issuer.Bearer("alice", nil)
+	for _, asked := range []string{"me", "alice", "4711"} {
+		claims, _ := wantToken(t, get(h, "/token/"+asked, alice), "4711")
+		if life := claims["exp"].(float64) - claims["iat"].(float64); life > 66 {
+			t.Errorf("want a token of a minute, got %v s", life)
+		}
+	}
+	if asked != 1 {
+		t.Errorf("want the function asked once, got %d", asked)
+	}
+	response := get(h, "/token/me", issuer.Bearer("bob", nil))
+	if body, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusForbidden || !strings.Contains(string(body), "Renew your plan.") {
+		t.Errorf("want 403 with the function's message, got %d %s", response.StatusCode, body)
+	}
+	awstest.WantError(t, get(h, "/token/me", issuer.Bearer("carol", nil)), http.StatusServiceUnavailable)
+	awstest.WantError(t, get(h, "/token/me", "Bearer nonsense"), http.StatusUnauthorized)
 }

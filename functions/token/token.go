@@ -7,6 +7,7 @@ import (
 
 	"chat-service-backend/shared/api"
 	"chat-service-backend/shared/identity"
+	"chat-service-backend/shared/signin"
 	"chat-service-backend/shared/streamchat"
 	"chat-service-backend/shared/users"
 )
@@ -14,6 +15,10 @@ import (
 // Build assembles the function from its environment. An error names the variable that is wrong.
 func Build(ctx context.Context, getenv func(string) string) (http.Handler, error) {
 	callers, err := identity.FromEnv(getenv)
+	if err != nil {
+		return nil, err
+	}
+	rule, err := signin.FromEnv(getenv)
 	if err != nil {
 		return nil, err
 	}
@@ -36,5 +41,5 @@ func Build(ctx context.Context, getenv func(string) string) (http.Handler, error
 	keys := callers.Load(ctx) // beside the settings
 	app.Load(ctx)
 	<-keys
-	return newHandler(app, callers, directory, limiter), nil
+	return newHandler(app, callers, rule, directory, limiter), nil
 }

@@ -186,6 +186,7 @@ func TestAlarmsGoOffForWhatTheyAreFor(t *testing.T) {
 		{"events in the queue", map[string]float64{"Maximum ApproximateNumberOfMessagesVisible QueueName=FallbackQueue.QueueName": 1}, "FallbackQueueAlarm"},
 		{"dead letters", map[string]float64{"Maximum ApproximateNumberOfMessagesVisible QueueName=StreamDeadLetterQueue.QueueName": 1}, "StreamDeadLetterAlarm"},
 		{"hooks fail", map[string]float64{"Sum HooksFailed FunctionName=WebhookFunction": 5}, "HookAlarm"},
+		{"sign-ins fail", map[string]float64{"Sum SignInFunctionFailed FunctionName=TokenFunction": 2, "Sum SignInFunctionFailed FunctionName=ConfigFunction": 3}, "SignInFunctionAlarm"},
 		{"many requests", map[string]float64{"Sum Count ApiId=WebhookApi": 600_000, "Sum Count ApiId=ClientApi": 400_001}, "RequestsAlarm"},
 		{"a flood", map[string]float64{"Sum Count ApiId=ClientApi": 12_000_000}, "CostAlarm RequestsAlarm"},
 	} {

@@ -79,6 +79,7 @@ func TestParameterPatternsAcceptGoodValuesOnly(t *testing.T) {
 			bad:  []string{"alias/chat", "arn:aws:kms:eu-central-1:123456789012:alias/chat", "1234abcd-12ab-34cd-56ef-1234567890ab", "*"},
 		},
 		"HookFunctionArn":          {good: []string{"", hookARN, hookARN + ":live", hookARN + ":$LATEST"}, bad: []string{"moderation", "arn:aws:sns:eu-central-1:123456789012:moderation", hookARN + ":", "*"}},
+		"SignInFunctionArn":        {good: []string{"", hookARN, hookARN + ":live"}, bad: []string{"rule", hookARN + ":"}},
 		"HookTimeoutMs":            {good: []string{"1", "5000"}, bad: []string{"", "0", "5001", "1s"}},
 		"WebhookLimit":             {good: []string{"", "50,500", "50,500,20"}, bad: []string{"50", "50,500,0", "50,500,", "50,500,20,1"}},
 		"WebhookPath":              {good: []string{"", "-2", "x0123456789abcdef"}, bad: []string{"/a", "a b", "{x}"}},

@@ -108,6 +108,8 @@ func TestEachRoleMayDoWhatItsFunctionDoesAndNoMore(t *testing.T) {
 			const uses = ` {"StringEquals":{"kms:ViaService":["sqs.eu-central-1.amazonaws.com","s3.eu-central-1.amazonaws.com"]}}`
 			add("Webhook", "kms:GenerateDataKey "+kmsARN+uses, "kms:Decrypt "+kmsARN+uses)
 			add("Webhook", on(hookARN, "lambda:InvokeFunction")...)
+			add("Token", on(signInARN, "lambda:InvokeFunction")...)
+			add("Config", on(signInARN, "lambda:InvokeFunction")...)
 			for _, queue := range []string{"StreamEventsQueue.Arn", "StreamDeadLetterQueue.Arn"} {
 				add("Webhook", on(queue, "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")...)
 			}

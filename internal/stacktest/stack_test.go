@@ -29,6 +29,7 @@ const (
 const (
 	hookARN        = "arn:aws:lambda:eu-central-1:123456789012:function:moderation"
 	boundaryARN    = "arn:aws:iam::123456789012:policy/boundary"
+	signInARN      = "arn:aws:lambda:eu-central-1:123456789012:function:sign-in"
 	kmsARN         = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 	topicARN       = "arn:aws:sns:eu-central-1:123456789012:alarms"
 	certificateARN = "arn:aws:acm:eu-central-1:123456789012:certificate/1234abcd"
@@ -43,7 +44,7 @@ var (
 		"Environment=prod", "AlarmEmail=ops@example.com", "NoEventsHours=6", "RetentionDays=14", "Tracing=true", "ServiceApiAccessLogs=true",
 		"ParameterPrefix=/acme/prod/chat", "ParameterTtl=7", "KmsKeyArn=" + kmsARN, "PermissionsBoundaryArn=" + boundaryARN, "StreamBaseUrl=https://s",
 		"OidcIssuer=https://i", "OidcAudience=a", "OidcDiscoveryUrl=https://d", "UserIdClaim=c", "SyncUsers=true",
-		"OidcJwksUrl=https://k", "MaxTokenLifetime=62", "RequiredClaims=p=v", "CreateUsers=false", "UserInfo=true",
+		"OidcJwksUrl=https://k", "MaxTokenLifetime=62", "RequiredClaims=p=v", "CreateUsers=false", "UserInfo=true", "SignInFunctionArn=" + signInARN, "SignInFailClosed=false",
 		"UserFields=n=c", "ExpirationTokenDuration=9", "UserIdHeaderKey=h", "ErrorObjKey=e",
 		"AllowedOrigins=https://a.example.com,https://b.example.com", "AllowedHeaders=x-app,x-team",
 		"Size=medium", "ClientApiLimit=11,12", "WebhookLimit=13,14,9", "ServiceApiLimit=15,16", "WebhookPath=-rotated",

@@ -13,6 +13,7 @@ import (
 	"chat-service-backend/shared/identity"
 	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/settings"
+	"chat-service-backend/shared/signin"
 	"chat-service-backend/shared/streamchat"
 	"chat-service-backend/shared/users"
 )
@@ -31,6 +32,7 @@ var answers = []struct {
 	// attacker.
 	{identity.ErrBadToken, http.StatusUnauthorized, "The bearer token is not valid (any more); sign in again."},
 	{identity.ErrUnavailable, http.StatusServiceUnavailable, "Your sign-in cannot be checked right now; try again in a moment."},
+	{signin.ErrNoAnswer, http.StatusServiceUnavailable, "Your sign-in cannot be checked right now; try again in a moment."},
 	{identity.ErrNotAllowed, http.StatusForbidden, "Your account may not use the chat of this app."},
 	{users.ErrRevoked, http.StatusUnauthorized, "You have been signed out everywhere; sign in again."},
 	{users.ErrDeactivated, http.StatusForbidden, "Your chat account is deactivated; ask the support of this app to activate it again."},
@@ -51,6 +53,7 @@ var lacks = []struct {
 	{settings.ErrThrottled, "ParameterStoreLimit", "ParameterStore"},
 	{identity.ErrThrottled, "IssuerLimit", "Issuer"},
 	{identity.ErrTooSoon, "IssuerKeys", "Issuer"},
+	{signin.ErrNoAnswer, "SignInFunction", "SignInFunction"},
 	{settings.ErrUnavailable, "Settings", ""},
 	{identity.ErrUnavailable, "Issuer", ""},
 }
@@ -78,8 +81,12 @@ func Error(err error) error {
 	if e := (*httpjson.Error)(nil); errors.As(err, &e) {
 		return err
 	}
+	refusal, _ := errors.AsType[*signin.Refusal](err)
 	for _, a := range answers {
 		if errors.Is(err, a.err) {
+			if refusal != nil && refusal.Message != "" {
+				a.message = refusal.Message
+			}
 			return &httpjson.Error{Status: a.status, Message: a.message, Cause: err}
 		}
 	}
@@ -104,10 +111,14 @@ func (f HandlerFunc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // Caller returns the sender of r, who may be anonymous, and records it in the log and
-// the metrics. The errors are those of [identity.Callers.Identify].
-func Caller(r *http.Request, callers *identity.Callers) (identity.Caller, error) {
+// the metrics. The errors are those of [identity.Callers.Identify] and
+// [signin.Rule.Apply].
+func Caller(r *http.Request, callers *identity.Callers, rule *signin.Rule) (identity.Caller, error) {
 	ctx := r.Context()
 	caller, err := callers.Identify(ctx, lambdahttp.CallerARN(ctx), r.Header.Values("Authorization"))
+	if err == nil {
+		caller, err = rule.Apply(ctx, caller, r.URL.Query().Get("clientType"), route(r))
+	}
 	if err != nil {
 		reason := "NotChecked"
 		switch {
@@ -124,9 +135,18 @@ func Caller(r *http.Request, callers *identity.Callers) (identity.Caller, error)
 	return caller, nil
 }
 
+// route returns the route of a request, without the user in it.
+func route(r *http.Request) string {
+	first, _, more := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if more {
+		first += "/{userId}"
+	}
+	return r.Method + " /" + first
+}
+
 // KnownCaller is [Caller] for a request that must not be anonymous.
-func KnownCaller(r *http.Request, callers *identity.Callers) (identity.Caller, error) {
-	caller, err := Caller(r, callers)
+func KnownCaller(r *http.Request, callers *identity.Callers, rule *signin.Rule) (identity.Caller, error) {
+	caller, err := Caller(r, callers, rule)
 	if err == nil && caller.Kind == identity.Anonymous {
 		lambdahttp.CountBy(r.Context(), "CallersRefused", "Reason", "NoToken")
 		err = errNotSignedIn
@@ -139,7 +159,9 @@ func KnownCaller(r *http.Request, callers *identity.Callers) (identity.Caller, e
 // claims that USER_FIELDS names and nobody has.
 func SignIn(r *http.Request, callers *identity.Callers, directory *users.Directory, credentials *streamchat.Credentials, caller identity.Caller) (users.User, error) {
 	if directory == nil || caller.Kind != identity.User {
-		return users.User{}, nil
+		name, _ := caller.Set["name"].(string)
+		image, _ := caller.Set["image"].(string)
+		return users.User{Name: name, Image: image}, nil
 	}
 	ctx := r.Context()
 	if missing := directory.Missing(caller.Claims); len(missing) > 0 {

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 				if r.URL.Path == "/known" {
 					who = KnownCaller
 				}
-				caller, err := who(r, callers)
+				caller, err := who(r, callers, nil)
 				if err != nil {
 					return err
 				}

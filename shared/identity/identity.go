@@ -37,8 +37,12 @@ type Caller struct {
 	Issuer string
 	// Set are fields of the user at Stream that the team's own function has decided.
 	Set map[string]any
+	// Life is how long the team's own function lets the user's token at Stream live, or 0.
+	Life time.Duration
+	// Token is a hash of the bearer token.
+	Token string
 
-	token string // the bearer token
+	token string // itself
 }
 
 // The errors of [Callers.Identify]. Their texts say what happened and quote

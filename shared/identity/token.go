@@ -144,7 +144,7 @@ func (all issuers) user(ctx context.Context, token string) (Caller, error) {
 		return Caller{}, err
 	}
 	claim, _ := t.claims.Text(i.claim) // check has required it
-	caller := Caller{Kind: User, UserID: userid.Map(i.prefix, claim), Claim: claim, Claims: t.claims, Issuer: name, token: token}
+	caller := Caller{Kind: User, UserID: userid.Map(i.prefix, claim), Claim: claim, Claims: t.claims, Issuer: name, Token: string(h[:]), token: token}
 	i.keys.remember(h, caller, 2*len(token), edition)
 	return i.admit(caller)
 }

@@ -82,7 +82,7 @@ func TestUserTokenHasExactlyItsClaims(t *testing.T) {
 		now := time.Now().Unix()
 		number := func(n int64) json.Number { return json.Number(fmt.Sprint(n)) }
 
-		token, err := newCredentials(t, 90*time.Second).UserToken("jo@x_Y-1", time.Time{})
+		token, err := newCredentials(t, 90*time.Second).UserToken("jo@x_Y-1", time.Time{}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +90,7 @@ func TestUserTokenHasExactlyItsClaims(t *testing.T) {
 		wantClaims(t, header, map[string]any{"alg": "HS256", "typ": "JWT"})
 		wantClaims(t, claims, map[string]any{"user_id": "jo@x_Y-1", "iat": number(now - 5), "exp": number(now + 90)})
 
-		token, err = newCredentials(t, 0).UserToken("u1", time.Time{})
+		token, err = newCredentials(t, 0).UserToken("u1", time.Time{}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +104,7 @@ func TestTokenIsNotIssuedBeforeARevocation(t *testing.T) {
 		time.Sleep(700 * time.Millisecond)
 		for _, ago := range []time.Duration{-time.Hour, -6 * time.Second, -5200 * time.Millisecond, -5 * time.Second, -4500 * time.Millisecond, -time.Second, 0} {
 			revoked := time.Now().Add(ago)
-			token, err := newCredentials(t, 0).UserToken("u1", revoked)
+			token, err := newCredentials(t, 0).UserToken("u1", revoked, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -207,7 +207,7 @@ func TestPrintingRevealsNoSecret(t *testing.T) {
 func TestTokensAreForValidUserIDsOnly(t *testing.T) {
 	c := newCredentials(t, 0)
 	for id, want := range map[string]bool{"jo@example_com-1": true, strings.Repeat("x", 255): true, "": false, "a.b": false, strings.Repeat("x", 256): false} {
-		if token, err := c.UserToken(id, time.Time{}); (err == nil) != want || (token != "") != want {
+		if token, err := c.UserToken(id, time.Time{}, 0); (err == nil) != want || (token != "") != want {
 			t.Errorf("token for %q: want one %v, got %v", id, want, err)
 		}
 	}
@@ -384,7 +384,7 @@ func BenchmarkUserToken(b *testing.B) {
 	c := newCredentials(b, time.Hour)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := c.UserToken("u1", time.Time{}); err != nil {
+		if _, err := c.UserToken("u1", time.Time{}, 0); err != nil {
 			b.Fatal(err)
 		}
 	}

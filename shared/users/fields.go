@@ -36,6 +36,21 @@ func isPrivileged(role any) bool {
 	return slices.Contains(privileged, strings.ToLower(strings.TrimSpace(text)))
 }
 
+// ValidRole reports whether a sign-in may give users this role.
+func ValidRole(role string) bool {
+	return role != "" && !isPrivileged(role) && !listed(role)
+}
+
+// MaySet reports whether a sign-in may set a custom field of users by this name.
+func MaySet(name string) bool {
+	lower := strings.ToLower(name)
+	return validName(name) && !slices.Contains(streamsOwn, lower) && !slices.Contains(streams, lower)
+}
+
+func validName(name string) bool {
+	return name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
+}
+
 // parseFields reads a list like name=name,image=picture,teams=org.
 func parseFields(text string) ([]field, error) {
 	if text == "" {
@@ -44,7 +59,7 @@ func parseFields(text string) ([]field, error) {
 	var fields []field
 	for item := range strings.SplitSeq(text, ",") {
 		name, claim, ok := strings.Cut(strings.TrimSpace(item), "=")
-		if !ok || claim == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != "" || name == "" {
+		if !ok || claim == "" || !validName(name) {
 			return nil, fmt.Errorf("USER_FIELDS: %q is not field=claim; separate several with commas, as in %s", item, defaultFields)
 		}
 		// Nobody knows in which case Stream reads them.
