@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -616,4 +617,47 @@ func TestParams(t *testing.T) {
 			t.Errorf("want %q, got %q", want, keys)
 		}
 	})
+}
+
+func TestTheAddressOfWebhooksIsReplacedWithoutAGap(t *testing.T) {
+	t.Parallel()
+	d := deploy(t, nil)
+	plain, old := d.outputs["ClientApiUrl"]+"/webhook", d.outputs["ClientApiUrl"]+"/webhook/id"
+	d.outputs["WebhookUrl"], d.parameters["WebhookPath"] = old, ""
+	d.app["event_hooks"] = []any{
+		map[string]any{"hook_type": "webhook", "webhook_url": old, "created_at": 1795789660000000000}, map[string]any{"hook_type": "webhook", "webhook_url": "https://other.example.com"},
+	}
+	d.app["before_message_send_hook_url"] = old
+	var steps []string
+	d.onService = func(w http.ResponseWriter, r *http.Request, body string) bool {
+		if r.Method != http.MethodPatch {
+			return false
+		}
+		var change map[string]any
+		_ = json.Unmarshal([]byte(body), &change)
+		steps = append(steps, fmt.Sprintf("%v %v %v", change["before_message_send_hook_url"], change["event_hooks"].([]any)[0].(map[string]any)["webhook_url"], change["event_hooks"].([]any)[1].(map[string]any)["webhook_url"]))
+		maps.Copy(d.app, change)
+		fmt.Fprint(w, `{}`)
+		return true
+	}
+	d.onAWS = func(w http.ResponseWriter, r *http.Request, body string) bool {
+		form, _ := url.ParseQuery(body)
+		if form.Get("Action") != "UpdateStack" {
+			return false
+		}
+		for i := 1; form.Has(fmt.Sprintf("Parameters.member.%d.ParameterKey", i)); i++ {
+			if value := form.Get(fmt.Sprintf("Parameters.member.%d.ParameterValue", i)); value != "" {
+				d.outputs["WebhookUrl"] = old + value
+				steps = append(steps, form.Get(fmt.Sprintf("Parameters.member.%d.ParameterKey", i)))
+			}
+		}
+		fmt.Fprint(w, `<UpdateStackResponse><UpdateStackResult><StackId>chat</StackId></UpdateStackResult></UpdateStackResponse>`)
+		return true
+	}
+	d.run("no\n", "rotate", "-webhook").want(t, 1, "nothing was changed")
+	d.run("", "rotate", "-webhook", "-yes").want(t, 0, "Stream calls "+plain+" meanwhile", "Stream calls "+d.outputs["WebhookUrl"], "the old address is gone")
+	next, other := d.outputs["WebhookUrl"], " https://other.example.com"
+	if want := []string{plain + " " + plain + other, "WebhookPath", next + " " + next + other}; !slices.Equal(steps, want) || next == old {
+		t.Errorf("want %q, got %q", want, steps)
+	}
 }

@@ -267,13 +267,20 @@ func TestCtrlCEndsAfterTheCurrentStep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	lines := bufio.NewReader(stderr) // of which it may have read several
 	started, text := make(chan struct{}), make(chan string, 1)
 	a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
 		if n == 2 {
 			<-started
 			_ = cmd.Process.Signal(os.Interrupt)
-			line, _ := bufio.NewReader(stderr).ReadString('\n')
-			text <- line
+			said := ""
+			for !strings.Contains(said, "Interrupted") {
+				line, err := lines.ReadString('\n')
+				if said += line; err != nil {
+					break
+				}
+			}
+			text <- said
 		}
 		return false
 	})
@@ -282,7 +289,7 @@ func TestCtrlCEndsAfterTheCurrentStep(t *testing.T) {
 	}
 	close(started)
 	said := <-text
-	rest, _ := io.ReadAll(stderr)
+	rest, _ := io.ReadAll(lines)
 	_ = cmd.Wait()
 	r := result{cmd.ProcessState.ExitCode(), stdout.String(), said + string(rest)}
 	r.want(t, 1, "Interrupted: ", "done: create role support", "done: create permission read-own", "interrupt signal received\n2 of 8 steps were applied")

@@ -131,7 +131,7 @@ func printable(text, keep string) string {
 	return b.String()
 }
 
-var urls = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"'<>\\]+`)
+var urls = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"'<>\\]*[^\s"'<>\\,.;:)]`)
 
 // ShortURL returns a URL without user, password, query and fragment.
 func ShortURL(s string) string {

@@ -56,7 +56,7 @@ func (c *Console) line(ctx context.Context, question string, hidden bool) (strin
 		c.lines = bufio.NewReader(c.In)
 	}
 	read := func() (string, error) {
-		fmt.Fprint(c.Err, question)
+		fmt.Fprint(c.Err, Safe(question))
 		return c.lines.ReadString('\n')
 	}
 	if hidden && c.terminal() {
@@ -71,7 +71,7 @@ func (c *Console) line(ctx context.Context, question string, hidden bool) (strin
 			return term.NewTerminal(struct {
 				io.Reader
 				io.Writer
-			}{file, c.Err}, "").ReadPassword(question)
+			}{file, c.Err}, "").ReadPassword(Safe(question))
 		}
 	}
 	var answer string

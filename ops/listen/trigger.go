@@ -69,7 +69,7 @@ func trigger(ctx context.Context, c *console.Console, at *stack.Target, eventTyp
 		if err != nil {
 			return fmt.Errorf("make run does not take it: %w", err)
 		}
-		return sent(c, eventType, "make run's webhook", id, answer.Status, nil)
+		return sent(c, eventType, "make run's webhook", "", answer.Status, nil)
 	}
 	cfg, err := at.LoadAWS(ctx)
 	if err != nil {
@@ -96,7 +96,7 @@ func trigger(ctx context.Context, c *console.Console, at *stack.Target, eventTyp
 }
 
 func sent(c *console.Console, eventType, to, id string, status int, err error) error {
-	c.Say("%s   --> %s [%s]", now(), eventType, id)
+	c.Say("%s   --> %s %s", now(), eventType, id)
 	c.Say("%s  <-- [%d] POST %s", now(), status, to)
 	if err == nil && status > 299 {
 		err = errors.New("the webhook does not take it: see its log")

@@ -44,9 +44,12 @@ func Command(c *console.Console, at *stack.Target) *cli.Command {
 	return &cli.Command{
 		Name:        "rotate",
 		Usage:       "guides you through a rotation of Stream's API secret, or of key and secret",
-		Description: "ops rotate -env prod",
-		Flags:       []cli.Flag{&cli.BoolFlag{Name: "unchecked", Usage: "go on even if Stream refuses the new key and secret"}},
+		Description: "ops rotate -env prod\nops rotate -env prod -webhook",
+		Flags:       []cli.Flag{&cli.BoolFlag{Name: "webhook", Usage: "replace the address that Stream calls instead"}, &cli.BoolFlag{Name: "unchecked", Usage: "go on even if Stream refuses the new key and secret"}},
 		Action: func(ctx context.Context, flags *cli.Command) error {
+			if flags.Bool("webhook") {
+				return webhook(ctx, c, at)
+			}
 			cfg, s, err := at.Stack(ctx)
 			if err != nil {
 				return err

@@ -135,9 +135,9 @@ func match(wanted, have []Document, outputs map[string]string) map[int]int {
 	}
 }
 
-// writable returns a hook as Stream takes it back: with times as text, where it may have
+// Writable returns a hook as Stream takes it back: with times as text, where it may have
 // answered nanoseconds.
-func writable(hook Document) Document {
+func Writable(hook Document) Document {
 	hook = maps.Clone(hook)
 	for _, field := range []string{"created_at", "updated_at"} {
 		if n, ok := hook[field].(json.Number); ok {

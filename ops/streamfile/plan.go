@@ -347,7 +347,7 @@ func (p *plan) hooks(f *file, st *state) error {
 			changes = append(changes, change{Action: "delete", What: what, Risk: deletes})
 			continue
 		}
-		h = writable(h)
+		h = Writable(h)
 		if ours {
 			set, fields := differences(hookKind, h, f.hooks[i])
 			if err := p.checkHook(what, f.hooks[i], set, fields, have); err != nil {
