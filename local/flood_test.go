@@ -44,6 +44,9 @@ func TestAFloodOnEveryKnownRouteLosesNoneOfStreamsEvents(t *testing.T) {
 	for _, g := range []*gateway{s.clientAPI, s.serviceAPI} {
 		for _, rt := range g.routes {
 			if rt.API == "WebhookApi" {
+				if strings.Contains(rt.Path, "{") {
+					continue // of pending messages
+				}
 				address = rt.Path
 				continue
 			}

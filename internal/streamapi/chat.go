@@ -49,7 +49,7 @@ func (s *API) chatCalls() {
 func serverOnly(pattern string) bool {
 	method, path, _ := strings.Cut(pattern, " ")
 	switch _, rest, _ := strings.Cut(path[1:], "/"); {
-	case strings.HasPrefix(path, "/channels"), strings.HasPrefix(path, "/messages"), strings.HasPrefix(path, "/devices"), strings.HasPrefix(path, "/api/v2/"), path == "/":
+	case strings.HasPrefix(path, "/channels"), strings.HasPrefix(path, "/messages"), strings.HasPrefix(path, "/devices"), strings.HasPrefix(path, "/video/"), strings.HasPrefix(path, "/feeds/"), path == "/":
 		return false
 	case path == "/users" || path == "/members" || path == "/app":
 		return method == http.MethodPatch && path == "/app"

@@ -8,7 +8,7 @@ import (
 // productCalls are one call of each other product of Stream's: they have the chat's key,
 // secret, server token and user tokens.
 func (s *API) productCalls() {
-	s.handle("POST /api/v2/video/call/{type}/{id}", func(r *http.Request, body document) (document, error) {
+	s.handle("POST /video/call/{type}/{id}", func(r *http.Request, body document) (document, error) {
 		author := cmp.Or(caller(r), text(object(body["data"])["created_by_id"]))
 		if author == "" {
 			return nil, badInput("GetOrCreateCall failed with error: data.created_by_id must be provided when using server side auth")
@@ -16,7 +16,7 @@ func (s *API) productCalls() {
 		call := document{"cid": cid(r), "type": r.PathValue("type"), "id": r.PathValue("id"), "created_by": s.known(author), "created_at": s.now()}
 		return document{"call": call, "members": []any{}, "own_capabilities": []any{}, "created": true}, nil
 	})
-	s.handle("POST /api/v2/feeds/feed_groups/{type}/feeds/{id}", func(r *http.Request, body document) (document, error) {
+	s.handle("POST /feeds/feed_groups/{type}/feeds/{id}", func(r *http.Request, body document) (document, error) {
 		author := cmp.Or(caller(r), text(body["user_id"]))
 		if author == "" {
 			return nil, badInput("GetOrCreateFeed failed with error: user_id must be provided when using server side auth")
