@@ -60,8 +60,8 @@ export interface Parameters {
   readonly ServiceApiDomainName?: string;
   /** ACM certificate, in this region, that covers the domain names. */
   readonly CertificateArn?: string;
-  /** true leaves the execute-api endpoint of an API with a domain name open, until every client uses the domain. */
-  readonly KeepExecuteApi?: 'true' | 'false';
+  /** true leaves the execute-api endpoint of an API with a domain name open, until every client uses the domain; never closes the Client API's without one, for a domain of another stack (deploy/edge.yaml). */
+  readonly KeepExecuteApi?: 'true' | 'false' | 'never';
   /** Header that names the user on the Service API. If the header holds a JSON object, add the path of the field after a dot, as in miauserproperties._id. */
   readonly UserIdHeaderKey?: string;
   /** VPC endpoints for execute-api (vpce-...), separated by commas. If set, the Service API is private and accepts requests through these endpoints only. */

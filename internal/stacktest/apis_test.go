@@ -211,6 +211,7 @@ func TestDomainNames(t *testing.T) {
 		{nil, 0, "false", "false", "https://ClientApi.execute-api.eu-central-1.amazonaws.com", "https://ServiceApi.execute-api.eu-central-1.amazonaws.com/v1"},
 		{clientDomain, 1, "true", "false", "https://chat.example.com", "https://ServiceApi.execute-api.eu-central-1.amazonaws.com/v1"},
 		{bothDomains, 2, "true", "true", "https://chat.example.com", "https://internal.chat.example.com"},
+		{edge, 0, "true", "false", "https://ClientApi.execute-api.eu-central-1.amazonaws.com", "https://ServiceApi.execute-api.eu-central-1.amazonaws.com/v1"},
 		{openDomains, 2, "false", "false", "https://chat.example.com", "https://internal.chat.example.com"},
 	} {
 		s := translate(t, test.parameters...)

@@ -38,7 +38,7 @@ const (
 // The parameters of the stacks that tests look at.
 var (
 	// stacks lists them all; nil stands for the defaults.
-	stacks = [][]string{nil, full, private, off, clientDomain, bothDomains, openDomains}
+	stacks = [][]string{nil, full, private, off, clientDomain, bothDomains, openDomains, edge}
 	// full has everything on that works together, and no setting at its default.
 	full = []string{
 		"Environment=prod", "AlarmEmail=ops@example.com", "NoEventsHours=6", "RetentionDays=14", "Tracing=true", "ServiceApiAccessLogs=true",
@@ -60,6 +60,7 @@ var (
 
 	clientDomain = []string{"ClientApiDomainName=chat.example.com", "CertificateArn=" + certificateARN}
 	bothDomains  = append(slices.Clone(clientDomain), "ServiceApiDomainName=internal.chat.example.com")
+	edge         = []string{"KeepExecuteApi=never"}
 	openDomains  = append(slices.Clone(bothDomains), "KeepExecuteApi=true")
 )
 
