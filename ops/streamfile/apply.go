@@ -99,7 +99,7 @@ func (p *planner) read(ctx context.Context) (*plan, error) {
 		st.readEvents(ctx, p.service)
 	}
 	p.state = st
-	return compare(p.file, st, p.writeOnly)
+	return compare(p.file, st, map[bool]blindness{true: always}[p.writeOnly])
 }
 
 // plan reads the steps and prints them.
@@ -199,7 +199,7 @@ func (p *planner) agree(ctx context.Context, steps []step) (late []string, err e
 		if err != nil {
 			return nil, err
 		}
-		again, err := compare(p.file, st, false)
+		again, err := compare(p.file, st, never)
 		if err != nil {
 			return nil, err
 		}

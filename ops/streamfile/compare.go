@@ -29,7 +29,7 @@ func differences(k kind, before, wanted Document) (set Document, fields map[stri
 		case before == nil:
 		case k.key == "hooks" && (field == "id" || field == "product" && Product(before) == Product(wanted)):
 			continue
-		case k.key == "hooks" && field == "event_types" && same(anyList(Events(before)), anyList(Events(wanted))):
+		case k.key == "hooks" && field == "event_types" && same(any(Events(before)), any(Events(wanted))):
 			continue
 		case same(have, want), k.same(field, have, want):
 			continue
@@ -54,13 +54,6 @@ func differences(k kind, before, wanted Document) (set Document, fields map[stri
 		set["grants"] = grants
 	}
 	return set, fields
-}
-
-func anyList(list []any) any {
-	if list == nil {
-		return []any{}
-	}
-	return list
 }
 
 // same reports whether a value that Stream answers for nothing is the wanted one.

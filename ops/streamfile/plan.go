@@ -59,9 +59,17 @@ func (f *file) wants(k kind) bool {
 	return len(f.items[k.path])+len(f.absent[k.key]) > 0
 }
 
-// compare returns the plan that makes Stream's side match the file. With writeOnly it
-// sends what cannot be read back even if nothing else changes.
-func compare(f *file, st *state, writeOnly bool) (*plan, error) {
+// When to send what cannot be read back.
+type blindness int
+
+const (
+	withOthers blindness = iota // if something else changes
+	always
+	never
+)
+
+// compare returns the plan that makes Stream's side match the file.
+func compare(f *file, st *state, send blindness) (*plan, error) {
 	p := &plan{}
 	version := cmp.Or(Text(f.app["permission_version"]), Text(st.app["permission_version"]))
 	if version == "v1" && f.app["grants"] != nil {
@@ -85,7 +93,7 @@ func compare(f *file, st *state, writeOnly bool) (*plan, error) {
 		return nil, err
 	}
 	p.remove(f, st)
-	if err := p.app(f, st, writeOnly); err != nil { // last, since it depends on whether there are others
+	if err := p.app(f, st, send); err != nil { // last, since it depends on whether there are others
 		return nil, err
 	}
 	slices.SortStableFunc(p.steps, func(a, b step) int { return a.stage - b.stage })
@@ -95,7 +103,7 @@ func compare(f *file, st *state, writeOnly bool) (*plan, error) {
 func (p *plan) add(s step) { p.steps = append(p.steps, s) }
 
 // app compares the app's settings and grants.
-func (p *plan) app(f *file, st *state, writeOnly bool) error {
+func (p *plan) app(f *file, st *state, send blindness) error {
 	known, blind := Document{}, Document{}
 	for field, v := range f.app {
 		if _, answered := st.app[field]; field != "grants" && !answered && !appKind.answered(field) && appKind.known(field) {
@@ -118,7 +126,10 @@ func (p *plan) app(f *file, st *state, writeOnly bool) error {
 		}
 	}
 	p.note(notes, fields)
-	if len(blind) > 0 && len(p.steps)+len(set) == 0 && !writeOnly {
+	if send == never {
+		clear(blind)
+	}
+	if len(blind) > 0 && len(p.steps)+len(set) == 0 && send != always {
 		p.notes = append(p.notes, "app: "+strings.Join(slices.Sorted(maps.Keys(blind)), ", ")+
 			" cannot be read back from Stream; sent with every apply that changes something else, or with -write-only")
 		return nil

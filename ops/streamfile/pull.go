@@ -44,7 +44,7 @@ func pull(ctx context.Context, c *console.Console, at *stack.Target, name string
 	if err != nil {
 		return err
 	}
-	earlier, err := readDocument(name)
+	earlier, _ := readDocument(name) // there may be none
 	text, notes, err := pulled(st, s.Outputs, Object(earlier["app"]))
 	if err != nil {
 		return err

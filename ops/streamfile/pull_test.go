@@ -122,7 +122,7 @@ func FuzzPull(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}
-		p, err := compare(file, st, false)
+		p, err := compare(file, st, withOthers)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"chat-service-backend/ops/stack"
@@ -138,7 +139,7 @@ func (st *state) expanded(wanted, have []any) []any {
 		var members []any
 		if st.items["commands"][Text(v)] == nil {
 			for name, command := range st.items["commands"] {
-				if v == command["set"] || v == "all" && (custom(name, command) == false || contains(have, name)) {
+				if v == command["set"] || v == "all" && (!custom(name, command) || contains(have, name)) {
 					members = append(members, name)
 				}
 			}
@@ -155,22 +156,15 @@ func (st *state) expanded(wanted, have []any) []any {
 	return names
 }
 
-func contains(list []any, v any) bool {
-	for _, item := range list {
-		if item == v {
-			return true
-		}
-	}
-	return false
-}
+func contains(list []any, v any) bool { return slices.Contains(list, v) }
 
 // builtIn are commands that every app has.
-var builtIn = " giphy imgur flag ban unban mute unmute "
+var builtIn = []string{"giphy", "imgur", "flag", "ban", "unban", "mute", "unmute"}
 
 // custom reports whether a command is the app's own. Stream does not say so, but only its
 // own ones are in these sets and were never created.
 func custom(name string, command Document) bool {
-	own := strings.Contains(builtIn, " "+name+" ") || command["created_at"] == nil && (command["set"] == "fun_set" || command["set"] == "moderation_set")
+	own := slices.Contains(builtIn, name) || command["created_at"] == nil && (command["set"] == "fun_set" || command["set"] == "moderation_set")
 	return !own
 }
 
