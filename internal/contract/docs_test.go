@@ -86,6 +86,42 @@ func TestDocumentsShowWhatIsAnswered(t *testing.T) {
 	}
 }
 
+// terms are names as their owners write them, by what is often written instead.
+var terms = map[string]string{
+	"Api ?[Gg]ateway|API gateway|ApiGateway": "API Gateway", "Cloudformation|Cloud Formation": "CloudFormation", "Cloudwatch|Cloud Watch": "CloudWatch",
+	"Eventbridge|Event Bridge": "EventBridge", "Cloudfront": "CloudFront", "Cloudtrail": "CloudTrail", "Dynamo[Dd]b|DynamoDb": "DynamoDB",
+	"Parameter store|parameter store": "Parameter Store", "X-ray|XRay": "X-Ray", "Codedeploy": "CodeDeploy", "Sigv4|SIGV4": "SigV4",
+	"Getstream": "Stream", "stream chat|Stream chat\\b": "Stream Chat", "[Ww]eb [Hh]ook|WebHook": "webhook",
+	"Open[Ii][Dd][Cc]onnect|OpenId|Openid": "OpenID Connect", "O[Aa]uth ?2\\.0|Oauth|OAUTH": "OAuth", "Jwt|JWTs token|JWT token": "JWT", "Jwks|JWKs": "JWKS",
+	"Javascript": "JavaScript", "Typescript": "TypeScript", "Node[.]?JS|NodeJS": "Node.js", "Github|Git Hub": "GitHub", "Gitlab": "GitLab", "KeyCloak": "Keycloak",
+	"Json|Yaml": "JSON, YAML", "Https?\\b": "HTTP, HTTPS", "Tls|SSL\\b": "TLS", "[Gg]Zip|GZIP": "gzip", "Cors": "CORS", "Hmac": "HMAC", "Graphql": "GraphQL",
+	"Open[Aa]pi|Open API": "OpenAPI", "Postgresql|PostgreSql": "PostgreSQL", "user ID\\b": "user id", "[Tt]ime-out": "timeout",
+}
+
+// code is what the terms do not apply to: blocks, names in backquotes, addresses.
+var code = regexp.MustCompile("(?ms)^ *```.*?^ *```$|`[^`\n]*`|\\]\\([^)]*\\)|https?://\\S+|<[^>\n]*>")
+
+func TestTermsAreSpelledAsTheirOwnersDo(t *testing.T) {
+	t.Parallel()
+	var documents []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "*/README.md", "examples/*/*.md"} {
+		found, _ := filepath.Glob(filepath.Join(root, pattern))
+		documents = append(documents, found...)
+	}
+	for _, document := range documents {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		prose := code.ReplaceAllString(string(text), "")
+		for wrong, right := range terms {
+			if found := regexp.MustCompile(`\b(?:` + wrong + `)`).FindString(prose); found != "" {
+				t.Errorf("%s: want %s, got %q", document, right, found)
+			}
+		}
+	}
+}
+
 var (
 	link     = regexp.MustCompile(`\]\(([^)\s:]+)\)`)
 	heading  = regexp.MustCompile(`(?m)^#+ (.*)$`)
