@@ -52,7 +52,7 @@ func testRedrive(t *testing.T, w *world, d *deployment) {
 	}
 
 	for i := range 12 {
-		enqueue(queued(bus, "stream.chat", i))
+		enqueue(queued(bus, []string{"stream.chat", "stream.video"}[i%2], i))
 	}
 	onTarget("", nil)
 	d.run("", "redrive").want(t, 0, "12 events published to "+bus+", 0 left in the queue")

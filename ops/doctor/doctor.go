@@ -81,7 +81,6 @@ type doctor struct {
 	caller      arn.ARN
 	stack       *stack.Stack
 	service     *stack.Service
-	client      string // base URL of the Client API, "" if it is unknown
 	key         string // the app's API key, "" if it is missing
 	app         document
 	header      http.Header // of Stream's answer

@@ -45,7 +45,7 @@ func (d *doctor) event(ctx context.Context) {
 			d.warn("event", "remove it by hand", "something that the doctor made could not be removed: %v", err)
 		}
 	}()
-	if err := tap.Open(ctx, document{"source": []string{stack.EventSource}, "detail": document{"event": document{"channel_id": []string{id}}}}); err != nil {
+	if err := tap.Open(ctx, document{"source": []any{document{"prefix": stack.EventSource}}, "detail": document{"event": document{"channel_id": []string{id}}}}); err != nil {
 		d.asked("event", "the bus "+bus+" cannot be listened to", "make a queue and a rule", err)
 		return
 	}

@@ -75,7 +75,7 @@ func open(ctx context.Context, c *console.Console, at *stack.Target, types []str
 	if err != nil {
 		return nil, err
 	}
-	pattern := map[string]any{"source": []any{map[string]string{"prefix": "stream."}}}
+	pattern := map[string]any{"source": []any{map[string]string{"prefix": stack.EventSource}}}
 	if len(types) > 0 {
 		var wanted []any
 		for _, t := range types {

@@ -213,8 +213,8 @@ func (d *driver) entry(m types.Message) (*bustypes.PutEventsRequestEntry, error)
 	if err := json.Unmarshal([]byte(aws.ToString(m.Body)), &e); err != nil || e.DetailType == "" || e.Detail == "" {
 		return nil, errors.New("it is not an event that the webhook function has queued: look at it in the SQS console")
 	}
-	if e.EventBusName != d.bus || e.Source != stack.EventSource {
-		return nil, fmt.Errorf("it is of source %q for the bus %q, not of %s for %s: look at it in the SQS console", e.Source, e.EventBusName, stack.EventSource, d.bus)
+	if e.EventBusName != d.bus || !strings.HasPrefix(e.Source, stack.EventSource) {
+		return nil, fmt.Errorf("it is of source %q for the bus %q, not of Stream for %s: look at it in the SQS console", e.Source, e.EventBusName, d.bus)
 	}
 	return &bustypes.PutEventsRequestEntry{EventBusName: &d.bus, Source: &e.Source, DetailType: &e.DetailType, Detail: &e.Detail}, nil
 }

@@ -18,8 +18,9 @@ import (
 	"chat-service-backend/ops/console"
 )
 
-// EventSource is the source of the events that the webhook function publishes.
-const EventSource = "stream.chat"
+// EventSource begins the source of the events that the webhook function publishes, such as
+// stream.chat.
+const EventSource = "stream."
 
 // A Stack is a deployment as CloudFormation describes it.
 type Stack struct {
