@@ -85,10 +85,11 @@ func play(tb testing.TB, processes int, perSecond float64) storm {
 	return s
 }
 
-// Real processes, with a quarter of Parameter Store's default limit.
-func TestStormOfStartsIsServedWithOneCallEach(t *testing.T) {
-	if s := play(t, 40, 10); len(s.served) != 40 || s.calls != 40 {
-		t.Errorf("want 40 answers with 40 calls, got %d with %d, %d refused, other answers %q", len(s.served), s.calls, len(s.refused), s.odd)
+// Real processes, with a quarter of Parameter Store's default limit. That each makes one
+// call is a figure of [BenchmarkStorm]: on a slow machine some give up on the first.
+func TestStormOfStartsIsServed(t *testing.T) {
+	if s := play(t, 40, 10); len(s.served)+len(s.refused) != 40 || len(s.odd) > 0 {
+		t.Errorf("want 40 answers, or a 503 with Retry-After, got %d, %d, others %q", len(s.served), len(s.refused), s.odd)
 	}
 }
 
@@ -106,6 +107,7 @@ func BenchmarkStorm(b *testing.B) {
 					}
 					b.ReportMetric(0, "ns/op")
 					b.ReportMetric(s.started.Seconds(), "s-started")
+					b.ReportMetric(float64(s.calls)/float64(processes), "calls/start")
 					b.ReportMetric(float64(len(s.served)), "served")
 					b.ReportMetric(median(s.served).Seconds(), "s-median")
 					b.ReportMetric(quantile(s.served, 1).Seconds(), "s-last")
