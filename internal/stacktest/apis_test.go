@@ -1,6 +1,7 @@
 package stacktest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -298,5 +299,29 @@ func TestAccessLogsAreJSONWithoutUsersPaths(t *testing.T) {
 		if strings.Contains(format, "$context.path") || strings.Contains(format, "authorizer") {
 			t.Errorf("%s: want neither paths nor tokens, got %s", id, format)
 		}
+	}
+}
+
+// API Gateway gives the request that starts a process 14.5 s: for the start, and for
+// each thing that the request may then wait for.
+func TestAStartAndAFirstRequestFitIntoTheIntegrationsTimeout(t *testing.T) {
+	t.Parallel()
+	sum := 0
+	for _, name := range []string{
+		`initTimeout`,                     // what is read at the start
+		`patience`,                        // Parameter Store, throttling
+		`fetchTimeout`, `userInfoTimeout`, // the issuer
+		`timeout`, // Stream, with SyncUsers
+	} {
+		units := map[string]int{"time.Second": 1000, "time.Millisecond": 1}
+		found := inCode(t, `(?m)^(?:const |\s)`+name+`\s+= (?:(\d+) \* )?(time\.\w+)$`)
+		if len(found) != 1 {
+			t.Fatalf("%s: want one constant, got %q", name, found)
+		}
+		n := strings.TrimRight(found[0], "timeSecondMl.")
+		sum += max(number(t, cmp.Or(n, "1")), 1) * units[strings.TrimPrefix(found[0], n)]
+	}
+	if limit := number(t, integrations(t, translate(t), "ClientApi")[0].object["timeoutInMillis"]); sum > limit-500 {
+		t.Errorf("want all waits of a first request in less than API Gateway's %d ms, got %d ms", limit, sum)
 	}
 }

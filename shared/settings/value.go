@@ -24,7 +24,7 @@ const (
 	moment = 100 * time.Millisecond
 
 	// patience bounds how long a request waits for a value while SSM throttles.
-	patience = 5 * time.Second
+	patience = 3 * time.Second
 )
 
 // Forever lets a value be served stale for as long as SSM does not answer.
