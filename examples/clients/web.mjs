@@ -1,19 +1,69 @@
-// get throws unless the status is 2xx. The SDK asks for a token again only after Stream reports that the last one has expired, so report a failing token
-// provider to the user yourself. The other files here do the same. A test parses this file; none has been run against live Stream.
+// A browser's part, to copy. One request starts the app: /config brings the first token, /token only renews it.
+// examples/tests runs this file with Stream's SDK against the development server.
 import { StreamChat } from 'stream-chat';
 
-const api = 'https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com'; // the output ClientApiUrl
+const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
-async function get(path) {
-  const answer = await fetch(api + path, { headers: { Authorization: `Bearer ${await accessToken()}` } }); // accessToken is your sign-in's
-  const body = await answer.json();
-  if (!answer.ok) throw new Error(body.errorMsg ?? body.message);
-  return body;
-}
+// backend returns get(path), which answers with the JSON or throws an error with the answer's status. It tries again after 429,
+// 5xx, four silent seconds and network errors: a random time, twice as long each time, and at least what Retry-After says.
+// A browser reports API Gateway's own 429 as a network error if it has no CORS headers.
+export const backend = (api, accessToken, { attempts = 8, first = 500, longest = 8000 } = {}) => async (path) => {
+  for (let attempt = 0; ; attempt++) {
+    let answer, wait = 0, failure;
+    try {
+      answer = await fetch(api + path, { headers: { Authorization: `Bearer ${await accessToken()}` }, signal: AbortSignal.timeout(4000) });
+      const body = await answer.json();
+      if (answer.ok) return body;
+      wait = Math.min(1000 * Number(answer.headers.get('Retry-After')) || 0, longest);
+      failure = Object.assign(new Error(body.errorMsg ?? body.message), { status: answer.status });
+    } catch (error) {
+      failure = error;
+    }
+    const final = answer && answer.status !== 429 && answer.status < 500;
+    if (final || attempt + 1 >= attempts) throw failure;
+    await pause(wait + Math.random() * Math.min(first * 2 ** attempt, longest));
+  }
+};
 
-const { authentication, errors, ...config } = await get('/config?clientType=web');
-if (!authentication) throw new Error(errors.message); // show the sign-in instead
-const { apiKey, userId, name, image } = authentication; // name and image with SyncUsers
+// connect returns { client, call, signOut }. sdk is for StreamChat's options.
+export const connect = async (get, clientType = 'web', sdk = {}) => {
+  const { authentication, errors, ...config } = await get(`/config?clientType=${encodeURIComponent(clientType)}`);
+  if (!authentication) throw new Error(errors?.message ?? 'Not signed in'); // show the sign-in instead
+  const { apiKey, userId, name, image } = authentication; // name and image with SyncUsers
 
-const client = StreamChat.getInstance(apiKey);
-await client.connectUser({ id: userId, name, image }, async () => (await get('/token/me')).token);
+  // The SDK asks once and then gives up until it connects anew, so get tries again; calls that expire together share one request.
+  let first = authentication.userToken, flight;
+  const token = () => {
+    if (first) return [first, first = undefined][0];
+    return flight ??= get('/token/me').then((answer) => answer.token).finally(() => { flight = undefined; });
+  };
+  const client = new StreamChat(apiKey, sdk);
+
+  // call runs one of the SDK's calls. The SDK renews a token that has expired (code 40) but not one with a wrong signature (43), as
+  // after a rotation of the secret, and after a failed renewal every call fails with the old error.
+  let renewal, renewals = 0;
+  const renew = async () => {
+    await client.closeConnection();
+    await client.tokenManager.loadToken();
+    await client.openConnection();
+  };
+  const refused = (error) => [40, 43].includes(error.code) || /"code":4[03]\b/.test(error.message);
+  const call = async (f, again = renew) => {
+    for (let attempt = 0; ; attempt++) {
+      const before = renewals;
+      try {
+        return await f(client);
+      } catch (error) {
+        if (!refused(error) || attempt >= 5) throw error;
+        if (attempt > 0) await pause(Math.random() * 500 * 2 ** attempt);
+        if (renewals > before) continue; // another call has done it
+        await (renewal ??= again().catch((e) => { if (!refused(e)) throw e; }).finally(() => { renewal = undefined; renewals++; }));
+      }
+    }
+  };
+  await call(() => client.connectUser({ id: userId, name, image }, async () => token()), async () => {});
+
+  // signOut ends the connection. Do it before your identity provider's sign-out, and forget the access token as well.
+  const signOut = () => client.disconnectUser();
+  return { client, config, call, signOut };
+};
