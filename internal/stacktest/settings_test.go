@@ -84,7 +84,7 @@ func settingsPage(t *testing.T) string {
 			own = append(own, "`"+name+"`")
 			continue
 		}
-		byParameter[id] = ", `" + name + "` in the functions"
+		byParameter[id] = ", `" + name + "`"
 	}
 	slices.Sort(own)
 	changes, err := os.ReadFile("CHANGELOG.md")
@@ -102,7 +102,7 @@ func settingsPage(t *testing.T) string {
 		"**Everybody sets six: `%s`.**\n\n"+
 		"- A changed parameter needs a deployment, which starts new processes. The [values in Parameter Store](rotate.md#parameters) need neither.\n"+
 		"- **Risky** says what a change can do to a stack in use. **New** is what no release has yet.\n"+
-		"- The stack sets %s itself.\n", strings.Join(first, "`, `"), strings.Join(own, ", "))
+		"- What follows a default is the functions' variable. The stack sets %s itself.\n", strings.Join(first, "`, `"), strings.Join(own, ", "))
 	for _, group := range dig(source(t), "Metadata", "AWS::CloudFormation::Interface", "ParameterGroups").(list) {
 		name, purpose, _ := strings.Cut(dig(group, "Label", "default").(string), " - ")
 		fmt.Fprintf(&page, "\n## %s\n\n%s%s.\n\n", name, strings.ToUpper(purpose[:1]), purpose[1:])
