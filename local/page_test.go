@@ -271,8 +271,13 @@ func testPictures(t *testing.T, b *tab) {
 		b.do(t,
 			emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
 			chromedp.Navigate(s.clientURL+pagePath), chromedp.WaitVisible("#routes button", chromedp.ByQuery))
+		b.press(t, "//button[@id='chat-start']")
+		b.want(t, `document.querySelector("#chat-bob .state").textContent === "online"`)
+		for _, said := range [][2]string{{"alice", "Lunch at noon?"}, {"bob", "Gladly."}} {
+			b.do(t, chromedp.SendKeys("#chat-"+said[0]+" input", said[1]+"\r", chromedp.ByQuery))
+			b.want(t, fmt.Sprintf(`document.querySelector("#chat-alice .messages").textContent.includes(%q)`, said[1]))
+		}
 		b.be(t, "alice")
-		b.click(t, "Send a webhook", "status", "200")
 		b.want(t, text("bus", "message.new"))
 		b.click(t, "Configuration", "got", "userToken")
 		b.do(t, chromedp.CaptureScreenshot(&picture))
