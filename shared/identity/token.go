@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -63,7 +64,7 @@ type parsedToken struct {
 // parse reads a token. Its errors quote nothing from it.
 func parse(token string) (*parsedToken, error) {
 	parts := strings.Split(token, ".")
-	header, err := jwt.DecodeSegment(parts[0])
+	header, err := base64.RawURLEncoding.DecodeString(parts[0])
 	t := &parsedToken{}
 	if err != nil || json.Unmarshal(header, &t.header) != nil || t.header == nil {
 		return nil, errUnreadable
@@ -81,11 +82,11 @@ func parse(token string) (*parsedToken, error) {
 	if t.header["crit"] != nil {
 		return nil, errCritical
 	}
-	payload, err := jwt.DecodeSegment(parts[1])
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil || json.Unmarshal(payload, &t.claims) != nil || t.claims == nil {
 		return nil, errUnreadable
 	}
-	if _, err := jwt.DecodeSegment(parts[2]); err != nil {
+	if _, err := base64.RawURLEncoding.DecodeString(parts[2]); err != nil {
 		return nil, errUnreadable
 	}
 	t.id = keyID(t.header["kid"])
