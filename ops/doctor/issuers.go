@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"strings"
 
@@ -56,7 +57,12 @@ next:
 				continue next
 			}
 		}
-		if err := issuer.FetchKeys(ctx); err != nil {
+		err := issuer.FetchKeys(ctx)
+		if errors.Is(err, identity.ErrNoKeys) {
+			d.bad("issuer", "have the issuer publish a key that counts: docs/sign-in.md#the-issuers-keys", "%s: %v", issuer.Name, err)
+			continue
+		}
+		if err != nil {
 			d.bad("issuer", "make OidcIssuer exactly the tokens' iss; if it is, ask whoever runs the issuer", "%s: %v", issuer.Name, err)
 			continue
 		}

@@ -428,8 +428,8 @@ func TestKeysThatCannotBeFetchedMakeTokensUnverifiable(t *testing.T) {
 		"no jwks_uri":                {func(i *testIssuer) { delete(i.Metadata, "jwks_uri") }, "jwks_uri in the issuer's metadata: want an https URL"},
 		"redirect to http":           {func(i *testIssuer) { i.redirect = "http://192.0.2.1/moved" }, "redirect: want an https URL"},
 		"endless redirects":          {func(i *testIssuer) { i.redirect = i.URL + "/.well-known/openid-configuration" }, "want at most 3 redirects"},
-		"no usable key":              {func(i *testIssuer) { i.Keys = i.Keys[:4] }, "want public keys"},
-		"no keys":                    {func(i *testIssuer) { i.Keys = []any{} }, "want public keys"},
+		"no usable key":              {func(i *testIssuer) { i.Keys = i.Keys[:4] }, ErrNoKeys.Error()},
+		"no keys":                    {func(i *testIssuer) { i.Keys = []any{} }, ErrNoKeys.Error()},
 		"too long":                   {func(i *testIssuer) { i.Metadata["x"] = strings.Repeat("x", maxDocument) }, "want at most 1048576 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -389,12 +389,13 @@ func (s *keySet) keySet(ctx context.Context, u *url.URL) (keys []key, skipped []
 		keys = append(keys, k)
 	}
 	if len(keys) == 0 {
-		return nil, nil, fmt.Errorf("%w at %s, got %d that cannot be used (%s)", errNoKeys, u, len(skipped), strings.Join(skipped, "; "))
+		return nil, nil, fmt.Errorf("%w at %s; %d cannot be used: %s", ErrNoKeys, u, len(skipped), strings.Join(skipped, "; "))
 	}
 	return keys, skipped, nil
 }
 
-var errNoKeys = errors.New("want public keys for signatures")
+// ErrNoKeys means that an issuer answers, and publishes no key that can be used.
+var ErrNoKeys = errors.New("there is no public key for signatures")
 
 // document fetches and decodes the JSON document at u.
 func (s *keySet) document(ctx context.Context, u *url.URL, v any) error {
