@@ -236,7 +236,7 @@ func (m *morning) row() string {
 // The size that fits serves everybody, with less of everything than before.
 func TestAMorning(t *testing.T) {
 	now := func(people int, size string, ssm float64) *morning {
-		return &morning{people: people, size: size, ssm: ssm, start: 5 * time.Second, wait: 3 * time.Second}
+		return &morning{people: people, size: size, ssm: ssm, start: 4 * time.Second, wait: 3 * time.Second}
 	}
 	before := func(people int, size string, ssm float64) *morning {
 		return &morning{people: people, size: size, ssm: ssm, start: 9 * time.Second, wait: 5 * time.Second, today: true}

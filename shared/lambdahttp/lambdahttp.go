@@ -39,7 +39,7 @@ func Version() string { return version }
 
 // initTimeout bounds Build. Lambda allows the init phase 10 s, but API Gateway gives the
 // request that waits for it 14.5 s for that and for all waits of its own.
-const initTimeout = 5 * time.Second
+const initTimeout = 4 * time.Second
 
 // AtOnce calls the functions fs concurrently and returns when all have returned. If
 // one panics, so does AtOnce, and the process lives on.

@@ -25,7 +25,7 @@ import (
 
 const (
 	// timeout bounds an invocation. It leaves time for a cold start of the function.
-	timeout = 3 * time.Second
+	timeout = 2 * time.Second
 
 	// keptFor is how long an answer is remembered with its token, and failedFor how long
 	// a failure is.
