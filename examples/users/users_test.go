@@ -19,7 +19,7 @@ def confirm(source, sub, name):
     assert users.confirmed(event, None) is event
 
 def names():
-    print([user["name"] for user in json.loads(users.call("GET", "/proxy/users?payload=%7B%7D").data)["users"]])
+    print([user["name"] for user in json.loads(users.call("GET", "/proxy/users?payload=%7B%22filter_conditions%22:%7B%7D%7D").data)["users"]])
 
 confirm("PostConfirmation_ConfirmSignUp", "a.1", "Jane")
 confirm("PostConfirmation_ConfirmForgotPassword", "a.2", "John")

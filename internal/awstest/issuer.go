@@ -21,9 +21,10 @@ type Issuer struct {
 // NewIssuer starts an issuer that runs until t ends.
 func NewIssuer(t testing.TB) *Issuer {
 	i := &Issuer{t: t, Issuer: issuer.Issuer{Audience: Audience}}
-	i.server = httptest.NewServer(&i.Issuer)
+	i.server = httptest.NewUnstartedServer(&i.Issuer)
+	i.URL = "http://" + i.server.Listener.Addr().String()
+	i.server.Start()
 	t.Cleanup(i.server.Close)
-	i.URL = i.server.URL
 	return i
 }
 

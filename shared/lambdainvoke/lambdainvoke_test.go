@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"chat-service-backend/internal/lambdaapi"
@@ -41,8 +42,8 @@ func TestAnswerIsTheFunctions(t *testing.T) {
 func TestEachFailureHasItsReason(t *testing.T) {
 	var answer []byte
 	var failed error
-	calls := 0
-	f, api := function(t, func(context.Context, []byte) ([]byte, error) { calls++; return answer, failed })
+	var calls atomic.Int32
+	f, api := function(t, func(context.Context, []byte) ([]byte, error) { calls.Add(1); return answer, failed })
 	for _, c := range []struct {
 		name   string
 		answer string
@@ -57,17 +58,18 @@ func TestEachFailureHasItsReason(t *testing.T) {
 		{"failed", "", nil, standin.Refuse(http.StatusInternalServerError, "ServiceException"), NotInvoked},
 		{"hung up", "", nil, standin.HangUp, NotInvoked},
 	} {
-		answer, failed, calls = []byte(c.answer), c.failed, 0
+		answer, failed = []byte(c.answer), c.failed
+		calls.Store(0)
 		api.Set(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 			if c.fault == nil {
 				next.ServeHTTP(w, r)
 				return
 			}
-			calls++
+			calls.Add(1)
 			c.fault(w, r, next)
 		})
-		if _, err := f.Invoke(t.Context(), []byte("{}")); err == nil || Reason(err) != c.want || calls != 1 {
-			t.Errorf("%s: want %s after one call, got %v after %d", c.name, c.want, err, calls)
+		if _, err := f.Invoke(t.Context(), []byte("{}")); err == nil || Reason(err) != c.want || calls.Load() != 1 {
+			t.Errorf("%s: want %s after one call, got %v after %d", c.name, c.want, err, calls.Load())
 		}
 	}
 }
