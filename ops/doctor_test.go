@@ -211,7 +211,7 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 		"the second of two issuers":     {signsIn(issuer["good"]+",staff="+issuer["keyless"], "app,staff=app"), "bad", "issuer", issuer["keyless"] + ": "},
 		"an issuer with another slash":  {signsIn(issuer["slash"], "app"), "bad", "issuer", "got that of \"" + issuer["slash"] + "/"},
 		"an issuer without keys":        {signsIn(issuer["keyless"], "app"), "bad", "issuer", "/none: want status 200"},
-		"symmetric keys alone":          {signsIn(issuer["symmetric"], "app"), "bad", "issuer", "want public keys"},
+		"symmetric keys alone":          {signsIn(issuer["symmetric"], "app"), "bad", "issuer", "no public key"},
 		"an audience unlike Cognito's":  {signsIn("https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_x", "my-app"), "bad", "issuer", "app client"},
 		"an audience unlike Firebase's": {signsIn("https://securetoken.google.com/shop", "my-app"), "bad", "issuer", "is my-app and must be the project, shop"},
 		"a Client API that fails":       {client("/api-key", 503, nil, `{"errorMsg":"x"}`), "bad", "client API", "/api-key: 503: x"},
