@@ -29,24 +29,43 @@ const maxAnswer = 1 << 20
 // https://getstream.io/chat/docs/api_errors_response
 const codeMissing = 16
 
-// A client calls Stream's REST API. After a failure it pauses calls for all users, so
-// that they do not wait for a timeout one by one.
+// The pauses between calls about users who sign in at the same time. Stream takes 1,000
+// reads and 300 writes a minute from all processes together; X-RateLimit-Remaining says
+// when they have used that up.
+const (
+	readEvery  = 100 * time.Millisecond
+	writeEvery = 250 * time.Millisecond
+)
+
+// A client calls Stream's REST API. After a failure, or when a rate limit is nearly used
+// up, it pauses calls for all users, so that they do not wait for a timeout one by one.
 type client struct {
 	base *url.URL
 	http *http.Client
 
+	reads           collector[struct{}]
+	creates, writes collector[document]
+
 	mu     sync.Mutex
 	paused map[bool]time.Time // end of the pause of reads (false) and writes (true)
+
+	app     sync.Mutex
+	revoked time.Time // since when tokens of the whole app count
+	due     time.Time // when that is to be read again
 }
 
-var errPaused = errors.New("Stream failed a moment ago")
+var errPaused = errors.New("calls to Stream are paused: it failed a moment ago, or its rate limit is nearly used up")
 
 func newClient(base *url.URL) *client {
-	return &client{base: base, paused: map[bool]time.Time{}, http: &http.Client{
+	c := &client{base: base, paused: map[bool]time.Time{}, http: &http.Client{
 		Transport: keepalive.Transport(),
 		// A redirect is an error: the server token goes to Stream alone.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+	c.reads = collector[struct{}]{every: readEvery, call: c.findAll}
+	c.creates = collector[document]{every: writeEvery, call: c.createAll}
+	c.writes = collector[document]{every: writeEvery, call: c.changeAll}
+	return c
 }
 
 // A document is a user as stored at Stream.
@@ -54,10 +73,37 @@ type document map[string]any
 
 // find returns a user, or nil if there is none.
 func (c *client) find(ctx context.Context, credentials *streamchat.Credentials, id string) (document, error) {
+	return c.reads.do(ctx, credentials, id, struct{}{})
+}
+
+// create creates a user whom find has not found. Stream refuses the id of a deleted
+// user.
+func (c *client) create(ctx context.Context, credentials *streamchat.Credentials, id string, fields document) (document, error) {
+	return written(c.creates.do(ctx, credentials, id, fields))
+}
+
+// change sets fields of a user, and leaves the others as they are.
+func (c *client) change(ctx context.Context, credentials *streamchat.Credentials, id string, fields document) (document, error) {
+	return written(c.writes.do(ctx, credentials, id, fields))
+}
+
+func written(d document, err error) (document, error) {
+	switch {
+	case err != nil:
+		return nil, err
+	case d["id"] == nil:
+		return nil, errors.New("the user is not in Stream's response")
+	case d[deletedForGood] != nil:
+		return nil, ErrDeleted
+	}
+	return d, nil
+}
+
+func (c *client) findAll(ctx context.Context, credentials *streamchat.Credentials, ids map[string]struct{}) (map[string]document, error) {
 	payload, err := json.Marshal(map[string]any{
-		"filter_conditions":         map[string]any{"id": map[string]any{"$in": []string{id}}},
+		"filter_conditions":         map[string]any{"id": map[string]any{"$in": slices.Sorted(maps.Keys(ids))}},
 		"include_deactivated_users": true,
-		"limit":                     1,
+		"limit":                     len(ids),
 	})
 	if err != nil {
 		return nil, err
@@ -66,37 +112,99 @@ func (c *client) find(ctx context.Context, credentials *streamchat.Credentials, 
 	if err := c.call(ctx, credentials, http.MethodGet, url.Values{"payload": {string(payload)}}, nil, &answer); err != nil {
 		return nil, err
 	}
+	found := map[string]document{}
 	for _, user := range answer.Users {
-		if user["id"] == id {
-			return user, nil
+		if id, ok := user["id"].(string); ok {
+			found[id] = user
 		}
 	}
-	return nil, nil
+	return found, nil
 }
 
-// create creates a user whom find has not found. Stream refuses the id of a deleted
-// user.
-func (c *client) create(ctx context.Context, credentials *streamchat.Credentials, id string, fields document) (document, error) {
-	user := maps.Clone(fields)
-	user["id"] = id
-	return c.write(ctx, credentials, http.MethodPost, id, map[string]any{"users": map[string]any{id: user}})
+func (c *client) createAll(ctx context.Context, credentials *streamchat.Credentials, users map[string]document) (map[string]document, error) {
+	return c.each(users, func(users map[string]document) (map[string]document, error) {
+		all := map[string]document{}
+		for id, fields := range users {
+			all[id] = maps.Clone(fields)
+			all[id]["id"] = id
+		}
+		return c.write(ctx, credentials, http.MethodPost, map[string]any{"users": all})
+	})
 }
 
-// change sets fields of a user, and leaves the others as they are.
-func (c *client) change(ctx context.Context, credentials *streamchat.Credentials, id string, fields document) (document, error) {
-	return c.write(ctx, credentials, http.MethodPatch, id, map[string]any{"users": []any{map[string]any{"id": id, "set": fields}}})
+func (c *client) changeAll(ctx context.Context, credentials *streamchat.Credentials, users map[string]document) (map[string]document, error) {
+	return c.each(users, func(users map[string]document) (map[string]document, error) {
+		all := []any{}
+		for _, id := range slices.Sorted(maps.Keys(users)) {
+			all = append(all, map[string]any{"id": id, "set": users[id]})
+		}
+		return c.write(ctx, credentials, http.MethodPatch, map[string]any{"users": all})
+	})
 }
 
-func (c *client) write(ctx context.Context, credentials *streamchat.Credentials, method, id string, body any) (document, error) {
+// deletedForGood marks, in the answer of a write, a user whose id Stream never reuses.
+const deletedForGood = "deleted for good"
+
+// each writes users together or, if Stream refuses that because of one of them, one by
+// one.
+func (c *client) each(users map[string]document, write func(map[string]document) (map[string]document, error)) (map[string]document, error) {
+	all, err := write(users)
+	e, ok := err.(*streamError)
+	if !ok || e.status >= 500 || e.status == http.StatusTooManyRequests {
+		return all, err
+	}
+	if len(users) == 1 {
+		for id := range users {
+			if e.code == codeMissing {
+				return map[string]document{id: {"id": id, deletedForGood: true}}, nil
+			}
+		}
+		return nil, err
+	}
+	all = map[string]document{}
+	for id, fields := range users {
+		one, err := c.each(map[string]document{id: fields}, write)
+		if err == nil {
+			maps.Copy(all, one)
+		}
+	}
+	return all, nil
+}
+
+func (c *client) write(ctx context.Context, credentials *streamchat.Credentials, method string, body any) (map[string]document, error) {
 	var answer struct{ Users map[string]document }
 	err := c.call(ctx, credentials, method, url.Values{}, body, &answer)
-	if e, ok := err.(*streamError); ok && e.code == codeMissing {
-		return nil, ErrDeleted
+	return answer.Users, err
+}
+
+// appRevoked returns since when tokens of the whole app count, which Stream said within
+// the last minute if it could be asked.
+func (c *client) appRevoked(ctx context.Context, credentials *streamchat.Credentials) time.Time {
+	c.app.Lock() // others wait: a second at most
+	defer c.app.Unlock()
+	if now().Before(c.due) {
+		return c.revoked
 	}
-	if err == nil && answer.Users[id] == nil {
-		err = fmt.Errorf("%s users: want the user in Stream's response, got none", method)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	defer cancel()
+	// GET /app answers other secrets as well: only this is read.
+	var answer struct {
+		App struct {
+			Revoked any `json:"revoke_tokens_issued_before"`
+		}
 	}
-	return answer.Users[id], err
+	err := c.send(ctx, credentials, http.MethodGet, "app", url.Values{}, nil, &answer)
+	c.due = now().Add(keptFor)
+	since, ok := moment(answer.App.Revoked)
+	switch {
+	case err != nil:
+		c.due = now().Add(pause)
+	case ok:
+		c.revoked = since
+	default: // what cannot be read counts against the users
+		c.revoked = now()
+	}
+	return c.revoked
 }
 
 // A streamError is an error response from Stream.
@@ -107,7 +215,7 @@ type streamError struct {
 
 // Error omits Stream's message, which names the user.
 func (e *streamError) Error() string {
-	return fmt.Sprintf("want success from Stream, got status %d with code %d", e.status, e.code)
+	return fmt.Sprintf("Stream answered with status %d, code %d", e.status, e.code)
 }
 
 // call is [client.send], or errPaused during a pause.
@@ -119,23 +227,40 @@ func (c *client) call(ctx context.Context, credentials *streamchat.Credentials, 
 	if now().Before(paused) {
 		return errPaused
 	}
-	err := c.send(ctx, credentials, method, query, body, answer)
+	err := c.send(ctx, credentials, method, "users", query, body, answer)
 	e, answered := err.(*streamError)
 	if err == nil || answered && e.status < 500 && e.status != http.StatusTooManyRequests {
 		return err // the failure concerns this user only
 	}
-	until := now().Add(pause)
-	if answered && e.reset.After(until) {
-		until = now().Add(min(e.reset.Sub(now()), keptFor))
+	var reset time.Time
+	if answered {
+		reset = e.reset
 	}
-	c.mu.Lock()
-	c.paused[writes] = until
-	c.mu.Unlock()
+	c.pause(writes, now().Add(pause), reset)
 	return err
 }
 
-// send sends a request for /users and decodes the response.
-func (c *client) send(ctx context.Context, credentials *streamchat.Credentials, method string, query url.Values, body, answer any) error {
+// pause pauses reads or writes until the later of two times, which is a minute away at
+// most.
+func (c *client) pause(writes bool, until, reset time.Time) {
+	if reset.After(until) {
+		until = now().Add(min(reset.Sub(now()), keptFor))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.paused[writes] = until
+}
+
+// heed pauses calls when a rate limit that others share is nearly used up.
+func (c *client) heed(method string, header http.Header) {
+	number := func(name string) int64 { n, _ := strconv.ParseInt(header.Get(name), 10, 64); return n }
+	if limit := number("X-RateLimit-Limit"); limit > 0 && 10*number("X-RateLimit-Remaining") < limit {
+		c.pause(method != http.MethodGet, now(), time.Unix(number("X-RateLimit-Reset"), 0))
+	}
+}
+
+// send sends a request and decodes the response.
+func (c *client) send(ctx context.Context, credentials *streamchat.Credentials, method, path string, query url.Values, body, answer any) error {
 	query.Set("api_key", credentials.Key())
 	var content io.Reader
 	if body != nil {
@@ -145,7 +270,7 @@ func (c *client) send(ctx context.Context, credentials *streamchat.Credentials, 
 		}
 		content = bytes.NewReader(text)
 	}
-	u := c.base.JoinPath("users")
+	u := c.base.JoinPath(path)
 	u.RawQuery = query.Encode()
 	r, err := http.NewRequestWithContext(ctx, method, u.String(), content)
 	if err != nil {
@@ -157,12 +282,12 @@ func (c *client) send(ctx context.Context, credentials *streamchat.Credentials, 
 	r.Header.Set("Content-Type", "application/json")
 	response, err := c.http.Do(r)
 	if err != nil {
-		return fmt.Errorf("%s users: %w", method, errors.Unwrap(err)) // without the URL, which names the user
+		return fmt.Errorf("%s %s: %w", method, path, errors.Unwrap(err)) // without the URL, which names the user
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("%s users: %w", method, err)
+		return fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	if response.StatusCode >= 300 {
 		var e struct{ Code int }
@@ -170,20 +295,27 @@ func (c *client) send(ctx context.Context, credentials *streamchat.Credentials, 
 		reset, _ := strconv.ParseInt(response.Header.Get("X-RateLimit-Reset"), 10, 64)
 		return &streamError{response.StatusCode, e.Code, time.Unix(reset, 0)}
 	}
+	if path == "users" {
+		c.heed(method, response.Header)
+	}
 	if err := json.Unmarshal(text, answer); err != nil {
-		return fmt.Errorf("%s users: want JSON from Stream: %w", method, err)
+		return fmt.Errorf("%s %s: Stream's answer is not JSON: %w", method, path, err)
 	}
 	return nil
 }
 
-// refusal returns why Stream would refuse the user, or nil. What cannot be read counts
-// against the user.
-func (d document) refusal() error {
+// refusal returns why we refuse the user, or nil. Stream itself refuses deactivated users;
+// banned ones may connect, and soft-deleted ones can be restored. What cannot be read
+// counts against the user.
+func (d document) refusal(refused []string) error {
+	refuses := func(kind string) bool { return slices.Contains(refused, kind) }
 	switch {
-	case d.set("deleted_at"):
+	case refuses("deleted") && d.set("deleted_at"):
 		return ErrDeleted
-	case d.set("deactivated_at"):
+	case refuses("deactivated") && d.set("deactivated_at"):
 		return ErrDeactivated
+	case !refuses("banned"):
+		return nil
 	case slices.Contains([]any{nil, false, 0.0, "", "false", "0"}, plain(d["banned"])):
 		return nil
 	}

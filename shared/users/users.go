@@ -13,6 +13,7 @@ import (
 	"maps"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -86,8 +87,9 @@ type User struct {
 type Directory struct {
 	client *client
 	fields []field
-	ranked bool // fields has a role or teams
-	create bool // users who do not exist
+	ranked bool     // fields has a role or teams
+	create bool     // users who do not exist
+	refuse []string // which of refusable
 
 	mu   sync.Mutex
 	kept map[string]*entry
@@ -108,9 +110,14 @@ type entry struct {
 	ended    []string             // sessions that ended with a revocation
 }
 
+// refusable are the users whom we refuse by default. Stream itself refuses only those who
+// are deactivated.
+var refusable = []string{"banned", "deactivated", "deleted"}
+
 // FromEnv returns the directory that the environment configures, or nil if SYNC_USERS
 // is not true. USER_FIELDS (default name=name,image=picture) maps a user's fields to
-// claims. CREATE_USERS=false refuses users who do not exist. Stream is at STREAM_BASE_URL.
+// claims. CREATE_USERS=false refuses users who do not exist, REFUSE_USERS lists those
+// who exist and are refused (default banned,deactivated,deleted). Stream is at STREAM_BASE_URL.
 func FromEnv(getenv func(string) string) (*Directory, error) {
 	fields, err := parseFields(getenv("USER_FIELDS"))
 	if err != nil {
@@ -124,6 +131,15 @@ func FromEnv(getenv func(string) string) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
+	refuse := refusable
+	if text := getenv("REFUSE_USERS"); text != "" {
+		refuse = strings.Split(text, ",")
+		for _, kind := range refuse {
+			if kind != "none" && !slices.Contains(refusable, kind) {
+				return nil, fmt.Errorf("REFUSE_USERS: %q is none of %s; list some of them, separated by commas, or none", kind, strings.Join(refusable, ", "))
+			}
+		}
+	}
 	sync, err := settings.Bool(getenv, "SYNC_USERS", false)
 	if err == nil && !sync && !create {
 		err = errors.New("CREATE_USERS: false needs SYNC_USERS=true; without it Stream creates users when they connect")
@@ -132,7 +148,7 @@ func FromEnv(getenv func(string) string) (*Directory, error) {
 		return nil, err
 	}
 	ranked := slices.ContainsFunc(fields, func(f field) bool { return f.name == "role" || f.name == "teams" })
-	return &Directory{client: newClient(base), fields: fields, ranked: ranked, create: create, kept: map[string]*entry{}}, nil
+	return &Directory{client: newClient(base), fields: fields, ranked: ranked, create: create, refuse: refuse, kept: map[string]*entry{}}, nil
 }
 
 // SignIn creates or updates a caller with a bearer token at Stream, as their claims say,
@@ -142,6 +158,9 @@ func (d *Directory) SignIn(ctx context.Context, credentials *streamchat.Credenti
 	e := d.entry(ctx, credentials, caller)
 	if e.refusal != nil {
 		return User{}, e.refusal
+	}
+	if since := d.client.appRevoked(ctx, credentials); since.After(e.user.TokensSince) {
+		e.user.TokensSince = since
 	}
 	if e.user.TokensSince.IsZero() {
 		return e.user, e.failed
@@ -357,7 +376,13 @@ func (d *Directory) sync(ctx context.Context, credentials *streamchat.Credential
 	if len(odd) > 0 {
 		slog.WarnContext(ctx, "claims cannot set their fields in USER_FIELDS", "claims", odd)
 	}
+	known := make(chan struct{})
+	go func() {
+		d.client.appRevoked(ctx, credentials) // at the same time
+		close(known)
+	}()
 	found, err = d.client.find(ctx, credentials, caller.UserID)
+	<-known
 	switch {
 	case err != nil:
 		return nil, err
@@ -368,9 +393,9 @@ func (d *Directory) sync(ctx context.Context, credentials *streamchat.Credential
 		if err != nil {
 			return nil, err
 		}
-		return made, made.refusal()
-	case found.refusal() != nil:
-		return nil, found.refusal()
+		return made, made.refusal(d.refuse)
+	case found.refusal(d.refuse) != nil:
+		return nil, found.refusal(d.refuse)
 	}
 	// An older token must not give back what a newer one has taken away.
 	if at, ok := moment(found[rolesIssued]); ok && at.After(newest) {
@@ -391,7 +416,7 @@ func (d *Directory) sync(ctx context.Context, credentials *streamchat.Credential
 	if err != nil {
 		return found, err
 	}
-	return changed, changed.refusal()
+	return changed, changed.refusal(d.refuse)
 }
 
 // ranked adds when the token was issued that sets a role or teams, if fields has one.

@@ -32,8 +32,12 @@ type stream struct {
 
 func (s *stream) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.mu.Lock()
-	s.calls = append(s.calls, r.Method)
 	fault := s.fault
+	if strings.HasSuffix(r.URL.Path, "/app") {
+		fault = nil
+	} else {
+		s.calls = append(s.calls, r.Method)
+	}
 	s.mu.Unlock()
 	if fault != nil {
 		if response, err := fault(r); response != nil || err != nil {
@@ -512,7 +516,7 @@ func TestWhatCannotBeReadCountsAgainstTheUser(t *testing.T) {
 			if err := json.Unmarshal([]byte(user), &d); err != nil {
 				t.Fatal(err)
 			}
-			if got := d.refusal(); got != want {
+			if got := d.refusal(refusable); got != want {
 				t.Errorf("%s: want %v, got %v", user, want, got)
 			}
 		}
@@ -579,7 +583,7 @@ func TestBadSettingIsAnErrorThatNamesIt(t *testing.T) {
 		{"USER_FIELDS", "name"}, {"USER_FIELDS", "name="}, {"USER_FIELDS", "=name"}, {"USER_FIELDS", "name=a,"}, {"USER_FIELDS", "name=a,name=b"},
 		{"USER_FIELDS", "a.b=c"}, {"USER_FIELDS", "id=sub"}, {"USER_FIELDS", "banned=banned"}, {"USER_FIELDS", "teams_role=r"},
 		{"USER_FIELDS", "Banned=b"}, {"USER_FIELDS", "Teams_Role=r"}, {"USER_FIELDS", "Role=r"}, {"USER_FIELDS", "TEAMS=t"}, {"USER_FIELDS", "roles_issued_at=r"},
-		{"USER_FIELDS", "bypass_moderation=b"}, {"CREATE_USERS", "no"},
+		{"USER_FIELDS", "bypass_moderation=b"}, {"CREATE_USERS", "no"}, {"REFUSE_USERS", "banned, deleted"}, {"REFUSE_USERS", "everybody"},
 	} {
 		for _, sync := range []string{"true", ""} {
 			env := map[string]string{"SYNC_USERS": sync}
