@@ -44,6 +44,8 @@ export interface Parameters {
   readonly SyncUsers?: 'true' | 'false';
   /** With SyncUsers, false refuses users who do not exist at Stream, with a 403, instead of creating them. */
   readonly CreateUsers?: 'true' | 'false';
+  /** With SyncUsers, which users do not get a token, out of banned, deactivated and deleted; none for nobody. Stream itself refuses only those who are deactivated. */
+  readonly RefuseUsers?: string;
   /** With SyncUsers, the fields of the user at Stream and the claims they come from, as field=claim, separated by commas. May include teams and role; a role is never admin. */
   readonly UserFields?: string;
   /** With SyncUsers, true asks the issuer's userinfo endpoint, once for a token, for claims in UserFields that the token lacks. */
