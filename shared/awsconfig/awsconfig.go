@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -33,7 +34,7 @@ func New(getenv func(string) string) aws.Config {
 	cfg := aws.Config{
 		Region:        getenv("AWS_REGION"),
 		Credentials:   credentials(getenv),
-		HTTPClient:    &http.Client{Transport: keepalive.Transport()},
+		HTTPClient:    HTTPClient{&http.Client{Transport: keepalive.Transport()}},
 		Retryer:       func() aws.Retryer { return Retryer(maxAttempts) },
 		ConfigSources: []any{endpoints{getenv}},
 	}
@@ -41,6 +42,20 @@ func New(getenv func(string) string) aws.Config {
 		cfg.BaseEndpoint = &url
 	}
 	return cfg
+}
+
+// HTTPClient is an [http.Client] for the SDK's clients.
+type HTTPClient struct{ *http.Client }
+
+// Do hides WriteTo of a body from net/http. The SDK closes a body as soon as the answer
+// begins, and smithy-go's WriteTo then returns io.EOF, which is an error there: net/http
+// closes the connection in the middle of the answer if it has not yet looked for the
+// body's end.
+func (c HTTPClient) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		r.Body = struct{ io.ReadCloser }{r.Body}
+	}
+	return c.Client.Do(r)
 }
 
 // Retryer returns the SDK's standard retryer with short pauses, and with none after a
@@ -109,8 +124,8 @@ func (e *Error) Error() string {
 // AWS reported one. It returns any other error unchanged.
 func Brief(err error) error {
 	var response *smithyhttp.ResponseError
-	if !errors.As(err, &response) || response.HTTPStatusCode() == 0 {
-		return err
+	if !errors.As(err, &response) || response.HTTPStatusCode() < http.StatusMultipleChoices {
+		return err // AWS reported nothing
 	}
 	brief := &Error{Status: response.HTTPStatusCode()}
 	if reported := smithy.APIError(nil); errors.As(err, &reported) && reported.ErrorCode() != "UnknownError" {

@@ -97,7 +97,7 @@ func validPrefix(prefix string) bool {
 // after three.
 func newClient(getenv func(string) string, client *http.Client) *ssm.Client {
 	return ssm.NewFromConfig(awsconfig.New(getenv), func(o *ssm.Options) {
-		o.HTTPClient = client
+		o.HTTPClient = awsconfig.HTTPClient{Client: client}
 		o.Retryer = awsconfig.Retryer(maxAttempts, retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
 			if throttled(err) {
 				return aws.FalseTernary

@@ -180,7 +180,9 @@ func TestWhomWeRefuseIsASetting(t *testing.T) {
 		"deactivated,banned": {"banned": ErrBanned, "deactivated": ErrDeactivated},
 		"none":               {},
 	} {
-		d, err := FromEnv(func(name string) string { return map[string]string{"SYNC_USERS": "true", "REFUSE_USERS": setting}[name] })
+		d, err := FromEnv(func(name string) string {
+			return map[string]string{"SYNC_USERS": "true", "REFUSE_USERS": setting}[name]
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
