@@ -17,7 +17,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -56,29 +55,7 @@ func AtOnce(ctx context.Context, fs ...func(context.Context)) {
 }
 
 // Main runs the function that build assembles, and does not return.
-func Main(build Build) {
-	started := time.Now()
-	run(build, func(h http.Handler) handler { return inTime(wrap(h), started) })
-}
-
-// firstAnswer bounds a start and the request that waits for it, together: API Gateway
-// answers by itself after 14.5 s. What a request does after it has its settings may take
-// another second.
-const firstAnswer = 13 * time.Second
-
-// inTime gives the request that has waited for the start a deadline. The next ones have
-// all their time, and so has the first one of a process that Lambda started ahead.
-func inTime(h handler, started time.Time) handler {
-	ready, first := time.Now(), new(atomic.Bool)
-	return func(ctx context.Context, e event) (any, error) {
-		if !first.Swap(true) && time.Since(ready) < time.Second {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithDeadline(ctx, started.Add(firstAnswer))
-			defer cancel()
-		}
-		return h(ctx, e)
-	}
-}
+func Main(build Build) { run(build, wrap) }
 
 // MainStreamed is [Main] for a function that streams its responses to a REST API: in the
 // SAM template its events must have ResponseTransferMode: RESPONSE_STREAM. An HTTP API

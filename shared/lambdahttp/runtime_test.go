@@ -14,7 +14,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"chat-service-backend/internal/awstest"
@@ -156,33 +155,4 @@ func TestBadSettingEndsTheStartWithOneLineAndStatus1(t *testing.T) {
 	if got := records(t, string(out)); len(got) != 1 || got[0]["level"] != "ERROR" || !strings.Contains(got[0]["message"].(string), "SOME_SWITCH: want a number") {
 		t.Errorf("want one line at ERROR that names the switch, got %s", out)
 	}
-}
-
-// API Gateway answers after 14.5 s, and a start may take nine of them.
-func TestRequestThatWaitedForTheStartHasADeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var left time.Duration
-		probe := func(ctx context.Context, _ event) (any, error) {
-			deadline, ok := ctx.Deadline()
-			if left = time.Until(deadline); !ok {
-				left = 0
-			}
-			return nil, nil
-		}
-		started := time.Now()
-		time.Sleep(9 * time.Second)
-		h := inTime(probe, started)
-		_, _ = h(t.Context(), event{})
-		if left != 4*time.Second {
-			t.Errorf("want 4 s left of 13, got %v", left)
-		}
-		if _, _ = h(t.Context(), event{}); left != 0 {
-			t.Errorf("the next request: want no deadline, got %v", left)
-		}
-		h = inTime(probe, started)
-		time.Sleep(time.Minute) // Lambda started the process ahead of its request
-		if _, _ = h(t.Context(), event{}); left != 0 {
-			t.Errorf("want no deadline, got %v", left)
-		}
-	})
 }
