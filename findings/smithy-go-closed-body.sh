@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # github.com/aws/smithy-go v1.28.8 (with aws-sdk-go-v2/service/ssm v1.79.3). Seen on 2026-11-27 with Go 1.26.
-# The body of a request that the SDK hands to an HTTP client says io.EOF twice in two ways: read after it was closed, it ends like any
+# The body of a request that the SDK hands to an HTTP client ends in two ways: read after it was closed, it ends like any
 # other reader, but its WriteTo returns io.EOF as an error, which an io.WriterTo returns for a failure only. So io.Copy of a body that is at its
 # end fails. net/http does that copy when it looks for surplus bytes, and then closes the connection, sometimes in the middle of the answer.
 # Seen:
