@@ -117,7 +117,7 @@ func (all issuers) user(ctx context.Context, token string) (Caller, error) {
 	h := hashOf(token)
 	for _, i := range all {
 		if caller, ok := i.keys.user(h); ok {
-			return i.admit(caller)
+			return caller.admit()
 		}
 	}
 	t, err := parse(token)
@@ -145,22 +145,35 @@ func (all issuers) user(ctx context.Context, token string) (Caller, error) {
 		return Caller{}, err
 	}
 	claim, _ := t.claims.Text(i.claim) // check has required it
-	caller := Caller{Kind: User, UserID: userid.Map(i.prefix, claim), Claim: claim, Claims: t.claims, Issuer: name, Token: string(h[:]), token: token}
+	caller := Caller{Kind: User, UserID: userid.Map(i.prefix, claim), Claim: claim, Claims: t.claims, Issuer: name, Token: string(h[:]), token: token, refused: i.judge(t.claims)}
+	caller.expires, _ = t.claims.Time("exp")
+	caller.notBefore, _ = t.claims.Time("nbf")
 	i.keys.remember(h, caller, 2*len(token), edition)
-	return i.admit(caller)
+	return caller.admit()
 }
 
-// admit checks what changes with time, and what the issuer must have said of its user.
-func (i *trusted) admit(caller Caller) (Caller, error) {
-	if err := i.check(caller.Claims); err != nil {
-		return Caller{}, err
+// admit checks what changes with time, and returns what [trusted.judge] has found.
+func (c Caller) admit() (Caller, error) {
+	now := time.Now()
+	switch {
+	case !now.Before(c.expires):
+		return Caller{}, errExpired
+	case c.notBefore.After(now.Add(notBeforeLeeway)):
+		return Caller{}, errNotYet
+	case c.refused != nil:
+		return Caller{}, c.refused
 	}
+	return c, nil
+}
+
+// judge returns why a user whose token is good is refused, or nil.
+func (i *trusted) judge(c Claims) error {
 	for _, r := range i.required {
-		if !anyOf(caller.Claims.values(r.claim), r.values) {
-			return Caller{}, notAllowed(fmt.Sprintf("claim %s has none of the values in RequiredClaims", r.claim))
+		if !anyOf(c.values(r.claim), r.values) {
+			return notAllowed(fmt.Sprintf("claim %s has none of the values in RequiredClaims", r.claim))
 		}
 	}
-	return caller, nil
+	return nil
 }
 
 // check checks everything about a token's claims but the issuer.
