@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # github.com/GetStream/stream-chat-go/v6 v6.10.0. Seen on 2026-11-27 with Go 1.26.
-# A PATCH that changes one setting of the app carries twelve others at their zero values: an empty name, push switched off, and
+# A PATCH that changes one setting of the app carries eight others at their zero values: an empty name, push switched off, and
 # revoke_tokens_issued_before: null, which is how an app-wide revocation is taken back. AppSettings has no omitempty on them.
 # Seen: PATCH /app with these members
 #   channel_configs null, disable_auth_checks false, name "", organization "", policies null, push_notifications {...},
