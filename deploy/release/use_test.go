@@ -187,6 +187,7 @@ func TestReleaseIsAllThatAMachineWithoutGoNeeds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	a.mu.Lock()
 	a.defaults = map[string]string{}
 	for name := range template.Section("Parameters") {
 		a.defaults[name] = stack.Parameter(name)
@@ -195,11 +196,15 @@ func TestReleaseIsAllThatAMachineWithoutGoNeeds(t *testing.T) {
 		"ClientApiUrl": urls["Client API"], "WebhookUrl": urls["Client API"] + "/webhook", "ServiceApiUrl": service.URL, "ServiceApiArn": "arn:x",
 		"EventBusName": "ChatEventBus", "Version": "v0.0.1",
 	}
+	a.mu.Unlock()
 
 	ops("", "deploy", "-env", "dev")
+	a.mu.Lock()
+	parameters := maps.Clone(a.parameters)
+	a.mu.Unlock()
 	for name, want := range map[string]string{"ParameterPrefix": "/chat-service-dev", "Environment": "dev", "LogLevel": "DEBUG", "RetentionDays": "7", "ParameterTtl": "1"} {
-		if a.parameters[name] != want {
-			t.Errorf("want the defaults of make deploy, %s=%s, got %q", name, want, a.parameters[name])
+		if parameters[name] != want {
+			t.Errorf("want the defaults of make deploy, %s=%s, got %q", name, want, parameters[name])
 		}
 	}
 	if got := run("", cli, "s3", "ls", "--recursive", "s3://chat-service-artifacts-123456789012-eu-central-1/chat-service-dev/"); strings.Count(got, "\n") != 6 {
