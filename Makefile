@@ -43,7 +43,7 @@ bench: ## run every benchmark
 
 # cfn-lint also finds resources that depend on each other in a circle.
 lint: ## run gofmt, go vet, staticcheck, and cfn-lint if it is installed; CI=true requires it
-	@files=$$(gofmt -l .); test -z "$$files" || { echo "want these files formatted by gofmt:"; echo "$$files"; exit 1; }
+	@files=$$(gofmt -l $$(find . -name node_modules -prune -o -name '*.go' -print)); test -z "$$files" || { echo "want these files formatted by gofmt:"; echo "$$files"; exit 1; }
 	go vet ./...
 	go run $(STATICCHECK) ./...
 	@if [ "$(CI)" = true ] || command -v cfn-lint >/dev/null; then set -x; cfn-lint $(TEMPLATES); fi
