@@ -84,6 +84,19 @@ func (c Claims) Time(name string) (t time.Time, ok bool) {
 	return time.Unix(int64(whole), int64(fraction*1e9)), true
 }
 
+// maxAhead is how far an issuer's clock may be ahead of ours.
+const maxAhead = 5 * time.Minute
+
+// Issued returns when the token was issued (iat), and false if it does not say or says
+// that it will be: such a token would outlive its end, and every revocation.
+func (c Claims) Issued() (t time.Time, ok bool) {
+	t, ok = c.Time("iat")
+	if ok && t.After(time.Now().Add(maxAhead)) {
+		return time.Time{}, false
+	}
+	return t, ok
+}
+
 // kind describes the type of a claim's value.
 func (c Claims) kind(name string) string {
 	raw := bytes.TrimSpace(c[name])

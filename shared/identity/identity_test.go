@@ -388,12 +388,12 @@ func TestKeysAreFetchedForTheFirstTokenWorthVerifyingAndKept(t *testing.T) {
 func TestFetchesOfAnIssuerThatIsDownBackOff(t *testing.T) {
 	i := newIssuer(t)
 	i.status = http.StatusInternalServerError
-	forged := make([]string, 200)
-	for n := range forged {
-		forged[n] = "Bearer " + i.sign(t, jose.ES256, keys()["foreign"], fmt.Sprint(n), nil)
-	}
-	good := "Bearer " + i.good(t, nil)
 	synctest.Test(t, func(t *testing.T) {
+		forged := make([]string, 200)
+		for n := range forged {
+			forged[n] = "Bearer " + i.sign(t, jose.ES256, keys()["foreign"], fmt.Sprint(n), nil)
+		}
+		good := "Bearer " + i.good(t, nil)
 		c := i.offline(t, nil)
 		all := func() {
 			var tokens sync.WaitGroup
@@ -465,10 +465,10 @@ func (i *testIssuer) offline(t *testing.T, env map[string]string) *Callers {
 
 func TestUnknownKeyIDsCauseAFetchAMinuteAtMost(t *testing.T) {
 	i := newIssuer(t)
-	known := i.good(t, nil)
-	next := i.sign(t, jose.ES256, keys()["next"], "next", nil)
-	made := i.sign(t, jose.ES256, keys()["foreign"], "made up", nil)
 	synctest.Test(t, func(t *testing.T) {
+		known := i.good(t, nil)
+		next := i.sign(t, jose.ES256, keys()["next"], "next", nil)
+		made := i.sign(t, jose.ES256, keys()["foreign"], "made up", nil)
 		c := i.offline(t, nil)
 		want := func(token string, good bool, fetches int) {
 			t.Helper()

@@ -1,9 +1,11 @@
 package identity
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -33,7 +35,7 @@ func TestClaimThatIsNotUnicodeIsRefused(t *testing.T) {
 	i := newIssuer(t)
 	c := i.callers(t, nil)
 	bearer := func(sub string) string {
-		rest := `,"iss":"` + i.URL + `","aud":"chat-app","iat":4102444800,"exp":4102444801}`
+		rest := fmt.Sprintf(`,"iss":%q,"aud":"chat-app","exp":%d}`, i.URL, time.Now().Unix()+60)
 		// json.Marshal would not write these claims.
 		token, err := issuer.Sign(jose.ES256, keys()["ec"], map[string]any{"kid": "ec"}, []byte(`{"sub":"`+sub+`"`+rest))
 		if err != nil {

@@ -368,6 +368,8 @@ func TestTokensThatAreNotForCallsAreRefused(t *testing.T) {
 		"in a list":                     {map[string]any{"type": []string{"oauth-refresh-token"}}, errRefresh},
 		"unmarked, 30 days":             {map[string]any{"exp": now + 30*86400}, errLifetime},
 		"unmarked, 30 days, no iat":     {map[string]any{"exp": now + 30*86400, "iat": nil}, errLifetime},
+		"30 days, issued in 29":         {map[string]any{"exp": now + 30*86400, "iat": now + 29*86400}, errLifetime},
+		"a minute ahead":                {map[string]any{"exp": now + 86400, "iat": now + 60}, nil},
 		"Keycloak's logout token":       {map[string]any{"typ": "Logout"}, errPurpose},
 		"DPoP":                          {map[string]any{"cnf": map[string]any{"jkt": "x"}}, errBound},
 		"mutual TLS":                    {map[string]any{"cnf": map[string]any{"x5t#S256": "x"}}, errBound},

@@ -212,7 +212,7 @@ func (i *trusted) check(c Claims) error {
 		return c.oddType(i.claim, "a text")
 	}
 	since := now
-	if issued, ok := c.Time("iat"); ok {
+	if issued, ok := c.Issued(); ok {
 		since = issued
 	}
 	if expiry.Sub(since) > i.maxLifetime {

@@ -185,7 +185,7 @@ func (d *Directory) SignIn(ctx context.Context, credentials *streamchat.Credenti
 // signedIn returns when a token's user signed in, which a refreshed token may be younger
 // than, and false if the token says it in a way that cannot be read.
 func signedIn(c identity.Claims) (time.Time, bool) {
-	issued, _ := c.Time("iat")
+	issued, _ := c.Issued()
 	if _, set := c["auth_time"]; set {
 		at, ok := c.Time("auth_time")
 		switch {
@@ -258,7 +258,7 @@ func (d *Directory) entry(ctx context.Context, credentials *streamchat.Credentia
 		d.mu.Lock()
 		e = d.kept[caller.UserID]
 	}
-	issued, _ := caller.Claims.Time("iat")
+	issued, _ := caller.Claims.Issued()
 	newer := e != nil && d.ranked && issued.After(e.issued) // it may take a role away
 	if e != nil {
 		d.see(caller, e, issued)

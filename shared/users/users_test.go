@@ -252,6 +252,7 @@ func TestTokensFromBeforeARevocationAreRefused(t *testing.T) {
 				`{"iat":946684999,"auth_time":946684860}`: ErrRevoked,
 				`{"iat":946684999,"auth_time":946684861}`: nil,
 				`{"iat":null}`:                            ErrRevoked,
+				`{"iat":4102444800}`:                      ErrRevoked,
 			} {
 				user, err := d.SignIn(t.Context(), credentials(), caller("u1", claims))
 				if !errors.Is(err, want) || err == nil && user.TokensSince.UnixMilli() != minute*1000+500 {
@@ -471,7 +472,8 @@ func TestRolesAndTeamsAreTheNewestTokens(t *testing.T) {
 		time.Sleep(keptFor)
 		want(d, old, "user", `["red"]`)
 		want(d, `{"iat":null,"role":"moderator"}`, "user", `["red"]`)
-		elsewhere, _ := start(t, "name=name,role=role,teams=teams") // another process
+		want(d, `{"iat":4102444800,"role":"moderator"}`, "user", `["red"]`) // which cannot be
+		elsewhere, _ := start(t, "name=name,role=role,teams=teams")         // another process
 		elsewhere.client.http.Transport = s
 		want(elsewhere, old, "user", `["red"]`)
 		want(elsewhere, `{"iat":946684200,"role":"moderator","teams":["red"]}`, "moderator", `["red"]`)
