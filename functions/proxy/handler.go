@@ -41,6 +41,9 @@ func newHandler(app *streamchat.App, base *url.URL, transport http.RoundTripper)
 		if err := checkPath(path); err != nil {
 			return err
 		}
+		if err := checkHeader(r.Header); err != nil {
+			return err
+		}
 		if err := checkBody(w, r); err != nil {
 			return err
 		}
@@ -75,6 +78,17 @@ func checkPath(path string) error {
 	}
 	if wrong != "" {
 		return httpjson.Errorf(http.StatusBadRequest, "Put the path of a resource of Stream's REST API after /proxy/, as in /proxy/users; this path has %s.", wrong)
+	}
+	return nil
+}
+
+// checkHeader rejects fields that net/http would refuse to send on.
+func checkHeader(header http.Header) error {
+	forbidden := func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f } // RFC 9110 section 5.5
+	for _, name := range toStream {
+		if strings.ContainsFunc(strings.Join(header[name], ""), forbidden) {
+			return httpjson.Errorf(http.StatusBadRequest, "The header field %s has a control character; send it without.", name)
+		}
 	}
 	return nil
 }

@@ -198,6 +198,22 @@ func TestWhatStreamNeedsReachesStream(t *testing.T) {
 	}
 }
 
+// net/http would not send them, and the caller would be told that Stream is down.
+func TestHeaderFieldsThatHTTPForbidsAreTheCallersFault(t *testing.T) {
+	h, _ := recording(t, nil)
+	for _, value := range []string{"a\r\nX-Evil: 1", "a\n", "\x00", "a\x7f"} {
+		for _, name := range []string{"Accept", "User-Agent", "X-Request-Id"} {
+			response := awstest.Do(h, newRequest(http.MethodPost, "/proxy/users", "{}", http.Header{name: {value}}))
+			if message := awstest.WantError(t, response, http.StatusBadRequest); !strings.Contains(message, name) {
+				t.Errorf("%s: %q: want the field named, got %s", name, value, message)
+			}
+		}
+	}
+	if response := awstest.Do(h, newRequest(http.MethodPost, "/proxy/users", "{}", http.Header{"X-Other": {"\x00"}, "Accept": {"a\té\xff"}})); response.StatusCode != http.StatusOK {
+		t.Errorf("want a field that is not sent on ignored, got %d", response.StatusCode)
+	}
+}
+
 func TestPathReachesStreamAsWritten(t *testing.T) {
 	h, requests := recording(t, nil)
 	for _, path := range []string{
