@@ -2,100 +2,100 @@
 export interface Parameters {
   /** dev switches to a new version at once; prod first sends it 10 % of the requests for five minutes, and rolls back on an alarm. */
   readonly Environment?: 'dev' | 'prod';
-  /** How many people may open the app within a minute - small for 1,000, medium for 10,000, large for 100,000. Sets the limits of the routes, the concurrency reserved for webhooks, and the thresholds of alarms. */
+  /** How many people may open the app within a minute - small for 1,000, medium for 10,000, large for 100,000. Sets limits, concurrency and alarms. */
   readonly Size?: 'small' | 'medium' | 'large';
-  /** Overrides Size for each of GET /token, /config and /api-key on the Client API - requests a second, and the burst accepted above them, before it answers 429, as in 20,100. */
+  /** Overrides Size for each of GET /token, /config and /api-key - requests a second and burst, as in 20,100, beyond which it answers 429. */
   readonly ClientApiLimit?: string;
-  /** Overrides Size for the webhooks that Stream sends - requests a second and burst, and optionally how many at once, reserved from the account's concurrency so that nothing else can use it up, as in 50,500 or 50,500,20. Over the first two, Stream gets 429 and tries again, at most three times. */
+  /** Overrides Size for Stream's webhooks - requests a second, burst, and optionally how many at once, reserved from the account's concurrency, as in 50,500 or 50,500,20. */
   readonly WebhookLimit?: string;
-  /** Overrides Size for each route of the Service API, and for each method of /proxy - requests a second and burst, as in 100,500. */
+  /** Overrides Size for each route of the Service API and each method of /proxy - requests a second and burst, as in 100,500. */
   readonly ServiceApiLimit?: string;
-  /** Path in SSM Parameter Store that holds stream/api-key, stream/api-secret and client-config/<clientType>. Begins with a slash and does not end with one. */
+  /** Path in Parameter Store of stream/api-key, stream/api-secret and client-config/<clientType>, with a slash in front and none at the end. */
   readonly ParameterPrefix?: string;
-  /** Seconds that a value from SSM is used before it is fetched again, 1 to 99999. A rotated secret takes effect after this time. */
+  /** Seconds that a value from Parameter Store is used before it is fetched again; a rotated secret takes effect after them. */
   readonly ParameterTtl?: string;
-  /** Customer-managed KMS key that encrypts stream/api-secret, logs, queues, the bucket and the topic for alarms; docs/security.md has the policy that it needs. Leave empty for keys of AWS. */
+  /** Customer-managed KMS key for stream/api-secret, logs, queues, bucket and topic; docs/security.md has its policy. Empty for keys of AWS. */
   readonly KmsKeyArn?: string;
-  /** Policy that limits every role and user of the stack, whatever their own policies say. The pipeline's role (deploy/ci.yaml) can deploy only with its own. */
+  /** Policy that limits every role and user of the stack. A pipeline's role (deploy/ci.yaml) deploys only with its own. */
   readonly PermissionsBoundaryArn?: string;
-  /** URL of Stream's REST API. Must be https, except for a stand-in on a loopback address. */
+  /** URL of Stream's REST API; https, except for a stand-in on a loopback address. */
   readonly StreamBaseUrl?: string;
-  /** Seconds that a user token is valid. Leave empty for tokens that never expire. */
+  /** Seconds that a user token is valid. Empty for tokens that never expire. */
   readonly ExpirationTokenDuration?: string;
-  /** OpenID Connect issuer of the bearer tokens that identify callers of the Client API, exactly as in iss. Empty identifies nobody. Other names of it follow after a vertical bar, further issuers after commas as prefix=issuer. */
+  /** Issuer of the bearer tokens that identify callers of the Client API, exactly as in iss. Other names of it after a vertical bar, further issuers after commas as prefix=issuer. Empty identifies nobody. */
   readonly OidcIssuer?: string;
-  /** Audiences (aud, or client_id without one) of which a bearer token must have one, separated by commas; <audience>+azp:<client> for that client's tokens only, azp:<client> for any audience, machine:<client> for those it got for itself. Required with OidcIssuer. */
+  /** Audiences (aud, or client_id without one) of which a bearer token must have one, separated by commas; azp:<client> for any of that client's tokens, machine:<client> for its own. OidcIssuer needs it. */
   readonly OidcAudience?: string;
-  /** URL below which the issuer serves .well-known/openid-configuration, if it is not the issuer's own. The document must still name the issuer. */
+  /** URL below which the issuer serves .well-known/openid-configuration, if it is not the issuer's own. */
   readonly OidcDiscoveryUrl?: string;
-  /** URL of the issuer's keys (a JSON Web Key Set), for an issuer without metadata. Saves a request at each start in any case. */
+  /** URL of the issuer's keys (a JSON Web Key Set), for an issuer without metadata. Saves any issuer a request at each start. */
   readonly OidcJwksUrl?: string;
-  /** Seconds from iat to exp that a bearer token may be valid. Tokens valid for longer are refused as refresh tokens. */
+  /** Seconds from iat to exp that a bearer token may be valid; longer ones are refused as refresh tokens. */
   readonly MaxTokenLifetime?: `${number}`;
-  /** Claims that a bearer token must have besides, as claim=value, separated by commas; several values of a claim are separated by a vertical bar. Other users get a 403. */
+  /** Claims that a bearer token must have besides, as claim=value or claim=one|other, separated by commas. Other users get a 403. */
   readonly RequiredClaims?: string;
   /** Claim of a bearer token that holds the user's id. */
   readonly UserIdClaim?: string;
-  /** Lambda function with a rule of your own for users who sign in - whether, as whom, with which name, teams and role. If empty, the settings alone decide. */
+  /** Lambda function with a rule of your own for users who sign in - whether, as whom, with which name, teams and role. */
   readonly SignInFunctionArn?: string;
-  /** true answers 503 to users if the sign-in function gives no usable answer in 3 s; false lets the settings alone decide. */
+  /** true answers 503 if the sign-in function gives no usable answer in 2 s; false lets the settings alone decide. */
   readonly SignInFailClosed?: 'true' | 'false';
-  /** true creates or updates the user at Stream at sign-in, with the fields in UserFields, and refuses users whom Stream refuses. Costs up to one call to Stream per user and minute, in each process of token and config. */
+  /** true creates or updates the user at Stream at sign-in, with UserFields, and refuses users whom Stream refuses. Up to one call to Stream per user and minute, in each process of token and config. */
   readonly SyncUsers?: 'true' | 'false';
-  /** With SyncUsers, false refuses users who do not exist at Stream, with a 403, instead of creating them. */
+  /** With SyncUsers, false refuses users who do not exist at Stream, with a 403. */
   readonly CreateUsers?: 'true' | 'false';
-  /** With SyncUsers, which users do not get a token, out of banned, deactivated and deleted; none for nobody. Stream itself refuses only those who are deactivated. */
+  /** With SyncUsers, which users get no token, out of banned, deactivated and deleted; none for nobody. */
   readonly RefuseUsers?: string;
-  /** With SyncUsers, the fields of the user at Stream and the claims they come from, as field=claim, separated by commas. May include teams and role; a role is never admin. */
+  /** With SyncUsers, fields of the user at Stream and the claims they come from, as field=claim, separated by commas; teams and role too. */
   readonly UserFields?: string;
-  /** With SyncUsers, true asks the issuer's userinfo endpoint, once for a token, for claims in UserFields that the token lacks. */
+  /** With SyncUsers, true asks the issuer's userinfo endpoint, once for a token, for claims in UserFields that it lacks. */
   readonly UserInfo?: 'true' | 'false';
-  /** Web origins that may call the Client API (CORS), separated by commas without spaces. An asterisk allows any origin; leave empty to allow none. */
+  /** Web origins that may call the Client API (CORS), separated by commas without spaces; * for any, empty for none. */
   readonly AllowedOrigins?: string;
-  /** Request headers that web clients may send to the Client API (CORS) besides authorization, content-type and those of tracing (OpenTelemetry, Sentry, Datadog), in lower case, separated by commas without spaces. An asterisk allows any but authorization. */
+  /** Request headers that web clients may send (CORS) besides authorization, content-type and those of tracing, in lower case, separated by commas; * for any but authorization. */
   readonly AllowedHeaders?: string;
   /** Key of the error object in /config's response to an unknown caller. */
   readonly ErrorObjKey?: string;
-  /** Domain name of the Client API, such as chat.example.com. Turns its execute-api endpoint off, unless KeepExecuteApi is true. Requires CertificateArn. */
+  /** Domain name of the Client API, such as chat.example.com; turns its execute-api endpoint off. Needs CertificateArn. */
   readonly ClientApiDomainName?: string;
-  /** Domain name of the Service API. Turns its execute-api endpoint off, unless KeepExecuteApi is true. Requires CertificateArn; cannot be combined with ServiceApiVpcEndpointIds. */
+  /** Domain name of the Service API, unless it is private; turns its execute-api endpoint off. Needs CertificateArn. */
   readonly ServiceApiDomainName?: string;
   /** ACM certificate, in this region, that covers the domain names. */
   readonly CertificateArn?: string;
-  /** true leaves the execute-api endpoint of an API with a domain name open, until every client uses the domain; never closes the Client API's without one, for a domain of another stack (deploy/edge.yaml). */
+  /** true leaves the execute-api endpoint of an API with a domain open. The value never closes the Client API's, for a domain of another stack (deploy/edge.yaml). */
   readonly KeepExecuteApi?: 'true' | 'false' | 'never';
-  /** Header that names the user on the Service API. If the header holds a JSON object, add the path of the field after a dot, as in miauserproperties._id. */
+  /** Header that names the user on the Service API; of a JSON object in it the field after a dot, as in miauserproperties._id. */
   readonly UserIdHeaderKey?: string;
-  /** VPC endpoints for execute-api (vpce-...), separated by commas. If set, the Service API is private and accepts requests through these endpoints only. */
+  /** VPC endpoints for execute-api (vpce-...), separated by commas; makes the Service API private, for these alone. */
   readonly ServiceApiVpcEndpointIds?: string;
-  /** Other AWS accounts whose roles may call the Service API, separated by commas. Those roles also need an IAM policy of their own. */
+  /** Other AWS accounts whose roles may call the Service API, separated by commas; those roles need a policy of their own too. */
   readonly ServiceApiAccountIds?: string;
-  /** with-role writes access logs of the Service API and sets the role that they need in the account's API Gateway settings, which all REST APIs of the account and region share; true leaves those settings alone, for an account that has such a role; false writes none. */
+  /** with-role writes access logs of the Service API and sets the role that they need in the region's API Gateway settings, which all REST APIs share; true leaves those settings alone; false writes none. */
   readonly ServiceApiAccessLogs?: 'with-role' | 'true' | 'false';
-  /** End of the path of the address that Stream calls, after the stack's id, which nobody can guess either. Another value makes another address; see docs/ops.md before you change it. */
+  /** End of the address that Stream calls, after the stack's id. make rotate with -webhook changes it. */
   readonly WebhookPath?: string;
-  /** Other AWS accounts whose roles may read the bodies in the bucket, separated by commas. Those roles also need an IAM policy of their own. */
+  /** Other AWS accounts whose roles may read bodies in the bucket, separated by commas; those roles need a policy of their own too. */
   readonly EventReaderAccountIds?: string;
-  /** true creates an SQS queue that Stream writes events to with an access key that you give it, instead of calling the webhook; they reach the same bus. */
+  /** true creates an SQS queue that Stream writes events to instead of calling the webhook; they reach the same bus. */
   readonly StreamQueue?: 'true' | 'false';
-  /** Lambda function that answers the hooks for which Stream holds back a message (before message send, custom commands). If empty, every message passes unchanged. */
+  /** Lambda function that answers the hooks for which Stream holds back a message. If empty, every message passes. */
   readonly HookFunctionArn?: string;
-  /** Milliseconds, from the arrival of the hook, that the hook function has to answer. Stream waits 1500 by default. */
+  /** Milliseconds that the hook function has to answer. Stream waits 1500 by default. */
   readonly HookTimeoutMs?: `${number}`;
   /** true refuses a message if the hook function gives no usable answer in time; false lets it pass. */
   readonly HookFailClosed?: 'true' | 'false';
-  /** Least severe level that the functions log. DEBUG also shows Lambda's own start and report lines. */
+  /** Least severe level that the functions log. DEBUG also shows Lambda's start and report lines. */
   readonly LogLevel?: 'DEBUG' | 'INFO' | 'WARN' | 'ERROR';
-  /** Days that logs are kept, that the bus's archive keeps events for replay, and that the bucket keeps bodies too large for the bus. */
+  /** Days that logs, the bus's archive and bodies too large for the bus are kept. */
   readonly RetentionDays?: '1' | '3' | '5' | '7' | '14' | '30' | '60' | '90' | '120' | '150' | '180' | '365' | '400' | '545' | '731' | '1096' | '1827' | '2192' | '2557' | '2922' | '3288' | '3653';
   /** true traces the functions and the Service API with X-Ray. */
   readonly Tracing?: 'true' | 'false';
-  /** true creates the alarms and the dashboard (5 to 8 USD a month); false leaves a stack that costs nothing while idle and whose deployments do not roll back automatically. */
+  /** true creates the alarms and the dashboard (5 to 8 USD a month); false leaves a stack that costs nothing while idle and never rolls back on its own. */
   readonly Monitoring?: 'true' | 'false';
-  /** E-mail address for alarms; AWS asks it to confirm. A second one after a comma gets those that can wait for working hours. */
+  /** E-mail address for alarms, which AWS asks to confirm; a second one after a comma gets those that can wait for working hours. */
   readonly AlarmEmail?: string;
-  /** SNS topic for alarms, instead of AlarmEmail. A second one after a comma gets those that can wait for working hours. */
+  /** SNS topic for alarms, instead of AlarmEmail; a second one after a comma gets those that can wait. */
   readonly AlarmTopicArn?: string;
-  /** Hours without an event from Stream after which an alarm goes off, 0 for none. Choose more than your quietest stretch, a night or a weekend. */
+  /** Hours without an event from Stream after which an alarm goes off, 0 for none; more than your quietest stretch. */
   readonly NoEventsHours?: `${number}`;
 }

@@ -78,13 +78,11 @@ var risks = map[string]string{
 func settingsPage(t *testing.T) string {
 	t.Helper()
 	parameters := source(t)["Parameters"].(object)
-	byParameter, own := map[string]string{}, []string(nil)
+	var own []string
 	for name, id := range variables(t) {
 		if id == "" {
 			own = append(own, "`"+name+"`")
-			continue
 		}
-		byParameter[id] = ", `" + name + "`"
 	}
 	slices.Sort(own)
 	changes, err := os.ReadFile("CHANGELOG.md")
@@ -98,35 +96,27 @@ func settingsPage(t *testing.T) string {
 		}
 	}
 	var page strings.Builder
-	fmt.Fprintf(&page, "# Settings\n\nThe parameters of `template.yaml`, from which a test writes this page. One a line, as `Name=value`, in `deploy/<env>.env`. "+
-		"**Everybody sets six: `%s`.**\n\n"+
-		"- A changed parameter needs a deployment, which starts new processes. The [values in Parameter Store](rotate.md#parameters) need neither.\n"+
-		"- **Risky** says what a change can do to a stack in use. **New** is what no release has yet.\n"+
-		"- What follows a default is the functions' variable. The stack sets %s itself.\n", strings.Join(first, "`, `"), strings.Join(own, ", "))
+	fmt.Fprintf(&page, "# Settings\n\nOne a line, as `Name=value`, in `deploy/<env>.env`. **Everybody sets six: `%s`.** A test writes this page from `template.yaml`.\n\n"+
+		"- A change needs a deployment, which starts new processes. The [values in Parameter Store](rotate.md#parameters) need neither.\n"+
+		"- The default is in parentheses; without one it is empty. **Risky** is what a change can do to a stack in use, **new** what no release has yet.\n"+
+		"- Log lines name the functions' variables: `OIDC_ISSUER` is `OidcIssuer`. The stack sets %s itself.\n", strings.Join(first, "`, `"), strings.Join(own, ", "))
 	for _, group := range dig(source(t), "Metadata", "AWS::CloudFormation::Interface", "ParameterGroups").(list) {
 		name, purpose, _ := strings.Cut(dig(group, "Label", "default").(string), " - ")
 		fmt.Fprintf(&page, "\n## %s\n\n%s%s.\n\n", name, strings.ToUpper(purpose[:1]), purpose[1:])
 		for _, id := range dig(group, "Parameters").(list) {
 			id := id.(string)
 			p := parameters[id].(object)
-			value := "Default: empty"
+			marks := ""
 			if p["Default"] != "" {
-				value = fmt.Sprintf("Default: `%v`", p["Default"])
+				marks = fmt.Sprintf(" (`%v`)", p["Default"])
 			}
-			if values, ok := p["AllowedValues"].(list); ok && len(values) < 10 && !slices.Equal(values, list{"true", "false"}) {
-				value += fmt.Sprintf(", one of %s", strings.Trim(strings.Join(strings.Fields(fmt.Sprint(values)), ", "), "[]"))
+			if p["MinValue"] != nil {
+				marks = fmt.Sprintf(" (`%v`, from %v to %v)", p["Default"], p["MinValue"], p["MaxValue"])
 			}
-			switch {
-			case p["MaxValue"] != nil:
-				value += fmt.Sprintf(", from %v to %v", p["MinValue"], p["MaxValue"])
-			case p["MinValue"] != nil:
-				value += fmt.Sprintf(", at least %v", p["MinValue"])
-			}
-			mark := ""
 			if strings.Contains(unreleased, "`"+id+"`") {
-				mark = " (**new**)"
+				marks += " **new**"
 			}
-			fmt.Fprintf(&page, "**`%s`**%s: %s %s%s.", id, mark, strings.NewReplacer("<", "&lt;", "*", "\\*").Replace(p["Description"].(string)), value, byParameter[id])
+			fmt.Fprintf(&page, "**`%s`**%s: %s", id, marks, strings.NewReplacer("<", "&lt;", "*", "\\*").Replace(p["Description"].(string)))
 			if risk := risks[id]; risk != "" {
 				fmt.Fprintf(&page, " **Risky**: %s.", risk)
 			}
