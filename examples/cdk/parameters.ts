@@ -4,17 +4,17 @@ export interface Parameters {
   readonly Environment?: 'dev' | 'prod';
   /** How many people may open the app within a minute - small for 1,000, medium for 10,000, large for 100,000. Sets limits, concurrency and alarms. */
   readonly Size?: 'small' | 'medium' | 'large';
-  /** Overrides Size for each of GET /token, /config and /api-key - requests a second and burst, as in 20,100, beyond which it answers 429. */
+  /** Overrides Size for each of GET /token, /config and /api-key - requests a second and burst, as in 20,100. */
   readonly ClientApiLimit?: string;
-  /** Overrides Size for Stream's webhooks - requests a second, burst, and optionally how many at once, reserved from the account's concurrency, as in 50,500 or 50,500,20. */
+  /** Overrides Size for Stream's webhooks - requests a second, burst, and optionally the concurrency reserved for them, as in 50,500,20. */
   readonly WebhookLimit?: string;
-  /** Overrides Size for each route of the Service API and each method of /proxy - requests a second and burst, as in 100,500. */
+  /** Overrides Size for each route of the Service API and each method of /proxy, as in 100,500. */
   readonly ServiceApiLimit?: string;
-  /** Path in Parameter Store of stream/api-key, stream/api-secret and client-config/<clientType>, with a slash in front and none at the end. */
+  /** Path in Parameter Store of stream/api-key, stream/api-secret and client-config/<clientType>. */
   readonly ParameterPrefix?: string;
-  /** Seconds that a value from Parameter Store is used before it is fetched again; a rotated secret takes effect after them. */
+  /** Seconds that a value from Parameter Store is used before it is fetched again, and so until a rotated secret takes effect. */
   readonly ParameterTtl?: string;
-  /** Customer-managed KMS key for stream/api-secret, logs, queues, bucket and topic; docs/security.md has its policy. Empty for keys of AWS. */
+  /** Customer-managed KMS key for stream/api-secret, logs, queues, bucket and topic; docs/security.md has its policy. */
   readonly KmsKeyArn?: string;
   /** Policy that limits every role and user of the stack. A pipeline's role (deploy/ci.yaml) deploys only with its own. */
   readonly PermissionsBoundaryArn?: string;
@@ -22,37 +22,37 @@ export interface Parameters {
   readonly StreamBaseUrl?: string;
   /** Seconds that a user token is valid. Empty for tokens that never expire. */
   readonly ExpirationTokenDuration?: string;
-  /** Issuer of the bearer tokens that identify callers of the Client API, exactly as in iss. Other names of it after a vertical bar, further issuers after commas as prefix=issuer. Empty identifies nobody. */
+  /** Issuer of the bearer tokens that identify callers of the Client API, exactly as in iss. Other names of it after a vertical bar, further issuers after commas as prefix=issuer. */
   readonly OidcIssuer?: string;
-  /** Audiences (aud, or client_id without one) of which a bearer token must have one, separated by commas; azp:<client> for any of that client's tokens, machine:<client> for its own. OidcIssuer needs it. */
+  /** Audiences (aud, or client_id without one) of which a bearer token must have one; azp:<client> for any of that client's tokens, machine:<client> for its own. OidcIssuer needs it. */
   readonly OidcAudience?: string;
   /** URL below which the issuer serves .well-known/openid-configuration, if it is not the issuer's own. */
   readonly OidcDiscoveryUrl?: string;
-  /** URL of the issuer's keys (a JSON Web Key Set), for an issuer without metadata. Saves any issuer a request at each start. */
+  /** URL of the issuer's keys (a JSON Web Key Set), for an issuer without metadata. */
   readonly OidcJwksUrl?: string;
   /** Seconds from iat to exp that a bearer token may be valid; longer ones are refused as refresh tokens. */
   readonly MaxTokenLifetime?: `${number}`;
-  /** Claims that a bearer token must have besides, as claim=value or claim=one|other, separated by commas. Other users get a 403. */
+  /** Claims that a bearer token must have besides, as claim=value or claim=one|other. Other users get a 403. */
   readonly RequiredClaims?: string;
   /** Claim of a bearer token that holds the user's id. */
   readonly UserIdClaim?: string;
-  /** Lambda function with a rule of your own for users who sign in - whether, as whom, with which name, teams and role. */
+  /** Lambda function with a rule of your own for users who sign in. */
   readonly SignInFunctionArn?: string;
   /** true answers 503 if the sign-in function gives no usable answer in 2 s; false lets the settings alone decide. */
   readonly SignInFailClosed?: 'true' | 'false';
-  /** true creates or updates the user at Stream at sign-in, with UserFields, and refuses users whom Stream refuses. Up to one call to Stream per user and minute, in each process of token and config. */
+  /** true creates or updates the user at Stream at sign-in, with UserFields, and refuses whom Stream refuses. Up to one call to Stream per user and minute, in each process of token and config. */
   readonly SyncUsers?: 'true' | 'false';
   /** With SyncUsers, false refuses users who do not exist at Stream, with a 403. */
   readonly CreateUsers?: 'true' | 'false';
-  /** With SyncUsers, which users get no token, out of banned, deactivated and deleted; none for nobody. */
+  /** With SyncUsers, which users get no token; none for nobody. */
   readonly RefuseUsers?: string;
-  /** With SyncUsers, fields of the user at Stream and the claims they come from, as field=claim, separated by commas; teams and role too. */
+  /** With SyncUsers, fields of the user at Stream and the claims they come from, as field=claim; teams and role too. */
   readonly UserFields?: string;
-  /** With SyncUsers, true asks the issuer's userinfo endpoint, once for a token, for claims in UserFields that it lacks. */
+  /** With SyncUsers, true asks the issuer's userinfo endpoint for claims in UserFields that a token lacks. */
   readonly UserInfo?: 'true' | 'false';
-  /** Web origins that may call the Client API (CORS), separated by commas without spaces; * for any, empty for none. */
+  /** Web origins that may call the Client API (CORS); * for any, empty for none. */
   readonly AllowedOrigins?: string;
-  /** Request headers that web clients may send (CORS) besides authorization, content-type and those of tracing, in lower case, separated by commas; * for any but authorization. */
+  /** Request headers, in lower case, that web clients may send (CORS) besides authorization, content-type and those of tracing; * for any but authorization. */
   readonly AllowedHeaders?: string;
   /** Key of the error object in /config's response to an unknown caller. */
   readonly ErrorObjKey?: string;
@@ -66,15 +66,15 @@ export interface Parameters {
   readonly KeepExecuteApi?: 'true' | 'false' | 'never';
   /** Header that names the user on the Service API; of a JSON object in it the field after a dot, as in miauserproperties._id. */
   readonly UserIdHeaderKey?: string;
-  /** VPC endpoints for execute-api (vpce-...), separated by commas; makes the Service API private, for these alone. */
+  /** VPC endpoints for execute-api (vpce-...); makes the Service API private, for these alone. */
   readonly ServiceApiVpcEndpointIds?: string;
-  /** Other AWS accounts whose roles may call the Service API, separated by commas; those roles need a policy of their own too. */
+  /** Other AWS accounts whose roles may call the Service API; those roles need a policy of their own too. */
   readonly ServiceApiAccountIds?: string;
-  /** with-role writes access logs of the Service API and sets the role that they need in the region's API Gateway settings, which all REST APIs share; true leaves those settings alone; false writes none. */
+  /** with-role writes access logs of the Service API and sets the role that they need in the region's API Gateway settings, which all REST APIs share; true leaves those alone; false writes none. */
   readonly ServiceApiAccessLogs?: 'with-role' | 'true' | 'false';
   /** End of the address that Stream calls, after the stack's id. make rotate with -webhook changes it. */
   readonly WebhookPath?: string;
-  /** Other AWS accounts whose roles may read bodies in the bucket, separated by commas; those roles need a policy of their own too. */
+  /** Other AWS accounts whose roles may read bodies in the bucket; those roles need a policy of their own too. */
   readonly EventReaderAccountIds?: string;
   /** true creates an SQS queue that Stream writes events to instead of calling the webhook; they reach the same bus. */
   readonly StreamQueue?: 'true' | 'false';
@@ -92,9 +92,9 @@ export interface Parameters {
   readonly Tracing?: 'true' | 'false';
   /** true creates the alarms and the dashboard (5 to 8 USD a month); false leaves a stack that costs nothing while idle and never rolls back on its own. */
   readonly Monitoring?: 'true' | 'false';
-  /** E-mail address for alarms, which AWS asks to confirm; a second one after a comma gets those that can wait for working hours. */
+  /** E-mail address for alarms, which AWS asks to confirm; a second one gets those that can wait for working hours. */
   readonly AlarmEmail?: string;
-  /** SNS topic for alarms, instead of AlarmEmail; a second one after a comma gets those that can wait. */
+  /** SNS topic for alarms, instead of AlarmEmail; a second one gets those that can wait. */
   readonly AlarmTopicArn?: string;
   /** Hours without an event from Stream after which an alarm goes off, 0 for none; more than your quietest stretch. */
   readonly NoEventsHours?: `${number}`;

@@ -60,12 +60,12 @@ var first = []string{"Environment", "Size", "OidcIssuer", "OidcAudience", "Allow
 
 // risks are what a changed value can do to a stack in use.
 var risks = map[string]string{
-	"ParameterPrefix":          "values below the old prefix stay where they are, and the functions answer 503 without them",
-	"ExpirationTokenDuration":  "a token that never expires is worth a password",
+	"ParameterPrefix":          "values stay below the old prefix, and the functions answer 503",
+	"ExpirationTokenDuration":  "a token without end is worth a password",
 	"OidcIssuer":               "a changed prefix gives users other ids, and so no chats",
-	"OidcAudience":             "every token with such an audience signs somebody in",
+	"OidcAudience":             "every token with it signs somebody in",
 	"RequiredClaims":           "locks out whoever lacks them",
-	"UserIdClaim":              "gives every user another id, and so no chats",
+	"UserIdClaim":              "other ids, and so no chats",
 	"ClientApiDomainName":      "calls to the old address fail",
 	"ServiceApiDomainName":     "calls to the old address fail",
 	"ServiceApiVpcEndpointIds": "nobody else reaches the Service API",
@@ -96,9 +96,9 @@ func settingsPage(t *testing.T) string {
 		}
 	}
 	var page strings.Builder
-	fmt.Fprintf(&page, "# Settings\n\nOne a line, as `Name=value`, in `deploy/<env>.env`. **Everybody sets six: `%s`.** A test writes this page from `template.yaml`.\n\n"+
+	fmt.Fprintf(&page, "# Settings\n\nOne a line, as `Name=value`, in `deploy/<env>.env`; lists have commas and no spaces. **Everybody sets six: `%s`.** A test writes this page from `template.yaml`.\n\n"+
 		"- A change needs a deployment, which starts new processes. The [values in Parameter Store](rotate.md#parameters) need neither.\n"+
-		"- The default is in parentheses; without one it is empty. **Risky** is what a change can do to a stack in use, **new** what no release has yet.\n"+
+		"- In parentheses: the default, if it is not empty. **Risky**: what a change can do to a stack in use. **New**: in no release yet.\n"+
 		"- Log lines name the functions' variables: `OIDC_ISSUER` is `OidcIssuer`. The stack sets %s itself.\n", strings.Join(first, "`, `"), strings.Join(own, ", "))
 	for _, group := range dig(source(t), "Metadata", "AWS::CloudFormation::Interface", "ParameterGroups").(list) {
 		name, purpose, _ := strings.Cut(dig(group, "Label", "default").(string), " - ")
