@@ -21,9 +21,6 @@ import (
 // methods are the methods of Stream's REST API.
 var methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 
-// client is our X-Stream-Client, for Stream's logs and support.
-const client = "chat-service-backend"
-
 // newHandler forwards /proxy/{path} to path below base with the app's server
 // credentials.
 func newHandler(app *streamchat.App, base *url.URL, transport http.RoundTripper) http.Handler {
@@ -122,9 +119,7 @@ func forward(w http.ResponseWriter, r *http.Request, to target, transport http.R
 		Rewrite: func(p *httputil.ProxyRequest) {
 			to.setURL(p)
 			keep(p.Out.Header, toStream)
-			p.Out.Header.Set("Authorization", to.credentials.ServerToken())
-			p.Out.Header.Set("Stream-Auth-Type", "jwt")
-			p.Out.Header.Set("X-Stream-Client", client)
+			to.credentials.Authorize(p.Out)
 		},
 		ModifyResponse: func(response *http.Response) error {
 			if response.StatusCode >= http.StatusInternalServerError {
@@ -151,29 +146,9 @@ func (to target) setURL(p *httputil.ProxyRequest) {
 	u.RawPath = to.base.EscapedPath() + "/" + to.path
 	// After checkPath, decoding cannot fail.
 	u.Path, _ = url.PathUnescape(u.RawPath)
-	u.RawQuery = withKey(p.In.URL.RawQuery, to.credentials.Key())
+	u.RawQuery = p.In.URL.RawQuery
 	p.Out.URL = &u
 	p.Out.Host = ""
-}
-
-// withKey returns the query without the caller's api_key, however it is spelled,
-// and with ours.
-func withKey(query, key string) string {
-	var kept strings.Builder
-	for pair := range strings.SplitSeq(query, "&") {
-		name, _, _ := strings.Cut(pair, "=")
-		if decoded, err := url.QueryUnescape(name); err == nil {
-			name = decoded
-		}
-		if pair == "" || strings.EqualFold(name, "api_key") {
-			continue
-		}
-		// Some servers treat a semicolon like an ampersand. Encoded, it is part of
-		// the value for all of them.
-		kept.WriteString(strings.ReplaceAll(pair, ";", "%3B"))
-		kept.WriteByte('&')
-	}
-	return kept.String() + "api_key=" + url.QueryEscape(key)
 }
 
 // toStream lists the caller's header fields that reach Stream: those that describe

@@ -18,6 +18,7 @@ import (
 	"chat-service-backend/ops/rotate"
 	"chat-service-backend/ops/stack"
 	"chat-service-backend/ops/values"
+	"chat-service-backend/shared/streamrest"
 )
 
 // resendAfter is the time between two events. A new rule takes a while to match.
@@ -127,7 +128,7 @@ func (d *doctor) message(id string) *eventSource {
 		// The user is not deleted for good: that may leave another, deleted-user-….
 		for _, path := range []string{channel + "?hard_delete=true", "/users/" + id + "?mark_messages_deleted=true"} {
 			_, failed := d.service.Stream(ctx, http.MethodDelete, path, nil, nil)
-			var r *stack.Refusal
+			var r *streamrest.Error
 			if !errors.As(failed, &r) || r.Status != http.StatusNotFound {
 				err = errors.Join(err, failed)
 			}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"chat-service-backend/ops/stack"
+	"chat-service-backend/shared/streamrest"
 )
 
 // A route is one to call, and the function behind it.
@@ -148,7 +149,7 @@ func (d *doctor) serviceAPI(ctx context.Context) {
 		return
 	}
 	err := d.service.Call(ctx, key.method, key.path, nil, nil)
-	var r *stack.Refusal
+	var r *streamrest.Error
 	switch {
 	case errors.As(err, &r) && r.Status == http.StatusForbidden:
 		d.bad("service API", "attach a policy like docs/policies/full-access.json to your role or user", "a signed call is refused: %v", err)

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"chat-service-backend/ops/stack"
 	"chat-service-backend/ops/streamfile"
+	"chat-service-backend/shared/streamrest"
 )
 
 // Stream's error codes. https://getstream.io/chat/docs/api_errors_response/
@@ -25,7 +25,7 @@ const (
 func (d *doctor) streamApp(ctx context.Context) {
 	header, err := d.readApp(ctx)
 	if err != nil {
-		var r *stack.Refusal
+		var r *streamrest.Error
 		errors.As(err, &r)
 		base := d.stack.Parameters["StreamBaseUrl"]
 		do := "see the log of the proxy function"

@@ -23,6 +23,7 @@ import (
 	"chat-service-backend/ops/console"
 	"chat-service-backend/ops/stack"
 	"chat-service-backend/ops/values"
+	"chat-service-backend/shared/streamrest"
 )
 
 // A rotation replaces the API secret, and with it the key if Stream gives a new pair. The
@@ -161,7 +162,7 @@ func (r *rotation) finish(ctx context.Context) error {
 	}
 	previous := r.value(values.PreviousSecret)
 	if err := r.check(ctx, r.value(values.Secret), previous); err != nil {
-		var refused *stack.Refusal
+		var refused *streamrest.Error
 		if !errors.As(err, &refused) || refused.Status != http.StatusUnauthorized {
 			return fmt.Errorf("%w; both secrets are in place, run rotate again to repeat the check", err)
 		}

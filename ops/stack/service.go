@@ -2,14 +2,11 @@ package stack
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -18,8 +15,10 @@ import (
 	"sync"
 	"time"
 
-	"chat-service-backend/ops/console"
+	"chat-service-backend/shared/streamchat"
+	"chat-service-backend/shared/streamrest"
 
+	stream "github.com/GetStream/stream-chat-go/v6"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
@@ -69,15 +68,6 @@ func (t *Target) ServiceOf(s *Stack, cfg *aws.Config) *Service {
 	return &Service{Base: strings.TrimSuffix(base, "/"), AWS: cfg, progress: t.Progress, limits: &limits{closed: map[string]time.Time{}}}
 }
 
-// An Answer is a response that has been read whole.
-type Answer struct {
-	Status int
-	Header http.Header
-	Body   []byte
-}
-
-const maxAnswer = 16 << 20 // bytes
-
 var client = &http.Client{
 	// Its own, because the tests' servers end idle connections of the default one.
 	Transport:     transport(),
@@ -92,95 +82,44 @@ func transport() *http.Transport {
 }
 
 // Fetch sends an unsigned request.
-func Fetch(ctx context.Context, method, url string, header http.Header, body []byte) (*Answer, error) {
+func Fetch(ctx context.Context, method, url string, header http.Header, body []byte) (*streamrest.Answer, error) {
 	r, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	r.Header = header
-	return do(r)
+	return streamrest.Do(client, r)
 }
 
-func do(r *http.Request) (*Answer, error) {
-	resp, err := client.Do(r)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	return &Answer{resp.StatusCode, resp.Header, body}, err
-}
-
-// A Refusal is a response other than a success.
-type Refusal struct {
-	Status, Code int // Code is Stream's
-	Message      string
-}
-
-func (e *Refusal) Error() string { return fmt.Sprintf("%d: %s", e.Status, e.Message) }
-
-// Decode stores a successful response in out, unless that is nil, and returns a
-// [Refusal] for any other. Its message is Stream's, the service's or API Gateway's,
-// never the raw body, which could hold anything.
-func (a *Answer) Decode(out any) error {
-	if a.Status >= 300 {
-		var e struct {
-			Code     int
-			Message  string
-			ErrorMsg string `json:"errorMsg"`
-		}
-		_ = json.Unmarshal(a.Body, &e)
-		return &Refusal{a.Status, e.Code, console.Safe(cmp.Or(e.Message, e.ErrorMsg, http.StatusText(a.Status)))}
-	}
-	if out == nil {
+// Accepts asks Stream, at base, whether it accepts credentials.
+func Accepts(ctx context.Context, base string, credentials *streamchat.Credentials) error {
+	rest := streamrest.Client{Base: base, HTTP: client, Authorize: func(r *http.Request, _ []byte) error {
+		credentials.Authorize(r)
 		return nil
-	}
-	if err := Unmarshal(a.Body, out); err != nil {
-		return fmt.Errorf("the answer with status %d is not the JSON expected: %w", a.Status, err)
-	}
-	return nil
-}
-
-// Unmarshal decodes exactly one JSON value and keeps its numbers as they are written.
-func Unmarshal(text []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	if err := d.Decode(v); err != nil {
+	}}
+	a, err := rest.Send(ctx, http.MethodGet, "/app", nil)
+	if err != nil {
 		return err
 	}
-	if _, err := d.Token(); err != io.EOF {
-		return errors.New("more text after the JSON value")
-	}
-	return nil
+	return a.Err()
 }
 
 // Send sends one request, signed unless it is for make run.
-func (s *Service) Send(ctx context.Context, method, path string, in any) (*Answer, error) {
-	var body []byte
-	if in != nil {
-		var err error
-		if body, err = json.Marshal(in); err != nil {
-			return nil, err
-		}
+func (s *Service) Send(ctx context.Context, method, path string, in any) (*streamrest.Answer, error) {
+	rest := streamrest.Client{Base: s.Base, HTTP: client, Authorize: s.sign}
+	return rest.Send(ctx, method, path, in)
+}
+
+func (s *Service) sign(r *http.Request, body []byte) error {
+	if s.AWS == nil {
+		return nil
 	}
-	r, err := http.NewRequestWithContext(ctx, method, s.Base+path, bytes.NewReader(body))
+	credentials, err := s.AWS.Credentials.Retrieve(r.Context())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if body != nil {
-		r.Header.Set("Content-Type", "application/json")
-	}
-	if s.AWS != nil {
-		credentials, err := s.AWS.Credentials.Retrieve(ctx)
-		if err != nil {
-			return nil, err
-		}
-		hash := sha256.Sum256(body)
-		if err := v4.NewSigner().SignHTTP(ctx, credentials, r, hex.EncodeToString(hash[:]), "execute-api", s.AWS.Region, time.Now()); err != nil {
-			return nil, err
-		}
-	}
-	return do(r)
+	hash := sha256.Sum256(body)
+	return v4.NewSigner().SignHTTP(r.Context(), credentials, r, hex.EncodeToString(hash[:]), "execute-api", s.AWS.Region, time.Now())
 }
 
 // Call calls one of the service's own routes.
@@ -219,8 +158,7 @@ func (s *Service) Stream(ctx context.Context, method, path string, in, out any) 
 				return a.Header, nil
 			}
 		}
-		var r *Refusal
-		errors.As(err, &r)
+		r, _ := errors.AsType[*streamrest.Error](err)
 		switch {
 		case ctx.Err() != nil:
 			return nil, err
@@ -253,12 +191,12 @@ func (s *Service) enter(ctx context.Context, kind string) (time.Duration, error)
 }
 
 // limit takes note of a response after which Stream wants no such calls for a while.
-func (s *Service) limit(kind string, a *Answer) {
+func (s *Service) limit(kind string, a *streamrest.Answer) {
 	pause := time.Duration(0)
 	if a.Status == http.StatusTooManyRequests {
 		pause = RetryAfter(a.Header, time.Now())
-	} else if a.Header.Get("X-Ratelimit-Remaining") == "0" {
-		pause = untilReset(a.Header, time.Now())
+	} else if l, ok := streamrest.Limit(a.Header); ok && l.Remaining == 0 {
+		pause = untilReset(l, time.Now())
 	}
 	s.limits.mu.Lock()
 	defer s.limits.mu.Unlock()
@@ -272,10 +210,11 @@ func (s *Service) limit(kind string, a *Answer) {
 // as it says, and a second if it does not. Calls that are left in the minute say that the
 // second's limit was met.
 func RetryAfter(h http.Header, now time.Time) time.Duration {
-	pause := untilReset(h, now)
+	l, _ := streamrest.Limit(h)
+	pause := untilReset(l, now)
 	if seconds, err := strconv.Atoi(h.Get("Retry-After")); err == nil {
 		pause = time.Duration(seconds) * time.Second
-	} else if left, err := strconv.Atoi(h.Get("X-Ratelimit-Remaining")); err == nil && left > 0 {
+	} else if l.Remaining > 0 {
 		pause = min(pause, time.Second)
 	}
 	if pause <= 0 {
@@ -285,12 +224,8 @@ func RetryAfter(h http.Header, now time.Time) time.Duration {
 }
 
 // untilReset returns the time until a limit starts anew, 0 if that is over or unknown.
-func untilReset(h http.Header, now time.Time) time.Duration {
-	reset, err := strconv.ParseInt(h.Get("X-Ratelimit-Reset"), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return min(max(time.Unix(reset, 0).Sub(now), 0), 2*time.Minute)
+func untilReset(l stream.RateLimitInfo, now time.Time) time.Duration {
+	return min(max(l.ResetTime().Sub(now), 0), 2*time.Minute)
 }
 
 // Wait waits, until ctx is done.

@@ -19,7 +19,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"chat-service-backend/ops/stack"
+	"chat-service-backend/shared/streamrest"
 )
 
 // A Document is a JSON object, with Stream's field names.
@@ -207,7 +207,7 @@ func readDocument(name string) (Document, error) {
 		}
 	}
 	var doc Document
-	if stack.Unmarshal(content, &doc) != nil {
+	if streamrest.Unmarshal(content, &doc) != nil {
 		return nil, errors.New("not an object: begin with a line such as app: {}")
 	}
 	if doc == nil {

@@ -12,6 +12,7 @@ import (
 
 	"chat-service-backend/ops/console"
 	"chat-service-backend/ops/stack"
+	"chat-service-backend/shared/streamrest"
 )
 
 // workers is how many batches are under way at once. Stream's limits, not this, end the
@@ -159,7 +160,7 @@ func (i *importer) send(ctx context.Context, method string, users []user, count 
 		return nil
 	}
 	_, err := i.service.Stream(ctx, method, "/users", map[string]any{"users": body(users)}, nil)
-	var r *stack.Refusal
+	var r *streamrest.Error
 	switch {
 	case err == nil:
 		i.mu.Lock()

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strings"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"chat-service-backend/ops/console"
 	"chat-service-backend/ops/stack"
 	"chat-service-backend/shared/streamchat"
+	"chat-service-backend/shared/streamrest"
 )
 
 // reference is what Parameter Store takes for a reference to another parameter, and refuses.
@@ -104,12 +104,8 @@ func Accepted(ctx context.Context, c *console.Console, base, key, secret string)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	a, err := stack.Fetch(ctx, http.MethodGet, cmp.Or(base, streamchat.DefaultBaseURL)+"/app?api_key="+url.QueryEscape(credentials.Key()),
-		http.Header{"Authorization": {credentials.ServerToken()}, "Stream-Auth-Type": {"jwt"}}, nil)
-	if err == nil {
-		err = a.Decode(nil)
-	}
-	var refused *stack.Refusal
+	err = stack.Accepts(ctx, cmp.Or(base, streamchat.DefaultBaseURL), credentials)
+	var refused *streamrest.Error
 	switch {
 	case err == nil:
 		c.Progress("Stream accepts this key and secret.")

@@ -1,12 +1,10 @@
 package users
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"net/http"
@@ -19,10 +17,8 @@ import (
 
 	"chat-service-backend/shared/keepalive"
 	"chat-service-backend/shared/streamchat"
+	"chat-service-backend/shared/streamrest"
 )
-
-// maxAnswer is the largest response that is read, in bytes.
-const maxAnswer = 1 << 20
 
 // codeMissing is Stream's error code for what does not exist, including deleted users.
 //
@@ -40,7 +36,7 @@ const (
 // A client calls Stream's REST API. After a failure, or when a rate limit is nearly used
 // up, it pauses calls for all users, so that they do not wait for a timeout one by one.
 type client struct {
-	base *url.URL
+	base string
 	http *http.Client
 
 	reads           collector[struct{}]
@@ -57,7 +53,7 @@ type client struct {
 var errPaused = errors.New("calls to Stream are paused: it failed a moment ago, or its rate limit is nearly used up")
 
 func newClient(base *url.URL) *client {
-	c := &client{base: base, paused: map[bool]time.Time{}, http: &http.Client{
+	c := &client{base: base.String(), paused: map[bool]time.Time{}, http: &http.Client{
 		Transport: keepalive.Transport(),
 		// A redirect is an error: the server token goes to Stream alone.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -109,7 +105,7 @@ func (c *client) findAll(ctx context.Context, credentials *streamchat.Credential
 		return nil, err
 	}
 	var answer struct{ Users []document }
-	if err := c.call(ctx, credentials, http.MethodGet, url.Values{"payload": {string(payload)}}, nil, &answer); err != nil {
+	if err := c.call(ctx, credentials, http.MethodGet, "/users?payload="+url.QueryEscape(string(payload)), nil, &answer); err != nil {
 		return nil, err
 	}
 	found := map[string]document{}
@@ -149,13 +145,13 @@ const deletedForGood = "deleted for good"
 // one.
 func (c *client) each(users map[string]document, write func(map[string]document) (map[string]document, error)) (map[string]document, error) {
 	all, err := write(users)
-	e, ok := err.(*streamError)
-	if !ok || e.status >= 500 || e.status == http.StatusTooManyRequests {
+	e, ok := errors.AsType[*streamrest.Error](err)
+	if !ok || e.Status >= 500 || e.Status == http.StatusTooManyRequests {
 		return all, err
 	}
 	if len(users) == 1 {
 		for id := range users {
-			if e.code == codeMissing {
+			if e.Code == codeMissing {
 				return map[string]document{id: {"id": id, deletedForGood: true}}, nil
 			}
 		}
@@ -173,7 +169,7 @@ func (c *client) each(users map[string]document, write func(map[string]document)
 
 func (c *client) write(ctx context.Context, credentials *streamchat.Credentials, method string, body any) (map[string]document, error) {
 	var answer struct{ Users map[string]document }
-	err := c.call(ctx, credentials, method, url.Values{}, body, &answer)
+	err := c.call(ctx, credentials, method, "/users", body, &answer)
 	return answer.Users, err
 }
 
@@ -193,7 +189,7 @@ func (c *client) appRevoked(ctx context.Context, credentials *streamchat.Credent
 			Revoked any `json:"revoke_tokens_issued_before"`
 		}
 	}
-	err := c.send(ctx, credentials, http.MethodGet, "app", url.Values{}, nil, &answer)
+	err := c.send(ctx, credentials, http.MethodGet, "/app", nil, &answer)
 	c.due = now().Add(keptFor)
 	since, ok := moment(answer.App.Revoked)
 	switch {
@@ -207,19 +203,8 @@ func (c *client) appRevoked(ctx context.Context, credentials *streamchat.Credent
 	return c.revoked
 }
 
-// A streamError is an error response from Stream.
-type streamError struct {
-	status, code int
-	reset        time.Time // when a rate limit ends
-}
-
-// Error omits Stream's message, which names the user.
-func (e *streamError) Error() string {
-	return fmt.Sprintf("Stream answered with status %d, code %d", e.status, e.code)
-}
-
 // call is [client.send], or errPaused during a pause.
-func (c *client) call(ctx context.Context, credentials *streamchat.Credentials, method string, query url.Values, body, answer any) error {
+func (c *client) call(ctx context.Context, credentials *streamchat.Credentials, method, path string, body, answer any) error {
 	writes := method != http.MethodGet
 	c.mu.Lock()
 	paused := c.paused[writes]
@@ -227,14 +212,15 @@ func (c *client) call(ctx context.Context, credentials *streamchat.Credentials, 
 	if now().Before(paused) {
 		return errPaused
 	}
-	err := c.send(ctx, credentials, method, "users", query, body, answer)
-	e, answered := err.(*streamError)
-	if err == nil || answered && e.status < 500 && e.status != http.StatusTooManyRequests {
+	err := c.send(ctx, credentials, method, path, body, answer)
+	e, answered := errors.AsType[*streamrest.Error](err)
+	if err == nil || answered && e.Status < 500 && e.Status != http.StatusTooManyRequests {
 		return err // the failure concerns this user only
 	}
 	var reset time.Time
 	if answered {
-		reset = e.reset
+		l, _ := streamrest.Limit(e.Header)
+		reset = l.ResetTime()
 	}
 	c.pause(writes, now().Add(pause), reset)
 	return err
@@ -253,52 +239,31 @@ func (c *client) pause(writes bool, until, reset time.Time) {
 
 // heed pauses calls when a rate limit that others share is nearly used up.
 func (c *client) heed(method string, header http.Header) {
-	number := func(name string) int64 { n, _ := strconv.ParseInt(header.Get(name), 10, 64); return n }
-	if limit := number("X-RateLimit-Limit"); limit > 0 && 10*number("X-RateLimit-Remaining") < limit {
-		c.pause(method != http.MethodGet, now(), time.Unix(number("X-RateLimit-Reset"), 0))
+	if l, ok := streamrest.Limit(header); ok && 10*l.Remaining < l.Limit {
+		c.pause(method != http.MethodGet, now(), l.ResetTime())
 	}
 }
 
 // send sends a request and decodes the response.
-func (c *client) send(ctx context.Context, credentials *streamchat.Credentials, method, path string, query url.Values, body, answer any) error {
-	query.Set("api_key", credentials.Key())
-	var content io.Reader
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return err
-		}
-		content = bytes.NewReader(text)
-	}
-	u := c.base.JoinPath(path)
-	u.RawQuery = query.Encode()
-	r, err := http.NewRequestWithContext(ctx, method, u.String(), content)
+func (c *client) send(ctx context.Context, credentials *streamchat.Credentials, method, path string, body, answer any) error {
+	rest := streamrest.Client{Base: c.base, HTTP: c.http, Authorize: func(r *http.Request, _ []byte) error {
+		credentials.Authorize(r)
+		return nil
+	}}
+	response, err := rest.Send(ctx, method, path, body)
 	if err != nil {
 		return err
 	}
-	r.Header.Set("Authorization", credentials.ServerToken())
-	r.Header.Set("Stream-Auth-Type", "jwt")
-	r.Header.Set("X-Stream-Client", "chat-service-backend")
-	r.Header.Set("Content-Type", "application/json")
-	response, err := c.http.Do(r)
-	if err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, errors.Unwrap(err)) // without the URL, which names the user
+	if err := response.Err(); err != nil {
+		if e, ok := errors.AsType[*streamrest.Error](err); ok {
+			e.Message = "" // which names the user
+		}
+		return fmt.Errorf("Stream refuses %s %s: %w", method, strings.SplitN(path, "?", 2)[0], err)
 	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	if err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
-	}
-	if response.StatusCode >= 300 {
-		var e struct{ Code int }
-		_ = json.Unmarshal(text, &e) // which a gateway's error may not be
-		reset, _ := strconv.ParseInt(response.Header.Get("X-RateLimit-Reset"), 10, 64)
-		return &streamError{response.StatusCode, e.Code, time.Unix(reset, 0)}
-	}
-	if path == "users" {
+	if path != "/app" {
 		c.heed(method, response.Header)
 	}
-	if err := json.Unmarshal(text, answer); err != nil {
+	if err := json.Unmarshal(response.Body, answer); err != nil {
 		return fmt.Errorf("%s %s: Stream's answer is not JSON: %w", method, path, err)
 	}
 	return nil
