@@ -93,7 +93,7 @@ func (c *consumer) take(ctx context.Context, body string) error {
 		id = "eventbridge-" + d.ID
 	}
 	if id == "eventbridge-" {
-		return errors.New("read a message: want an EventBridge event, got something else")
+		return errors.New("read a message: it is not an EventBridge event; look at who may write into the queue")
 	}
 	switch s, err := c.memory.claim(ctx, id); {
 	case err != nil:

@@ -31,10 +31,10 @@ func (n notes) release(_ context.Context, id string) error {
 	return nil
 }
 
-// bucket is objects by "bucket/key".
-type bucket map[string]string
+// files are objects by "bucket/key".
+type files map[string]string
 
-func (b bucket) get(_ context.Context, name, key string) ([]byte, error) {
+func (b files) get(_ context.Context, name, key string) ([]byte, error) {
 	content, ok := b[name+"/"+key]
 	if !ok {
 		return nil, errors.New("no such key")
@@ -45,7 +45,7 @@ func (b bucket) get(_ context.Context, name, key string) ([]byte, error) {
 // newConsumer returns a consumer that records in seen each event it acts on, and
 // fails for those whose cid is in failing.
 func newConsumer(seen *[]chatEvent, failing ...string) *consumer {
-	return &consumer{memory: notes{}, objects: bucket{}, act: func(_ context.Context, e chatEvent) error {
+	return &consumer{memory: notes{}, objects: files{}, act: func(_ context.Context, e chatEvent) error {
 		if slices.Contains(failing, e.CID) {
 			return errors.New("the test's failure")
 		}
@@ -127,7 +127,7 @@ func TestEventThatSomebodyElseClaimedIsDeliveredAgain(t *testing.T) {
 func TestLargeEventComesFromTheBucket(t *testing.T) {
 	var seen []chatEvent
 	c := newConsumer(&seen)
-	c.objects = bucket{"large/2026/11/22/abc": event}
+	c.objects = files{"large/2026/11/22/abc": event}
 	announced := delivered("e-1", `{"webhookId":"w-1","object":{"bucket":"large","key":"2026/11/22/abc","size":69,"reason":"TooLarge"}}`, "null")
 	missing := delivered("e-2", `{"webhookId":"w-2","object":{"bucket":"large","key":"2026/11/22/def","size":69,"reason":"TooLarge"}}`, "null")
 	wantFailures(t, c, []string{announced, missing}, `{"itemIdentifier":"1"}`)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
 func main() {
@@ -20,12 +22,11 @@ func main() {
 	}
 	name := os.Getenv("TABLE_NAME")
 	if name == "" {
-		log.Fatal("TABLE_NAME: want the name of a DynamoDB table, got nothing")
+		log.Fatal("TABLE_NAME is not set; set it to the name of the DynamoDB table of handled events")
 	}
-	aws := newAPI(cfg, os.Getenv)
 	c := &consumer{
-		memory:  &table{aws, name},
-		objects: aws,
+		memory:  &table{dynamodb.NewFromConfig(cfg), name},
+		objects: bucket{s3.NewFromConfig(cfg)},
 		act:     report,
 	}
 	lambda.Start(c.handle)

@@ -1,11 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
-	"io"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -13,25 +8,31 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"chat-service-backend/internal/awstest"
 )
 
-func tableAt(url string) *table {
-	return &table{newAPI(aws.Config{
-		Region:      "eu-central-1",
-		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "access-key-for-tests", ""),
-	}, func(name string) string { return map[string]string{"AWS_ENDPOINT_URL": url}[name] }), "events"}
+func moto(t *testing.T) aws.Config {
+	return aws.Config{
+		Region:       "eu-central-1",
+		Credentials:  credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "access-key-for-tests", ""),
+		BaseEndpoint: aws.String(awstest.Moto(t)),
+	}
 }
 
-// newMotoTable creates the template's table in moto.
-func newMotoTable(t *testing.T) *table {
+// newTable creates the template's table in moto.
+func newTable(t *testing.T, name string) *table {
 	t.Helper()
-	m := tableAt(awstest.Moto(t))
-	if err := m.call(t.Context(), "CreateTable", map[string]any{
-		"BillingMode":          "PAY_PER_REQUEST",
-		"AttributeDefinitions": []any{map[string]string{"AttributeName": "id", "AttributeType": "S"}},
-		"KeySchema":            []any{map[string]string{"AttributeName": "id", "KeyType": "HASH"}},
+	m := &table{dynamodb.NewFromConfig(moto(t)), name}
+	if _, err := m.client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName:            &name,
+		BillingMode:          types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("id"), AttributeType: types.ScalarAttributeTypeS}},
+		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: types.KeyTypeHash}},
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -45,8 +46,8 @@ func wantState(t *testing.T, m *table, id string, want state) {
 	}
 }
 
-func TestTableAndObjectsOnMoto(t *testing.T) {
-	m := newMotoTable(t)
+func TestOneConsumerClaimsAnEvent(t *testing.T) {
+	m := newTable(t, "claims")
 	wantState(t, m, "w-1", claimed)
 	wantState(t, m, "w-1", busy)
 	wantState(t, m, "w-2", claimed)
@@ -60,8 +61,8 @@ func TestTableAndObjectsOnMoto(t *testing.T) {
 	wantState(t, m, "w-2", claimed)
 
 	// An event whose consumer died.
-	ended := values{"id": text("w-3"), "leaseUntil": number(time.Now().Add(-2 * time.Second)), "expiresAt": number(time.Now().Add(time.Hour))}
-	if err := m.call(t.Context(), "PutItem", map[string]any{"Item": ended}); err != nil {
+	ended := item{"id": text("w-3"), "leaseUntil": number(time.Now().Add(-2 * time.Second)), "expiresAt": number(time.Now().Add(time.Hour))}
+	if _, err := m.client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &m.name, Item: ended}); err != nil {
 		t.Fatal(err)
 	}
 	wantState(t, m, "w-3", claimed)
@@ -82,74 +83,58 @@ func TestTableAndObjectsOnMoto(t *testing.T) {
 	if winners != 1 {
 		t.Errorf("want one of ten to claim the event, got %d", winners)
 	}
-
-	// An event that was too large for the bus.
-	const region = `<CreateBucketConfiguration><LocationConstraint>eu-central-1</LocationConstraint></CreateBucketConfiguration>`
-	const message = `{"type":"message.new"}`
-	for _, put := range [][2]string{{"/large", region}, {"/large/2026/11/24/key", message}} {
-		path := put[0]
-		if status, text, err := m.send(t.Context(), "s3", http.MethodPut, path, nil, []byte(put[1])); err != nil || status != http.StatusOK {
-			t.Fatalf("%s: %d %s %v", path, status, text, err)
-		}
-	}
-	if got, err := m.get(t.Context(), "large", "2026/11/24/key"); err != nil || string(got) != message {
-		t.Errorf("want the object, got %s, %v", got, err)
-	}
-	if _, err := m.get(t.Context(), "large", "none"); err == nil {
-		t.Error("want an error for an object that does not exist")
-	}
-}
-
-// answering returns a table whose calls DynamoDB answers with status and answer, and
-// the items that they put.
-func answering(t *testing.T, status int, answer string) (m *table, items *[]values) {
-	items = new([]values)
-	dynamo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var input struct{ Item values }
-		if err := json.NewDecoder(r.Body).Decode(&input); err != nil {
-			t.Error(err)
-		}
-		*items = append(*items, input.Item)
-		if !strings.Contains(r.Header.Get("Authorization"), "/eu-central-1/dynamodb/aws4_request") {
-			t.Errorf("want a signed call, got %q", r.Header.Get("Authorization"))
-		}
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, answer)
-	}))
-	t.Cleanup(dynamo.Close)
-	return tableAt(dynamo.URL), items
 }
 
 func TestItemsExpireAfterTheirCopiesHave(t *testing.T) {
-	m, items := answering(t, http.StatusOK, "{}")
+	m := newTable(t, "expiry")
+	read := func() item {
+		out, err := m.client.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &m.name, Key: item{"id": text("w-1")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Item
+	}
 	wantState(t, m, "w-1", claimed)
+	held := read()
 	if err := m.finish(t.Context(), "w-1"); err != nil {
 		t.Fatal(err)
 	}
-	least := number(time.Now().Add(14 * 24 * time.Hour))["N"]
-	for _, item := range *items {
-		if got := item["expiresAt"]["N"]; len(got) != len(least) || got < least {
-			t.Errorf("want an item to expire after 14 days, %s, got %s", least, got)
+	finished := read()
+	least := number(time.Now().Add(14 * 24 * time.Hour)).(*types.AttributeValueMemberN).Value
+	for _, i := range []item{held, finished} {
+		if at, ok := i["expiresAt"].(*types.AttributeValueMemberN); !ok || len(at.Value) != len(least) || at.Value < least {
+			t.Errorf("want an item to expire after 14 days, %s, got %v", least, i)
 		}
 	}
-	if (*items)[0]["leaseUntil"] == nil || (*items)[1]["leaseUntil"] != nil {
-		t.Errorf("want a lease on the claim only, got %v", *items)
+	if held["leaseUntil"] == nil || finished["leaseUntil"] != nil {
+		t.Errorf("want a lease on the claim only, got %v, %v", held, finished)
 	}
 }
 
 func TestTableThatFailsIsAnError(t *testing.T) {
-	for code, answer := range map[string]string{
-		"ResourceNotFoundException": `{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException"}`,
-		"":                          "<html>",
-	} {
-		m, _ := answering(t, http.StatusBadRequest, answer)
-		_, err := m.claim(t.Context(), "w-1")
-		if err == nil || m.finish(t.Context(), "w-1") == nil || m.release(t.Context(), "w-1") == nil {
-			t.Errorf("%s: want errors, got %v", answer, err)
-		}
-		var failed *tableError
-		if code != "" && (!errors.As(err, &failed) || failed.code != code) {
-			t.Errorf("want %s, got %v", code, err)
-		}
+	m := &table{dynamodb.NewFromConfig(moto(t)), "none"}
+	_, err := m.claim(t.Context(), "w-1")
+	if err == nil || m.finish(t.Context(), "w-1") == nil || m.release(t.Context(), "w-1") == nil {
+		t.Errorf("want errors, got %v", err)
+	}
+}
+
+func TestObjectsAreRead(t *testing.T) {
+	const content = `{"type":"message.new"}`
+	b := bucket{s3.NewFromConfig(moto(t), func(o *s3.Options) { o.UsePathStyle = true })}
+	name, key := "large", "2026/11/24/key"
+	if _, err := b.client.CreateBucket(t.Context(), &s3.CreateBucketInput{
+		Bucket: &name, CreateBucketConfiguration: &s3types.CreateBucketConfiguration{LocationConstraint: "eu-central-1"},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &name, Key: &key, Body: strings.NewReader(content)}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := b.get(t.Context(), name, key); err != nil || string(got) != content {
+		t.Errorf("want the object, got %s, %v", got, err)
+	}
+	if _, err := b.get(t.Context(), name, "none"); err == nil {
+		t.Error("want an error for an object that does not exist")
 	}
 }
