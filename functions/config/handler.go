@@ -132,7 +132,8 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	var known json.RawMessage
 	if caller.UserID != "" {
-		if known, err = h.authentication(w, r, caller); users.Reason(err) != "" || errors.Is(err, api.ErrTooMany) {
+		known, err = h.authentication(w, r, caller)
+		if _, refused := errors.AsType[users.Refused](err); refused || errors.Is(err, api.ErrTooMany) {
 			problem, err = refusal(err), nil
 		}
 		if err != nil {

@@ -18,81 +18,6 @@ import (
 	"chat-service-backend/shared/users"
 )
 
-// errNotSignedIn is the error for an anonymous caller on a route for known ones.
-var errNotSignedIn = errors.New("the request has no bearer token")
-
-// answers are the responses to errors of the shared packages.
-var answers = []struct {
-	err     error
-	status  int
-	message string
-}{
-	{errNotSignedIn, http.StatusUnauthorized, "Sign in first: send an Authorization header with a bearer token of your identity provider."},
-	// What exactly is wrong with a token only the log says: it would help an
-	// attacker.
-	{identity.ErrBadToken, http.StatusUnauthorized, "The bearer token is not valid (any more); sign in again."},
-	{identity.ErrUnavailable, http.StatusServiceUnavailable, "Your sign-in cannot be checked right now; try again in a moment."},
-	{signin.ErrNoAnswer, http.StatusServiceUnavailable, "Your sign-in cannot be checked right now; try again in a moment."},
-	{identity.ErrNotAllowed, http.StatusForbidden, "Your account may not use the chat of this app."},
-	{users.ErrRevoked, http.StatusUnauthorized, "You have been signed out everywhere; sign in again."},
-	{users.ErrDeactivated, http.StatusForbidden, "Your chat account is deactivated; ask the support of this app to activate it again."},
-	{users.ErrBanned, http.StatusForbidden, "You are banned from the chat of this app."},
-	{users.ErrDeleted, http.StatusForbidden, "Your chat account was deleted and cannot come back; ask the support of this app for another."},
-	{ErrTooMany, http.StatusTooManyRequests, "You ask for tokens too often; wait for as long as Retry-After says."},
-	{users.ErrUnknown, http.StatusForbidden, "You have no chat account in this app; ask its support for one."},
-	{settings.ErrUnavailable, http.StatusServiceUnavailable, "The chat credentials cannot be read right now; try again in a moment."},
-}
-
-// lacks are what a failed request lacked, by the error that says so; the first match
-// counts. A limit is another's rate limit, which a deployment of ours neither causes nor
-// fixes.
-var lacks = []struct {
-	err            error
-	lacking, limit string
-}{
-	{settings.ErrThrottled, "ParameterStoreLimit", "ParameterStore"},
-	{identity.ErrThrottled, "IssuerLimit", "Issuer"},
-	{identity.ErrTooSoon, "IssuerKeys", "Issuer"},
-	{signin.ErrNoAnswer, "SignInFunction", "SignInFunction"},
-	{settings.ErrUnavailable, "Settings", ""},
-	{identity.ErrUnavailable, "Issuer", ""},
-}
-
-// unavailable records in the log and the metrics what a request lacked, if that is why it
-// failed. The log's field limit keeps such a failure from rolling back a deployment.
-func unavailable(ctx context.Context, err error) {
-	for _, l := range lacks {
-		if errors.Is(err, l.err) {
-			if l.limit != "" {
-				lambdahttp.Annotate(ctx, slog.String("limit", l.limit))
-			}
-			lambdahttp.CountBy(ctx, "Unavailable", "Lacking", l.lacking)
-			return
-		}
-	}
-	if e := (*httpjson.Error)(nil); errors.As(err, &e) && e.Status == http.StatusServiceUnavailable {
-		lambdahttp.CountBy(ctx, "Unavailable", "Lacking", "Other")
-	}
-}
-
-// Error returns the [httpjson.Error] for an error of the shared packages. It returns any
-// other error unchanged.
-func Error(err error) error {
-	if e := (*httpjson.Error)(nil); errors.As(err, &e) {
-		return err
-	}
-	refusal, _ := errors.AsType[*signin.Refusal](err)
-	for _, a := range answers {
-		if errors.Is(err, a.err) {
-			if refusal != nil && refusal.Message != "" {
-				a.message = refusal.Message
-			}
-			return &httpjson.Error{Status: a.status, Message: a.message, Cause: err}
-		}
-	}
-	return err
-}
-
 // A HandlerFunc is an [http.Handler] that either answers or returns an error.
 type HandlerFunc func(http.ResponseWriter, *http.Request) error
 
@@ -102,11 +27,11 @@ func (f HandlerFunc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		return
 	}
-	if errors.Is(err, errNotSignedIn) || errors.Is(err, identity.ErrBadToken) || errors.Is(err, users.ErrRevoked) {
+	if known, _ := failureOf(err); known.status == http.StatusUnauthorized {
 		// RFC 6750 section 3.
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
-	unavailable(r.Context(), err)
+	countUnavailable(r.Context(), err)
 	httpjson.WriteError(w, r, Error(err))
 }
 
@@ -120,14 +45,7 @@ func Caller(r *http.Request, callers *identity.Callers, rule *signin.Rule) (iden
 		caller, err = rule.Apply(ctx, caller, r.URL.Query().Get("clientType"), route(r))
 	}
 	if err != nil {
-		reason := "NotChecked"
-		switch {
-		case errors.Is(err, identity.ErrBadToken):
-			reason = "BadToken"
-		case errors.Is(err, identity.ErrNotAllowed):
-			reason = "NotAllowed"
-		}
-		lambdahttp.CountBy(ctx, "CallersRefused", "Reason", reason)
+		countRefused(ctx, err)
 		lambdahttp.Annotate(ctx, slog.String("refused", err.Error()))
 		return caller, err
 	}
@@ -148,8 +66,8 @@ func route(r *http.Request) string {
 func KnownCaller(r *http.Request, callers *identity.Callers, rule *signin.Rule) (identity.Caller, error) {
 	caller, err := Caller(r, callers, rule)
 	if err == nil && caller.Kind == identity.Anonymous {
-		lambdahttp.CountBy(r.Context(), "CallersRefused", "Reason", "NoToken")
 		err = errNotSignedIn
+		countRefused(r.Context(), err)
 	}
 	return caller, err
 }
@@ -178,7 +96,7 @@ func SignIn(r *http.Request, callers *identity.Callers, directory *users.Directo
 		lambdahttp.Annotate(ctx, slog.String("notSynced", err.Error()))
 		err = nil
 	case err != nil:
-		lambdahttp.CountBy(ctx, "CallersRefused", "Reason", users.Reason(err))
+		countRefused(ctx, err)
 		lambdahttp.Annotate(ctx, slog.String("refused", err.Error()))
 	}
 	return user, err

@@ -25,8 +25,8 @@ func TestMain(m *testing.M) {
 		lambdahttp.Main(func(_ context.Context, getenv func(string) string) (http.Handler, error) {
 			callers, err := identity.FromEnv(getenv)
 			return HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-				if failure, ok := failures[strings.TrimPrefix(r.URL.Path, "/fail/")]; ok {
-					return failure.err
+				if failed, ok := failing[strings.TrimPrefix(r.URL.Path, "/fail/")]; ok {
+					return failed.err
 				}
 				who := Caller
 				if r.URL.Path == "/known" {
@@ -137,9 +137,9 @@ func TestRefusalsAreCountedByReason(t *testing.T) {
 	}
 }
 
-// failures are the function's errors below /fail, and what the log and the metrics must
+// failing are the function's errors below /fail, and what the log and the metrics must
 // say of them.
-var failures = map[string]struct {
+var failing = map[string]struct {
 	err            error
 	lacking, limit string
 }{
@@ -159,7 +159,7 @@ var failures = map[string]struct {
 // The log says whose limit it is, so that the errors do not roll back a deployment.
 func TestLimitsAreDistinguishedFromOtherFailures(t *testing.T) {
 	f := awstest.StartFunction(t, nil)
-	for name := range failures {
+	for name := range failing {
 		if _, err := io.Copy(io.Discard, f.Invoke(awstest.ClientEvent(t, request(t, "/fail/"+name, ""), "/fail/"+name)).Body); err != nil {
 			t.Fatal(err)
 		}
@@ -179,11 +179,11 @@ func TestLimitsAreDistinguishedFromOtherFailures(t *testing.T) {
 		byRequest[l.RequestID] = line{l.RequestID, both.Route + l.Route, both.Limit + l.Limit, both.Lacking + l.Lacking}
 	}
 	for _, got := range byRequest {
-		if want := failures[strings.TrimPrefix(got.Route, "/fail/")]; got.Lacking != want.lacking || got.Limit != want.limit {
+		if want := failing[strings.TrimPrefix(got.Route, "/fail/")]; got.Lacking != want.lacking || got.Limit != want.limit {
 			t.Errorf("%s: want %q lacking and limit %q, got %q and %q", got.Route, want.lacking, want.limit, got.Lacking, got.Limit)
 		}
 	}
-	if len(byRequest) != len(failures) {
-		t.Errorf("want %d requests, got %d", len(failures), len(byRequest))
+	if len(byRequest) != len(failing) {
+		t.Errorf("want %d requests, got %d", len(failing), len(byRequest))
 	}
 }

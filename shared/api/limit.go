@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"chat-service-backend/shared/identity"
-	"chat-service-backend/shared/lambdahttp"
 )
 
 // ErrTooMany means that a user requests more tokens than anyone needs.
@@ -52,7 +51,7 @@ func (l *Limiter) Allow(w http.ResponseWriter, r *http.Request, caller identity.
 		due = now
 	}
 	if wait := due.Add(l.every).Sub(now) - time.Minute; wait > 0 {
-		lambdahttp.CountBy(r.Context(), "CallersRefused", "Reason", "TooMany")
+		countRefused(r.Context(), ErrTooMany)
 		w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
 		return ErrTooMany
 	}

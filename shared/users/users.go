@@ -48,32 +48,25 @@ const (
 	endedSessions = "ended_sessions"
 )
 
-// The errors of [Directory.SignIn], matched by [errors.Is].
-var (
+// Refused is a reason why a user gets no token, as an error of [Directory.SignIn].
+type Refused string
+
+const (
 	// The reasons why Stream would refuse a user.
-	ErrDeactivated = errors.New("the user is deactivated at Stream")
-	ErrBanned      = errors.New("the user is banned from the app at Stream")
-	ErrDeleted     = errors.New("the user was deleted at Stream, which never reuses an id")
-	ErrRevoked     = errors.New("the user's tokens were revoked at Stream after this sign-in")
+	ErrDeactivated Refused = "the user is deactivated at Stream"
+	ErrBanned      Refused = "the user is banned from the app at Stream"
+	ErrDeleted     Refused = "the user was deleted at Stream, which never reuses an id"
+	ErrRevoked     Refused = "the user's tokens were revoked at Stream after this sign-in"
 
 	// ErrUnknown means that the user does not exist at Stream, and may not be created.
-	ErrUnknown = errors.New("the user does not exist at Stream")
-
-	// ErrNotSynced means that Stream failed or was too slow. The User returned with
-	// it is what Stream last said, or else what the issuer says.
-	ErrNotSynced = errors.New("the user could not be compared with Stream's")
+	ErrUnknown Refused = "the user does not exist at Stream"
 )
 
-// Reason returns the name, in a metric, of the reason why Stream would refuse a user, or
-// "" if err is not one.
-func Reason(err error) string {
-	for reason, refusal := range map[string]error{"Deactivated": ErrDeactivated, "Banned": ErrBanned, "Deleted": ErrDeleted, "SignedOut": ErrRevoked, "Unknown": ErrUnknown} {
-		if errors.Is(err, refusal) {
-			return reason
-		}
-	}
-	return ""
-}
+func (r Refused) Error() string { return string(r) }
+
+// ErrNotSynced means that Stream failed or was too slow. The User returned with it is what
+// Stream last said, or else what the issuer says.
+var ErrNotSynced = errors.New("the user could not be compared with Stream's")
 
 // A User is a user at Stream.
 type User struct {
@@ -285,11 +278,11 @@ func (d *Directory) entry(ctx context.Context, credentials *streamchat.Credentia
 	d.mu.Lock()
 	close(ready)
 	e.ready = nil
-	switch {
+	switch refused, ok := errors.AsType[Refused](err); {
 	case err == nil:
 		e.until, e.user, e.refusal, e.failed = now().Add(keptFor), found.user(), nil, nil
-	case Reason(err) != "":
-		e.until, e.user, e.refusal, e.failed = now().Add(keptFor), User{}, err, nil
+	case ok:
+		e.until, e.user, e.refusal, e.failed = now().Add(keptFor), User{}, refused, nil
 	default:
 		e.until, e.failed = now().Add(pause), fmt.Errorf("%w: %w", ErrNotSynced, err)
 		if found != nil { // but could not be changed
