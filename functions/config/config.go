@@ -7,10 +7,7 @@ import (
 	"net/http"
 
 	"chat-service-backend/shared/api"
-	"chat-service-backend/shared/identity"
-	"chat-service-backend/shared/signin"
 	"chat-service-backend/shared/streamchat"
-	"chat-service-backend/shared/users"
 )
 
 // Build assembles the function from its environment. An error names the variable that is wrong.
@@ -19,19 +16,7 @@ func Build(ctx context.Context, getenv func(string) string) (http.Handler, error
 	if err != nil {
 		return nil, err
 	}
-	callers, err := identity.FromEnv(getenv)
-	if err != nil {
-		return nil, err
-	}
-	rule, err := signin.FromEnv(getenv)
-	if err != nil {
-		return nil, err
-	}
-	directory, err := users.FromEnv(getenv)
-	if err != nil {
-		return nil, err
-	}
-	limiter, err := api.LimiterFromEnv(getenv)
+	gate, err := api.OpenGate(getenv)
 	if err != nil {
 		return nil, err
 	}
@@ -44,8 +29,6 @@ func Build(ctx context.Context, getenv func(string) string) (http.Handler, error
 		return nil, err
 	}
 	values := keepValues(store, credentials)
-	keys := callers.Load(ctx) // beside the settings
-	values.Load(ctx)
-	<-keys
-	return newHandler(options, callers, rule, directory, limiter, values), nil
+	gate.Load(ctx, values.Load)
+	return newHandler(options, gate, values), nil
 }

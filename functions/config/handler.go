@@ -17,7 +17,6 @@ import (
 	"chat-service-backend/shared/identity"
 	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/settings"
-	"chat-service-backend/shared/signin"
 	"chat-service-backend/shared/streamchat"
 	"chat-service-backend/shared/userid"
 	"chat-service-backend/shared/users"
@@ -94,16 +93,13 @@ func keepValues(store *settings.Store, credentials func(map[string]string) (*str
 
 // A handler serves GET /config.
 type handler struct {
-	options   options
-	callers   *identity.Callers
-	rule      *signin.Rule
-	directory *users.Directory
-	limiter   *api.Limiter
-	values    *settings.Value[*values]
+	options options
+	gate    *api.Gate
+	values  *settings.Value[*values]
 }
 
-func newHandler(o options, callers *identity.Callers, rule *signin.Rule, directory *users.Directory, limiter *api.Limiter, values *settings.Value[*values]) http.Handler {
-	h := &handler{o, callers, rule, directory, limiter, values}
+func newHandler(o options, gate *api.Gate, values *settings.Value[*values]) http.Handler {
+	h := &handler{o, gate, values}
 	return api.HandlerFunc(h.serve)
 }
 
@@ -212,7 +208,7 @@ func (h *handler) config(ctx context.Context, clientType string) (clientConfig, 
 // speaks for, or "" if that is unknown. A bad bearer token is not an error: the
 // client gets its configuration, and an error object that tells it to sign in again.
 func (h *handler) caller(r *http.Request) (identity.Caller, error) {
-	caller, err := api.Caller(r, h.callers, h.rule)
+	caller, err := h.gate.Caller(r)
 	switch {
 	case errors.Is(err, identity.ErrBadToken):
 		return identity.Caller{}, nil
@@ -242,9 +238,6 @@ func refusal(err error) json.RawMessage {
 
 // authentication returns the credentials for a known caller.
 func (h *handler) authentication(w http.ResponseWriter, r *http.Request, caller identity.Caller) (json.RawMessage, error) {
-	if err := h.limiter.Allow(w, r, caller); err != nil {
-		return nil, err
-	}
 	v, err := h.values.Get(r.Context())
 	if err == nil && v.err != nil {
 		// The operator who adds the parameter need not wait for the next refresh.
@@ -256,7 +249,7 @@ func (h *handler) authentication(w http.ResponseWriter, r *http.Request, caller 
 	if v.err != nil {
 		return nil, fmt.Errorf("%w: %w", settings.ErrUnavailable, v.err)
 	}
-	user, err := api.SignIn(r, h.callers, h.directory, v.credentials, caller)
+	user, err := h.gate.SignIn(w, r, v.credentials, caller)
 	if err != nil {
 		return nil, err
 	}

@@ -8,10 +8,8 @@ import (
 	"chat-service-backend/shared/httpjson"
 	"chat-service-backend/shared/identity"
 	"chat-service-backend/shared/lambdahttp"
-	"chat-service-backend/shared/signin"
 	"chat-service-backend/shared/streamchat"
 	"chat-service-backend/shared/userid"
-	"chat-service-backend/shared/users"
 )
 
 type response struct {
@@ -25,7 +23,7 @@ const me = "me"
 // newHandler serves GET /token/{userId}. A service gets a token for any user. A
 // user gets one for themselves, by their id at Stream, by the id their issuer uses,
 // or as me. Nobody else gets one.
-func newHandler(app *streamchat.App, callers *identity.Callers, rule *signin.Rule, directory *users.Directory, limiter *api.Limiter) http.Handler {
+func newHandler(app *streamchat.App, gate *api.Gate) http.Handler {
 	return api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		userID, ok := strings.CutPrefix(r.URL.Path, "/token/")
 		switch {
@@ -34,7 +32,7 @@ func newHandler(app *streamchat.App, callers *identity.Callers, rule *signin.Rul
 		case r.Method != http.MethodGet:
 			return httpjson.MethodNotAllowed(w, http.MethodGet)
 		}
-		caller, err := api.KnownCaller(r, callers, rule)
+		caller, err := gate.KnownCaller(r)
 		if err != nil {
 			return err
 		}
@@ -50,14 +48,11 @@ func newHandler(app *streamchat.App, callers *identity.Callers, rule *signin.Rul
 			lambdahttp.CountBy(r.Context(), "CallersRefused", "Reason", "OtherUser")
 			return httpjson.Errorf(http.StatusForbidden, "You can get a token for yourself only; ask for your own user id.")
 		}
-		if err := limiter.Allow(w, r, caller); err != nil {
-			return err
-		}
 		credentials, err := app.Credentials(r.Context())
 		if err != nil {
 			return err
 		}
-		user, err := api.SignIn(r, callers, directory, credentials, caller)
+		user, err := gate.SignIn(w, r, credentials, caller)
 		if err != nil {
 			return err
 		}

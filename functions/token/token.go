@@ -6,27 +6,12 @@ import (
 	"net/http"
 
 	"chat-service-backend/shared/api"
-	"chat-service-backend/shared/identity"
-	"chat-service-backend/shared/signin"
 	"chat-service-backend/shared/streamchat"
-	"chat-service-backend/shared/users"
 )
 
 // Build assembles the function from its environment. An error names the variable that is wrong.
 func Build(ctx context.Context, getenv func(string) string) (http.Handler, error) {
-	callers, err := identity.FromEnv(getenv)
-	if err != nil {
-		return nil, err
-	}
-	rule, err := signin.FromEnv(getenv)
-	if err != nil {
-		return nil, err
-	}
-	directory, err := users.FromEnv(getenv)
-	if err != nil {
-		return nil, err
-	}
-	limiter, err := api.LimiterFromEnv(getenv)
+	gate, err := api.OpenGate(getenv)
 	if err != nil {
 		return nil, err
 	}
@@ -38,8 +23,6 @@ func Build(ctx context.Context, getenv func(string) string) (http.Handler, error
 	if err != nil {
 		return nil, err
 	}
-	keys := callers.Load(ctx) // beside the settings
-	app.Load(ctx)
-	<-keys
-	return newHandler(app, callers, rule, directory, limiter), nil
+	gate.Load(ctx, app.Load)
+	return newHandler(app, gate), nil
 }

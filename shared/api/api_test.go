@@ -23,16 +23,16 @@ import (
 func TestMain(m *testing.M) {
 	awstest.Main(m, func() {
 		lambdahttp.Main(func(_ context.Context, getenv func(string) string) (http.Handler, error) {
-			callers, err := identity.FromEnv(getenv)
+			gate, err := OpenGate(getenv)
 			return HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 				if failed, ok := failing[strings.TrimPrefix(r.URL.Path, "/fail/")]; ok {
 					return failed.err
 				}
-				who := Caller
+				who := gate.Caller
 				if r.URL.Path == "/known" {
-					who = KnownCaller
+					who = gate.KnownCaller
 				}
-				caller, err := who(r, callers, nil)
+				caller, err := who(r)
 				if err != nil {
 					return err
 				}

@@ -14,18 +14,18 @@ import (
 // ErrTooMany means that a user requests more tokens than anyone needs.
 var ErrTooMany = errors.New("the user is over TOKENS_PER_MINUTE")
 
-// A Limiter limits the tokens that a user gets from this process, since a broken client
+// A limiter limits the tokens that a user gets from this process, since a broken client
 // may request them endlessly.
-type Limiter struct {
+type limiter struct {
 	every time.Duration // a user may get a token
 
 	mu  sync.Mutex
 	due map[string]time.Time // when a user's tokens so far would be used up at that pace
 }
 
-// LimiterFromEnv returns the limiter that TOKENS_PER_MINUTE configures, or nil if
+// limiterFromEnv returns the limiter that TOKENS_PER_MINUTE configures, or nil if
 // it is unset or empty.
-func LimiterFromEnv(getenv func(string) string) (*Limiter, error) {
+func limiterFromEnv(getenv func(string) string) (*limiter, error) {
 	text := getenv("TOKENS_PER_MINUTE")
 	if text == "" {
 		return nil, nil
@@ -34,12 +34,12 @@ func LimiterFromEnv(getenv func(string) string) (*Limiter, error) {
 	if err != nil || n == 0 {
 		return nil, fmt.Errorf("TOKENS_PER_MINUTE: %q is not a whole number from 1 to 65535", text)
 	}
-	return &Limiter{every: time.Minute / time.Duration(n), due: map[string]time.Time{}}, nil
+	return &limiter{every: time.Minute / time.Duration(n), due: map[string]time.Time{}}, nil
 }
 
-// Allow returns an error, and sets Retry-After in w, if the caller is a user who has used
+// allow returns an error, and sets Retry-After in w, if the caller is a user who has used
 // up a minute's tokens.
-func (l *Limiter) Allow(w http.ResponseWriter, r *http.Request, caller identity.Caller) error {
+func (l *limiter) allow(w http.ResponseWriter, r *http.Request, caller identity.Caller) error {
 	if l == nil || caller.Kind != identity.User {
 		return nil
 	}

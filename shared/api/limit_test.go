@@ -13,13 +13,13 @@ import (
 
 func TestUserOverTheLimitGetsARetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, err := LimiterFromEnv(func(string) string { return "3" })
+		l, err := limiterFromEnv(func(string) string { return "3" })
 		if err != nil {
 			t.Fatal(err)
 		}
 		ask := func(kind identity.Kind, id string) (retryAfter string, err error) {
 			w := httptest.NewRecorder()
-			err = l.Allow(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), identity.Caller{Kind: kind, UserID: id})
+			err = l.allow(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), identity.Caller{Kind: kind, UserID: id})
 			return w.Header().Get("Retry-After"), err
 		}
 		allowed := func(n int) {
@@ -57,13 +57,13 @@ func TestUserOverTheLimitGetsARetryAfter(t *testing.T) {
 }
 
 func TestWithoutASettingThereIsNoLimit(t *testing.T) {
-	var none *Limiter
-	l, err := LimiterFromEnv(func(string) string { return "" })
-	if err != nil || l != none || l.Allow(nil, nil, identity.Caller{Kind: identity.User}) != nil {
+	var none *limiter
+	l, err := limiterFromEnv(func(string) string { return "" })
+	if err != nil || l != none || l.allow(nil, nil, identity.Caller{Kind: identity.User}) != nil {
 		t.Errorf("want no limit, got %v, %v", l, err)
 	}
 	for _, text := range []string{"0", "-1", "many", "1.5", "65536"} {
-		if _, err := LimiterFromEnv(func(string) string { return text }); err == nil {
+		if _, err := limiterFromEnv(func(string) string { return text }); err == nil {
 			t.Errorf("%q: want an error", text)
 		}
 	}
