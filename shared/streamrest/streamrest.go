@@ -88,14 +88,10 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	text := fmt.Sprintf("status %d", e.Status)
-	if e.Code != 0 {
-		text += fmt.Sprintf(", code %d", e.Code)
+	if e.Message == "" {
+		return fmt.Sprintf("status %d, code %d", e.Status, e.Code)
 	}
-	if e.Message != "" {
-		text += ": " + e.Message
-	}
-	return text
+	return fmt.Sprintf("%d: %s", e.Status, e.Message)
 }
 
 // Err returns an [*Error] unless the response is a success.
