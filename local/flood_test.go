@@ -12,11 +12,12 @@ import (
 	"time"
 )
 
-// A second has a thousand requests for each route that anybody can know, and 50 of
-// Stream's events. Only Stream knows its address.
-func TestAFloodOnEveryKnownRouteLosesNoneOfStreamsEvents(t *testing.T) {
+// A second has a thousand requests for each route that anybody can know, and at the
+// address that only Stream knows 50 events, 50 hooks for which it holds messages back
+// and 50 callbacks. A hook is lost, too, if the team's function has not decided.
+func TestAFloodOnEveryKnownRouteLosesNoneOfStreamsEventsAndHooks(t *testing.T) {
 	t.Parallel()
-	c, err := startConversation(t, nil)
+	c, err := startConversation(t, []string{"-moderation", "-parameter-overrides", "HookTimeoutMs=5000"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +26,7 @@ func TestAFloodOnEveryKnownRouteLosesNoneOfStreamsEvents(t *testing.T) {
 	now := time.Now()
 	s.limits.Now = func() time.Time { return now }
 
-	send := func(g *gateway, method, target, body string) int {
+	send := func(g *gateway, method, target, body string) (int, string) {
 		r := httptest.NewRequest(method, target, strings.NewReader(body))
 		if strings.HasPrefix(target, "/webhook/") || target == "/webhook" {
 			mac := hmac.New(sha256.New, []byte(developmentSecret))
@@ -34,7 +35,7 @@ func TestAFloodOnEveryKnownRouteLosesNoneOfStreamsEvents(t *testing.T) {
 		}
 		w := httptest.NewRecorder()
 		g.ServeHTTP(w, r)
-		return w.Code
+		return w.Code, w.Body.String()
 	}
 	var address string
 	var known []struct {
@@ -44,10 +45,9 @@ func TestAFloodOnEveryKnownRouteLosesNoneOfStreamsEvents(t *testing.T) {
 	for _, g := range []*gateway{s.clientAPI, s.serviceAPI} {
 		for _, rt := range g.routes {
 			if rt.API == "WebhookApi" {
-				if strings.Contains(rt.Path, "{") {
-					continue // of pending messages
+				if !strings.Contains(rt.Path, "{") { // as that of pending messages has
+					address = rt.Path
 				}
-				address = rt.Path
 				continue
 			}
 			target := strings.NewReplacer("{userId}", "me", "{path+}", "users").Replace(rt.Path)
@@ -60,32 +60,41 @@ func TestAFloodOnEveryKnownRouteLosesNoneOfStreamsEvents(t *testing.T) {
 	if len(known) != 13 || address == "" {
 		t.Fatalf("want thirteen known routes and Stream's, got %d and %q", len(known), address)
 	}
-	refused, lost, plain := 0, 0, 0
+	calls := []struct{ what, path, body, want string }{
+		{"event", "", `{"type":"message.new","cid":"messaging:x-%d"}`, "{}"},
+		{"message", "", `{"message":{"id":"%d","text":"darn it"},"channel":{"cid":"messaging:x"}}`, `"**** it"`},
+		{"command", "", `{"message":{"id":"%d","text":"/sell a scam","command":"sell","args":"a scam"},"form_data":{"action":"send"}}`, `"error"`},
+		{"callback", "/PassOnPendingMessage", `{"message":{"id":"%d"},"type":"PassOnPendingMessage"}`, "{}"},
+	}
+	refused, lost, lostAtKnown := 0, map[string]int{}, map[string]int{}
 	const seconds = 2
 	for tick := range seconds * 1000 {
 		for _, k := range known {
-			if send(k.gateway, k.method, k.target, "{}") == http.StatusTooManyRequests {
+			if status, _ := send(k.gateway, k.method, k.target, "{}"); status == http.StatusTooManyRequests {
 				refused++
 			}
 		}
 		if tick%20 == 0 {
-			event := func(kind string) string {
-				return fmt.Sprintf(`{"type":"message.new","cid":"messaging:%s-%d"}`, kind, tick)
-			}
-			if send(s.clientAPI, http.MethodPost, address, event("x")) != http.StatusOK {
-				lost++
-			}
-			if send(s.clientAPI, http.MethodPost, "/webhook", event("y")) != http.StatusOK {
-				plain++
+			for _, call := range calls {
+				body := fmt.Sprintf(call.body, tick)
+				if status, answer := send(s.clientAPI, http.MethodPost, address+call.path, body); status != http.StatusOK || !strings.Contains(answer, call.want) {
+					lost[call.what]++
+				}
+				if call.path != "" {
+					continue
+				}
+				if status, answer := send(s.clientAPI, http.MethodPost, "/webhook", body); status != http.StatusOK || !strings.Contains(answer, call.want) {
+					lostAtKnown[call.what]++
+				}
 			}
 		}
 		now = now.Add(time.Millisecond)
 	}
-	if lost > 0 {
-		t.Errorf("want none of Stream's %d events lost, got %d", seconds*50, lost)
+	if len(lost) > 0 {
+		t.Errorf("want none of Stream's calls lost, %d of each kind, got %v", seconds*50, lost)
 	}
-	if refused < len(known)*1000 || plain == 0 {
-		t.Errorf("want a flood that the limits refuse, and events lost at the address that everybody knows, got %d refused and %d lost", refused, plain)
+	if refused < len(known)*1000 || len(lostAtKnown) != 3 {
+		t.Errorf("want a flood that the limits refuse, and calls lost at the address that everybody knows, got %d refused and %v lost", refused, lostAtKnown)
 	}
-	t.Logf("%d junk requests, %d refused; %d of %d events lost at the secret address, %d at /webhook", seconds*1000*len(known), refused, lost, seconds*50, plain)
+	t.Logf("%d junk requests, %d refused; of %d calls of each kind %v lost at the secret address, %v at /webhook", seconds*1000*len(known), refused, seconds*50, lost, lostAtKnown)
 }
