@@ -388,7 +388,7 @@ func TestPageKeepsToFlagsAndSettings(t *testing.T) {
 	wantStatus("a token for the old audience", "call", asAlice, "401")
 	wantStatus("a path that would leave the machine", "call", `{"who":"nobody","api":"client","method":"GET","path":"@example.com/"}`, "Not sent: the path must begin with a slash")
 	for _, wrong := range []struct{ method, path, body, want string }{
-		{"PUT", "settings/AlarmEmail", "x", "choose one of"},
+		{"PUT", "settings/AlarmTarget", "x", "choose one of"},
 		{"PUT", "settings/ParameterTtl", "0", "ParameterTtl"},
 		{"PUT", "stand-ins/SSM", "maybe", "is no fault"},
 		{"PUT", "parameters/client-config/web", "", "the value is empty"},

@@ -63,8 +63,8 @@ func TestDeployGivesEachEnvironmentItsOwnStackAndParameters(t *testing.T) {
 	}{
 		"new":                     {"qa", "", true, "", build + "sam deploy --stack-name chat-service-qa --s3-prefix chat-service-qa --no-confirm-changeset --parameter-overrides " + dev},
 		"new, with settings":      {"qa", "# mine\r\n\r\nLogLevel=WARN\r\nExpirationTokenDuration=\r\n", true, "", build + `sam deploy --stack-name chat-service-qa --s3-prefix chat-service-qa --no-confirm-changeset --parameter-overrides Environment="dev" ExpirationTokenDuration="" LogLevel="WARN" ParameterPrefix="/chat-service-qa" RetentionDays="7"`},
-		"production by its line":  {"shop-live", "Environment=prod\nAlarmEmail=ops@example.com", true, "", build + `sam deploy --stack-name chat-service-shop-live --s3-prefix chat-service-shop-live --confirm-changeset --parameter-overrides AlarmEmail="ops@example.com" Environment="prod" ParameterPrefix="/chat-service-shop-live" RetentionDays="90"`},
-		"production in CI":        {"prod", "Environment=prod\nAlarmEmail=ops@example.com", true, "true", build + `sam deploy --stack-name chat-service-prod --s3-prefix chat-service-prod --no-confirm-changeset --parameter-overrides AlarmEmail="ops@example.com" Environment="prod" ParameterPrefix="/chat-service-prod" RetentionDays="90"`},
+		"production by its line":  {"shop-live", "Environment=prod\nAlarmTarget=ops@example.com", true, "", build + `sam deploy --stack-name chat-service-shop-live --s3-prefix chat-service-shop-live --confirm-changeset --parameter-overrides AlarmTarget="ops@example.com" Environment="prod" ParameterPrefix="/chat-service-shop-live" RetentionDays="90"`},
+		"production in CI":        {"prod", "Environment=prod\nAlarmTarget=ops@example.com", true, "true", build + `sam deploy --stack-name chat-service-prod --s3-prefix chat-service-prod --no-confirm-changeset --parameter-overrides AlarmTarget="ops@example.com" Environment="prod" ParameterPrefix="/chat-service-prod" RetentionDays="90"`},
 		"a name is no production": {"prod", "Environment=dev", true, "", build + `sam deploy --stack-name chat-service-prod --s3-prefix chat-service-prod --no-confirm-changeset --parameter-overrides Environment="dev" LogLevel="DEBUG" ParameterPrefix="/chat-service-prod" RetentionDays="7"`},
 		"existing":                {"qa", "", false, "", build + "sam deploy --stack-name chat-service-qa --s3-prefix chat-service-qa --no-confirm-changeset"},
 		"existing, with settings": {"qa", "AwsAccount=123456789012\nAwsRegion=eu-central-1\nLogLevel=WARN", false, "", build + `sam deploy --stack-name chat-service-qa --s3-prefix chat-service-qa --no-confirm-changeset --parameter-overrides LogLevel="WARN"`},
@@ -96,10 +96,10 @@ func TestDeployOfAReleaseNeedsNoSAMCLI(t *testing.T) {
 	if got := calls(); got != before {
 		t.Errorf("want\n%s\ngot\n%s", before, got)
 	}
-	d.settings(t, "qa", "Environment=prod\nAlarmEmail=ops@example.com")
+	d.settings(t, "qa", "Environment=prod\nAlarmTarget=ops@example.com")
 	d.released(t)
 	const change = " --change-set-name arn:aws:cloudformation:eu-central-1:123456789012:changeSet/x/1"
-	shown := " --parameter-overrides AlarmEmail=ops@example.com Environment=prod --no-execute-changeset\naws cloudformation describe-change-set" + change +
+	shown := " --parameter-overrides AlarmTarget=ops@example.com Environment=prod --no-execute-changeset\naws cloudformation describe-change-set" + change +
 		" --output table --query Changes[].ResourceChange.[Action,LogicalResourceId,ResourceType,Replacement]\n"
 	d.tool.run(t.Context(), "yes\n", "deploy", "-env", "qa").want(t, 0, "Make these changes?")
 	if got, want := calls(), before+shown+"aws cloudformation execute-change-set"+change+"\naws cloudformation wait stack-update-complete --stack-name chat-service-qa"; got != want {
@@ -132,7 +132,7 @@ func TestDeploySaysWhatIsWrongBeforeItDoesAnything(t *testing.T) {
 		{"qa", "LogLevel=WARN\nLogLevel=INFO", "line 2: LogLevel stands twice"},
 		{"qa", "HookTimeoutMs=0", "HookTimeoutMs"},
 		{"qa", "Environment=prod", "ProdNeedsAlarmTarget"},
-		{"shop-prod", "AlarmEmail=ops@example.com", "does not say whether this is production"},
+		{"shop-prod", "AlarmTarget=ops@example.com", "does not say whether this is production"},
 	} {
 		d := deploy(t, nil)
 		d.missing = true

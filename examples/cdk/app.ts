@@ -10,6 +10,8 @@ import { ChatService } from './chat-service';
 const app = new App();
 const stack = new Stack(app, 'chat-service-dev');
 
+new sns.Topic(stack, 'Alarms', { topicName: 'chat-service-dev-alarms', enforceSSL: true });
+
 const chat = new ChatService(stack, 'Chat', {
   ...(process.env.TEMPLATE_URL ? { templateUrl: process.env.TEMPLATE_URL } : { release: process.env.RELEASE ?? 'release' }),
   parameters: {
@@ -17,7 +19,8 @@ const chat = new ChatService(stack, 'Chat', {
     OidcIssuer: 'https://example.eu.auth0.com/',
     OidcAudience: 'https://chat.example.com',
     AllowedOrigins: 'https://app.example.com',
-    AlarmTopicArn: new sns.Topic(stack, 'Alarms', { enforceSSL: true }).topicArn,
+    // By name: the template's conditions look at this value, and CloudFormation lets no condition refer to a resource.
+    AlarmTarget: stack.formatArn({ service: 'sns', resource: 'chat-service-dev-alarms' }),
   },
 });
 

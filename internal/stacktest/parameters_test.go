@@ -87,11 +87,14 @@ func TestParameterPatternsAcceptGoodValuesOnly(t *testing.T) {
 		"ClientApiLimit":           {good: []string{"", "1,1", "20,100"}, bad: []string{"20", "0,100", "20,", "20, 100", "20,100,1"}},
 		"ServiceApiVpcEndpointIds": {good: []string{"", "vpce-0abc", "vpce-0abc,vpce-1def"}, bad: []string{"vpc-0abc", "vpce-0abc,", "vpce-0abc, vpce-1def"}},
 		"ServiceApiAccountIds":     {good: []string{"", "111122223333", "111122223333,444455556666"}, bad: []string{"1", "*", "111122223333,", "111122223333 444455556666"}},
-		"AlarmEmail":               {good: []string{"", "ops@example.com"}, bad: []string{"ops", "ops@example", "a b@example.com"}},
-		"AlarmTopicArn":            {good: []string{"", "arn:aws:sns:eu-central-1:123456789012:alarms"}, bad: []string{"alarms", "arn:aws:sqs:eu-central-1:123456789012:alarms"}},
-		"ClientApiDomainName":      {good: []string{"", "chat.example.com", "a-1.b.example"}, bad: []string{"localhost", "https://chat.example.com", "chat.example.com/", "Chat.example.com", "-a.example.com", "a..example.com"}},
-		"ServiceApiDomainName":     {good: []string{"", "internal.example.com"}, bad: []string{"*.example.com", "chat.example.com."}},
-		"CertificateArn":           {good: []string{"", "arn:aws:acm:eu-central-1:123456789012:certificate/1234abcd-12ab-34cd-56ef-1234567890ab"}, bad: []string{"1234abcd", "arn:aws:iam::123456789012:server-certificate/chat"}},
+		"AlarmTarget": {
+			good: []string{"", "ops@example.com", "ops@example.com,desk@example.com", topicARN, topicARN + "," + topicARN + "-2"},
+			bad:  []string{"ops", "ops@example", "a b@example.com", "alarms", "arn:aws:sqs:eu-central-1:123456789012:alarms", "ops@example.com," + topicARN, topicARN + ","},
+		},
+		"Monitoring":           {good: []string{"true", "false", "100000,5"}, bad: []string{"", "yes", "100000", "100000,", "0,5", "1,5,9"}},
+		"ClientApiDomainName":  {good: []string{"", "chat.example.com", "a-1.b.example"}, bad: []string{"localhost", "https://chat.example.com", "chat.example.com/", "Chat.example.com", "-a.example.com", "a..example.com"}},
+		"ServiceApiDomainName": {good: []string{"", "internal.example.com"}, bad: []string{"*.example.com", "chat.example.com."}},
+		"CertificateArn":       {good: []string{"", "arn:aws:acm:eu-central-1:123456789012:certificate/1234abcd-12ab-34cd-56ef-1234567890ab"}, bad: []string{"1234abcd", "arn:aws:iam::123456789012:server-certificate/chat"}},
 	} {
 		check := func(values []string, want bool) {
 			for _, value := range values {
@@ -116,7 +119,6 @@ func TestRulesForbidWhatCannotWork(t *testing.T) {
 		{"OidcIssuerNeedsAudience", []string{"OidcIssuer=https://issuer.example.com"}},
 		{"CreateUsersAndUserInfoNeedSyncUsers", []string{"CreateUsers=false"}},
 		{"CreateUsersAndUserInfoNeedSyncUsers", []string{"UserInfo=true"}},
-		{"OneAlarmTarget", []string{"AlarmEmail=ops@example.com", "AlarmTopicArn=" + topicARN}},
 		{"ErrorObjKeyIsNotAuthentication", []string{"ErrorObjKey=authentication"}},
 		{"DomainNeedsCertificate", []string{"ServiceApiDomainName=chat.example.com"}},
 		{"DomainNeedsCertificate", []string{"ServiceApiDomainName=chat.example.com", "ClientApiDomainName=chat.example.com", "CertificateArn=" + certificateARN}},
@@ -126,7 +128,7 @@ func TestRulesForbidWhatCannotWork(t *testing.T) {
 		{"", nil},
 		{"", full},
 		{"", private},
-		{"", []string{"Environment=prod", "AlarmTopicArn=" + topicARN}},
+		{"", []string{"Environment=prod", "AlarmTarget=" + topicARN}},
 		{"", []string{"Environment=prod", "Monitoring=false"}},
 	} {
 		_, err := deploy(t, test.overrides...)
@@ -163,8 +165,8 @@ func TestParametersTakeEffect(t *testing.T) {
 		{full, map[string]string{
 			"*Function TracingConfig Mode":                        "Active",
 			"TokenFunction ReservedConcurrentExecutions":          none,
-			"RequestsAlarm Threshold":                             "1000000",
-			"CostAlarm Threshold":                                 "20",
+			"RequestsAlarm Threshold":                             "70000",
+			"CostAlarm Threshold":                                 "8",
 			"WebhookFunction ReservedConcurrentExecutions":        "9",
 			"ServiceApiv1Stage TracingEnabled":                    "true",
 			"ChatEventArchive SourceArn":                          "ChatEventBus.Arn",
@@ -188,9 +190,10 @@ func TestParametersTakeEffect(t *testing.T) {
 		{private, map[string]string{
 			"TokenFunction ReservedConcurrentExecutions":   none,
 			"WebhookFunction ReservedConcurrentExecutions": "300",
-			"ServiceApi EndpointConfiguration":             "map[Types:[PRIVATE] VpcEndpointIds:[vpce-0a vpce-0b]]",
-			"ServiceApiv1Stage AccessLogSetting":           none,
-			"ApiGatewayAccount":                            none,
+			"RequestsAlarm Threshold":                      "10000000", "CostAlarm Threshold": "150",
+			"ServiceApi EndpointConfiguration":   "map[Types:[PRIVATE] VpcEndpointIds:[vpce-0a vpce-0b]]",
+			"ServiceApiv1Stage AccessLogSetting": none,
+			"ApiGatewayAccount":                  none,
 		}},
 		{off, map[string]string{
 			"*Function LoggingConfig SystemLogLevel": "INFO",

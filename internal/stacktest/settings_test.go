@@ -56,7 +56,7 @@ func TestSettingsPageIsUpToDate(t *testing.T) {
 }
 
 // first are the parameters that everybody sets.
-var first = []string{"Environment", "Size", "OidcIssuer", "OidcAudience", "AllowedOrigins", "AlarmEmail"}
+var first = []string{"Environment", "Size", "OidcIssuer", "OidcAudience", "AllowedOrigins", "AlarmTarget"}
 
 // risks are what a changed value can do to a stack in use.
 var risks = map[string]string{

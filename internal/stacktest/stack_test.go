@@ -41,22 +41,22 @@ var (
 	stacks = [][]string{nil, full, private, off, clientDomain, bothDomains, openDomains, edge}
 	// full has everything on that works together, and no setting at its default.
 	full = []string{
-		"Environment=prod", "AlarmEmail=ops@example.com", "NoEventsHours=6", "RetentionDays=14", "Tracing=true", "ServiceApiAccessLogs=true",
+		"Environment=prod", "AlarmTarget=ops@example.com", "NoEventsHours=6", "RetentionDays=14", "Tracing=true", "ServiceApiAccessLogs=true",
 		"ParameterPrefix=/acme/prod/chat", "ParameterTtl=7", "KmsKeyArn=" + kmsARN, "PermissionsBoundaryArn=" + boundaryARN, "StreamBaseUrl=https://s",
 		"OidcIssuer=https://i", "OidcAudience=a", "OidcDiscoveryUrl=https://d", "UserIdClaim=c", "SyncUsers=true",
 		"OidcJwksUrl=https://k", "MaxTokenLifetime=62", "RequiredClaims=p=v", "CreateUsers=false", "RefuseUsers=banned", "UserInfo=true", "SignInFunctionArn=" + signInARN, "SignInFailClosed=false",
 		"UserFields=n=c", "ExpirationTokenDuration=9", "UserIdHeaderKey=h", "ErrorObjKey=e",
 		"AllowedOrigins=https://a.example.com,https://b.example.com", "AllowedHeaders=x-app,x-team",
-		"Size=medium", "ClientApiLimit=11,12", "WebhookLimit=13,14,9", "ServiceApiLimit=15,16", "WebhookPath=-rotated",
+		"Size=medium", "Monitoring=70000,8", "ClientApiLimit=11,12", "WebhookLimit=13,14,9", "ServiceApiLimit=15,16", "WebhookPath=-rotated",
 		"EventReaderAccountIds=111122223333,444455556666", "StreamQueue=true", "HookFunctionArn=" + hookARN, "HookTimeoutMs=900", "HookFailClosed=true",
 	}
 	// private has what excludes something in full.
 	private = []string{
 		"ServiceApiVpcEndpointIds=vpce-0a,vpce-0b", "ServiceApiAccountIds=111122223333,444455556666", "ServiceApiAccessLogs=false",
-		"Size=large", "AlarmTopicArn=" + topicARN + "," + topicARN + "-tickets",
+		"Size=large", "AlarmTarget=" + topicARN + "," + topicARN + "-tickets",
 	}
 	// off has everything off.
-	off = []string{"Monitoring=false", "AlarmEmail=ops@example.com", "AllowedOrigins=", "LogLevel=DEBUG"}
+	off = []string{"Monitoring=false", "AlarmTarget=ops@example.com", "AllowedOrigins=", "LogLevel=DEBUG"}
 
 	clientDomain = []string{"ClientApiDomainName=chat.example.com", "CertificateArn=" + certificateARN}
 	bothDomains  = append(slices.Clone(clientDomain), "ServiceApiDomainName=internal.chat.example.com")
