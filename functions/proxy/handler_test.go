@@ -485,7 +485,7 @@ func logLineOfTheDocs(t *testing.T) (line map[string]any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := regexp.MustCompile(`(?m)^\{"timestamp".*$`).Find(page)
+	text := regexp.MustCompile(`(?s)\{"timestamp".*?\}\n`).Find(page)
 	if err := json.Unmarshal(text, &line); err != nil {
 		t.Fatalf("docs/monitoring.md: want a log line, got %s: %v", text, err)
 	}
