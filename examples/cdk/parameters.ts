@@ -90,7 +90,7 @@ export interface Parameters {
   readonly RetentionDays?: '1' | '3' | '5' | '7' | '14' | '30' | '60' | '90' | '120' | '150' | '180' | '365' | '400' | '545' | '731' | '1096' | '1827' | '2192' | '2557' | '2922' | '3288' | '3653';
   /** true traces the functions and the Service API with X-Ray. */
   readonly Tracing?: 'true' | 'false';
-  /** true creates the alarms and the dashboard (5 to 8 USD a month); false leaves a stack that costs nothing while idle and never rolls back on its own. Two numbers are true, too, and override Size for the alarms of requests an hour and USD a day. */
+  /** true creates the alarms and the dashboard (5 to 8 USD a month); two numbers, requests an hour and USD a day, do too and override Size's alarms; false leaves a stack that costs nothing while idle and never rolls back on its own. */
   readonly Monitoring?: string;
   /** E-mail address for alarms, which AWS asks to confirm, or the ARN of an SNS topic; a second one of the same kind gets those that can wait for working hours. */
   readonly AlarmTarget?: string;
