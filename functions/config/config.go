@@ -30,5 +30,5 @@ func Build(ctx context.Context, getenv func(string) string) (http.Handler, error
 	}
 	values := keepValues(store, credentials)
 	gate.Load(ctx, values.Load)
-	return newHandler(options, gate, values), nil
+	return newHandler(options, gate, values, keepConfigs(store)), nil
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"chat-service-backend/shared/api"
@@ -55,40 +56,65 @@ func parseClientConfig(text string) (clientConfig, error) {
 	return c, nil
 }
 
-// values is everything the function reads from SSM, in two calls at a time.
+// usual are the client types that are read with the credentials, in one call: a morning
+// with many starts is short of calls. The others take a call of their own.
+var usual = []string{"web", "mobile", "ios", "android", "desktop", "tv"}
+
+// configs has the configuration of each client type: nil for one that is broken, which
+// does not affect the others.
+type configs map[string]clientConfig
+
+// values is what each process reads.
 type values struct {
-	// configs has the configuration of each client type: nil for one that is
-	// broken, which does not affect the others.
-	configs     map[string]clientConfig
+	configs     configs // of usual types
 	credentials *streamchat.Credentials
 	err         error // why there are no credentials; configs are valid all the same
 }
 
 // keepValues returns the values in store, kept fresh.
 func keepValues(store *settings.Store, credentials func(map[string]string) (*streamchat.Credentials, error)) *settings.Value[*values] {
+	names := slices.Clone(streamchat.Names)
+	for _, clientType := range usual {
+		names = append(names, clientConfigs+"/"+clientType)
+	}
 	return settings.Keep(store, streamchat.StaleFor, func(ctx context.Context) (*values, error) {
-		named := make(chan error, 1)
-		v := &values{configs: make(map[string]clientConfig)}
-		go func() {
-			all, err := store.Parameters(ctx, streamchat.Names...)
-			if err == nil {
-				v.credentials, v.err = credentials(all)
-			}
-			named <- err
-		}()
-		texts, err := store.Below(ctx, clientConfigs)
-		if err := errors.Join(err, <-named); err != nil {
+		all, err := store.Parameters(ctx, names...)
+		if err != nil {
 			return nil, err
 		}
-		for clientType, text := range texts {
-			c, err := parseClientConfig(text)
-			if err != nil {
-				slog.ErrorContext(ctx, "a client configuration cannot be used", "parameter", store.Name(clientConfigs+"/"+clientType), "cause", err.Error())
+		v := &values{configs: configs{}}
+		v.credentials, v.err = credentials(all)
+		for _, clientType := range usual {
+			if text, ok := all[clientConfigs+"/"+clientType]; ok {
+				v.configs.add(ctx, store, clientType, text)
 			}
-			v.configs[clientType] = c
 		}
 		return v, nil
 	})
+}
+
+// keepConfigs returns the configurations of all client types, kept fresh. An unknown
+// type costs no call.
+func keepConfigs(store *settings.Store) *settings.Value[configs] {
+	return settings.Keep(store, streamchat.StaleFor, func(ctx context.Context) (configs, error) {
+		texts, err := store.Below(ctx, clientConfigs)
+		if err != nil {
+			return nil, err
+		}
+		all := configs{}
+		for clientType, text := range texts {
+			all.add(ctx, store, clientType, text)
+		}
+		return all, nil
+	})
+}
+
+func (c configs) add(ctx context.Context, store *settings.Store, clientType, text string) {
+	config, err := parseClientConfig(text)
+	if err != nil {
+		slog.ErrorContext(ctx, "a client configuration cannot be used", "parameter", store.Name(clientConfigs+"/"+clientType), "cause", err.Error())
+	}
+	c[clientType] = config
 }
 
 // A handler serves GET /config.
@@ -96,10 +122,11 @@ type handler struct {
 	options options
 	gate    *api.Gate
 	values  *settings.Value[*values]
+	configs *settings.Value[configs]
 }
 
-func newHandler(o options, gate *api.Gate, values *settings.Value[*values]) http.Handler {
-	h := &handler{o, gate, values}
+func newHandler(o options, gate *api.Gate, values *settings.Value[*values], configs *settings.Value[configs]) http.Handler {
+	h := &handler{o, gate, values, configs}
 	return api.HandlerFunc(h.serve)
 }
 
@@ -181,15 +208,25 @@ func writeForAll(w http.ResponseWriter, r *http.Request, config clientConfig) er
 // config returns a copy of a client type's configuration, which is empty if there
 // is none.
 func (h *handler) config(ctx context.Context, clientType string) (clientConfig, error) {
-	v, err := h.values.Get(ctx)
-	if err != nil {
+	var v *values
+	var all configs
+	var err, otherErr error
+	get := []func(context.Context){func(ctx context.Context) { v, err = h.values.Get(ctx) }}
+	if !slices.Contains(usual, clientType) {
+		get = append(get, func(ctx context.Context) { all, otherErr = h.configs.Get(ctx) })
+	}
+	lambdahttp.AtOnce(ctx, get...)
+	if err := errors.Join(err, otherErr); err != nil {
 		return nil, &httpjson.Error{
 			Status:  http.StatusServiceUnavailable,
 			Message: "The configuration cannot be read right now; try again in a moment.",
 			Cause:   err,
 		}
 	}
-	c, ok := v.configs[clientType]
+	if all == nil {
+		all = v.configs
+	}
+	c, ok := all[clientType]
 	if ok && c == nil {
 		// Keeps this from rolling back a deployment, which would not mend it.
 		lambdahttp.Annotate(ctx, slog.String("fault", "ClientConfiguration"))

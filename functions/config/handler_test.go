@@ -290,3 +290,24 @@ func BenchmarkConfig(b *testing.B) {
 		})
 	}
 }
+
+// Parameter Store allows 40 calls a second for all starts together.
+func TestAStartTakesOneCallAndAnUnusualClientTypeOneMore(t *testing.T) {
+	issuer := awstest.NewIssuer(t)
+	store := awstest.NewParameterStore(t, parameters(map[string]string{"web": `{"a":1}`, "watch": `{"b":2}`}))
+	h := awstest.Handler(t, Build, store.Getenv(issuer.Env()))
+	names := store.Asked()
+	for _, step := range []struct {
+		clientType, want string
+		paths            int
+	}{
+		{"web", `{"a":1,"errors":` + ownError + `}`, 0},
+		{"watch", `{"b":2,"errors":` + ownError + `}`, 1},
+		{"unknown", `{"errors":` + ownError + `}`, 1},
+	} {
+		wantJSON(t, get(h, "/config?clientType="+step.clientType, ""), step.want)
+		if got := store.Asked(); len(names) != 10 || len(got) != len(names)+step.paths {
+			t.Errorf("%s: want one call for ten names, and %d for a path, got %q", step.clientType, step.paths, got)
+		}
+	}
+}

@@ -89,7 +89,7 @@ func TestEachRoleMayDoWhatItsFunctionDoesAndNoMore(t *testing.T) {
 		want := map[string][]string{
 			"Token":   slices.Clone(pairs),
 			"ApiKey":  on(key, "ssm:GetParameters"),
-			"Config":  slices.Concat(pairs, on(configs, "ssm:GetParametersByPath"), on(configs+"/*", "ssm:GetParametersByPath")),
+			"Config":  slices.Concat(pairs, on(configs, "ssm:GetParametersByPath"), on(configs+"/*", "ssm:GetParameters", "ssm:GetParametersByPath")),
 			"Webhook": slices.Clone(pairs),
 			"Proxy":   slices.Clone(pairs),
 		}
