@@ -9,12 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"chat-service-backend/internal/apigateway"
-	"chat-service-backend/internal/eventbus"
-	"chat-service-backend/internal/standin"
 )
 
 // What tests and tools call, beside what the page does.
@@ -51,7 +48,7 @@ func (p *page) reset(r *http.Request, _ string) (string, error) {
 		p.chat.Reset()
 		p.connectChat()
 	}
-	p.bus.reset()
+	p.events.Forget()
 	p.feed.reset()
 	return "Everything is as at the start.", p.redeploy(r, maps.Clone(p.options.overrides))
 }
@@ -122,14 +119,7 @@ func (r *recorder) Write(b []byte) (n int, err error) {
 	return len(b), nil
 }
 
-// A busLog has the events that reached the bus, as a rule's target gets them.
-type busLog struct {
-	mu      sync.Mutex
-	events  []busEvent // the last maxBus
-	next    int        // the number of the next event
-	arrived chan struct{}
-}
-
+// A busEvent is an event as a rule's target gets it.
 type busEvent struct {
 	Version    string          `json:"version"`
 	ID         string          `json:"id"`
@@ -142,61 +132,31 @@ type busEvent struct {
 	Detail     json.RawMessage `json:"detail"`
 }
 
-// maxBus is how many events of the bus are kept.
-const maxBus = 2000
-
-func (b *busLog) add(e eventbus.Entry, region string) {
-	if !json.Valid([]byte(e.Detail)) || e.Source == "" {
-		return // a message of the fallback queue
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.events = append(b.events, busEvent{"0", standin.UUID(), e.DetailType, e.Source, apigateway.AccountID, time.Now().UTC().Truncate(time.Second), region, []string{}, json.RawMessage(e.Detail)})
-	b.events = b.events[max(0, len(b.events)-maxBus):]
-	b.next++
-	close(b.arrived)
-	b.arrived = make(chan struct{})
-}
-
-func (b *busLog) reset() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.events = nil
-}
-
-// since returns the events from a number or a time on, the next number, and a channel
-// that is closed when there is another.
-func (b *busLog) since(from string) ([]busEvent, int, <-chan struct{}, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	first := b.next - len(b.events)
-	found := b.events
-	if number, err := strconv.Atoi(from); err == nil {
-		found = b.events[min(max(0, number-first), len(b.events)):]
-	} else if from != "" {
-		at, err := time.Parse(time.RFC3339, from)
-		if err != nil {
-			return nil, 0, nil, fmt.Errorf("since=%q is neither a number of this server's nor a time like 2026-01-31T12:00:00Z", from)
-		}
-		found = found[slices.IndexFunc(append(slices.Clone(found), busEvent{Time: at}), func(e busEvent) bool { return !e.Time.Before(at) }):]
-	}
-	return slices.Clone(found), b.next, b.arrived, nil
-}
-
-// busEvents answers with the events of the bus. With wait, it holds the answer for some
-// seconds until there is one.
+// busEvents answers with the events of the bus since a time or since one that has a
+// number. With wait, it holds the answer for some seconds until there is one.
 func (p *page) busEvents(w http.ResponseWriter, r *http.Request) {
+	since := r.URL.Query().Get("since")
+	first, err := strconv.Atoi(since)
+	var from time.Time
+	if err != nil && since != "" {
+		if from, err = time.Parse(time.RFC3339, since); err != nil {
+			http.Error(w, fmt.Sprintf("since=%q is neither a number of this server's nor a time like 2026-01-31T12:00:00Z", since), http.StatusBadRequest)
+			return
+		}
+	}
 	wait, _ := strconv.Atoi(r.URL.Query().Get("wait"))
 	limit := time.NewTimer(time.Duration(min(max(wait, 0), 60)) * time.Second)
 	defer limit.Stop()
 	for {
-		events, next, arrived, err := p.bus.since(r.URL.Query().Get("since"))
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
+		entries, next, arrived := p.events.Since(first)
+		events := []busEvent{}
+		for _, e := range entries {
+			if !e.At.Before(from) {
+				events = append(events, busEvent{"0", e.ID, e.DetailType, e.Source, apigateway.AccountID, e.At, p.region, []string{}, json.RawMessage(e.Detail)})
+			}
 		}
 		if len(events) > 0 || wait <= 0 {
-			answerJSON(w, map[string]any{"events": append([]busEvent{}, events...), "next": strconv.Itoa(next)})
+			answerJSON(w, map[string]any{"events": events, "next": strconv.Itoa(next)})
 			return
 		}
 		select {

@@ -17,7 +17,7 @@ import (
 // and 50 callbacks. A hook is lost, too, if the team's function has not decided.
 func TestAFloodOnEveryKnownRouteLosesNoneOfStreamsEventsAndHooks(t *testing.T) {
 	t.Parallel()
-	c, err := startConversation(t, []string{"-moderation", "-parameter-overrides", "HookTimeoutMs=5000"})
+	c, err := startConversation(t, []string{"-moderation", "-parameter-overrides", "HookTimeoutMs=5000 Size=small"})
 	if err != nil {
 		t.Fatal(err)
 	}

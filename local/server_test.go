@@ -113,6 +113,11 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 		"no file":            {func(o *options) { o.parameters = filepath.Join(dir, "none.json") }, "-parameters: open"},
 		"no text values":     {func(o *options) { o.parameters = numbers }, "numbers.json:1:30 is not a JSON object whose values are texts"},
 		"http to elsewhere":  {func(o *options) { o.overrides["StreamBaseUrl"] = "http://chat.test" }, "parameter StreamBaseUrl"},
+		"no Parameter Store": {func(o *options) {
+			o.getenv = func(name string) string {
+				return map[string]string{"AWS_ENDPOINT_URL_SSM": "http://127.0.0.1:1"}[name]
+			}
+		}, "connection refused; start it, or unset AWS_ENDPOINT_URL_SSM"},
 		"broken switch":      {func(o *options) { o.overrides["Mode"] = "broken" }, "function echo cannot start: MODE: a switch cannot be right"},
 	} {
 		t.Run(name, func(t *testing.T) {

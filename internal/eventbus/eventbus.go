@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"chat-service-backend/internal/standin"
 )
@@ -33,7 +34,9 @@ const (
 // An Entry is an event on the bus or in the queue.
 type Entry struct {
 	EventBusName, Source, DetailType, Detail string
-	TraceHeader                              string `json:",omitempty"`
+	TraceHeader                              string    `json:",omitempty"`
+	ID                                       string    `json:"-"` // on the bus
+	At                                       time.Time `json:"-"` // when it was published
 }
 
 // A Bus answers PutEvents, SendMessage and PutObject, and refuses what AWS would.
@@ -48,6 +51,8 @@ type Bus struct {
 
 	mu       sync.Mutex
 	events   []Entry
+	next     int           // number of the next event
+	arrived  chan struct{} // closed when it arrives; may be nil
 	messages []string
 	objects  map[string][]byte
 }
@@ -57,14 +62,33 @@ const (
 	maxEntry   = 1 << 20
 	maxMessage = 1 << 20
 	maxObject  = 10 << 20
-	maxEvents  = 1000
+	maxEvents  = 2000
 )
 
-// Events returns the last 1,000 events on the bus.
+// Events returns the last events on the bus, up to 2,000.
 func (b *Bus) Events() []Entry {
+	events, _, _ := b.Since(0)
+	return events
+}
+
+// Since returns those of the last events that have a number, counted from 0, or a greater
+// one. It also returns the next event's number, and a channel that is closed when that one
+// is there.
+func (b *Bus) Since(first int) (events []Entry, next int, arrived <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.Clone(b.events)
+	if b.arrived == nil {
+		b.arrived = make(chan struct{})
+	}
+	gone := b.next - len(b.events)
+	return slices.Clone(b.events[min(max(0, first-gone), len(b.events)):]), b.next, b.arrived
+}
+
+// Forget drops the events, messages and objects.
+func (b *Bus) Forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.events, b.messages, b.objects = nil, nil, nil
 }
 
 // Messages returns the bodies of the messages in the queue.
@@ -150,7 +174,7 @@ func (b *Bus) putEvents(w http.ResponseWriter, body []byte) {
 			failed++
 			results = append(results, map[string]string{"ErrorCode": code, "ErrorMessage": "EventBridge would refuse it"})
 		} else {
-			results = append(results, map[string]string{"EventId": standin.UUID()})
+			results = append(results, map[string]string{"EventId": b.events[len(b.events)-1].ID})
 		}
 	}
 	standin.Answer(w, map[string]any{"FailedEntryCount": failed, "Entries": results})
@@ -170,8 +194,16 @@ func (b *Bus) put(e Entry) string {
 	case json.Unmarshal([]byte(e.Detail), &detail) != nil:
 		return "MalformedDetail"
 	}
+	if len(b.events) == maxEvents {
+		b.events = slices.Delete(b.events, 0, maxEvents/4)
+	}
+	e.ID, e.At = standin.UUID(), time.Now().UTC().Truncate(time.Second)
 	b.events = append(b.events, e)
-	b.events = b.events[max(0, len(b.events)-maxEvents):]
+	b.next++
+	if b.arrived != nil {
+		close(b.arrived)
+		b.arrived = nil
+	}
 	webhook := ""
 	if id := detail.Metadata.WebhookID; id != "" {
 		webhook = fmt.Sprintf(", webhook %q, attempt %d", id, detail.Metadata.Attempt)

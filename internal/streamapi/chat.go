@@ -106,18 +106,17 @@ func (s *API) tell(event document, cid string) {
 		event["cid"] = cid
 		event["channel_type"], event["channel_id"], _ = strings.Cut(cid, ":")
 	}
-	frame, _ := json.Marshal(event)
-	var notification []byte
-	if event["type"] == "message.new" {
-		notification, _ = json.Marshal(changed(event, document{"type": "notification.message_new", "channel": s.channel(cid)}))
-	}
+	frame := sync.OnceValue(func() []byte { return fmtJSON(event) })
+	notification := sync.OnceValue(func() []byte {
+		return fmtJSON(changed(event, document{"type": "notification.message_new", "channel": s.channel(cid)}))
+	})
 	user := text(object(event["user"])["id"])
 	for _, c := range s.connections {
 		switch {
 		case cid == "" && c.user != user && s.shareChannel(c, user), cid != "" && c.watching[cid]:
-			c.send(frame)
-		case notification != nil && s.isMember(cid, c.user):
-			c.send(notification)
+			c.send(frame())
+		case event["type"] == "message.new" && s.isMember(cid, c.user):
+			c.send(notification())
 		}
 	}
 }
@@ -288,9 +287,10 @@ func (s *API) markRead(r *http.Request, _ document) (document, error) {
 
 func (s *API) readChannel(cid, user string) document {
 	last := ""
-	for _, m := range s.messages {
+	for _, m := range slices.Backward(s.messages) {
 		if m["cid"] == cid {
 			last = text(m["id"])
+			break
 		}
 	}
 	s.setRead(cid, user, document{"last_read": s.now(), "unread_messages": 0, "last_read_message_id": last})
@@ -328,6 +328,12 @@ func (s *API) store(r *http.Request, message document) (document, error) {
 		return document{"message": shown}, nil
 	}
 	message = changed(message, answer)
+	if len(s.messages) == maxMessages {
+		for _, old := range s.messages[:1000] {
+			delete(s.ids, text(old["id"]))
+		}
+		s.messages = slices.Delete(s.messages, 0, 1000)
+	}
 	s.messages, s.ids[text(message["id"])] = append(s.messages, message), true
 	now := text(message["created_at"])
 	for _, v := range list(s.channels[id]["members"]) {
@@ -363,7 +369,7 @@ func (s *API) askHook(payload document) document {
 	defer s.mu.Lock()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	status, body, err := s.callHook(ctx, url, payload)
+	status, body, err := s.callHook(ctx, url, rand.Text(), 1, payload)
 	var answer document
 	if err != nil || status != http.StatusOK || json.Unmarshal(body, &answer) != nil {
 		return nil
@@ -371,14 +377,22 @@ func (s *API) askHook(payload document) document {
 	return object(answer["message"])
 }
 
-// hooks keeps enough connections for webhooks that are sent at once.
-var hooks = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
+// atOnce holds one element for each webhook on its way. Callers whose events find it full
+// wait with their answer: what waits here would take memory, and be late.
+var atOnce = make(chan struct{}, 32)
 
-// zippers keeps writers, of which each has a megabyte.
-var zippers = sync.Pool{New: func() any { z, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed); return z }}
+var hooks = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: cap(atOnce)}}
+
+// zipper is one for all, because it has a megabyte. zipping guards it.
+var (
+	zipper, _ = gzip.NewWriterLevel(nil, gzip.BestSpeed)
+	zipping   sync.Mutex
+)
 
 // callHook signs what it sends as Stream does, before compression.
-func (s *API) callHook(ctx context.Context, url string, payload document) (status int, answer []byte, err error) {
+func (s *API) callHook(ctx context.Context, url, id string, attempt int, payload document) (status int, answer []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 6*time.Second)
+	defer cancel()
 	key, secrets, err := s.credentials()
 	if err != nil {
 		return 0, nil, err
@@ -388,15 +402,15 @@ func (s *API) callHook(ctx context.Context, url string, payload document) (statu
 	mac.Write(body)
 	header := http.Header{
 		"Content-Type": {"application/json"}, "X-Signature": {hex.EncodeToString(mac.Sum(nil))},
-		"X-Api-Key": {key}, "X-Webhook-Id": {rand.Text()}, "X-Webhook-Attempt": {"1"},
+		"X-Api-Key": {key}, "X-Webhook-Id": {id}, "X-Webhook-Attempt": {strconv.Itoa(attempt)},
 	}
 	if s.Compress {
 		var zipped bytes.Buffer
-		z := zippers.Get().(*gzip.Writer)
-		z.Reset(&zipped)
-		_, _ = z.Write(body)
-		_ = z.Close()
-		zippers.Put(z)
+		zipping.Lock()
+		zipper.Reset(&zipped)
+		_, _ = zipper.Write(body)
+		_ = zipper.Close()
+		zipping.Unlock()
 		body = zipped.Bytes()
 		header.Set("Content-Encoding", "gzip")
 	}
@@ -417,7 +431,7 @@ func (s *API) callHook(ctx context.Context, url string, payload document) (statu
 	return response.StatusCode, answer, err
 }
 
-// notify sends an event, once, to the webhooks that want its type.
+// notify sends an event to the webhooks that want its type: up to three times, as Stream does.
 func (s *API) notify(event document) {
 	for _, v := range list(s.seen().app["event_hooks"]) {
 		hook := object(v)
@@ -425,11 +439,17 @@ func (s *API) notify(event document) {
 		if hook["hook_type"] != "webhook" || hook["enabled"] != true || len(types) > 0 && !slices.Contains(types, event["type"]) {
 			continue
 		}
-		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 6*time.Second)
+		s.calls = append(s.calls, func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 			defer cancel()
-			_, _, _ = s.callHook(ctx, text(hook["webhook_url"]), event)
-		}()
+			id := rand.Text()
+			for attempt := range 3 {
+				status, _, err := s.callHook(ctx, text(hook["webhook_url"]), id, attempt+1, event)
+				if err == nil && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests && status < 500 {
+					return
+				}
+			}
+		})
 	}
 }
 

@@ -62,20 +62,24 @@ func (s *API) connect(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	defer socket.CloseNow()
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
+	ctx, cancel := context.WithCancel(context.Background())
 	c := &connection{id: rand.Text(), watching: map[string]bool{}, arrived: make(chan struct{}, 1), slow: cancel}
 	hello, err := s.welcome(r, c)
 	if err != nil {
-		refusal, _ := json.Marshal(document{"error": errorDocument(err)})
-		_ = socket.Write(ctx, websocket.MessageText, refusal)
+		_ = socket.Write(ctx, websocket.MessageText, fmtJSON(document{"error": errorDocument(err)}))
 		_ = socket.Close(websocket.StatusNormalClosure, err.Error())
+		cancel()
 		return
 	}
+	go s.serveSocket(ctx, c, socket, hello) // the request, and its goroutine's larger stack, can go
+}
+
+func (s *API) serveSocket(ctx context.Context, c *connection, socket *websocket.Conn, hello []byte) {
+	defer socket.CloseNow()
+	defer c.slow()
 	defer s.leave(c)
 	go func() { // what clients send are health checks
-		defer cancel()
+		defer c.slow()
 		for {
 			if _, _, err := socket.Read(ctx); err != nil {
 				return

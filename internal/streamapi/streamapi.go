@@ -53,8 +53,9 @@ type API struct {
 	messages []document                     // oldest first
 	read     map[string]map[string]document // by cid and user
 
-	ids         map[string]bool        // of all messages that there were
+	ids         map[string]bool        // of these messages, and of those that were deleted since
 	connections map[string]*connection // by id
+	calls       []func()               // of webhooks, to be made once mu is free
 	ahead       time.Duration          // of Now
 }
 
@@ -62,8 +63,10 @@ type API struct {
 // that is stored never changes: an answer may still be written from it.
 type document = map[string]any
 
-// maxBody is the longest request body, in bytes.
-const maxBody = 10 << 20
+const (
+	maxBody     = 10 << 20 // bytes of a request
+	maxMessages = 12_000   // the oldest thousand go when there are more
+)
 
 // New returns an app without users. It calls c for every request.
 func New(c Credentials) *API {
@@ -199,7 +202,16 @@ func (s *API) handle(pattern string, answer func(r *http.Request, body document)
 		if err == nil {
 			s.mu.Lock()
 			content, err = answer(r, content)
+			calls := s.calls
+			s.calls = nil
 			s.mu.Unlock()
+			for _, call := range calls {
+				atOnce <- struct{}{}
+				go func() {
+					defer func() { <-atOnce }()
+					call()
+				}()
+			}
 		}
 		status := call.Status
 		if err != nil {

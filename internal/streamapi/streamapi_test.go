@@ -323,3 +323,27 @@ func TestOneTokenServesAllProducts(t *testing.T) {
 		}
 	}
 }
+
+func TestWebhooksThatFailAreSentThreeTimes(t *testing.T) {
+	attempts := make(chan [2]string, 9)
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		attempts <- [2]string{r.Header.Get("X-Webhook-Id"), r.Header.Get("X-Webhook-Attempt")}
+		if r.Header.Get("X-Webhook-Attempt") != "3" {
+			w.WriteHeader(http.StatusTooManyRequests)
+		}
+	}))
+	t.Cleanup(hook.Close)
+	app := New(func() (string, []string, error) { return "key", []string{"secret"}, nil })
+	if err := app.Configure(document{"event_hooks": []any{document{"hook_type": "webhook", "enabled": true, "webhook_url": hook.URL}}}); err != nil {
+		t.Fatal(err)
+	}
+	request(t, app, "POST", "/users", `{"users":{"alice":{"id":"alice"}}}`)
+	request(t, app, "POST", "/channels/messaging/c/query", `{"data":{"created_by_id":"alice"}}`)
+	request(t, app, "POST", "/channels/messaging/c/message", `{"message":{"text":"hi","user_id":"alice"}}`)
+	first := <-attempts
+	for _, number := range []string{"2", "3"} {
+		if got := <-attempts; got != [2]string{first[0], number} || first[1] != "1" {
+			t.Errorf("want attempt %s of %s, got %s of %s", number, first, got[1], got[0])
+		}
+	}
+}
