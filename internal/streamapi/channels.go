@@ -67,7 +67,7 @@ func (s *API) queryMembers(_ *http.Request, query document) (document, error) {
 	}
 	all := map[string]document{}
 	for _, v := range list(s.channels[id]["members"]) {
-		all[text(v)] = s.member(text(v))
+		all[text(v)] = changed(s.member(text(v)), document{"name": s.known(text(v))["name"]}) // which filters may name
 	}
 	found, err := pick(all, query, 30, nil)
 	return document{"members": found}, err

@@ -49,8 +49,8 @@ func (s *API) chatCalls() {
 // serverOnly reports whether a call needs a server's token.
 func serverOnly(pattern string) bool {
 	method, path, _ := strings.Cut(pattern, " ")
-	switch _, rest, _ := strings.Cut(path[1:], "/"); {
-	case strings.HasPrefix(path, "/channels"), strings.HasPrefix(path, "/messages"), strings.HasPrefix(path, "/devices"), strings.HasPrefix(path, "/video/"), strings.HasPrefix(path, "/feeds/"), path == "/":
+	switch _, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/"); {
+	case strings.HasPrefix(path, "/channels"), strings.HasPrefix(path, "/messages"), strings.HasPrefix(path, "/devices"), strings.HasPrefix(path, "/video/"), strings.HasPrefix(path, "/feeds/"), pattern == "/":
 		return false
 	case path == "/users" || path == "/members" || path == "/app":
 		return method == http.MethodPatch && path == "/app"
@@ -347,10 +347,11 @@ func (s *API) store(r *http.Request, message document) (document, error) {
 		}
 	}
 	s.channels[id] = changed(s.channels[id], document{"last_message_at": now})
-	if parent := text(message["parent_id"]); parent != "" {
-		s.changeMessage(parent, func(m document) document {
-			return document{"reply_count": number(m["reply_count"], 0) + 1, "thread_participants": append(slices.Clone(list(m["thread_participants"])), s.known(user))}
-		})
+	parent := s.changeMessage(text(message["parent_id"]), func(m document) document {
+		return document{"reply_count": number(m["reply_count"], 0) + 1, "thread_participants": append(slices.Clone(list(m["thread_participants"])), s.known(user))}
+	})
+	if parent != nil {
+		s.tell(document{"type": "message.updated", "message": s.shownTo("", parent), "user": s.known(user)}, id)
 	}
 	shown := s.shownTo("", message)
 	s.emit(document{"type": "message.new", "message": shown, "user": shown["user"], "watcher_count": s.watchers(id)}, id)

@@ -268,7 +268,7 @@ func TestErrorsHaveStreamsShape(t *testing.T) {
 	secrets := []string{"secret"}
 	app := New(func() (string, []string, error) { return "key", secrets, nil })
 	good := serverToken(t, "secret", jwt.MapClaims{"server": true})
-	user := url.QueryEscape(`{"filter_conditions":{"id":{"$gt":"a"}}}`)
+	user := url.QueryEscape(`{"filter_conditions":{"id":{"$near":"a"}}}`)
 	for _, c := range []struct {
 		name, method, path, key, kind, token, body string
 		status, code                               int
@@ -320,6 +320,39 @@ func TestOneTokenServesAllProducts(t *testing.T) {
 		status, answer, _ := call(t, app, "POST", path, "key", "jwt", token, "{}")
 		if status != 201 || object(object(answer[created])["created_by"])["id"] != "alice" {
 			t.Errorf("%s: want something of alice's, got %d %v", path, status, answer)
+		}
+	}
+}
+
+func TestUsersFilterAsAppsDo(t *testing.T) {
+	app := New(func() (string, []string, error) { return "key", []string{"secret"}, nil })
+	request(t, app, "POST", "/users", `{"users":{"al":{"id":"al","name":"Al Green","age":9},"bo":{"id":"bo","name":"Bo Derek","age":30},"cy":{"id":"cy"}}}`)
+	token := serverToken(t, "secret", jwt.MapClaims{"user_id": "al"})
+	for filter, want := range map[string]string{
+		`{"id":{"$ne":"al"}}`:                     "bo cy",
+		`{"id":{"$nin":["al","bo"]}}`:             "cy",
+		`{"name":{"$autocomplete":"de"}}`:         "bo",
+		`{"$or":[{"id":"al"},{"name":"x"}]}`:      "al",
+		`{"$and":[{"id":"al"},{"name":"x"}]}`:     "",
+		`{"$nor":[{"id":"al"},{"id":"cy"}]}`:      "bo",
+		`{"name":{"$exists":false}}`:              "cy",
+		`{"age":{"$gt":9}}`:                       "bo",
+		`{"age":{"$gte":9}}`:                      "al bo",
+		`{"age":{"$lt":30}}`:                      "al",
+		`{"created_at":{"$lte":"2001-01-01T00"}}`: "",
+	} {
+		_, answer, _ := call(t, app, "GET", "/users?payload="+url.QueryEscape(`{"filter_conditions":`+filter+`}`)+"&", "key", "jwt", token, "")
+		var ids []string
+		for _, user := range list(answer["users"]) {
+			ids = append(ids, text(object(user)["id"]))
+		}
+		if got := strings.Join(ids, " "); got != want || answer["code"] != nil {
+			t.Errorf("%s: want %q, got %q, %v", filter, want, got, answer["message"])
+		}
+	}
+	for _, path := range []string{"/search?", "/users?payload=" + url.QueryEscape(`{"filter_conditions":{"a":{"$q":"b"}}}`) + "&"} {
+		if status, answer, _ := call(t, app, "GET", path, "key", "jwt", token, ""); status != 404 && status != 400 || !strings.Contains(text(answer["message"]), "stand-in for Stream") {
+			t.Errorf("%s: want a refusal that says what is missing, got %d %v", path, status, answer)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package streamapi
 
 import (
+	"cmp"
 	"crypto/rand"
 	"maps"
 	"net/http"
@@ -202,14 +203,15 @@ func (s *API) exportUser(r *http.Request, _ document) (document, error) {
 }
 
 func (s *API) listDevices(r *http.Request, _ document) (document, error) {
-	if id := r.URL.Query().Get("user_id"); s.users[id] == nil {
-		return nil, notFound("GetDevices failed with error: user %q does not exist", id)
+	user := cmp.Or(caller(r), r.URL.Query().Get("user_id"))
+	if s.users[user] == nil {
+		return nil, notFound("GetDevices failed with error: user %q does not exist", user)
 	}
-	return document{"devices": append([]document{}, s.devices[r.URL.Query().Get("user_id")]...)}, nil
+	return document{"devices": append([]document{}, s.devices[user]...)}, nil
 }
 
-func (s *API) addDevice(_ *http.Request, body document) (document, error) {
-	user := text(body["user_id"])
+func (s *API) addDevice(r *http.Request, body document) (document, error) {
+	user := cmp.Or(caller(r), text(body["user_id"]))
 	if s.users[user] == nil {
 		return nil, notFound("CreateDevice failed with error: user %q does not exist", user)
 	}
@@ -218,7 +220,7 @@ func (s *API) addDevice(_ *http.Request, body document) (document, error) {
 }
 
 func (s *API) removeDevice(r *http.Request, _ document) (document, error) {
-	user, id := r.URL.Query().Get("user_id"), r.URL.Query().Get("id")
+	user, id := cmp.Or(caller(r), r.URL.Query().Get("user_id")), r.URL.Query().Get("id")
 	devices := s.devices[user]
 	s.devices[user] = slices.DeleteFunc(slices.Clone(devices), func(d document) bool { return d["id"] == id })
 	if len(s.devices[user]) == len(devices) {
