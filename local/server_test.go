@@ -118,7 +118,7 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 				return map[string]string{"AWS_ENDPOINT_URL_SSM": "http://127.0.0.1:1"}[name]
 			}
 		}, "connection refused; start it, or unset AWS_ENDPOINT_URL_SSM"},
-		"broken switch":      {func(o *options) { o.overrides["Mode"] = "broken" }, "function echo cannot start: MODE: a switch cannot be right"},
+		"broken switch": {func(o *options) { o.overrides["Mode"] = "broken" }, "function echo cannot start: MODE: a switch cannot be right"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := &awstest.Output{}
