@@ -36,6 +36,7 @@ func main() {
 		getenv:  os.Getenv,
 		loadAWS: func(ctx context.Context) (aws.Config, error) { return config.LoadDefaultConfig(ctx) },
 		dir:     ".",
+		program: os.Args[0],
 		wait:    stack.Wait,
 		stdin:   os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 	}
@@ -47,6 +48,7 @@ type environment struct {
 	getenv         func(string) string
 	loadAWS        func(context.Context) (aws.Config, error)
 	dir            string // template.yaml is here or in a folder above
+	program        string // how it was started
 	wait           func(context.Context, time.Duration) error
 	stdin          io.Reader
 	stdout, stderr io.Writer
@@ -64,7 +66,7 @@ func commands(c *console.Console, at *stack.Target) []*cli.Command {
 // the command line is.
 func (e environment) run(ctx context.Context, args []string) int {
 	c := &console.Console{In: e.stdin, Out: e.stdout, Err: e.stderr}
-	at := &stack.Target{Getenv: e.getenv, LoadAWS: e.loadAWS, Dir: e.dir, Progress: c.Progress, Wait: e.wait}
+	at := &stack.Target{Getenv: e.getenv, LoadAWS: e.loadAWS, Dir: e.dir, Program: e.program, Progress: c.Progress, Wait: e.wait}
 	told := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(told)
@@ -77,7 +79,7 @@ func (e environment) run(ctx context.Context, args []string) int {
 	}()
 	root := &cli.Command{
 		Name: "ops", Usage: "the operator's tool",
-		UsageText:   "go run ./ops <command> [flags]",
+		UsageText:   "ops <command> [flags]",
 		Description: "ops <command> -h explains a command. Credentials and region are found as by the AWS CLI.",
 		Commands:    commands(c, at),
 		Writer:      e.stdout, ErrWriter: e.stderr,

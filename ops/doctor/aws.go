@@ -68,14 +68,14 @@ func (d *doctor) deployment(ctx context.Context) {
 	if err != nil {
 		mend := "ask for the right cloudformation:DescribeStacks"
 		if errors.Is(err, stack.ErrNoStack) {
-			mend = d.make("deploy")
+			mend = d.again("deploy")
 		}
 		d.bad("stack", mend, "%v", err)
 		return
 	}
 	switch {
 	case strings.Contains(s.Status, "ROLLBACK") || strings.Contains(s.Status, "FAILED"):
-		d.bad("stack", "find the reason in its events (aws cloudformation describe-stack-events --stack-name "+s.Name+"), then "+d.make("deploy"), "%s: %s: the last deployment failed", s.Name, s.Status)
+		d.bad("stack", "find the reason in its events (aws cloudformation describe-stack-events --stack-name "+s.Name+"), then "+d.again("deploy"), "%s: %s: the last deployment failed", s.Name, s.Status)
 	case strings.HasSuffix(s.Status, "_COMPLETE") && !strings.HasPrefix(s.Status, "DELETE"):
 		d.ok("stack", "%s: %s", s.Name, s.Status)
 	default:
@@ -83,7 +83,7 @@ func (d *doctor) deployment(ctx context.Context) {
 	}
 	for _, name := range []string{"ClientApiUrl", "ServiceApiUrl", "WebhookUrl"} {
 		if s.Outputs[name] == "" {
-			d.bad("stack", d.make("deploy"), "%s has no output %s: it is of another project, or of an old version", s.Name, name)
+			d.bad("stack", d.again("deploy"), "%s has no output %s: it is of another project, or of an old version", s.Name, name)
 			return
 		}
 	}
@@ -91,7 +91,7 @@ func (d *doctor) deployment(ctx context.Context) {
 	d.has |= deployed
 }
 
-// drift compares the stack's parameters with those that make deploy would set.
+// drift compares the stack's parameters with those that the next deployment would set.
 func (d *doctor) drift(context.Context) {
 	template, err := cfn.Find(d.at.Dir)
 	if err != nil {
@@ -118,9 +118,9 @@ func (d *doctor) drift(context.Context) {
 	}
 	slices.Sort(differ)
 	if _, err := template.Stack(cfn.Options{Parameters: wanted}); err != nil {
-		d.bad("parameters", "correct "+file+", then "+d.make("deploy"), "%v", err)
+		d.bad("parameters", "correct "+file+", then "+d.again("deploy"), "%v", err)
 	} else if len(differ) > 0 {
-		d.bad("parameters", d.make("deploy")+", or put the stack's values into "+file, "the next deployment would change them: %s", strings.Join(differ, "; "))
+		d.bad("parameters", d.again("deploy")+", or put the stack's values into "+file, "the next deployment would change them: %s", strings.Join(differ, "; "))
 	} else {
 		d.ok("parameters", "match template.yaml and %s", file)
 	}
@@ -156,15 +156,15 @@ func (d *doctor) values(ctx context.Context) {
 		switch {
 		case !exists && previous:
 		case !exists:
-			d.bad("values", d.make("params"), "%s does not exist", name)
+			d.bad("values", d.again("params"), "%s does not exist", name)
 		case p.Type != kind:
-			d.bad("values", "delete it, then "+d.make("params"), "%s is a %s and must be a %s", name, p.Type, kind)
+			d.bad("values", "delete it, then "+d.again("params"), "%s is a %s and must be a %s", name, p.Type, kind)
 		case wrong != nil:
-			d.bad("values", d.make("params"), "%s: %v", name, wrong)
+			d.bad("values", d.again("params"), "%s: %v", name, wrong)
 		case strings.TrimSpace(aws.ToString(p.Value)) != aws.ToString(p.Value) && (decrypted || isKey):
-			d.bad("values", d.make("params"), "%s begins or ends with white space", name)
+			d.bad("values", d.again("params"), "%s begins or ends with white space", name)
 		case previous:
-			d.warn("values", d.make("rotate")+" finishes it", "%s exists: a rotation is under way", name)
+			d.warn("values", d.again("rotate")+" finishes it", "%s exists: a rotation is under way", name)
 		default:
 			d.ok("values", "%s: %s", name, p.Type)
 		}
@@ -189,18 +189,18 @@ func (d *doctor) clientConfigs(ctx context.Context, client *ssm.Client) {
 			case ok && strings.Contains(clientType, "/"):
 				d.bad("values", "move it right below "+below, "%s is read by no function: a client type has no slash", name)
 			case ok && p.Type == types.ParameterTypeSecureString:
-				d.bad("values", "delete it, then "+d.make("params"), "%s is a SecureString and must be a String", name)
+				d.bad("values", "delete it, then "+d.again("params"), "%s is a SecureString and must be a String", name)
 			case ok:
 				n++
 				if err := values.CheckObject(aws.ToString(p.Value)); err != nil {
-					d.bad("values", d.make("params"), "%s: /config answers 500 for this client type: %v", name, err)
+					d.bad("values", d.again("params"), "%s: /config answers 500 for this client type: %v", name, err)
 				}
 			case slices.Contains([]string{values.Key, values.Secret, values.PreviousKey, values.PreviousSecret}, "/"+rest):
 			case strings.Contains(rest, values.ClientConfig+"/") || strings.Contains(rest, "/stream/"): // of an environment below this one
 			case strings.Contains(strings.ToLower(first), "conf") || console.Nearest(first, "client-config") != "":
 				d.bad("values", "move it below "+below, "%s is read by no function: is client-config misspelt?", name)
 			case console.Nearest(first, "stream") != "":
-				d.bad("values", d.make("params"), "%s is read by no function: is the name misspelt?", name)
+				d.bad("values", d.again("params"), "%s is read by no function: is the name misspelt?", name)
 			}
 		}
 	}
@@ -268,7 +268,7 @@ func (d *doctor) quotas(ctx context.Context) {
 
 func (d *doctor) tokens(context.Context) {
 	if d.stack.Parameters["ExpirationTokenDuration"] == "" {
-		d.warn("tokens", "set ExpirationTokenDuration, as to 3600, then "+d.make("deploy"), "user tokens never expire: whoever gets one stays that user until the secret is rotated")
+		d.warn("tokens", "set ExpirationTokenDuration, as to 3600, then "+d.again("deploy"), "user tokens never expire: whoever gets one stays that user until the secret is rotated")
 	} else {
 		d.ok("tokens", "user tokens expire after %s s", d.stack.Parameters["ExpirationTokenDuration"])
 	}

@@ -123,16 +123,15 @@ func (d *doctor) asked(check, what, right string, err error) bool {
 	return false
 }
 
-// make returns the command for one of make's targets and this environment. make run has no
-// environment.
-func (d *doctor) make(target string) string {
+// again returns how to run a command on the deployment.
+func (d *doctor) again(command string) string {
 	switch {
 	case !d.at.Local():
-		return "make " + target + " ENV=" + d.at.Environment
-	case target == "apply":
-		return "go run ./ops apply -service-url " + d.at.ServiceURL + " -output WebhookUrl=" + d.stack.Outputs["WebhookUrl"]
+		return d.at.CommandLine(command)
+	case command == "apply":
+		return d.at.CommandLine("apply -service-url " + d.at.ServiceURL + " -output WebhookUrl=" + d.stack.Outputs["WebhookUrl"])
 	}
-	return "change it on make run's page"
+	return "change it on the development server's page"
 }
 
 // Command is the command that examines a deployment.

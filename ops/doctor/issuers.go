@@ -34,7 +34,7 @@ func wantedAudience(issuer, audience string) string {
 
 // issuers reads the configuration and fetches the keys with the functions' own code.
 func (d *doctor) issuers(ctx context.Context) {
-	correct := "correct deploy/" + d.at.Environment + ".env (docs/sign-in.md), then " + d.make("deploy")
+	correct := "correct deploy/" + d.at.Environment + ".env (docs/sign-in.md), then " + d.again("deploy")
 	callers, err := identity.FromEnv(d.stack.Getenv)
 	if err != nil {
 		d.bad("issuer", correct, "%v", err)
@@ -52,7 +52,7 @@ next:
 				continue next
 			}
 			if audience == "account" {
-				d.bad("issuer", "add an audience mapper to your client at Keycloak, or set OidcAudience=azp:CLIENT, then "+d.make("deploy"),
+				d.bad("issuer", "add an audience mapper to your client at Keycloak, or set OidcAudience=azp:CLIENT, then "+d.again("deploy"),
 					"OidcAudience of %s is account, which Keycloak puts into the tokens of every client: those of any other app count", issuer.Name)
 				continue next
 			}

@@ -26,7 +26,7 @@ func (d *doctor) bus(ctx context.Context) {
 // queues looks for events that wait where somebody has to see to them.
 func (d *doctor) queues(ctx context.Context) {
 	if url := d.stack.Outputs["FallbackQueueUrl"]; url != "" {
-		d.queue(ctx, "fallback queue", url, d.make("redrive"), "events that the bus did not take are waiting")
+		d.queue(ctx, "fallback queue", url, d.again("redrive"), "events that the bus did not take are waiting")
 	}
 	url := d.stack.Outputs["StreamQueueUrl"]
 	if url == "" {

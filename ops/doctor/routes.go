@@ -49,9 +49,9 @@ func (d *doctor) answered(api string, r route, status int, err error) bool {
 	case status == http.StatusForbidden && api == "service API":
 		d.skip(api, "%s: you have no right to execute-api:Invoke on %s/%s%s", what, d.stack.Outputs["ServiceApiArn"], r.method, path)
 	case status == http.StatusNotFound || status == http.StatusMethodNotAllowed:
-		d.bad(api, "check the URL and the domain's mapping, then "+d.make("deploy"), "%s: %d: the route does not exist", what, status)
+		d.bad(api, "check the URL and the domain's mapping, then "+d.again("deploy"), "%s: %d: the route does not exist", what, status)
 	case status == http.StatusTooManyRequests:
-		d.warn(api, "raise Size, or find out who calls (docs/operations.md)", "%s: 429: too many requests", what)
+		d.warn(api, "raise Size, or find out who calls (docs/monitoring.md)", "%s: 429: too many requests", what)
 	case err != nil:
 		d.bad(api, log, "%s: %v", what, err)
 	default:
@@ -102,7 +102,7 @@ func (d *doctor) clientAPI(ctx context.Context) {
 			status, err = a.Status, a.Decode(&body)
 		}
 		if body.Token != "" {
-			d.bad("client API", d.make("deploy")+"; until then anybody gets a token", "%s %s gives a token without a bearer token", r.method, r.path)
+			d.bad("client API", d.again("deploy")+"; until then anybody gets a token", "%s %s gives a token without a bearer token", r.method, r.path)
 		} else if d.answered("client API", r, status, err) {
 			d.ok("client API", "%s %s: %d, as it should", r.method, r.path, status)
 		}
@@ -127,10 +127,10 @@ func (d *doctor) cors(ctx context.Context, base string) {
 		got := a.Header.Get("Access-Control-Allow-Origin")
 		switch may := got == origin || got == "*"; {
 		case !may && origin != stranger:
-			d.bad("CORS", d.make("deploy"), "AllowedOrigins is %q, but pages of %s may not call the Client API", allowed, origin)
+			d.bad("CORS", d.again("deploy"), "AllowedOrigins is %q, but pages of %s may not call the Client API", allowed, origin)
 			return
 		case may && origin == stranger && allowed != "*":
-			d.bad("CORS", d.make("deploy"), "AllowedOrigins is %q, but pages of anybody, such as %s, may call the Client API", allowed, origin)
+			d.bad("CORS", d.again("deploy"), "AllowedOrigins is %q, but pages of anybody, such as %s, may call the Client API", allowed, origin)
 			return
 		}
 	}
@@ -191,10 +191,10 @@ func (d *doctor) closed(ctx context.Context, key route) bool {
 			d.bad("service API", "check the network and the output ServiceApiUrl", "no answer: %v", err)
 			return false
 		case a.Status == http.StatusNotFound:
-			d.bad("service API", "check the URL and the domain's mapping, then "+d.make("deploy"), "%s %s: 404: the route does not exist", r.method, r.path)
+			d.bad("service API", "check the URL and the domain's mapping, then "+d.again("deploy"), "%s %s: 404: the route does not exist", r.method, r.path)
 			open = true
 		case a.Status != http.StatusForbidden && a.Status != http.StatusUnauthorized:
-			d.bad("service API", d.make("deploy")+"; until then anybody may act as the app", "an unsigned call of %s %s is answered with %d instead of 403", r.method, r.path, a.Status)
+			d.bad("service API", d.again("deploy")+"; until then anybody may act as the app", "an unsigned call of %s %s is answered with %d instead of 403", r.method, r.path, a.Status)
 			open = true
 		}
 	}

@@ -32,11 +32,11 @@ func (d *doctor) streamApp(ctx context.Context) {
 		switch {
 		case r == nil:
 		case r.Code == codeAccessKey && regional.MatchString(base):
-			do = "Stream does not know the API key at " + base + ": set StreamBaseUrl to the app's region, or copy the key from the dashboard, then " + d.make("params")
+			do = "Stream does not know the API key at " + base + ": set StreamBaseUrl to the app's region, or copy the key from the dashboard, then " + d.again("params")
 		case r.Code == codeAccessKey:
-			do = "Stream does not know the API key: copy it from the dashboard, then " + d.make("params")
+			do = "Stream does not know the API key: copy it from the dashboard, then " + d.again("params")
 		case r.Code == codeAuth || r.Code == codeSignature:
-			do = "the API secret is not that of the API key: copy both from the same app, then " + d.make("params")
+			do = "the API secret is not that of the API key: copy both from the same app, then " + d.again("params")
 		case r.Status == http.StatusForbidden:
 			do = "allow " + d.stack.Outputs["ServiceApiArn"] + "/GET/proxy/app to your role or user"
 		case r.Status == http.StatusBadGateway || r.Status == http.StatusGatewayTimeout:
@@ -67,11 +67,11 @@ func (d *doctor) appSettings(context.Context) {
 	}
 	for field, what := range map[string]string{"disable_auth_checks": "anybody can connect as anybody", "disable_permissions_checks": "every user may do everything"} {
 		if d.app[field] == true {
-			d.bad("app", "set "+field+": false below app: in stream.yaml, then "+d.make("apply"), "%s is on: %s", field, what)
+			d.bad("app", "set "+field+": false below app: in stream.yaml, then "+d.again("apply"), "%s is on: %s", field, what)
 		}
 	}
 	if region := d.region(); region != "" {
-		d.bad("app", "set StreamBaseUrl to the app's region, or to https://chat.stream-io-api.com, then "+d.make("deploy"),
+		d.bad("app", "set StreamBaseUrl to the app's region, or to https://chat.stream-io-api.com, then "+d.again("deploy"),
 			"StreamBaseUrl is in %s, and the app in %s", region, placementOf(d.app))
 	}
 	if version := streamfile.Text(d.app["permission_version"]); version != "v2" {
@@ -146,7 +146,7 @@ func (d *doctor) eventHooks() {
 			elsewhere++
 			continue
 		case to != target && !plain:
-			d.bad("webhook", "list it below absent: hooks: in stream.yaml, then "+d.make("apply"), "Stream sends to %s as well as to %s: events arrive twice", to, target)
+			d.bad("webhook", "list it below absent: hooks: in stream.yaml, then "+d.again("apply"), "Stream sends to %s as well as to %s: events arrive twice", to, target)
 			continue
 		case hook["enabled"] != true:
 			disabled++
@@ -155,10 +155,10 @@ func (d *doctor) eventHooks() {
 			products = append(products, product)
 			continue
 		case plain:
-			d.warn("webhook", d.make("apply"), "Stream sends to %s, which anybody can guess, and not to %s", to, target)
+			d.warn("webhook", d.again("apply"), "Stream sends to %s, which anybody can guess, and not to %s", to, target)
 		}
 		if slices.ContainsFunc(seen, func(other document) bool { return streamfile.SendTheSame(hook, other) }) {
-			d.bad("webhook", "remove all but one: "+d.make("apply")+" with -allow-delete, or Stream's dashboard", "several hooks send the same events to %s: they arrive more than once", to)
+			d.bad("webhook", "remove all but one: "+d.again("apply")+" with -allow-delete, or Stream's dashboard", "several hooks send the same events to %s: they arrive more than once", to)
 		}
 		seen = append(seen, hook)
 	}
@@ -175,13 +175,13 @@ func (d *doctor) eventHooks() {
 	case len(seen) > 0:
 		d.ok("webhook", "Stream sends %s to %s", strings.Join(events, ","), target)
 	case disabled > 0:
-		d.bad("webhook", d.make("apply"), "the hook to %s is disabled", target)
+		d.bad("webhook", d.again("apply"), "the hook to %s is disabled", target)
 	case len(products) > 0:
-		d.bad("webhook", "set product: all in stream.yaml, then "+d.make("apply"), "the hook to %s is only for %s, and not for chat", target, strings.Join(products, ", "))
+		d.bad("webhook", "set product: all in stream.yaml, then "+d.again("apply"), "the hook to %s is only for %s, and not for chat", target, strings.Join(products, ", "))
 	case d.at.Local(): // its app has only the hooks that somebody has made
-		d.warn("webhook", d.make("apply"), "Stream does not send to %s (%d hooks send elsewhere)", target, elsewhere)
+		d.warn("webhook", d.again("apply"), "Stream does not send to %s (%d hooks send elsewhere)", target, elsewhere)
 	default:
-		d.bad("webhook", d.make("apply"), "Stream does not send to %s (%d hooks send elsewhere)", target, elsewhere)
+		d.bad("webhook", d.again("apply"), "Stream does not send to %s (%d hooks send elsewhere)", target, elsewhere)
 	}
 }
 
@@ -197,10 +197,10 @@ const hookOverhead = 300
 // hookURL examines whom Stream asks before it sends a message.
 func (d *doctor) hookURL() {
 	ours, to := d.stack.Outputs["WebhookUrl"], streamfile.Text(d.app["before_message_send_hook_url"])
-	set := "set before_message_send_hook_url: ${WebhookUrl} below app: in stream.yaml, then " + d.make("apply")
+	set := "set before_message_send_hook_url: ${WebhookUrl} below app: in stream.yaml, then " + d.again("apply")
 	switch function := d.stack.Parameters["HookFunctionArn"]; {
 	case function == "" && to != "" && (to == ours || to == d.plain()):
-		d.warn("hook", "set HookFunctionArn, or set before_message_send_hook_url: '' in stream.yaml, then "+d.make("apply"), "Stream asks %s before each message, and there is no HookFunctionArn to answer", to)
+		d.warn("hook", "set HookFunctionArn, or set before_message_send_hook_url: '' in stream.yaml, then "+d.again("apply"), "Stream asks %s before each message, and there is no HookFunctionArn to answer", to)
 		return
 	case function == "":
 		return
@@ -228,7 +228,7 @@ func (d *doctor) hookTime() {
 		}
 	}
 	if ours+hookOverhead > waits {
-		d.warn("hook", "set before_message_send_hook_attempt_timeout_ms: "+strconv.Itoa(min(ours+hookOverhead, 5000))+" below app: in stream.yaml, then "+d.make("apply")+", or lower HookTimeoutMs",
+		d.warn("hook", "set before_message_send_hook_attempt_timeout_ms: "+strconv.Itoa(min(ours+hookOverhead, 5000))+" below app: in stream.yaml, then "+d.again("apply")+", or lower HookTimeoutMs",
 			"Stream waits %d ms for an answer, and HookTimeoutMs is %d: it lets messages pass before your function has answered", waits, ours)
 	}
 }

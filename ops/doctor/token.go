@@ -88,7 +88,7 @@ func (d *doctor) trusting(ctx context.Context) (*stack.Stack, error) {
 	d.service = d.at.ServiceOf(d.stack, nil)
 	d.development(ctx)
 	if d.stack.Parameters["OidcIssuer"] == "" {
-		return nil, fmt.Errorf("%s does not say which issuer it trusts: start make run, and see whether that is its address", d.at.ServiceURL)
+		return nil, fmt.Errorf("%s does not say which issuer it trusts: start the development server, and see whether that is its address", d.at.ServiceURL)
 	}
 	return d.stack, nil
 }

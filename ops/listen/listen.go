@@ -88,7 +88,7 @@ func open(ctx context.Context, c *console.Console, at *stack.Target, types []str
 		pattern["detail-type"] = wanted
 	}
 	if s.Outputs["EventBusName"] == "" {
-		return nil, fmt.Errorf("stack %s has no output EventBusName: deploy it again (make deploy)", s.Name)
+		return nil, fmt.Errorf("stack %s has no output EventBusName: deploy it again (%s)", s.Name, at.CommandLine("deploy"))
 	}
 	if err := sweep(ctx, cfg, caller, s); err != nil {
 		c.Progress("What an earlier listener has left could not be removed: %v", stack.Reason(err))

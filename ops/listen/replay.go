@@ -36,7 +36,7 @@ func replay(ctx context.Context, c *console.Console, at *stack.Target, since tim
 		return fmt.Errorf("the bus's archive: %w", stack.Reason(err))
 	}
 	if len(archives.Archives) == 0 {
-		return fmt.Errorf("the bus %s has no archive: deploy again (make deploy)", aws.ToString(bus.Name))
+		return fmt.Errorf("the bus %s has no archive: deploy again (%s)", aws.ToString(bus.Name), at.CommandLine("deploy"))
 	}
 	archive, err := events.DescribeArchive(ctx, &eventbridge.DescribeArchiveInput{ArchiveName: archives.Archives[0].ArchiveName})
 	if err != nil {

@@ -67,9 +67,9 @@ func trigger(ctx context.Context, c *console.Console, at *stack.Target, eventTyp
 			err = a.Decode(&answer)
 		}
 		if err != nil {
-			return fmt.Errorf("make run does not take it: %w", err)
+			return fmt.Errorf("the development server does not take it: %w", err)
 		}
-		return sent(c, eventType, "make run's webhook", "", answer.Status, nil)
+		return sent(c, eventType, "the development server's webhook", "", answer.Status, nil)
 	}
 	cfg, err := at.LoadAWS(ctx)
 	if err != nil {
@@ -82,7 +82,7 @@ func trigger(ctx context.Context, c *console.Console, at *stack.Target, eventTyp
 	}
 	text := func(name string) string { return strings.TrimSpace(aws.ToString(have[prefix+name].Value)) } // as the functions read it
 	if text(values.Secret) == "" {
-		return fmt.Errorf("%s is missing or empty: write it with make params", prefix+values.Secret)
+		return fmt.Errorf("%s is missing or empty: write it (%s)", prefix+values.Secret, at.CommandLine("params"))
 	}
 	to := s.Outputs["WebhookUrl"]
 	a, err := stack.Fetch(ctx, http.MethodPost, to, http.Header{

@@ -58,7 +58,7 @@ func redrive(ctx context.Context, c *console.Console, at *stack.Target) error {
 		queue: s.Outputs["FallbackQueueUrl"], bus: s.Outputs["EventBusName"], failed: map[string]*string{},
 	}
 	if d.queue == "" || d.bus == "" {
-		return fmt.Errorf("stack %s has no fallback queue: deploy it again (make deploy)", s.Name)
+		return fmt.Errorf("stack %s has no fallback queue: deploy it again (%s)", s.Name, at.CommandLine("deploy"))
 	}
 	total, err := d.count(ctx)
 	if err != nil {

@@ -34,6 +34,7 @@ import (
 // the functions understand at every step: previous secret, previous key, secret, key.
 type rotation struct {
 	*console.Console
+	at      *stack.Target
 	ssm     *ssm.Client
 	service *stack.Service
 	stack   *stack.Stack
@@ -55,7 +56,7 @@ func Command(c *console.Console, at *stack.Target) *cli.Command {
 			if err != nil {
 				return err
 			}
-			r := &rotation{Console: c, ssm: ssm.NewFromConfig(cfg), service: at.ServiceOf(s, &cfg), stack: s}
+			r := &rotation{Console: c, at: at, ssm: ssm.NewFromConfig(cfg), service: at.ServiceOf(s, &cfg), stack: s}
 			return r.run(ctx, flags.Bool("unchecked"))
 		},
 	}
@@ -68,7 +69,7 @@ func (r *rotation) run(ctx context.Context, unchecked bool) error {
 	}
 	key, secret := r.value(values.Key), r.value(values.Secret)
 	if key == "" || secret == "" {
-		return fmt.Errorf("%s or %s is missing or empty: write both with make params", r.name(values.Key), r.name(values.Secret))
+		return fmt.Errorf("%s or %s is missing or empty: write both (%s)", r.name(values.Key), r.name(values.Secret), r.at.CommandLine("params"))
 	}
 	// Equal ones are a rotation that ended before the new secret was written.
 	if previous := r.value(values.PreviousSecret); previous != "" && previous != secret {
@@ -152,7 +153,7 @@ func (r *rotation) pair(ctx context.Context, key, secret string, unchecked bool)
 func (r *rotation) finish(ctx context.Context) error {
 	ttl, err := strconv.Atoi(r.stack.Parameters["ParameterTtl"])
 	if err != nil {
-		return fmt.Errorf("the stack's ParameterTtl is %q and not a number of seconds: deploy again (make deploy)", r.stack.Parameters["ParameterTtl"])
+		return fmt.Errorf("the stack's ParameterTtl is %q and not a number of seconds: deploy again (%s)", r.stack.Parameters["ParameterTtl"], r.at.CommandLine("deploy"))
 	}
 	for left := ttl + 1; left > 0; left -= 15 {
 		r.Progress("Waiting %d s until every function has fetched the new secret", left)

@@ -36,7 +36,7 @@ func webhook(ctx context.Context, c *console.Console, at *stack.Target) error {
 	}
 	old, plain := s.Outputs["WebhookUrl"], strings.TrimSuffix(s.Outputs["ClientApiUrl"], "/")+"/webhook"
 	if _, ok := s.Parameters["WebhookPath"]; !ok || old == "" || s.Outputs["ClientApiUrl"] == "" {
-		return fmt.Errorf("stack %s has no parameter WebhookPath: deploy it again (make deploy)", s.Name)
+		return fmt.Errorf("stack %s has no parameter WebhookPath: deploy it again (%s)", s.Name, at.CommandLine("deploy"))
 	}
 	if yes, err := c.Confirm(ctx, "Replace the address that Stream calls, "+old+"? It updates stack "+s.Name+"."); err != nil || !yes {
 		return errors.Join(err, errors.New("nothing was changed"))

@@ -55,7 +55,7 @@ func (t *Target) Service(ctx context.Context) (*Service, *Stack, error) {
 		return nil, nil, err
 	}
 	if t.ServiceURL == "" && s.Outputs["ServiceApiUrl"] == "" {
-		return nil, nil, fmt.Errorf("stack %s has no output ServiceApiUrl: check -env and -stack, or deploy again (make deploy)", s.Name)
+		return nil, nil, fmt.Errorf("stack %s has no output ServiceApiUrl: check -env and -stack, or deploy again (%s)", s.Name, t.CommandLine("deploy"))
 	}
 	return t.ServiceOf(s, &cfg), s, nil
 }

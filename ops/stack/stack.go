@@ -72,7 +72,7 @@ func (t *Target) Stack(ctx context.Context) (aws.Config, *Stack, error) {
 }
 
 // ErrNoStack means that CloudFormation knows no such stack.
-var ErrNoStack = errors.New("check -env and -stack, or deploy it first (make deploy)")
+var ErrNoStack = errors.New("there is no stack")
 
 // Name returns the name of the stack.
 func (t *Target) Name() string { return cmp.Or(t.StackName, "chat-service-"+t.Environment) }
@@ -82,7 +82,7 @@ func (t *Target) Describe(ctx context.Context, cfg aws.Config) (*Stack, error) {
 	name := t.Name()
 	out, err := cloudformation.NewFromConfig(cfg).DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &name})
 	if err != nil && strings.Contains(err.Error(), "does not exist") || err == nil && len(out.Stacks) == 0 {
-		return nil, fmt.Errorf("there is no stack %s in %s: %w", name, cfg.Region, ErrNoStack)
+		return nil, fmt.Errorf("%w %s in %s: check -env and -stack, or deploy it first (%s)", ErrNoStack, name, cfg.Region, t.CommandLine("deploy"))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("stack %s: %w", name, Reason(err))
