@@ -228,17 +228,6 @@ func policies(t *testing.T, environment, region string) (all map[string][]statem
 	if err != nil {
 		t.Fatal(err)
 	}
-	words := func(v any) (words []string) {
-		switch v := v.(type) {
-		case string:
-			return []string{v}
-		case []any:
-			for _, word := range v {
-				words = append(words, word.(string))
-			}
-		}
-		return words
-	}
 	all = map[string][]statement{}
 	for id, policy := range resources {
 		document, err := stack.Eval(policy["Properties"].(map[string]any)["PolicyDocument"])
@@ -248,20 +237,32 @@ func policies(t *testing.T, environment, region string) (all map[string][]statem
 		text, _ := json.Marshal(document)
 		size = max(size, len(text))
 		for _, v := range document.(map[string]any)["Statement"].([]any) {
-			s := v.(map[string]any)
-			sid, _ := s["Sid"].(string)
-			conditions := map[string]map[string][]string{}
-			operators, _ := s["Condition"].(map[string]any)
-			for operator, keys := range operators {
-				conditions[operator] = map[string][]string{}
-				for key, values := range keys.(map[string]any) {
-					conditions[operator][key] = words(values)
-				}
-			}
-			all[id] = append(all[id], statement{sid, s["Effect"].(string), words(s["Action"]), words(s["Resource"]), conditions})
+			all[id] = append(all[id], parsed(t, v))
 		}
 	}
 	return all, size
+}
+
+// parsed returns a statement of a policy. One with members that no test evaluates, such as
+// NotAction, fails the test.
+func parsed(t *testing.T, v any) statement {
+	t.Helper()
+	s := v.(map[string]any)
+	for member := range s {
+		if !slices.Contains([]string{"Sid", "Effect", "Action", "Resource", "Condition"}, member) {
+			t.Fatalf("no test evaluates %s", member)
+		}
+	}
+	sid, _ := s["Sid"].(string)
+	conditions := map[string]map[string][]string{}
+	operators, _ := s["Condition"].(map[string]any)
+	for operator, keys := range operators {
+		conditions[operator] = map[string][]string{}
+		for key, values := range keys.(map[string]any) {
+			conditions[operator][key] = list(values)
+		}
+	}
+	return statement{sid, s["Effect"].(string), list(s["Action"]), list(s["Resource"]), conditions}
 }
 
 // deployer returns the statements of the pipeline's role.
@@ -274,7 +275,7 @@ func deployer(t *testing.T) []statement {
 func allows(t *testing.T, policy []statement, action, resource string, context map[string]string) bool {
 	allowed := false
 	for _, s := range policy {
-		if slices.ContainsFunc(s.Action, matches(action)) && slices.ContainsFunc(s.Resource, matches(resource)) && s.holds(t, context) {
+		if slices.ContainsFunc(s.Action, func(pattern string) bool { return matches(strings.ToLower(action))(strings.ToLower(pattern)) }) && slices.ContainsFunc(s.Resource, matches(resource)) && s.holds(t, context) {
 			if s.Effect == "Deny" {
 				return false
 			}
@@ -305,11 +306,11 @@ func (s statement) holds(t *testing.T, context map[string]string) bool {
 	return true
 }
 
-// matches returns a function that reports whether a pattern, in which * is any
-// text, matches a name.
+// matches returns a function that reports whether a pattern, in which * is any text and ?
+// any character, matches a name.
 func matches(name string) func(pattern string) bool {
 	return func(pattern string) bool {
-		return regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, ".*") + "$").MatchString(name)
+		return regexp.MustCompile("^" + strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern)) + "$").MatchString(name)
 	}
 }
 
@@ -457,6 +458,64 @@ func TestBoundaryAllowsWhatTheStacksRolesNeed(t *testing.T) {
 			if allows(t, all["Boundary"], action, resource, via) {
 				t.Errorf("want the boundary to deny %s on %s", action, resource)
 			}
+		}
+	}
+}
+
+// A prefix may be the beginning of another's, with a slash after it or without.
+func TestNoStackReadsTheValuesOfAnother(t *testing.T) {
+	t.Parallel()
+	all, _ := policies(t, "prod", "eu-central-1")
+	context := map[string]string{"kms:ViaService": "ssm.eu-central-1.amazonaws.com"}
+	for _, test := range []struct{ stack, prefix, own string }{
+		{"chat-service", "", "/chat-service"}, {"chat-service-prod", "", "/chat-service-prod"}, {"shop", "/chat-service", "/chat-service"},
+	} {
+		stack, err := parse(t, "../template.yaml").Stack(cfn.Options{Region: "eu-central-1", Account: "123456789012", StackName: test.stack,
+			Parameters: map[string]string{"ParameterPrefix": test.prefix, "KmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/1234abcd"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		roles, err := stack.Resources("AWS::IAM::Role")
+		if err != nil {
+			t.Fatal(err)
+		}
+		granted := map[string][]statement{}
+		for id, role := range roles {
+			properties, err := stack.Eval(role["Properties"])
+			if err != nil {
+				t.Fatal(err)
+			}
+			inline, _ := properties.(map[string]any)["Policies"].([]any)
+			for _, policy := range inline {
+				for _, v := range policy.(map[string]any)["PolicyDocument"].(map[string]any)["Statement"].([]any) {
+					granted[id] = append(granted[id], parsed(t, v))
+				}
+			}
+		}
+		if test.stack == "chat-service-prod" {
+			granted["Boundary"] = all["Boundary"]
+		}
+		read := 0
+		for _, prefix := range []string{test.own, test.own + "/dev", test.own + "/stream", test.own + "2", test.own + "-eu", "/other"} {
+			for _, name := range []string{"/stream/api-secret", "/stream/api-key", "/client-config/web"} {
+				arn := "arn:aws:ssm:" + here + "parameter" + prefix + name
+				context["kms:EncryptionContext:PARAMETER_ARN"] = arn
+				for id, policy := range granted {
+					for resource, actions := range map[string]string{arn: "ssm:GetParameter GetParameters GetParametersByPath GetParameterHistory", "arn:aws:kms:" + here + "key/1234abcd": "kms:Decrypt"} {
+						for _, action := range calls(actions) {
+							switch got := allows(t, policy, action, resource, context); {
+							case got && prefix == test.own:
+								read++
+							case got && !(id == "Boundary" && action == "kms:Decrypt"): // limited by the roles' own policies
+								t.Errorf("stack %s, %s: want %s on %s denied", test.stack, id, action, arn)
+							}
+						}
+					}
+				}
+			}
+		}
+		if read < 10 {
+			t.Errorf("stack %s: want its own values read, got %d permissions", test.stack, read)
 		}
 	}
 }

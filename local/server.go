@@ -148,6 +148,7 @@ func (s *server) deploy(context.Context) error {
 			parameters[name] = value
 		}
 	}
+	otherwise("ParameterPrefix", "/chat-service")
 	otherwise("ParameterTtl", "5") // seconds: whoever changes a value here waits for it
 	otherwise("Size", "large")     // or a busy test would meet limits
 	otherwise("StreamBaseUrl", loopbackURL(s.stream))

@@ -54,7 +54,7 @@ func (d *deployment) released(t *testing.T) {
 func TestDeployGivesEachEnvironmentItsOwnStackAndParameters(t *testing.T) {
 	const (
 		build = "sam build --region eu-central-1\n"
-		dev   = `Environment="dev" LogLevel="DEBUG" ParameterPrefix="/chat-service-qa" RetentionDays="7"`
+		dev   = `Environment="dev" LogLevel="DEBUG" RetentionDays="7"`
 	)
 	for name, test := range map[string]struct {
 		environment, settings string
@@ -62,10 +62,10 @@ func TestDeployGivesEachEnvironmentItsOwnStackAndParameters(t *testing.T) {
 		ci, want              string
 	}{
 		"new":                     {"qa", "", true, "", build + "sam deploy --stack-name chat-service-qa --s3-prefix chat-service-qa --no-confirm-changeset --parameter-overrides " + dev},
-		"new, with settings":      {"qa", "# mine\r\n\r\nLogLevel=WARN\r\nExpirationTokenDuration=\r\n", true, "", build + `sam deploy --stack-name chat-service-qa --s3-prefix chat-service-qa --no-confirm-changeset --parameter-overrides Environment="dev" ExpirationTokenDuration="" LogLevel="WARN" ParameterPrefix="/chat-service-qa" RetentionDays="7"`},
-		"production by its line":  {"shop-live", "Environment=prod\nAlarmTarget=ops@example.com", true, "", build + `sam deploy --stack-name chat-service-shop-live --s3-prefix chat-service-shop-live --confirm-changeset --parameter-overrides AlarmTarget="ops@example.com" Environment="prod" ParameterPrefix="/chat-service-shop-live" RetentionDays="90"`},
-		"production in CI":        {"prod", "Environment=prod\nAlarmTarget=ops@example.com", true, "true", build + `sam deploy --stack-name chat-service-prod --s3-prefix chat-service-prod --no-confirm-changeset --parameter-overrides AlarmTarget="ops@example.com" Environment="prod" ParameterPrefix="/chat-service-prod" RetentionDays="90"`},
-		"a name is no production": {"prod", "Environment=dev", true, "", build + `sam deploy --stack-name chat-service-prod --s3-prefix chat-service-prod --no-confirm-changeset --parameter-overrides Environment="dev" LogLevel="DEBUG" ParameterPrefix="/chat-service-prod" RetentionDays="7"`},
+		"new, with settings":      {"qa", "# mine\r\n\r\nLogLevel=WARN\r\nExpirationTokenDuration=\r\n", true, "", build + `sam deploy --stack-name chat-service-qa --s3-prefix chat-service-qa --no-confirm-changeset --parameter-overrides Environment="dev" ExpirationTokenDuration="" LogLevel="WARN" RetentionDays="7"`},
+		"production by its line":  {"shop-live", "Environment=prod\nAlarmTarget=ops@example.com", true, "", build + `sam deploy --stack-name chat-service-shop-live --s3-prefix chat-service-shop-live --confirm-changeset --parameter-overrides AlarmTarget="ops@example.com" Environment="prod" RetentionDays="90"`},
+		"production in CI":        {"prod", "Environment=prod\nAlarmTarget=ops@example.com", true, "true", build + `sam deploy --stack-name chat-service-prod --s3-prefix chat-service-prod --no-confirm-changeset --parameter-overrides AlarmTarget="ops@example.com" Environment="prod" RetentionDays="90"`},
+		"a name is no production": {"prod", "Environment=dev", true, "", build + `sam deploy --stack-name chat-service-prod --s3-prefix chat-service-prod --no-confirm-changeset --parameter-overrides Environment="dev" LogLevel="DEBUG" RetentionDays="7"`},
 		"existing":                {"qa", "", false, "", build + "sam deploy --stack-name chat-service-qa --s3-prefix chat-service-qa --no-confirm-changeset"},
 		"existing, with settings": {"qa", "AwsAccount=123456789012\nAwsRegion=eu-central-1\nLogLevel=WARN", false, "", build + `sam deploy --stack-name chat-service-qa --s3-prefix chat-service-qa --no-confirm-changeset --parameter-overrides LogLevel="WARN"`},
 	} {

@@ -15,7 +15,6 @@ new sns.Topic(stack, 'Alarms', { topicName: 'chat-service-dev-alarms', enforceSS
 const chat = new ChatService(stack, 'Chat', {
   ...(process.env.TEMPLATE_URL ? { templateUrl: process.env.TEMPLATE_URL } : { release: process.env.RELEASE ?? 'release' }),
   parameters: {
-    ParameterPrefix: '/chat-service-dev',
     OidcIssuer: 'https://example.eu.auth0.com/',
     OidcAudience: 'https://chat.example.com',
     AllowedOrigins: 'https://app.example.com',

@@ -207,7 +207,7 @@ var madeUp = regexp.MustCompile(`(FunctionVersion|ApiDeployment)[0-9a-f]{10}`)
 
 // given are the parameters in app.ts.
 var given = map[string]string{
-	"ParameterPrefix": "/chat-service-dev", "OidcIssuer": "https://example.eu.auth0.com/", "OidcAudience": "https://chat.example.com",
+	"OidcIssuer": "https://example.eu.auth0.com/", "OidcAudience": "https://chat.example.com",
 	"AllowedOrigins": "https://app.example.com", "AlarmTarget": "arn:aws:sns:eu-central-1:123456789012:chat-service-dev-alarms",
 }
 

@@ -33,7 +33,10 @@ export class ChatService extends Construct {
     }
     const parameters: Record<string, string> = { ...props.parameters };
     if (props.templateUrl !== undefined) {
-      const nested = new CfnStack(this, 'Stack', { templateUrl: props.templateUrl, parameters });
+      // The nested stack's own name is made up, so its values are below the name of this one.
+      const nested = new CfnStack(this, 'Stack', {
+        templateUrl: props.templateUrl, parameters: { ParameterPrefix: `/${Stack.of(this).stackName}`, ...parameters },
+      });
       this.output = (name) => nested.getAtt(`Outputs.${name}`).toString();
       return;
     }

@@ -10,7 +10,7 @@ export interface Parameters {
   readonly WebhookLimit?: string;
   /** Overrides Size for each route of the Service API and each method of /proxy, as in 100,500. */
   readonly ServiceApiLimit?: string;
-  /** Path in Parameter Store of stream/api-key, stream/api-secret and client-config/<clientType>. */
+  /** Path in Parameter Store of stream/api-key, stream/api-secret and client-config/<clientType>. Empty for /<name of the stack>. */
   readonly ParameterPrefix?: string;
   /** Seconds that a value from Parameter Store is used before it is fetched again, and so until a rotated secret takes effect. */
   readonly ParameterTtl?: string;

@@ -7,7 +7,7 @@
 #     source       = "./chat-service"
 #     name         = "chat-service-prod"
 #     template_url = "https://my-bucket.s3.eu-central-1.amazonaws.com/chat/v1.0.0.yaml"
-#     parameters   = { Environment = "prod", ParameterPrefix = "/chat-service-prod", AlarmTarget = "ops@example.com" }
+#     parameters   = { Environment = "prod", AlarmTarget = "ops@example.com" }
 #   }
 #
 # The template is over 51,200 bytes, so it cannot be template_body, and it has a transform, so it needs CAPABILITY_AUTO_EXPAND.

@@ -40,8 +40,8 @@ func TestParameterPatternsAcceptGoodValuesOnly(t *testing.T) {
 	t.Parallel()
 	for id, values := range map[string]struct{ good, bad []string }{
 		"ParameterPrefix": {
-			good: []string{"/chat-service", "/acme/prod/chat", "/a"},
-			bad:  []string{"", "/", "chat", "/chat/", "//chat", "/a//b", "/a b", "/a*"},
+			good: []string{"", "/chat-service", "/acme/prod/chat", "/a"},
+			bad:  []string{"/", "chat", "/chat/", "//chat", "/a//b", "/a b", "/a*"},
 		},
 		"ParameterTtl": {
 			good: []string{"1", "300", "99999"},
@@ -346,7 +346,7 @@ func TestOutputsGiveEveryURLToPaste(t *testing.T) {
 		"ServiceApiUrl":  service,
 		"ProxyUrl":       service + "/proxy",
 		"ServiceApiArn":  "arn:aws:execute-api:eu-central-1:123456789012:ServiceApi/v1",
-		"ParameterPath":  "/chat-service",
+		"ParameterPath":  "/chat",
 		"LogGroupPrefix": "/aws/lambda/chat/",
 		"DashboardUrl":   "https://eu-central-1.console.aws.amazon.com/cloudwatch/home?region=eu-central-1#dashboards/dashboard/Dashboard",
 	} {

@@ -79,7 +79,7 @@ func TestEachRoleMayDoWhatItsFunctionDoesAndNoMore(t *testing.T) {
 		prefix    string
 		features  bool
 	}{
-		{nil, "/chat-service", false},
+		{nil, "/chat", false},
 		{full, "/acme/prod/chat", true},
 	} {
 		parameters := "arn:aws:ssm:eu-central-1:123456789012:parameter" + stack.prefix

@@ -107,7 +107,6 @@ func (d *deployment) choose(settings *stack.Settings, existing *stack.Stack) err
 	d.production = kind == "prod"
 	defaults := map[string]string{}
 	if existing == nil {
-		defaults["ParameterPrefix"] = "/" + d.at.Name()
 		if d.production {
 			defaults["Environment"], defaults["RetentionDays"] = "prod", "90"
 		} else {

@@ -29,7 +29,9 @@ type Stack struct {
 }
 
 // Prefix is the path of the stack's values in Parameter Store.
-func (s *Stack) Prefix() string { return s.Parameters["ParameterPrefix"] }
+func (s *Stack) Prefix() string {
+	return cmp.Or(s.Parameters["ParameterPrefix"], s.Outputs["ParameterPath"], "/"+s.Name)
+}
 
 // Getenv returns the functions' variable that holds a parameter: OIDC_ISSUER for
 // OidcIssuer.

@@ -75,7 +75,7 @@ func params(ctx context.Context, c *console.Console, at *stack.Target, prefix, k
 	}
 	c.Progress("Account %s, region %s", aws.ToString(who.Account), cfg.Region)
 	if prefix == "" {
-		standard := cmp.Or(choices["ParameterPrefix"], "/chat-service-"+at.Environment) // as deploy sets it
+		standard := cmp.Or(choices["ParameterPrefix"], "/"+at.Name())
 		prefix, err = c.Ask(ctx, fmt.Sprintf("Path of the values [%s]: ", standard), false, func(s string) error { return isPrefix(cmp.Or(s, standard)) })
 		prefix = cmp.Or(prefix, standard)
 	} else if err = isPrefix(prefix); err != nil {
