@@ -562,17 +562,17 @@ func TestParams(t *testing.T) {
 	t.Run("asks for a path before there is a stack, by the template's pattern", func(t *testing.T) {
 		d := on(t)
 		d.missing = true
-		d.run("/first/deployment\nkey\nsecret\n\n", "params").want(t, 0, "[/chat-service-dev]", "wrote /first/deployment/stream/api-secret")
-		d.run("/chat/\n", "params").want(t, 1, "must begin with a slash")
-		d.run("\nkey\nsecret\n\n", "params", "-env", "qa").want(t, 0, "wrote /chat-service-qa/stream/api-secret")
-		d.run("", "params", "-prefix", "chat/").want(t, 2, "must begin with a slash")
+		d.run("/first/deployment\nkey\nsecret\n\n", "params").want(t, 0, "[/chat]", "wrote /first/deployment/stream/api-secret")
+		d.run("/chat/\n", "params").want(t, 1, "begin with a slash")
+		d.run("\nkey\nsecret\n\n", "params", "-env", "qa").want(t, 0, "wrote /chat/stream/api-secret")
+		d.run("", "params", "-prefix", "chat/").want(t, 2, "begin with a slash")
 	})
 	t.Run("says so if the stack's path is unknown", func(t *testing.T) {
 		d := on(t)
 		d.onAWS = func(w http.ResponseWriter, r *http.Request, body string) bool {
 			return strings.Contains(body, "DescribeStacks") && forbidden(w)
 		}
-		d.run("", "params").want(t, 1, "The stack's own path and KMS key are unknown: stack chat: InvalidClientTokenId", "Path of the values [/chat-service-dev]")
+		d.run("", "params").want(t, 1, "The stack's own path and KMS key are unknown: stack chat: InvalidClientTokenId", "Path of the values [/chat]")
 	})
 	t.Run("checks the credentials before it asks", func(t *testing.T) {
 		d := on(t)
