@@ -218,13 +218,11 @@ func (s *API) handle(pattern string, answer func(r *http.Request, body document)
 			content = errorDocument(err)
 			status = content["StatusCode"].(int)
 		}
-		if content == nil {
-			content = document{}
-		}
+		content = changed(content, document{"duration": fmt.Sprintf("%.2fms", float64(time.Since(began).Microseconds())/1000)})
+		object := "any"
 		if known && err == nil && user == "" {
-			content = streamspec.Shape(call.Answer, content).(document)
+			object = call.Answer
 		}
-		content["duration"] = fmt.Sprintf("%.2fms", float64(time.Since(began).Microseconds())/1000)
 		h := w.Header()
 		h.Set("Content-Type", "application/json")
 		// No limit is enforced.
@@ -232,11 +230,15 @@ func (s *API) handle(pattern string, answer func(r *http.Request, body document)
 		h.Set("X-Ratelimit-Remaining", "9999")
 		h.Set("X-Ratelimit-Reset", strconv.FormatInt(began.Truncate(time.Minute).Add(time.Minute).Unix(), 10))
 		w.WriteHeader(cmp.Or(status, http.StatusOK))
-		encoder := json.NewEncoder(w)
-		encoder.SetEscapeHTML(false)
-		_ = encoder.Encode(content)
+		buffer := buffers.Get().(*[]byte)
+		*buffer = streamspec.Append((*buffer)[:0], object, content)
+		_, _ = w.Write(*buffer)
+		buffers.Put(buffer)
 	})
 }
+
+// buffers are for answers: one with many users is long.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // streamError is an error in Stream's shape.
 type streamError struct {
@@ -287,10 +289,12 @@ func (s *API) receive(r *http.Request, call streamspec.Call, lenient bool) (docu
 		return document{}, nil
 	}
 	if what == "body" {
-		var err error
-		if text, err = io.ReadAll(io.LimitReader(r.Body, maxBody+1)); err != nil || len(text) > maxBody {
+		var body bytes.Buffer
+		body.Grow(int(min(max(r.ContentLength, 0), maxBody)) + bytes.MinRead)
+		if _, err := body.ReadFrom(io.LimitReader(r.Body, maxBody+1)); err != nil || body.Len() > maxBody {
 			return nil, badInput("the body cannot be read")
 		}
+		text = body.Bytes()
 	} else if len(text) == 0 {
 		return document{}, nil
 	}

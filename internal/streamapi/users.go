@@ -24,17 +24,19 @@ func (s *API) upsertUsers(_ *http.Request, body document) (document, error) {
 			return nil, notFound("UpdateUsers failed with error: user %q was deleted", id)
 		}
 	}
-	stored := document{}
+	stored, now := document{}, s.now()
 	for id, v := range users {
-		stored[id] = s.putUser(id, object(v))
+		stored[id] = s.putUser(id, object(v), now)
 	}
 	return document{"users": stored, "membership_deletion_task_id": ""}, nil
 }
 
 // putUser replaces the fields of a user that a caller may set.
-func (s *API) putUser(id string, fields document) document {
-	user := changed(document{"role": "user"}, fields)
-	maps.Copy(user, document{"id": id, "created_at": s.now(), "updated_at": s.now(), "banned": false, "online": false})
+func (s *API) putUser(id string, fields document, now string) document {
+	user := make(document, len(fields)+4)
+	user["role"] = "user"
+	maps.Copy(user, fields)
+	user["id"], user["created_at"], user["updated_at"], user["banned"] = id, now, now, false
 	for _, field := range []string{"created_at", "banned", "deactivated_at", "revoke_tokens_issued_before"} {
 		if before, ok := s.users[id][field]; ok {
 			user[field] = before
@@ -53,7 +55,7 @@ func (s *API) known(id string) document {
 	if user, ok := s.deleted[id]; ok {
 		return user
 	}
-	return s.putUser(id, nil)
+	return s.putUser(id, nil, s.now())
 }
 
 func (s *API) patchUsers(_ *http.Request, body document) (document, error) {

@@ -3,6 +3,7 @@
 package streamspec
 
 import (
+	"bytes"
 	"cmp"
 	_ "embed"
 	"encoding/json"
@@ -48,6 +49,31 @@ type Field struct {
 
 // Calls are by method and path, such as "GET /roles/{name}".
 var Calls, Objects = load(published, ours)
+
+// members are those of each object in order, as JSON.
+var members = map[string][]member{}
+
+type member struct {
+	name, key string
+	zero      []byte // what a required field has if it has nothing
+}
+
+func init() {
+	for object, fields := range Objects {
+		for _, name := range slices.Sorted(maps.Keys(fields)) {
+			if name != "*" {
+				members[object] = append(members[object], member{name: name, key: `"` + name + `":`})
+			}
+		}
+	}
+	for object := range members {
+		for i, m := range members[object] {
+			if f := Objects[object][m.name]; f.Required {
+				members[object][i].zero = f.append(nil, f.zero())
+			}
+		}
+	}
+}
 
 func load(tables ...[]byte) (map[string]Call, map[string]Object) {
 	calls, objects := map[string]Call{}, map[string]Object{}
@@ -96,50 +122,79 @@ func (f *Field) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Shape returns an object as Stream answers it: without the fields that it does not
-// have, and with a zero value for those that it always has.
-func Shape(object string, v any) any { return Field{Type: object}.shape(v) }
+// Append appends an object as Stream answers it: as JSON without the fields that it does
+// not have, and with a zero value for those that it always has.
+func Append(b []byte, object string, v any) []byte { return Field{Type: object}.append(b, v) }
 
-func (f Field) shape(v any) any {
-	if documents, ok := v.([]map[string]any); ok {
-		list := make([]any, len(documents))
-		for i := range documents {
-			list[i] = documents[i]
-		}
-		v = list
+func (f Field) append(b []byte, v any) []byte {
+	kind, item := f.Type, Field{Type: "any"}
+	if kind[0] == '[' || kind[0] == '{' {
+		kind, item.Type = kind[:1], kind[1:len(kind)-1]
 	}
-	switch list, isList := v.([]any); {
-	case v == nil || f.Type == "any" || f.Type == "{any}":
-		return v
-	case f.Type[0] == '[' && isList:
-		shaped := make([]any, len(list))
-		for i, v := range list {
-			shaped[i] = Field{Type: f.Type[1 : len(f.Type)-1]}.shape(v)
+	switch v := v.(type) {
+	case map[string]any:
+		b = append(b, '{')
+		rows, others := Objects[kind], len(v)
+		for _, m := range members[kind] {
+			if value, has := v[m.name]; has {
+				others--
+				b = append(rows[m.name].append(append(b, m.key...), value), ',')
+			} else if m.zero != nil {
+				b = append(append(append(b, m.key...), m.zero...), ',')
+			}
 		}
-		return shaped
-	}
-	object, ok := v.(map[string]any)
-	if !ok {
-		return v
-	}
-	shaped := map[string]any{}
-	for name, v := range object {
-		f, known := Field{Type: strings.Trim(f.Type, "{}")}, f.Type[0] == '{'
-		if !known {
-			f, known = Objects[f.Type].Field(name)
+		star, open := rows["*"]
+		if open {
+			item = star
 		}
-		if known {
-			shaped[name] = f.shape(v)
+		if others > 0 && (open || rows == nil) {
+			names := make([]string, 0, others)
+			for name := range v {
+				if _, row := rows[name]; !row {
+					names = append(names, name)
+				}
+			}
+			slices.Sort(names)
+			for _, name := range names {
+				b = append(item.append(append(appendText(b, name), ':'), v[name]), ',')
+			}
 		}
-	}
-	for name, f := range Objects[f.Type] {
-		if _, has := shaped[name]; f.Required && !has {
-			shaped[name] = f.zero()
+		b = bytes.TrimSuffix(b, []byte(","))
+		return append(b, '}')
+	case []any:
+		b = append(b, '[')
+		for i, v := range v {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = item.append(b, v)
 		}
+		return append(b, ']')
+	case []map[string]any:
+		list := make([]any, len(v))
+		for i := range v {
+			list[i] = v[i]
+		}
+		return f.append(b, list)
+	case string:
+		return appendText(b, v)
 	}
-	return shaped
+	text, _ := json.Marshal(v)
+	return append(b, text...)
 }
 
+// appendText appends a text as JSON.
+func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			text, _ := json.Marshal(s)
+			return append(b, text...)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
+}
+
+// zero is the value of a field that Stream always answers.
 func (f Field) zero() any {
 	switch f.Type[0] {
 	case '[':
@@ -151,13 +206,13 @@ func (f Field) zero() any {
 	case "string", "duration":
 		return ""
 	case "time":
-		return time.Time{}.Format(time.RFC3339)
+		return "0001-01-01T00:00:00Z"
 	case "boolean":
 		return false
 	case "integer", "number":
-		return 0
+		return json.Number("0")
 	}
-	return Shape(f.Type, map[string]any{})
+	return map[string]any{}
 }
 
 // Field returns the row of a field, or that for all others.
@@ -203,9 +258,25 @@ func Problems(object string, v any) []Problem { return Field{Type: object}.Probl
 var duration = regexp.MustCompile(`^-?(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$|^0$`)
 
 // Problems returns what is wrong with a value at a place of the request.
-func (f Field) Problems(place string, v any) (found []Problem) {
+func (f Field) Problems(place string, v any) []Problem {
+	found := f.problems(v)
+	for i := range found {
+		found[i].Place = cmp.Or(join(place, found[i].Place), "the body")
+	}
+	return found
+}
+
+// join returns the place of an inner value.
+func join(outer, inner string) string {
+	if outer == "" || inner == "" || inner[0] == '[' {
+		return outer + inner
+	}
+	return outer + "." + inner
+}
+
+func (f Field) problems(v any) (found []Problem) {
 	wrong := func(kind Kind, format string, args ...any) {
-		found = append(found, Problem{cmp.Or(place, "the body"), fmt.Sprintf(format, args...), kind})
+		found = append(found, Problem{"", fmt.Sprintf(format, args...), kind})
 	}
 	within := func(n float64, of string) {
 		if f.Min != nil && n < *f.Min {
@@ -258,7 +329,10 @@ func (f Field) Problems(place string, v any) (found []Problem) {
 		}
 		within(float64(len(list)), "a length of ")
 		for i, v := range list {
-			found = append(found, item.Problems(fmt.Sprintf("%s[%d]", place, i), v)...)
+			for _, p := range item.problems(v) {
+				p.Place = join(fmt.Sprintf("[%d]", i), p.Place)
+				found = append(found, p)
+			}
 		}
 	default:
 		object, ok := v.(map[string]any)
@@ -269,23 +343,27 @@ func (f Field) Problems(place string, v any) (found []Problem) {
 		if kind == "{" {
 			within(float64(len(object)), "a length of ")
 		}
-		for _, name := range slices.Sorted(maps.Keys(object)) {
+		rows := Objects[kind]
+		for name, v := range object {
 			f, known := item, kind == "{"
 			if !known {
-				f, known = Objects[kind].Field(name)
+				f, known = rows.Field(name)
 			}
-			at := strings.TrimPrefix(place+"."+name, ".")
 			if !known {
-				found = append(found, Problem{at, "is not a known field", Unknown})
+				found = append(found, Problem{name, "is not a known field", Unknown})
 				continue
 			}
-			found = append(found, f.Problems(at, object[name])...)
-		}
-		for _, name := range slices.Sorted(maps.Keys(Objects[kind])) {
-			if Objects[kind][name].Required && object[name] == nil && name != "*" {
-				found = append(found, Problem{strings.TrimPrefix(place+"."+name, "."), "is a required field", Missing})
+			for _, p := range f.problems(v) {
+				p.Place = join(name, p.Place)
+				found = append(found, p)
 			}
 		}
+		for _, m := range members[kind] {
+			if m.zero != nil && object[m.name] == nil {
+				found = append(found, Problem{m.name, "is a required field", Missing})
+			}
+		}
+		slices.SortStableFunc(found, func(a, b Problem) int { return strings.Compare(a.Place, b.Place) })
 	}
 	return found
 }

@@ -106,7 +106,11 @@ func Accepts(ctx context.Context, base string, credentials *streamchat.Credentia
 
 // Send sends one request, signed unless it is for make run.
 func (s *Service) Send(ctx context.Context, method, path string, in any) (*streamrest.Answer, error) {
-	rest := streamrest.Client{Base: s.Base, HTTP: client, Authorize: s.sign}
+	return s.send(ctx, method, path, in, false)
+}
+
+func (s *Service) send(ctx context.Context, method, path string, in any, statusOnly bool) (*streamrest.Answer, error) {
+	rest := streamrest.Client{Base: s.Base, HTTP: client, Authorize: s.sign, StatusOnly: statusOnly}
 	return rest.Send(ctx, method, path, in)
 }
 
@@ -151,7 +155,7 @@ func (s *Service) Stream(ctx context.Context, method, path string, in, out any) 
 		if method != http.MethodGet {
 			call = context.WithoutCancel(ctx) // so that the outcome is known
 		}
-		a, err := s.Send(call, method, "/proxy"+path, in)
+		a, err := s.send(call, method, "/proxy"+path, in, out == nil)
 		if err == nil {
 			s.limit(kind, a)
 			if err = a.Decode(out); err == nil {

@@ -2,10 +2,10 @@ package users
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"chat-service-backend/ops/console"
 	"chat-service-backend/ops/stack"
@@ -19,21 +19,19 @@ const maxQuery = 5000
 func existing(ctx context.Context, service *stack.Service, users []user) (map[string]bool, error) {
 	exists := map[string]bool{}
 	for len(users) > 0 {
-		ids, size := []string{}, 0
-		for len(ids) < min(batch, len(users)) {
-			id := users[len(ids)].id
-			if size += len(url.QueryEscape(`"` + id + `",`)); size > maxQuery {
+		ids, n := []byte(nil), 0
+		for ; n < min(batch, len(users)); n++ {
+			more := url.QueryEscape(`,"` + users[n].id + `"`) // an id needs no other escapes
+			if len(ids)+len(more) > maxQuery {
 				break
 			}
-			ids = append(ids, id)
+			ids = append(ids, more...)
 		}
-		users = users[len(ids):]
-		payload, err := json.Marshal(map[string]any{"filter_conditions": map[string]any{"id": map[string]any{"$in": ids}}, "limit": len(ids), "include_deactivated_users": true})
-		if err != nil {
-			return nil, err
-		}
+		users = users[n:]
+		query := url.QueryEscape(`{"filter_conditions":{"id":{"$in":[`) + strings.TrimPrefix(string(ids), "%2C") +
+			url.QueryEscape(fmt.Sprintf(`]}},"include_deactivated_users":true,"limit":%d}`, n))
 		var found struct{ Users []struct{ ID string } }
-		if _, err := service.Stream(ctx, http.MethodGet, "/users?payload="+url.QueryEscape(string(payload)), nil, &found); err != nil {
+		if _, err := service.Stream(ctx, http.MethodGet, "/users?payload="+query, nil, &found); err != nil {
 			return nil, fmt.Errorf("find out which users exist: %w", err)
 		}
 		for _, u := range found.Users {

@@ -1,6 +1,7 @@
 package users
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -71,6 +72,7 @@ func importFile(ctx context.Context, c *console.Console, at *stack.Target, f fil
 		if u.line < from {
 			return nil
 		}
+		u.fields = bytes.Clone(u.fields)
 		if next = append(next, u); len(next) < batch {
 			return nil
 		}
@@ -134,15 +136,16 @@ func (i *importer) put(ctx context.Context, users []user) error {
 
 // created and updated are the users in the form of their calls.
 
-func created(users []user) any {
-	all := map[string]json.RawMessage{}
-	for _, u := range users {
-		all[u.id] = u.fields
+func created(users []user) json.RawMessage {
+	body := []byte(`{"users":`)
+	for n, u := range users {
+		body = append(append(append(body, "{,"[min(n, 1)], '"'), u.id...), `":`...)
+		body = append(body, u.fields...)
 	}
-	return all
+	return append(body, "}}"...)
 }
 
-func updated(users []user) any {
+func updated(users []user) json.RawMessage {
 	all := make([]map[string]any, len(users))
 	for n, u := range users {
 		var set map[string]json.RawMessage
@@ -150,16 +153,17 @@ func updated(users []user) any {
 		delete(set, "id")
 		all[n] = map[string]any{"id": u.id, "set": set}
 	}
-	return all
+	body, _ := json.Marshal(map[string]any{"users": all})
+	return body
 }
 
 // send sends users. Stream takes all or none, so after a refusal send tries each half,
 // down to the single users whom Stream refuses.
-func (i *importer) send(ctx context.Context, method string, users []user, count *int, body func([]user) any) error {
+func (i *importer) send(ctx context.Context, method string, users []user, count *int, body func([]user) json.RawMessage) error {
 	if len(users) == 0 {
 		return nil
 	}
-	_, err := i.service.Stream(ctx, method, "/users", map[string]any{"users": body(users)}, nil)
+	_, err := i.service.Stream(ctx, method, "/users", body(users), nil)
 	var r *streamrest.Error
 	switch {
 	case err == nil:

@@ -27,13 +27,16 @@ type Client struct {
 	HTTP *http.Client
 	// Authorize adds to a request whatever shows who sends it; nil adds nothing.
 	Authorize func(r *http.Request, body []byte) error
+	// StatusOnly drops the body of a success.
+	StatusOnly bool
 }
 
-// Send sends in as JSON, unless it is nil, to a path, which may have a query. A response
-// with any status is an Answer. The error does not name the query.
+// Send sends in as JSON, unless it is nil, to a path, which may have a query. A
+// [json.RawMessage] goes out as it is. A response with any status is an Answer. The error
+// does not name the query.
 func (c *Client) Send(ctx context.Context, method, path string, in any) (*Answer, error) {
-	var body []byte
-	if in != nil {
+	body, raw := in.(json.RawMessage)
+	if in != nil && !raw {
 		var err error
 		if body, err = json.Marshal(in); err != nil {
 			return nil, err
@@ -51,7 +54,7 @@ func (c *Client) Send(ctx context.Context, method, path string, in any) (*Answer
 			return nil, err
 		}
 	}
-	a, err := Do(c.HTTP, r)
+	a, err := do(c.HTTP, r, c.StatusOnly)
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		path, _, _ = strings.Cut(path, "?")
 		return nil, fmt.Errorf("%s %s: %w", method, path, failed.Err)
@@ -60,13 +63,20 @@ func (c *Client) Send(ctx context.Context, method, path string, in any) (*Answer
 }
 
 // Do sends r and reads the response.
-func Do(client *http.Client, r *http.Request) (*Answer, error) {
+func Do(client *http.Client, r *http.Request) (*Answer, error) { return do(client, r, false) }
+
+func do(client *http.Client, r *http.Request, statusOnly bool) (*Answer, error) {
 	response, err := client.Do(r)
 	if err != nil {
 		return nil, err
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	content, body := io.LimitReader(response.Body, maxAnswer), []byte(nil)
+	if statusOnly && response.StatusCode < 300 {
+		_, err = io.Copy(io.Discard, content)
+	} else {
+		body, err = io.ReadAll(content)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the response to %s %s: %w", r.Method, r.URL.Path, err)
 	}
