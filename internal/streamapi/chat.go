@@ -405,7 +405,7 @@ func (s *API) callHook(ctx context.Context, url, id string, attempt int, payload
 		"Content-Type": {"application/json"}, "X-Signature": {hex.EncodeToString(mac.Sum(nil))},
 		"X-Api-Key": {key}, "X-Webhook-Id": {id}, "X-Webhook-Attempt": {strconv.Itoa(attempt)},
 	}
-	if s.Compress {
+	if s.Compress && len(body) >= 256 { // Stream leaves short ones plain
 		var zipped bytes.Buffer
 		zipping.Lock()
 		zipper.Reset(&zipped)

@@ -19,12 +19,6 @@ type config struct {
 // collectionKeys are the fields that name an item of each kind.
 var collectionKeys = map[string]string{"roles": "name", "permissions": "id", "blocklists": "name", "commands": "name", "channeltypes": "name"}
 
-// eventTypes are some of those that Stream sends.
-var eventTypes = []string{
-	"channel.created", "channel.deleted", "channel.updated", "member.added", "member.removed", "message.deleted", "message.flagged", "message.new",
-	"message.read", "message.updated", "reaction.deleted", "reaction.new", "user.banned", "user.deactivated", "user.deleted", "user.reactivated", "user.updated",
-}
-
 // freshApp returns the settings of a new app.
 func freshApp() document {
 	return document{

@@ -74,7 +74,7 @@ func New(c Credentials) *API {
 	s.Reset()
 	s.handle("GET /app", func(*http.Request, document) (document, error) { return document{"app": s.seen().app}, nil })
 	s.handle("PATCH /app", s.patchApp)
-	s.handle("GET /hook/events", func(*http.Request, document) (document, error) { return document{"events": eventTypes}, nil })
+	s.handle("GET /hook/events", func(*http.Request, document) (document, error) { return document{"events": streamspec.Events}, nil })
 	s.handle("POST /check_sqs", func(*http.Request, document) (document, error) { return document{"status": "ok"}, nil })
 	s.handle("POST /check_sns", func(*http.Request, document) (document, error) { return document{"status": "ok"}, nil })
 	for kind, key := range collectionKeys {

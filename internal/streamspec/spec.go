@@ -25,7 +25,12 @@ var (
 	published []byte
 	//go:embed ours.json
 	ours []byte
+	//go:embed events.txt
+	publishedEvents string
 )
+
+// Events are the types that Stream's webhooks send, of all products.
+var Events = strings.Fields(publishedEvents)
 
 // A Call is one method on one path.
 type Call struct {

@@ -13,14 +13,15 @@ import (
 	"testing"
 )
 
-// Stream publishes its OpenAPI as openapi/chat-openapi.json in github.com/GetStream/protocol.
-// With a newer one, the first command shows the rows that differ, the second takes them:
+// Stream publishes its OpenAPI in github.com/GetStream/protocol. With newer files, in
+// openapi there, the first command shows the rows that differ, the second takes them:
 //
-//	go test ./internal/streamspec -run Published -description FILE
-//	go test ./internal/streamspec -run Published -description FILE -write
+//	go test ./internal/streamspec -run Published -description chat-openapi.json -events serverside-api.json
+//	go test ./internal/streamspec -run Published -description chat-openapi.json -events serverside-api.json -write
 var (
 	description = flag.String("description", "", "`FILE` with Stream's OpenAPI as JSON, to compare published.json with")
-	write       = flag.Bool("write", false, "write published.json from the description")
+	events      = flag.String("events", "", "`FILE` with that of all products, to compare events.txt with")
+	write       = flag.Bool("write", false, "write published.json and events.txt from them")
 )
 
 // calls are those that ops, the doctor, the functions and the recipes make, and that a chat makes.
@@ -224,5 +225,39 @@ func TestPublishedTableIsStreamsDescription(t *testing.T) {
 		if !slices.Contains(was, line) {
 			t.Errorf("new or changed: %s", line)
 		}
+	}
+}
+
+// The list is of all products, so it is in another file of Stream's description.
+func TestPublishedEventsAreStreamsDescription(t *testing.T) {
+	if *events == "" {
+		t.Skip("name Stream's OpenAPI of all products with -events")
+	}
+	var doc struct {
+		Components struct {
+			Schemas struct {
+				WHEvent struct {
+					Discriminator struct{ Mapping map[string]any }
+				}
+			}
+		}
+	}
+	text, err := os.ReadFile(*events)
+	if err == nil {
+		err = json.Unmarshal(text, &doc)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	types := doc.Components.Schemas.WHEvent.Discriminator.Mapping
+	delete(types, "*")
+	fresh := strings.Join(slices.Sorted(maps.Keys(types)), "\n") + "\n"
+	if *write {
+		err = os.WriteFile("events.txt", []byte(fresh), 0o644)
+	} else if fresh != publishedEvents {
+		t.Error("the list has changed: run this test with -write")
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -2,6 +2,7 @@ package listen
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -85,10 +86,19 @@ func trigger(ctx context.Context, c *console.Console, at *stack.Target, eventTyp
 		return fmt.Errorf("%s is missing or empty: write it (%s)", prefix+values.Secret, at.CommandLine("params"))
 	}
 	to := s.Outputs["WebhookUrl"]
-	a, err := stack.Fetch(ctx, http.MethodPost, to, http.Header{
+	header := http.Header{
 		"Content-Type": {"application/json"}, "X-Api-Key": {text(values.Key)}, "X-Signature": {hex.EncodeToString(rotate.MAC(text(values.Secret), string(body)))},
 		"X-Webhook-Id": {id}, "X-Webhook-Attempt": {"1"},
-	}, body)
+	}
+	if len(body) >= 256 { // as new apps do by default
+		var zipped bytes.Buffer
+		z := gzip.NewWriter(&zipped)
+		_, _ = z.Write(body)
+		_ = z.Close()
+		body = zipped.Bytes()
+		header.Set("Content-Encoding", "gzip")
+	}
+	a, err := stack.Fetch(ctx, http.MethodPost, to, header, body)
 	if err != nil {
 		return err
 	}

@@ -191,10 +191,10 @@ func (p *planner) apply(ctx context.Context, steps []step, allowed map[string]bo
 // patience is how long Stream may take to agree with itself, which it does within 5 s.
 const patience = 10 * time.Second
 
-// agree waits until Stream answers what the steps have written, and returns what it still
-// answers otherwise.
+// agree waits until Stream answers three times in a row what the steps have written, since
+// its servers learn of it one by one. It returns what Stream still answers otherwise.
 func (p *planner) agree(ctx context.Context, steps []step) (late []string, err error) {
-	for waited := time.Duration(0); ; waited += time.Second {
+	for waited, agreed := time.Duration(0), 0; ; {
 		st, err := readState(context.WithoutCancel(ctx), p.service, p.file.wants)
 		if err != nil {
 			return nil, err
@@ -203,16 +203,23 @@ func (p *planner) agree(ctx context.Context, steps []step) (late []string, err e
 		if err != nil {
 			return nil, err
 		}
-		if late = repeated(steps, again.steps); len(late) == 0 || waited >= patience {
+		late = repeated(steps, again.steps)
+		if agreed++; len(late) > 0 {
+			agreed = 0
+		}
+		switch {
+		case agreed == 3 || waited >= patience:
 			p.tellGrants(steps, st)
 			return late, nil
-		}
-		if waited == 0 {
+		case agreed == 1 && waited == 0:
+			continue
+		case waited == 0 && agreed == 0:
 			p.Progress("waiting for Stream to agree, up to %s: %s", patience, strings.Join(late, ", "))
 		}
 		if err := p.at.Wait(ctx, time.Second); err != nil {
 			return nil, err
 		}
+		waited += time.Second
 	}
 }
 

@@ -47,7 +47,7 @@ const (
 // wants reports whether the file mentions a collection, or needs it for another.
 func (f *file) wants(k kind) bool {
 	switch {
-	case k.key == "channel_types" && len(f.absent["roles"]) > 0:
+	case k.key == "channel_types" && len(f.absent["roles"]) > 0, k.key == "roles" && f.grants():
 		return true
 	case k.key == "commands":
 		for _, t := range f.items["channeltypes"] {
@@ -57,6 +57,32 @@ func (f *file) wants(k kind) bool {
 		}
 	}
 	return len(f.items[k.path])+len(f.absent[k.key]) > 0
+}
+
+// grants reports whether the file grants something to somebody.
+func (f *file) grants() bool {
+	for _, t := range f.items["channeltypes"] {
+		if t["grants"] != nil {
+			return true
+		}
+	}
+	return f.app["grants"] != nil
+}
+
+// strangers moves the grants of roles that do not exist, and are not to, from set to
+// unknown: Stream refuses them, and everything that is sent with them.
+func (p *plan) strangers(what string, set, unknown Document, f *file, st *state) {
+	known := maps.Clone(Object(set["grants"]))
+	for _, role := range slices.Sorted(maps.Keys(known)) {
+		if st.items["roles"][role] == nil && f.items["roles"][role] == nil {
+			unknown["grants."+role] = known[role]
+			delete(known, role)
+			p.notes = append(p.notes, fmt.Sprintf("%s: the app has no role %s: add it to roles if it is yours; its grants are sent as they are", what, role))
+		}
+	}
+	if delete(set, "grants"); len(known) > 0 {
+		set["grants"] = known
+	}
 }
 
 // When to send what cannot be read back.
@@ -84,7 +110,7 @@ func compare(f *file, st *state, send blindness) (*plan, error) {
 			if field := map[string]string{"v1": "grants", "v2": "permissions"}[version]; k.key == "channel_types" && wanted[field] != nil {
 				return nil, fmt.Errorf("channel type %s: the app has permissions %s, which have no %s", name, version, field)
 			}
-			if err := p.item(k, 2*i, name, wanted, st); err != nil {
+			if err := p.item(k, 2*i, name, wanted, f, st); err != nil {
 				return nil, err
 			}
 		}
@@ -120,6 +146,7 @@ func (p *plan) app(f *file, st *state, send blindness) error {
 		return err
 	}
 	unknown := Document{}
+	p.strangers("app", set, unknown, f, st)
 	for field := range set {
 		if field != "grants" && notes[field] != "" || !appKind.known(field) {
 			unknown[field] = set[field]
@@ -129,7 +156,7 @@ func (p *plan) app(f *file, st *state, send blindness) error {
 	if send == never {
 		clear(blind)
 	}
-	if len(blind) > 0 && len(p.steps)+len(set) == 0 && send != always {
+	if len(blind) > 0 && len(p.steps)+len(set)+len(unknown) == 0 && send != always {
 		p.notes = append(p.notes, "app: "+strings.Join(slices.Sorted(maps.Keys(blind)), ", ")+
 			" cannot be read back from Stream; sent with every apply that changes something else, or with -write-only")
 		return nil
@@ -177,8 +204,13 @@ func (p *plan) unknown(s step, set Document, what string, fields map[string]diff
 		if one.Body = maps.Clone(s.Body); one.Body == nil {
 			one.Body = Document{}
 		}
-		one.Body[field] = set[field]
-		one.Changes = []change{{"update", what + ": " + field, map[string]difference{field: fields[field]}, ""}}
+		if role, ok := strings.CutPrefix(field, "grants."); ok {
+			one.Body["grants"] = Document{role: set[field]}
+		} else {
+			one.Body[field] = set[field]
+		}
+		changes := map[string]difference{field: fields[field]}
+		one.Changes = []change{{"update", what + ": " + field, changes, risk(changes)}}
 		one.Optional = true
 		p.add(one)
 	}
@@ -193,7 +225,7 @@ func without(d Document, fields ...string) Document {
 }
 
 // item compares one item of a collection.
-func (p *plan) item(k kind, stage int, name string, wanted Document, st *state) error {
+func (p *plan) item(k kind, stage int, name string, wanted Document, f *file, st *state) error {
 	before, exists := st.items[k.path][name]
 	what := k.noun + " " + name
 	compared := wanted
@@ -222,12 +254,15 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, st *state) 
 		return err
 	}
 	p.note(notes, fields)
-	now, later, unknown := Document{}, Document{}, Document{}
+	now, later, unknown, optional := Document{}, Document{}, Document{}, false
+	p.strangers(what, set, unknown, f, st)
 	for field, v := range set {
 		_, updates := streamspec.Objects[k.update][field]
 		switch {
 		case field == k.id, field == "grants":
 			now[field] = v
+		case !exists && !updates && k.known(field) && notes[field] != "": // now or never
+			now[field], optional = v, true
 		case !k.known(field), notes[field] != "" && (exists || !k.creates(field, v)):
 			unknown[field] = v
 		case exists && !updates:
@@ -268,7 +303,7 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, st *state) 
 		maps.DeleteFunc(shown, func(field string, _ difference) bool {
 			return later[field] != nil || unknown[field] != nil || field == k.id
 		})
-		p.add(step{http.MethodPost, "/" + k.path, body, []change{{"create", what, shown, ""}}, false, stage})
+		p.add(step{http.MethodPost, "/" + k.path, body, []change{{"create", what, shown, ""}}, optional, stage})
 		maps.Copy(after, body)
 		if k.key == "channel_types" {
 			p.othersGrants(what, wanted, st)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"chat-service-backend/internal/streamspec"
 	"chat-service-backend/ops/stack"
 )
 
@@ -102,12 +103,13 @@ var eventType = regexp.MustCompile(`^[a-z_]+(\.[a-z0-9_]+)+$`)
 // readEvents reads which types of events Stream knows.
 func (st *state) readEvents(ctx context.Context, s *stack.Service) { st.events = EventTypes(ctx, s) }
 
-// EventTypes returns the types of events that Stream knows, or nil if it does not say. The
-// form of the answer is documented nowhere, so any text in it that looks like one counts.
+// EventTypes returns the types of events that Stream knows: those that it answers, or else
+// those of its description. The form of the answer is documented nowhere, so any text in it
+// that looks like one counts.
 func EventTypes(ctx context.Context, s *stack.Service) (types []string) {
 	var answer any
 	if _, err := s.Stream(ctx, http.MethodGet, "/hook/events", nil, &answer); err != nil {
-		return nil // an older Stream, or a policy that does not allow the call
+		return streamspec.Events // an older Stream, or a policy that does not allow the call
 	}
 	var collect func(v any)
 	collect = func(v any) {
@@ -127,7 +129,9 @@ func EventTypes(ctx context.Context, s *stack.Service) (types []string) {
 			}
 		}
 	}
-	collect(answer)
+	if collect(answer); len(types) == 0 {
+		return streamspec.Events
+	}
 	return types
 }
 
