@@ -13,8 +13,9 @@ VERSION ?= dev
 FUNCTIONS := $(notdir $(wildcard functions/*))
 TEMPLATES := template.yaml deploy/ci.yaml $(wildcard examples/*/*.yaml examples/*/*/*.yaml)
 
-# The build command; internal/build explains each word. sam build runs in a copy of the tree, which includes this file.
-GOBUILD = env $(shell sed "s/=VERSION$$/=$(VERSION)/; s/.*/'&'/" internal/build/command)
+# sam build runs in a copy of the tree, which includes this file. VERSION reaches it as a variable.
+GOBUILD := sh internal/build/command.sh
+export VERSION
 
 .PHONY: help build run test pictures bench lint params deploy connect doctor plan apply pull rotate redrive release clean FORCE
 

@@ -26,6 +26,8 @@ import (
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"chat-service-backend/internal/build"
 )
 
@@ -77,10 +79,10 @@ type sbom func(ctx context.Context, binary, version string, system build.System)
 // release builds the module at root and writes the release to the folder out.
 func release(ctx context.Context, root, out, version string, systems targets, materials sbom) error {
 	if !versions.MatchString(version) {
-		return fmt.Errorf("want a version like v1.2.3, got %q", version)
+		return fmt.Errorf("VERSION: %q is not a version like v1.2.3", version)
 	}
 	if _, err := os.Stat(out); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("want an output folder that does not exist, got %s", out)
+		return fmt.Errorf("-out: %s exists; remove it, or name another folder", out)
 	}
 	source, err := os.ReadFile(filepath.Join(root, "template.yaml"))
 	if err != nil {
@@ -196,39 +198,62 @@ func zipped(binary []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-var (
-	codeHere  = regexp.MustCompile(`(?m)^    CodeUri: \.\n`)
-	makefiles = regexp.MustCompile(`(?m)^  (\w+)Function:\n    Type: AWS::Serverless::Function\n    Metadata: \{BuildMethod: makefile\}\n    Properties:\n`)
-	noRelease = regexp.MustCompile(`(?m)^    Value: dev\n`)
-)
-
 // packaged returns the template with each function's code in a zip file, so that
-// it needs no sam build, and the names of the functions. It edits the template as
-// text, so that the comments and the layout remain.
+// it needs no sam build, and the names of the functions. YAML's nodes tell which lines
+// change; all others stay as they are, comments and layout included.
 func packaged(template, version string) (string, []string, error) {
-	var names []string
-	for _, match := range makefiles.FindAllStringSubmatch(template, -1) {
-		names = append(names, strings.ToLower(match[1]))
+	var t struct {
+		Globals struct {
+			Function struct {
+				CodeUri yaml.Node `yaml:"CodeUri"`
+			} `yaml:"Function"`
+		} `yaml:"Globals"`
+		Resources map[string]struct {
+			Type     string `yaml:"Type"`
+			Metadata struct {
+				BuildMethod yaml.Node `yaml:"BuildMethod"`
+			} `yaml:"Metadata"`
+			Properties yaml.Node `yaml:"Properties"`
+		} `yaml:"Resources"`
+		Outputs map[string]struct {
+			Value yaml.Node `yaml:"Value"`
+		} `yaml:"Outputs"`
 	}
-	for _, part := range []struct {
-		what    string
-		pattern *regexp.Regexp
-		count   int
-	}{
-		{"CodeUri: . in Globals", codeHere, 1},
-		{"function with BuildMethod makefile", makefiles, strings.Count(template, "AWS::Serverless::Function\n")},
-		{"output with Value: dev", noRelease, 1},
-	} {
-		if got := len(part.pattern.FindAllString(template, -1)); got != part.count || got == 0 {
-			return "", nil, fmt.Errorf("template.yaml: want %s %d times, got %d", part.what, max(part.count, 1), got)
+	if err := yaml.Unmarshal([]byte(template), &t); err != nil {
+		return "", nil, fmt.Errorf("template.yaml: %w", err)
+	}
+	lines := strings.SplitAfter("\n"+template, "\n") // from 1, as nodes count
+	// replace replaces the line of a node if it is old, and reports whether it was.
+	replace := func(at yaml.Node, old, new string) bool {
+		if at.Line == 0 || strings.TrimSpace(lines[at.Line]) != old {
+			return false
 		}
+		lines[at.Line] = new
+		return true
 	}
-	template = codeHere.ReplaceAllString(template, "")
-	template = makefiles.ReplaceAllStringFunc(template, func(text string) string {
-		name := makefiles.FindStringSubmatch(text)[1]
-		return "  " + name + "Function:\n    Type: AWS::Serverless::Function\n    Properties:\n      CodeUri: " + strings.ToLower(name) + ".zip\n"
-	})
-	return noRelease.ReplaceAllString(template, "    Value: "+version+"\n"), names, nil
+	if !replace(t.Globals.Function.CodeUri, "CodeUri: .", "") {
+		return "", nil, errors.New("template.yaml: Globals.Function has no line CodeUri: . for the release to leave out")
+	}
+	places := map[int]string{} // names of functions, by where their properties are
+	for id, r := range t.Resources {
+		if r.Type != "AWS::Serverless::Function" {
+			continue
+		}
+		name, named := strings.CutSuffix(id, "Function")
+		if !named || r.Properties.Line == 0 || !replace(r.Metadata.BuildMethod, "Metadata: {BuildMethod: makefile}", "") {
+			return "", nil, fmt.Errorf("template.yaml: %s: a function's name ends with Function, and it has Properties and a line Metadata: {BuildMethod: makefile}", id)
+		}
+		places[r.Properties.Line] = strings.ToLower(name)
+	}
+	var names []string
+	for _, line := range slices.Sorted(maps.Keys(places)) {
+		lines[line] = "      CodeUri: " + places[line] + ".zip\n" + lines[line]
+		names = append(names, places[line])
+	}
+	if len(names) == 0 || !replace(t.Outputs["Version"].Value, "Value: dev", "    Value: "+version+"\n") {
+		return "", nil, fmt.Errorf("template.yaml: it has %d functions and an output Version of %q; a release needs functions, and Value: dev there", len(names), t.Outputs["Version"].Value.Value)
+	}
+	return strings.Join(lines, "")[1:], names, nil
 }
 
 // billOfMaterials runs sbomTool, which go run fetches and builds for this machine.

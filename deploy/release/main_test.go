@@ -155,7 +155,7 @@ func TestReleaseRefusesWhatIsNoVersion(t *testing.T) {
 	}
 }
 
-// The template is edited as text, so an edit of the template can break a release.
+// Lines of the template are replaced, so an edit of the template can break a release.
 func TestReleaseUnderstandsTheTemplate(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("../../template.yaml")
@@ -170,7 +170,7 @@ func TestReleaseUnderstandsTheTemplate(t *testing.T) {
 		t.Error("want a template that needs no build and has the version among its outputs")
 	}
 	for _, part := range []string{"    CodeUri: .\n", "    Metadata: {BuildMethod: makefile}\n", "    Value: dev\n"} {
-		if _, _, err := packaged(strings.Replace(string(source), part, "", 1), "v1.2.3"); err == nil || !strings.Contains(err.Error(), "want ") {
+		if _, _, err := packaged(strings.Replace(string(source), part, "", 1), "v1.2.3"); err == nil || !strings.HasPrefix(err.Error(), "template.yaml: ") {
 			t.Errorf("without %q: want an error that names what is missing, got %v", part, err)
 		}
 	}

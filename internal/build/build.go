@@ -13,17 +13,10 @@ import (
 	"strings"
 )
 
-// command builds a function: an argument of env(1) per line. The Makefile reads the
-// same file. It sets everything that affects the bytes, mostly to Go's default, so
-// that GOFLAGS and `go env -w` cannot. They still decide the rest: proxy, cache,
-// number of processors. GOEXPERIMENT has no value that means "the default", so it
-// turns off an experiment that is off anyway.
+// command builds a function with the arguments of go build that it gets. The Makefile runs
+// the same file.
 //
-// Binaries leave out the RPC of Lambda's retired runtime (2 MB), debug data, and the
-// build id, which differs between machines. VERSION is replaced by the version, dev
-// except in a release.
-//
-//go:embed command
+//go:embed command.sh
 var command string
 
 // A System is the operating system and the architecture of a binary.
@@ -47,11 +40,9 @@ func Commands(ctx context.Context, root, out string, system System, packages ...
 
 // Version is [Commands] for binaries that report a version.
 func Version(ctx context.Context, version, root, out string, system System, packages ...string) (map[string]string, error) {
-	goTool, err := exec.LookPath("go")
-	if err != nil {
-		return nil, errors.New("want Go's toolchain, found no `go` in PATH (https://go.dev/dl)")
+	if _, err := exec.LookPath("go"); err != nil {
+		return nil, errors.New("go is not in PATH; install Go's toolchain (https://go.dev/dl)")
 	}
-	environment, args, _ := strings.Cut(strings.TrimSpace(strings.ReplaceAll(command, "=VERSION", "="+version)), "\ngo\n")
 	binaries := make(map[string]string, len(packages))
 	// One after the other: the first compiles what they share, and all functions' commands have one name.
 	for _, pkg := range packages {
@@ -59,9 +50,9 @@ func Version(ctx context.Context, version, root, out string, system System, pack
 		if system.OS == "windows" {
 			binary += ".exe"
 		}
-		cmd := exec.CommandContext(ctx, goTool, append(strings.Split(args, "\n"), "-o", binary, pkg)...)
+		cmd := exec.CommandContext(ctx, "sh", "-c", command, "sh", "-o", binary, pkg)
 		cmd.Dir = root
-		cmd.Env = append(os.Environ(), append(strings.Split(environment, "\n"), "GOOS="+system.OS, "GOARCH="+system.Arch)...)
+		cmd.Env = append(os.Environ(), "GOOS="+system.OS, "GOARCH="+system.Arch, "VERSION="+version)
 		if text, err := cmd.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("go build: %s", firstComplaint(string(text), err))
 		}
@@ -93,7 +84,7 @@ func Root() (string, error) {
 			return at, nil
 		}
 		if at == filepath.Dir(at) {
-			return "", fmt.Errorf("want a go.mod in %s or above, found none", dir)
+			return "", fmt.Errorf("there is no go.mod in %s or above; run this in a checkout", dir)
 		}
 	}
 }
