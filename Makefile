@@ -1,6 +1,6 @@
 # Targets need only Go unless their help line names another tool.
 
-# ST1005 wants errors to begin with a lower-case letter, but some begin with a name from the template, as in "Timeout: want ...".
+# ST1005 wants errors to begin with a lower-case letter, but some begin with a name from the template, as in "Timeout: 1h is not ...".
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2 -checks inherit,-ST1005
 
 # For x86: make build GOARCH=amd64
@@ -44,7 +44,7 @@ bench: ## run every benchmark
 
 # cfn-lint also finds resources that depend on each other in a circle.
 lint: ## run gofmt, go vet, staticcheck, and cfn-lint if it is installed; CI=true requires it
-	@files=$$(gofmt -l $$(find . -name node_modules -prune -o -name '*.go' -print)); test -z "$$files" || { echo "want these files formatted by gofmt:"; echo "$$files"; exit 1; }
+	@files=$$(gofmt -l $$(find . -name node_modules -prune -o -name '*.go' -print)); test -z "$$files" || { echo "These files are not formatted; run gofmt -w on them:"; echo "$$files"; exit 1; }
 	go vet ./...
 	go run $(STATICCHECK) ./...
 	@if [ "$(CI)" = true ] || command -v cfn-lint >/dev/null; then set -x; cfn-lint $(TEMPLATES); fi

@@ -39,7 +39,7 @@ func parseOverrides(s string) (map[string]string, error) {
 		}
 		if !found || name == "" || strings.ContainsAny(name, "=,") {
 			// The word may hold a secret by mistake, so show only its beginning.
-			return nil, fmt.Errorf("want Name=Value, got %q", fmt.Sprintf("%.20s...", w))
+			return nil, fmt.Errorf("%q is not Name=Value", fmt.Sprintf("%.20s...", w))
 		}
 		values[name] = value
 	}

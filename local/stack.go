@@ -31,7 +31,7 @@ func (s *server) routeRequests(context.Context) error {
 	for _, api := range apis {
 		g := gateways[api.REST]
 		if g.api.ID != "" {
-			return fmt.Errorf("template.yaml: want one HTTP API and one REST API, got %s too", api.ID)
+			return fmt.Errorf("template.yaml: %s is one API too many; the server plays one HTTP API and one REST API", api.ID)
 		}
 		g.api = api
 	}
@@ -39,7 +39,7 @@ func (s *server) routeRequests(context.Context) error {
 		for _, r := range f.Routes {
 			g := gateways[r.REST]
 			if r.API != g.api.ID && r.API != "WebhookApi" { // which has no port of its own here
-				return fmt.Errorf("template.yaml: %s: Events: want the API %q, got %q", f.ID, g.api.ID, r.API)
+				return fmt.Errorf("template.yaml: %s: Events: %q is not the API %q", f.ID, r.API, g.api.ID)
 			}
 			g.routes = append(g.routes, newRoute(folder(f), r))
 			s.functions[folder(f)] = &running{}
@@ -48,7 +48,7 @@ func (s *server) routeRequests(context.Context) error {
 	sortRoutes(s.clientAPI.routes)
 	sortRoutes(s.serviceAPI.routes)
 	if len(s.functions) == 0 {
-		return errors.New("template.yaml: want a function with an HttpApi or Api event, got none")
+		return errors.New("template.yaml: no function has an HttpApi or Api event")
 	}
 	if s.moderation {
 		s.functions[moderationName] = &running{}
@@ -143,7 +143,7 @@ func credentialsOf(values parameterstore.Values, prefix string) streamapi.Creden
 		secrets = []string{all[prefix+"/stream/api-secret"], all[prefix+"/stream/api-secret-previous"]}
 		secrets = slices.DeleteFunc(secrets, func(secret string) bool { return secret == "" })
 		if key == "" || len(secrets) == 0 {
-			return "", nil, errors.New("want stream/api-key and stream/api-secret in Parameter Store, one is missing")
+			return "", nil, errors.New("stream/api-key or stream/api-secret is missing in Parameter Store; put both there")
 		}
 		return key, secrets, nil
 	}

@@ -14,9 +14,9 @@ func TestStackErrorsNameTheirPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ old, new, want string }{
-		{"{ApiId: !Ref ClientApi, Path: /echo,", "{ApiId: Other, Path: /echo,", `want the API "ClientApi", got "Other"`},
-		{"AWS::Serverless::Function", "AWS::Lambda::Function", "want a function with an HttpApi or Api event"},
-		{"AWS::Serverless::Api", "AWS::Serverless::HttpApi", "want one HTTP API and one REST API, got ServiceApi too"},
+		{"{ApiId: !Ref ClientApi, Path: /echo,", "{ApiId: Other, Path: /echo,", `"Other" is not the API "ClientApi"`},
+		{"AWS::Serverless::Function", "AWS::Lambda::Function", "no function has an HttpApi or Api event"},
+		{"AWS::Serverless::Api", "AWS::Serverless::HttpApi", "ServiceApi is one API too many"},
 	} {
 		opts := testOptions(t, io.Discard)
 		opts.templateText = []byte(strings.ReplaceAll(string(text), c.old, c.new))

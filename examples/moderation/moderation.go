@@ -57,7 +57,7 @@ func fetchLists(ctx context.Context, store *settings.Store) (lists, error) {
 		return lists{}, err
 	}
 	if len(values) == 0 {
-		return lists{}, fmt.Errorf("%s, %s: want a list of words: %w", store.Name("refuse"), store.Name("mask"), settings.ErrMissing)
+		return lists{}, fmt.Errorf("neither %s nor %s has words; put a list into one of them: %w", store.Name("refuse"), store.Name("mask"), settings.ErrMissing)
 	}
 	return lists{words(values["refuse"]), words(values["mask"])}, nil
 }

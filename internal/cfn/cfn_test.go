@@ -180,11 +180,11 @@ func TestErrorsAreOneLineThatNamesThePlace(t *testing.T) {
 		"[]":                      "into map",
 		"Resources: {A: [}":       "did not find expected node content",
 		"Resources: {A: 1, A: 2}": `mapping key "A" already defined`,
-		"Resources: {A: {}}\nParameters: {P: {Type: String}}":                                             "parameter P: want a value",
-		"Resources: {A: {}}\nParameters: {P: {Default: x, MaxLength: 0, ConstraintDescription: no}}":      "parameter P: want at most 0 characters (no)",
+		"Resources: {A: {}}\nParameters: {P: {Type: String}}":                                             "parameter P has no default",
+		"Resources: {A: {}}\nParameters: {P: {Default: x, MaxLength: 0, ConstraintDescription: no}}":      "parameter P: it has over 0 characters (no)",
 		"Resources: {A: {}}\nRules: {R: {Assertions: [{Assert: !Equals [1, 2], AssertDescription: no}]}}": "rule R: no",
-		strings.Replace(sam, "MemorySize: 256", "Timeout: 1h", 1):                                         "AFunction: Timeout: want 1 to 900 seconds, got 1h",
-		strings.Replace(sam, "B: own", "B: [1]", 1):                                                       "AFunction: Environment: B: want text",
+		strings.Replace(sam, "MemorySize: 256", "Timeout: 1h", 1):                                         "AFunction: Timeout: 1h is not a number of seconds from 1 to 900",
+		strings.Replace(sam, "B: own", "B: [1]", 1):                                                       "AFunction: Environment: B: it is not text",
 		strings.Replace(sam, "B: own", "B: !Ref Nothing", 1):                                              `there is no "Nothing"`,
 		strings.Replace(sam, "Path: /x", "Path: !Ref Nothing", 1):                                         "AFunction: Events: E1: Properties: Path: Ref",
 	} {
@@ -207,7 +207,7 @@ func TestFindLooksUpwards(t *testing.T) {
 	if err := os.MkdirAll(deep, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Find(deep); err == nil || !strings.Contains(err.Error(), "want template.yaml") {
+	if _, err := Find(deep); err == nil || !strings.Contains(err.Error(), "no template.yaml") {
 		t.Fatalf("want an error that names template.yaml, got %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "template.yaml"), []byte("Resources: {A: {}}"), 0o644); err != nil {

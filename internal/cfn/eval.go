@@ -87,7 +87,7 @@ func (s *Stack) call(name string, argument any) (any, error) {
 		arguments = []any{argument}
 	}
 	if n := len(arguments); n < arity[name][0] || n > arity[name][1] {
-		return nil, fmt.Errorf("want %d to %d arguments, got %d", arity[name][0], arity[name][1], n)
+		return nil, fmt.Errorf("it takes %d to %d arguments, and has %d", arity[name][0], arity[name][1], n)
 	}
 	first := text(arguments[0], "")
 	switch name {
@@ -138,11 +138,11 @@ func (s *Stack) call(name string, argument any) (any, error) {
 		if i, err := strconv.Atoi(texts(got)[0]); err == nil && i >= 0 && i < len(items) {
 			return items[i], nil
 		}
-		return nil, errors.New("want an index of the list")
+		return nil, errors.New("its first argument is no index of the list")
 	}
 	both := texts(got)
 	if len(both) != 2 || slices.ContainsFunc(list(got), func(v any) bool { return object(v) != nil }) {
-		return nil, errors.New("want two values")
+		return nil, errors.New("it takes two values")
 	}
 	if name == "Fn::Equals" {
 		return strconv.FormatBool(both[0] == both[1]), nil
@@ -171,7 +171,7 @@ func (s *Stack) ref(id string) (any, error) {
 // ("ServiceApi.Stage"), so an unknown one is no error.
 func attribute(name string) (any, error) {
 	if !strings.Contains(name, ".") {
-		return nil, fmt.Errorf("want a resource and an attribute, got %q", name)
+		return nil, fmt.Errorf("%q is not a resource and an attribute", name)
 	}
 	return name, nil
 }
@@ -231,7 +231,7 @@ func (s *Stack) condition(name string) (bool, error) {
 func (s *Stack) truth(v any) (bool, error) {
 	got, err := s.eval(v)
 	if err == nil && got != "true" && got != "false" {
-		err = errors.New("want a condition")
+		err = errors.New("it is not a condition")
 	}
 	return got == "true", err
 }

@@ -167,17 +167,17 @@ func (s *Stack) Functions() (functions []Function, err error) {
 		for key, v := range object(object(p["Environment"])["Variables"]) {
 			value, ok := v.(string)
 			if !ok {
-				return fmt.Errorf("Environment: %s: want text", key)
+				return fmt.Errorf("Environment: %s: it is not text", key)
 			}
 			f.Environment[key] = value
 		}
 		seconds, err := strconv.Atoi(text(p["Timeout"], "3"))
 		if err != nil || seconds < 1 || seconds > 900 {
-			return fmt.Errorf("Timeout: want 1 to 900 seconds, got %v", p["Timeout"])
+			return fmt.Errorf("Timeout: %v is not a number of seconds from 1 to 900", p["Timeout"])
 		}
 		f.Timeout = time.Duration(seconds) * time.Second
 		if f.MemorySize, err = strconv.Atoi(text(p["MemorySize"], "128")); err != nil {
-			return fmt.Errorf("MemorySize: want a number of MB, got %v", p["MemorySize"])
+			return fmt.Errorf("MemorySize: %v is not a number of MB", p["MemorySize"])
 		}
 		events := object(p["Events"])
 		for _, name := range slices.Sorted(maps.Keys(events)) {

@@ -51,7 +51,7 @@ func (t *Template) Stack(o Options) (*Stack, error) {
 		value, ok := o.Parameters[name]
 		if !ok {
 			if value, ok = p["Default"].(string); !ok {
-				return nil, fmt.Errorf("parameter %s: want a value: it has no default", name)
+				return nil, fmt.Errorf("parameter %s has no default; set it", name)
 			}
 		}
 		if err := check(p, value); err != nil {
@@ -102,24 +102,24 @@ func check(p map[string]any, value string) error {
 	case "Number":
 		n, err := strconv.ParseFloat(value, 64)
 		if low, high := limit("MinValue", math.Inf(-1)), limit("MaxValue", math.Inf(1)); err != nil || n < low || n > high {
-			return fmt.Errorf("want a number from %v to %v", low, high)
+			return fmt.Errorf("it is not a number from %v to %v", low, high)
 		}
 	case "String":
 	default:
-		return fmt.Errorf("want a parameter of type String or Number, got %s", kind)
+		return fmt.Errorf("its type is %s; use String or Number", kind)
 	}
 	if high := limit("MaxLength", math.Inf(1)); float64(len([]rune(value))) > high {
-		return fmt.Errorf("want at most %v characters", high)
+		return fmt.Errorf("it has over %v characters", high)
 	}
 	if pattern, ok := p["AllowedPattern"].(string); ok {
 		// CloudFormation matches the whole value. A pattern that only Java
 		// understands (look-ahead) is left to the deployment.
 		if re, err := regexp.Compile(`\A(?:` + pattern + `)\z`); err == nil && !re.MatchString(value) {
-			return fmt.Errorf("want a value that matches %s", pattern)
+			return fmt.Errorf("it does not match %s", pattern)
 		}
 	}
 	if allowed := list(p["AllowedValues"]); allowed != nil && !slices.Contains(allowed, any(value)) {
-		return fmt.Errorf("want one of %q", allowed)
+		return fmt.Errorf("it is none of %q", allowed)
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func Find(dir string) (*Template, error) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("want template.yaml in %s or above: %w", dir, err)
+			return nil, fmt.Errorf("there is no template.yaml in %s or above: %w", dir, err)
 		}
 		t, err := Parse(text)
 		if err != nil {
@@ -59,7 +59,7 @@ func Parse(text []byte) (*Template, error) {
 		return nil, errors.New(strings.ReplaceAll(err.Error(), "\n", " "))
 	}
 	if object(body["Resources"]) == nil {
-		return nil, errors.New("want a template with Resources")
+		return nil, errors.New("the template has no Resources")
 	}
 	return &Template{Body: body}, nil
 }

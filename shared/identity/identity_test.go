@@ -421,16 +421,16 @@ func TestKeysThatCannotBeFetchedMakeTokensUnverifiable(t *testing.T) {
 		change func(*testIssuer)
 		cause  string
 	}{
-		"down":                       {func(i *testIssuer) { i.status = http.StatusServiceUnavailable }, "want status 200, got 503"},
+		"down":                       {func(i *testIssuer) { i.status = http.StatusServiceUnavailable }, "status 503; it must be 200"},
 		"rate limit":                 {func(i *testIssuer) { i.status = http.StatusTooManyRequests }, ErrThrottled.Error()},
-		"metadata of another issuer": {func(i *testIssuer) { i.Metadata["issuer"] = "https://other.example" }, "want the metadata of issuer"},
-		"keys over http":             {func(i *testIssuer) { i.Metadata["jwks_uri"] = "http://192.0.2.1/keys" }, "jwks_uri in the issuer's metadata: want an https URL"},
-		"no jwks_uri":                {func(i *testIssuer) { delete(i.Metadata, "jwks_uri") }, "jwks_uri in the issuer's metadata: want an https URL"},
-		"redirect to http":           {func(i *testIssuer) { i.redirect = "http://192.0.2.1/moved" }, "redirect: want an https URL"},
-		"endless redirects":          {func(i *testIssuer) { i.redirect = i.URL + "/.well-known/openid-configuration" }, "want at most 3 redirects"},
+		"metadata of another issuer": {func(i *testIssuer) { i.Metadata["issuer"] = "https://other.example" }, "the metadata is of issuer"},
+		"keys over http":             {func(i *testIssuer) { i.Metadata["jwks_uri"] = "http://192.0.2.1/keys" }, "jwks_uri in the issuer's metadata: its URL is not https"},
+		"no jwks_uri":                {func(i *testIssuer) { delete(i.Metadata, "jwks_uri") }, "jwks_uri in the issuer's metadata: its URL is not https"},
+		"redirect to http":           {func(i *testIssuer) { i.redirect = "http://192.0.2.1/moved" }, "redirect: its URL is not https"},
+		"endless redirects":          {func(i *testIssuer) { i.redirect = i.URL + "/.well-known/openid-configuration" }, "redirects more than 3 times"},
 		"no usable key":              {func(i *testIssuer) { i.Keys = i.Keys[:4] }, ErrNoKeys.Error()},
 		"no keys":                    {func(i *testIssuer) { i.Keys = []any{} }, ErrNoKeys.Error()},
-		"too long":                   {func(i *testIssuer) { i.Metadata["x"] = strings.Repeat("x", maxDocument) }, "want at most 1048576 bytes"},
+		"too long":                   {func(i *testIssuer) { i.Metadata["x"] = strings.Repeat("x", maxDocument) }, "the answer is over 1048576 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			i := newIssuer(t)

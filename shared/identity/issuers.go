@@ -93,7 +93,7 @@ func (i Issuer) Skipped() []string {
 func issuersFromEnv(getenv func(string) string) (issuers, error) {
 	maxAge, err := settings.Seconds(getenv, "OIDC_KEY_MAX_AGE", defaultMaxAge)
 	if err == nil && maxAge > staleFor {
-		err = fmt.Errorf("OIDC_KEY_MAX_AGE: want at most %.0f seconds, since a withdrawn key must end, got more", staleFor.Seconds())
+		err = fmt.Errorf("OIDC_KEY_MAX_AGE: too long, since a withdrawn key must end; use at most %.0f seconds", staleFor.Seconds())
 	}
 	if err != nil {
 		return nil, err

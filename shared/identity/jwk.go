@@ -75,7 +75,7 @@ func parseKey(raw json.RawMessage) (key, error) {
 	case members["d"] != nil || members["p"] != nil:
 		return k, errors.New("its private half is published too, so anybody could sign with it")
 	case kind != "" && kind != "RSA" && kind != "EC" && kind != "OKP":
-		return k, fmt.Errorf("its type is %.20q; want RSA, EC or OKP", kind)
+		return k, fmt.Errorf("its type is %.20q; it must be RSA, EC or OKP", kind)
 	default:
 		var err error
 		if k.public, err = publicKey(kind, text, members["x5c"]); err != nil {
@@ -85,7 +85,7 @@ func parseKey(raw json.RawMessage) (key, error) {
 	switch public := k.public.(type) {
 	case *rsa.PublicKey:
 		if bits := public.N.BitLen(); bits < minRSA || bits > maxRSA {
-			return k, fmt.Errorf("it has %d bits; want %d to %d", bits, minRSA, maxRSA)
+			return k, fmt.Errorf("it has %d bits; it must have %d to %d", bits, minRSA, maxRSA)
 		}
 		if public.E < 3 || public.E%2 == 0 {
 			return k, errors.New("its exponent makes signatures forgeable")
@@ -100,7 +100,7 @@ func parseKey(raw json.RawMessage) (key, error) {
 	}
 	if own := text("alg"); own != "" {
 		if !slices.Contains(k.algorithms, own) {
-			return k, fmt.Errorf("its alg is %.20q; want one of %s for such a key", own, strings.Join(k.algorithms, ", "))
+			return k, fmt.Errorf("its alg is %.20q; for such a key it must be one of %s", own, strings.Join(k.algorithms, ", "))
 		}
 		if !slices.Contains(edAlgorithms, own) { // two names of one algorithm
 			k.algorithms = []string{own}
@@ -134,7 +134,7 @@ func publicKey(kind string, text func(string) string, x5c json.RawMessage) (cryp
 	case kind == "EC" && text("x") != "":
 		c, ok := curves[curve]
 		if !ok {
-			return nil, fmt.Errorf("its curve is %.20q; want P-256, P-384 or P-521", curve)
+			return nil, fmt.Errorf("its curve is %.20q; it must be P-256, P-384 or P-521", curve)
 		}
 		size := (c.curve.Params().BitSize + 7) / 8
 		point := make([]byte, 1+2*size) // uncompressed, as in SEC 1 section 2.3.3
@@ -152,11 +152,11 @@ func publicKey(kind string, text func(string) string, x5c json.RawMessage) (cryp
 		return public, nil
 	case kind == "OKP" && text("x") != "":
 		if curve != "Ed25519" {
-			return nil, fmt.Errorf("its curve is %.20q; want Ed25519", curve)
+			return nil, fmt.Errorf("its curve is %.20q; it must be Ed25519", curve)
 		}
 		x := bytesOf(text("x"))
 		if len(x) != ed25519.PublicKeySize {
-			return nil, fmt.Errorf("it has %d bytes; want %d", len(x), ed25519.PublicKeySize)
+			return nil, fmt.Errorf("it has %d bytes; it must have %d", len(x), ed25519.PublicKeySize)
 		}
 		return ed25519.PublicKey(x), nil
 	}

@@ -113,7 +113,7 @@ func newKeySet(maxAge time.Duration) *keySet {
 				return fmt.Errorf("redirect: %w", err)
 			}
 			if len(via) >= 3 {
-				return errors.New("want at most 3 redirects, got more")
+				return errors.New("it redirects more than 3 times; set the address at the end")
 			}
 			return nil
 		},
@@ -137,9 +137,9 @@ func (s *keySet) allowed(u *url.URL) error {
 	case loopback(s.address()) && settings.Secure(u):
 		return nil
 	case u.Scheme != "https" || u.Host == "":
-		return errors.New("want an https URL, got another")
+		return errors.New("its URL is not https; the issuer must publish an https one")
 	case loopback(u):
-		return errors.New("want a URL that is not on loopback, as the issuer is not, got another")
+		return errors.New("its URL is on this machine, and the issuer is not; the issuer must publish a public one")
 	}
 	return nil
 }
@@ -355,7 +355,7 @@ func (s *keySet) discover(ctx context.Context) (found metadata, err error) {
 		return found, err
 	}
 	if !slices.Contains(s.names, found.Issuer) {
-		return found, fmt.Errorf("want the metadata of issuer %q, got that of %q", strings.Join(s.names, "|"), found.Issuer)
+		return found, fmt.Errorf("the metadata is of issuer %q and not of %q; set the issuer as its metadata spells it", found.Issuer, strings.Join(s.names, "|"))
 	}
 	return found, nil
 }
@@ -367,7 +367,7 @@ const wellKnown = ".well-known/openid-configuration"
 func (s *keySet) parse(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, errors.New("want a URL, got something else")
+		return nil, errors.New("it is not a URL")
 	}
 	return u, s.allowed(u)
 }
@@ -421,17 +421,17 @@ func (s *keySet) get(ctx context.Context, u *url.URL, bearer string, v any) erro
 		return fmt.Errorf("GET %s: %w", u, ErrThrottled)
 	}
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET %s: want status 200, got %d", u, response.StatusCode)
+		return fmt.Errorf("GET %s: status %d; it must be 200", u, response.StatusCode)
 	}
 	document, err := io.ReadAll(io.LimitReader(response.Body, maxDocument+1))
 	if err != nil {
 		return fmt.Errorf("GET %s: %w", u, err)
 	}
 	if len(document) > maxDocument {
-		return fmt.Errorf("GET %s: want at most %d bytes, got more", u, maxDocument)
+		return fmt.Errorf("GET %s: the answer is over %d bytes", u, maxDocument)
 	}
 	if err := json.Unmarshal(document, v); err != nil {
-		return fmt.Errorf("GET %s: want JSON: %w", u, err)
+		return fmt.Errorf("GET %s: the answer is not JSON: %w", u, err)
 	}
 	return nil
 }
