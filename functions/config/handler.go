@@ -148,7 +148,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
 	problem := notKnown
 	caller, err := h.caller(r)
 	if errors.Is(err, identity.ErrNotAllowed) {
-		problem, err = refusal(err), nil
+		problem, err = errorObject(err), nil
 	}
 	if err != nil {
 		return err
@@ -157,7 +157,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
 	if caller.UserID != "" {
 		known, err = h.authentication(w, r, caller)
 		if _, refused := errors.AsType[users.Refused](err); refused || errors.Is(err, api.ErrTooMany) {
-			problem, err = refusal(err), nil
+			problem, err = errorObject(err), nil
 		}
 		if err != nil {
 			return err
@@ -265,8 +265,8 @@ func (h *handler) caller(r *http.Request) (identity.Caller, error) {
 	return caller, nil
 }
 
-// refusal returns the error object for a user who is refused.
-func refusal(err error) json.RawMessage {
+// errorObject returns the error object for a user who is refused.
+func errorObject(err error) json.RawMessage {
 	var e *httpjson.Error
 	errors.As(api.Error(err), &e)
 	object, _ := json.Marshal(map[string]string{"title": "Not signed in", "message": e.Message}) // strings always encode

@@ -118,26 +118,26 @@ func forward(w http.ResponseWriter, r *http.Request, to target, transport http.R
 		BufferPool: buffers,
 		Rewrite: func(p *httputil.ProxyRequest) {
 			to.setURL(p)
-			keep(p.Out.Header, toStream)
+			only(p.Out.Header, toStream)
 			to.credentials.Authorize(p.Out)
 		},
 		ModifyResponse: func(response *http.Response) error {
 			if response.StatusCode >= http.StatusInternalServerError {
-				streamsFault(r.Context())
+				blameStream(r.Context())
 			}
-			keep(response.Header, fromStream)
+			only(response.Header, fromStream)
 			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			streamsFault(r.Context())
+			blameStream(r.Context())
 			httpjson.WriteError(w, r, upstreamError(err))
 		},
 	}
 	proxy.ServeHTTP(w, r)
 }
 
-// streamsFault marks the request's log line, so that its 5xx rolls back no deployment.
-func streamsFault(ctx context.Context) { lambdahttp.Annotate(ctx, slog.String("fault", "Stream")) }
+// blameStream marks the request's log line, so that its 5xx rolls back no deployment.
+func blameStream(ctx context.Context) { lambdahttp.Annotate(ctx, slog.String("fault", "Stream")) }
 
 // setURL directs the outgoing request at the target. Path and query stay as the
 // caller wrote them.
@@ -167,9 +167,9 @@ var fromStream = []string{
 	"Expires", "Last-Modified", "Retry-After", "Www-Authenticate", "X-Budget-*", "X-Ratelimit-*", "X-Request-Id",
 }
 
-// keep deletes the header fields that are not in the list, whose names may end in
+// only deletes the header fields that are not in the list, whose names may end in
 // an asterisk.
-func keep(header http.Header, list []string) {
+func only(header http.Header, list []string) {
 	maps.DeleteFunc(header, func(name string, _ []string) bool {
 		return !slices.ContainsFunc(list, func(kept string) bool {
 			prefix, isPrefix := strings.CutSuffix(kept, "*")

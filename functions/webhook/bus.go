@@ -143,8 +143,8 @@ func (b *bus) pack(ctx context.Context, e event, reason string) (entry, error) {
 	return entry{b.name, e.source, e.detailType, e.detail()}, nil
 }
 
-// refusals are the codes of errors for what the bus or the queue never accepts.
-var refusals = []string{
+// neverAccepted are the codes of errors for what the bus or the queue never accepts.
+var neverAccepted = []string{
 	"MalformedDetail", "InvalidArgument", "ValidationException", "ValidationError", "RequestEntityTooLargeException",
 	"InvalidParameterValue", "InvalidMessageContents",
 }
@@ -158,7 +158,7 @@ const usualEntry = 256 << 10
 func refused(err error) string {
 	if e, ok := errors.AsType[*awsconfig.Error](err); ok {
 		switch {
-		case slices.Contains(refusals, e.Code):
+		case slices.Contains(neverAccepted, e.Code):
 			return e.Code
 		case e.Status == http.StatusRequestEntityTooLarge:
 			return tooLarge

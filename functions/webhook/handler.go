@@ -31,8 +31,8 @@ const receiveTimeout = 5500 * time.Millisecond
 // arrive through a queue: see ServeMessage.
 type handler struct {
 	app   *streamchat.App
-	bus   *bus      // nil: events are verified and dropped
-	hooks *answerer // nil: hooks are answered {}
+	bus   *bus          // nil: events are verified and dropped
+	hooks *hookFunction // nil: hooks are answered {}
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -111,7 +111,7 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, callback strin
 		e = newPendingEvent(about, plain, callback)
 	}
 	if e.hook != "" {
-		return httpjson.Write(w, http.StatusOK, h.answerHook(ctx, e, start))
+		return httpjson.Write(w, http.StatusOK, h.replyTo(ctx, e, start))
 	}
 	if h.bus != nil {
 		if err := h.bus.publish(ctx, e); err != nil {
@@ -125,13 +125,13 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, callback strin
 	return httpjson.Write(w, http.StatusOK, reply{})
 }
 
-// answerHook returns the reply to a hook that arrived at start. It also publishes
+// replyTo returns the reply to a hook that arrived at start. It also publishes
 // the hook as an event, in what little time there is: Stream would not send it
 // again.
-func (h *handler) answerHook(ctx context.Context, e event, start time.Time) (r reply) {
+func (h *handler) replyTo(ctx context.Context, e event, start time.Time) (r reply) {
 	lambdahttp.Annotate(ctx, slog.String("hook", e.hook))
 	lambdahttp.AtOnce(ctx, func(ctx context.Context) {
-		r = h.hooks.answer(ctx, e, start)
+		r = h.hooks.reply(ctx, e, start)
 	}, func(ctx context.Context) {
 		if h.bus == nil {
 			return

@@ -56,17 +56,17 @@ func empty(member json.RawMessage) bool {
 	return text == "" || text == "null" || text == `""`
 }
 
-// An answerer answers hooks by invoking the team's own Lambda function.
-type answerer struct {
+// A hookFunction replies to hooks: it invokes the team's own Lambda function.
+type hookFunction struct {
 	invoke     func(context.Context, []byte) ([]byte, error) // see [lambdainvoke.Function]
 	timeout    time.Duration                                 // from when the hook arrived
 	failClosed bool
 }
 
-// newAnswerer returns the answerer that HOOK_FUNCTION_ARN, HOOK_TIMEOUT_MS and
+// newHookFunction returns the function that HOOK_FUNCTION_ARN, HOOK_TIMEOUT_MS and
 // HOOK_FAIL_CLOSED configure, or nil if they name no function: every hook is then
 // answered with {}.
-func newAnswerer(getenv func(string) string) (*answerer, error) {
+func newHookFunction(getenv func(string) string) (*hookFunction, error) {
 	timeout := defaultHookTimeout
 	if text := getenv("HOOK_TIMEOUT_MS"); text != "" {
 		ms, err := strconv.ParseUint(text, 10, 16)
@@ -89,7 +89,7 @@ func newAnswerer(getenv func(string) string) (*answerer, error) {
 		}
 		return nil, nil
 	}
-	return &answerer{invoke: function.Invoke, timeout: timeout, failClosed: failClosed}, nil
+	return &hookFunction{invoke: function.Invoke, timeout: timeout, failClosed: failClosed}, nil
 }
 
 // A reply is the response to a hook. The zero reply, {}, lets the message pass
@@ -102,17 +102,17 @@ type reply struct {
 // notChecked makes Stream reject the message and show the text to its sender.
 var notChecked = reply{map[string]string{"type": "error", "text": "This message cannot be checked right now. Try again in a moment."}}
 
-// answer returns the reply to a hook that arrived at start. If the function gives
-// no usable answer in time, answer counts and logs that and lets the message pass
+// reply returns the reply to a hook that arrived at start. If the function gives
+// no usable answer in time, it counts and logs that and lets the message pass
 // or, with failClosed, refuses it.
-func (a *answerer) answer(ctx context.Context, e event, start time.Time) reply {
-	if a == nil {
+func (f *hookFunction) reply(ctx context.Context, e event, start time.Time) reply {
+	if f == nil {
 		return reply{}
 	}
-	ctx, cancel := context.WithDeadline(ctx, start.Add(a.timeout))
+	ctx, cancel := context.WithDeadline(ctx, start.Add(f.timeout))
 	defer cancel()
 	// {"kind": …, "metadata": …, "event": …}: what the bus gets, and the kind.
-	body, err := a.invoke(ctx, []byte(`{"kind":"`+e.hook+`",`+e.detail()[1:]))
+	body, err := f.invoke(ctx, []byte(`{"kind":"`+e.hook+`",`+e.detail()[1:]))
 	r := reply{}
 	if err == nil {
 		r, err = newReply(e.hook, body)
@@ -126,7 +126,7 @@ func (a *answerer) answer(ctx context.Context, e event, start time.Time) reply {
 	}
 	lambdahttp.CountBy(ctx, "HooksFailed", "Reason", reason)
 	lambdahttp.Annotate(ctx, slog.String("hookFailed", err.Error()))
-	if a.failClosed {
+	if f.failClosed {
 		return notChecked
 	}
 	return reply{}

@@ -34,20 +34,20 @@ const (
 	closedAnswer = `{"message":{"text":"This message cannot be checked right now. Try again in a moment.","type":"error"}}`
 )
 
-// A hookFunction is the team's own function, behind a stand-in for Lambda.
-type hookFunction struct {
+// A teamsFunction is the team's own function, behind a stand-in for Lambda.
+type teamsFunction struct {
 	*lambdaapi.API
 	url     string
 	payload []byte // of the last invocation
 }
 
 // answering returns a webhook function whose hooks f answers, and its bus.
-func answering(t *testing.T, f func(context.Context) (string, error), environment map[string]string) (http.Handler, *hookFunction, *awstest.EventBus) {
+func answering(t *testing.T, f func(context.Context) (string, error), environment map[string]string) (http.Handler, *teamsFunction, *awstest.EventBus) {
 	t.Helper()
 	aws := awstest.NewEventBus(t)
 	env := aws.Env(map[string]string{"HOOK_FUNCTION_ARN": hookARN})
 	maps.Copy(env, environment)
-	team := &hookFunction{API: &lambdaapi.API{ARN: hookARN, Credentials: &standin.Credentials{
+	team := &teamsFunction{API: &lambdaapi.API{ARN: hookARN, Credentials: &standin.Credentials{
 		AccessKeyID: env["AWS_ACCESS_KEY_ID"], SecretAccessKey: env["AWS_SECRET_ACCESS_KEY"], Region: "eu-west-1", // the hook function's region, not ours
 	}}}
 	team.Function = func(ctx context.Context, payload []byte) ([]byte, error) {

@@ -35,7 +35,7 @@ func (h *handler) ServeMessage(ctx context.Context, m lambdahttp.Message) error 
 	}
 	e := newEvent(metadata{WebhookID: m.ID, Attempt: m.Attempt, Via: viaQueue}, body)
 	product, _, _ := strings.Cut(e.detailType, ".")
-	if len(named) > 0 && (e.detailType == other || slices.Contains(streams, product)) {
+	if len(named) > 0 && (e.detailType == other || slices.Contains(streamTypes, product)) {
 		credentials, err := h.app.Credentials(ctx)
 		if err != nil {
 			return err
@@ -48,9 +48,9 @@ func (h *handler) ServeMessage(ctx context.Context, m lambdahttp.Message) error 
 	return h.bus.publish(ctx, e)
 }
 
-// streams are the first parts of the types of Stream's own events. Any other type is an
+// streamTypes are the first parts of the types of Stream's own events. Any other type is an
 // app's: what a custom event calls api_key is its own business.
-var streams = []string{
+var streamTypes = []string{
 	"ai_indicator", "call", "channel", "draft", "feeds", "flag", "health", "member", "message", "moderation", "notification", "poll",
 	"reaction", "reminder", "review_queue_item", "thread", "typing", "unread", "user",
 }

@@ -17,7 +17,7 @@ func Build(ctx context.Context, getenv func(string) string) (http.Handler, error
 	if err != nil {
 		return nil, err
 	}
-	hooks, err := newAnswerer(getenv)
+	hooks, err := newHookFunction(getenv)
 	if err != nil {
 		return nil, err
 	}

@@ -19,9 +19,9 @@ const maxResponse = 6_291_556
 // errTooLarge is the error of a Write past maxResponse.
 var errTooLarge = errors.New("the answer is over the 6 MB that Lambda returns in one piece")
 
-// An answer collects a handler's response by net/http's rules: the first status
+// A buffer collects a handler's response by net/http's rules: the first status
 // counts, informational ones do not, and a handler that writes nothing answers 200.
-type answer struct {
+type buffer struct {
 	header http.Header
 	status int
 	body   bytes.Buffer
@@ -29,48 +29,48 @@ type answer struct {
 	over   bool // a Write went past maxResponse
 }
 
-func (a *answer) Header() http.Header { return a.header }
+func (b *buffer) Header() http.Header { return b.header }
 
-func (a *answer) WriteHeader(status int) {
-	if a.status == 0 && status >= 200 {
-		a.status = status
+func (b *buffer) WriteHeader(status int) {
+	if b.status == 0 && status >= 200 {
+		b.status = status
 	}
 }
 
-func (a *answer) Write(p []byte) (int, error) {
-	a.WriteHeader(http.StatusOK)
-	if a.body.Len()+len(p) > maxResponse {
-		a.over = true
+func (b *buffer) Write(p []byte) (int, error) {
+	b.WriteHeader(http.StatusOK)
+	if b.body.Len()+len(p) > maxResponse {
+		b.over = true
 		return 0, errTooLarge
 	}
-	return a.body.Write(p)
+	return b.body.Write(p)
 }
 
 // Flush does nothing: a buffered response is sent as a whole.
-func (a *answer) Flush() {}
+func (b *buffer) Flush() {}
 
 // Failed keeps the cause for the request's log line.
-func (a *answer) Failed(cause error) { a.cause = cause }
+func (b *buffer) Failed(cause error) { b.cause = cause }
 
 // serve collects h's response to r. If h panics or writes too much, an error replaces
 // everything that it wrote.
-func serve(h http.Handler, r *http.Request) *answer {
-	a := &answer{header: make(http.Header)}
-	err := call(h, a, r)
-	if a.over {
+func serve(h http.Handler, r *http.Request) *buffer {
+	b := &buffer{header: make(http.Header)}
+	err := call(h, b, r)
+	if b.over {
 		err = tooLarge()
 	}
 	if err != nil {
-		a.replace(r, err)
+		b.replace(r, err)
 	}
-	a.WriteHeader(http.StatusOK)
-	return a
+	b.WriteHeader(http.StatusOK)
+	return b
 }
 
 // replace drops what has been written, and answers with err.
-func (a *answer) replace(r *http.Request, err error) {
-	*a = answer{header: make(http.Header)}
-	httpjson.WriteError(a, r, err)
+func (b *buffer) replace(r *http.Request, err error) {
+	*b = buffer{header: make(http.Header)}
+	httpjson.WriteError(b, r, err)
 }
 
 func tooLarge() error {
@@ -81,28 +81,28 @@ func tooLarge() error {
 	}
 }
 
-// finish returns what convert makes of a, or of an error if that would be over
+// finish returns what convert makes of b, or of an error if that would be over
 // maxResponse: JSON escapes make a body up to six times as long, and the header fields
 // need space as well.
-func (a *answer) finish(r *http.Request, convert func(*answer) any) any {
-	response := convert(a)
-	if a.body.Len() > maxResponse/7 {
+func (b *buffer) finish(r *http.Request, convert func(*buffer) any) any {
+	response := convert(b)
+	if b.body.Len() > maxResponse/7 {
 		var encoded bytes.Buffer
 		encoder := json.NewEncoder(&encoded)
 		encoder.SetEscapeHTML(false) // as aws-lambda-go does
 		if err := encoder.Encode(response); err != nil || encoded.Len()-len("\n") > maxResponse {
-			a.replace(r, tooLarge())
-			response = convert(a)
+			b.replace(r, tooLarge())
+			response = convert(b)
 		}
 	}
 	return response
 }
 
-func (a *answer) copyTo(w http.ResponseWriter) {
-	maps.Copy(w.Header(), a.header)
-	w.WriteHeader(a.status)
+func (b *buffer) copyTo(w http.ResponseWriter) {
+	maps.Copy(w.Header(), b.header)
+	w.WriteHeader(b.status)
 	// An empty Write would make the adapter guess at a content type.
-	if a.body.Len() > 0 {
-		_, _ = w.Write(a.body.Bytes())
+	if b.body.Len() > 0 {
+		_, _ = w.Write(b.body.Bytes())
 	}
 }

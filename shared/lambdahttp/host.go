@@ -63,8 +63,8 @@ func (h *Host) Invoke(ctx context.Context, payload []byte) (io.ReadCloser, error
 	if err != nil {
 		return nil, err
 	}
-	if stream, ok := response.(io.ReadCloser); ok {
-		return stream, nil
+	if body, ok := response.(io.ReadCloser); ok {
+		return body, nil
 	}
 	var text strings.Builder
 	encoder := json.NewEncoder(&text)

@@ -75,10 +75,10 @@ func (e *event) httpHeader() http.Header {
 	return withoutForged(header)
 }
 
-// httpAnswer returns a as a response for an HTTP API.
-func httpAnswer(a *answer) any {
+// httpResponse returns b as a response for an HTTP API.
+func httpResponse(b *buffer) any {
 	w := core.NewProxyResponseWriterV2()
-	a.copyTo(w)
+	b.copyTo(w)
 	// GetProxyResponse fails only without a status, and serve has set one.
 	response, _ := w.GetProxyResponse()
 	return response

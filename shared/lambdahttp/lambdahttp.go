@@ -124,14 +124,14 @@ func wrap(h http.Handler) handler {
 		if len(e.Records) > 0 {
 			return serveMessages(ctx, h, e.Records)
 		}
-		shape := restAnswer
+		shape := restResponse
 		if e.Version == "2.0" {
-			shape = httpAnswer
+			shape = httpResponse
 		}
 		h, r, done := begin(ctx, h, &e)
-		a := serve(h, r)
-		response := a.finish(r, shape)
-		done(a.status, a.cause)
+		b := serve(h, r)
+		response := b.finish(r, shape)
+		done(b.status, b.cause)
 		return response, nil
 	}
 }

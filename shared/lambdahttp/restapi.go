@@ -93,10 +93,10 @@ func escapeRest(path string) string {
 	return b.String()
 }
 
-// restAnswer returns a as a response for a REST API.
-func restAnswer(a *answer) any {
+// restResponse returns b as a response for a REST API.
+func restResponse(b *buffer) any {
 	w := core.NewProxyResponseWriter()
-	a.copyTo(w)
+	b.copyTo(w)
 	// GetProxyResponse fails only without a status, and serve has set one.
 	response, _ := w.GetProxyResponse()
 	return response

@@ -20,10 +20,10 @@ import (
 // caller sees a broken response and not a short one.
 var errBroken = errors.New("the answer broke off")
 
-// A stream passes on each Write of a handler as it happens. The handler is a coroutine
+// A streamed passes on each Write of a handler as it happens. The handler is a coroutine
 // of the body's reader: it runs while the reader waits, so passing on bytes wakes no
 // thread.
-type stream struct {
+type streamed struct {
 	header http.Header
 	status int         // 0 until it is final
 	sent   http.Header // the header at that time
@@ -32,9 +32,9 @@ type stream struct {
 	end    error             // for the reader, after the last byte
 }
 
-func (s *stream) Header() http.Header { return s.header }
+func (s *streamed) Header() http.Header { return s.header }
 
-func (s *stream) WriteHeader(status int) {
+func (s *streamed) WriteHeader(status int) {
 	if status < 200 || s.status != 0 {
 		return
 	}
@@ -44,7 +44,7 @@ func (s *stream) WriteHeader(status int) {
 	s.pass(nil)
 }
 
-func (s *stream) Write(p []byte) (int, error) {
+func (s *streamed) Write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
@@ -57,10 +57,10 @@ func (s *stream) Write(p []byte) (int, error) {
 
 // Flush sends the header, unless that has happened. The bytes of each Write are on
 // their way when it returns.
-func (s *stream) Flush() { s.WriteHeader(http.StatusOK) }
+func (s *streamed) Flush() { s.WriteHeader(http.StatusOK) }
 
 // Failed keeps the cause for the request's log line.
-func (s *stream) Failed(cause error) { s.cause = cause }
+func (s *streamed) Failed(cause error) { s.cause = cause }
 
 // serveStreamed starts h and returns when its status is known. It calls done when the
 // body is closed: after the caller has the end of the response, and before Lambda may
@@ -68,7 +68,7 @@ func (s *stream) Failed(cause error) { s.cause = cause }
 func serveStreamed(h http.Handler, r *http.Request, done func(status int, cause error)) *events.APIGatewayProxyStreamingResponse {
 	ctx, cancel := context.WithCancel(r.Context())
 	r = r.WithContext(ctx)
-	s := &stream{header: make(http.Header)}
+	s := &streamed{header: make(http.Header)}
 	next, stop := iter.Pull(func(pass func([]byte) bool) {
 		defer cancel()
 		s.pass, s.end = pass, io.EOF
@@ -90,7 +90,7 @@ func serveStreamed(h http.Handler, r *http.Request, done func(status int, cause 
 	return &events.APIGatewayProxyStreamingResponse{
 		StatusCode:        s.status,
 		MultiValueHeaders: s.sent,
-		Body: &body{stream: s, next: next, stop: stop, cancel: cancel, done: sync.OnceFunc(func() {
+		Body: &body{from: s, next: next, stop: stop, cancel: cancel, done: sync.OnceFunc(func() {
 			done(s.status, s.cause)
 		})},
 	}
@@ -100,7 +100,7 @@ func serveStreamed(h http.Handler, r *http.Request, done func(status int, cause 
 // when the caller is gone. That ends the handler's context, and whatever the handler
 // waits for.
 type body struct {
-	stream *stream
+	from   *streamed
 	cancel context.CancelFunc
 
 	mu   sync.Mutex // net/http may still read when aws-lambda-go closes
@@ -116,7 +116,7 @@ func (b *body) Read(p []byte) (int, error) {
 	for len(b.rest) == 0 {
 		var ok bool
 		if b.rest, ok = b.next(); !ok {
-			return 0, b.stream.end
+			return 0, b.from.end
 		}
 	}
 	n := copy(p, b.rest)
@@ -130,7 +130,7 @@ func (b *body) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.stop()
-	b.rest, b.stream.end = nil, io.ErrClosedPipe
+	b.rest, b.from.end = nil, io.ErrClosedPipe
 	b.done()
 	return nil
 }

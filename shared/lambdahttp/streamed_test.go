@@ -30,8 +30,8 @@ func stream1(t *testing.T, h http.Handler, text string) *events.APIGatewayProxyS
 	return s
 }
 
-// streamed is a response as the Runtime API gets it.
-type streamed struct {
+// received is a response as the Runtime API gets it.
+type received struct {
 	status int
 	header http.Header
 	body   string
@@ -39,7 +39,7 @@ type streamed struct {
 }
 
 // readStream reads a response to its end and closes it, as aws-lambda-go does.
-func readStream(t testing.TB, r io.ReadCloser) streamed {
+func readStream(t testing.TB, r io.ReadCloser) received {
 	t.Helper()
 	all, err := io.ReadAll(r)
 	if err := r.Close(); err != nil {
@@ -48,7 +48,7 @@ func readStream(t testing.TB, r io.ReadCloser) streamed {
 	return parseStream(t, all, err)
 }
 
-func parseStream(t testing.TB, all []byte, end error) streamed {
+func parseStream(t testing.TB, all []byte, end error) received {
 	t.Helper()
 	prelude, body, ok := bytes.Cut(all, make([]byte, 8))
 	var head struct {
@@ -58,7 +58,7 @@ func parseStream(t testing.TB, all []byte, end error) streamed {
 	if err := json.Unmarshal(prelude, &head); err != nil || !ok {
 		t.Fatalf("want a head, eight zeros and a body, got %q, %v", all, err)
 	}
-	return streamed{head.StatusCode, head.MultiValueHeaders, string(body), end}
+	return received{head.StatusCode, head.MultiValueHeaders, string(body), end}
 }
 
 func TestStreamedResponseHasStatusHeaderAndBody(t *testing.T) {

@@ -269,11 +269,11 @@ func (c *client) send(ctx context.Context, credentials *streamchat.Credentials, 
 	return nil
 }
 
-// refusal returns why we refuse the user, or nil. Stream itself refuses deactivated users;
+// refused returns why we refuse the user, or nil. Stream itself refuses deactivated users;
 // banned ones may connect, and soft-deleted ones can be restored. What cannot be read
 // counts against the user.
-func (d document) refusal(refused []string) error {
-	refuses := func(kind string) bool { return slices.Contains(refused, kind) }
+func (d document) refused(kinds []string) error {
+	refuses := func(kind string) bool { return slices.Contains(kinds, kind) }
 	switch {
 	case refuses("deleted") && d.set("deleted_at"):
 		return ErrDeleted

@@ -187,7 +187,7 @@ func TestWhomWeRefuseIsASetting(t *testing.T) {
 			t.Fatal(err)
 		}
 		for kind, user := range users {
-			if got := user.refusal(d.refuse); got != refused[kind] {
+			if got := user.refused(d.refuse); got != refused[kind] {
 				t.Errorf("%q, %s: want %v, got %v", setting, kind, refused[kind], got)
 			}
 		}

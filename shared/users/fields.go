@@ -16,17 +16,17 @@ type field struct{ name, claim string }
 // defaultFields is the default of USER_FIELDS.
 const defaultFields = "name=name,image=picture"
 
-// streamsOwn are the fields that only Stream, an operator or this package may set, never a
+// reserved are the fields that only Stream, an operator or this package may set, never a
 // claim.
-var streamsOwn = []string{
+var reserved = []string{
 	"id", "created_at", "updated_at", "deleted_at", "deactivated_at", "last_active", "online", "invisible",
 	"banned", "ban_expires", "shadow_banned", "revoke_tokens_issued_before", "teams_role", "devices", "mutes",
 	"avg_response_time", "blocked_user_ids", "bypass_moderation", "channel_mutes", "custom", "push_notifications",
 	"total_unread_count", "unread_channels", "unread_count", "unread_threads", rolesIssued, endedSessions,
 }
 
-// streams are fields that a claim may set and that mean something to Stream.
-var streams = []string{"name", "image", "role", "teams", "language", "privacy_settings"}
+// builtIn are fields that a claim may set and that mean something to Stream.
+var builtIn = []string{"name", "image", "role", "teams", "language", "privacy_settings"}
 
 // privileged are the roles that a claim neither grants nor removes.
 var privileged = []string{"admin", "global_admin"}
@@ -44,7 +44,7 @@ func ValidRole(role string) bool {
 // MaySet reports whether a sign-in may set a custom field of users by this name.
 func MaySet(name string) bool {
 	lower := strings.ToLower(name)
-	return validName(name) && !slices.Contains(streamsOwn, lower) && !slices.Contains(streams, lower)
+	return validName(name) && !slices.Contains(reserved, lower) && !slices.Contains(builtIn, lower)
 }
 
 func validName(name string) bool {
@@ -64,10 +64,10 @@ func parseFields(text string) ([]field, error) {
 		}
 		// Nobody knows in which case Stream reads them.
 		lower := strings.ToLower(name)
-		if slices.Contains(streamsOwn, lower) {
+		if slices.Contains(reserved, lower) {
 			return nil, fmt.Errorf("USER_FIELDS: a sign-in may not set %q; leave it out", name)
 		}
-		if name != lower && slices.Contains(streams, lower) {
+		if name != lower && slices.Contains(builtIn, lower) {
 			return nil, fmt.Errorf("USER_FIELDS: %q is not one of Stream's fields; write %s", name, lower)
 		}
 		if slices.ContainsFunc(fields, func(f field) bool { return f.name == name }) {

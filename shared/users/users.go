@@ -93,7 +93,7 @@ type Directory struct {
 type entry struct {
 	ready   chan struct{} // closed when the calls in flight end; nil if there are none
 	until   time.Time     // when it must be refreshed
-	refusal error
+	refused error
 	user    User
 	failed  error // of the last calls, matching ErrNotSynced
 	size    int   // in bytes
@@ -149,8 +149,8 @@ func FromEnv(getenv func(string) string) (*Directory, error) {
 // those above; despite ErrNotSynced, the user may have a token.
 func (d *Directory) SignIn(ctx context.Context, credentials *streamchat.Credentials, caller identity.Caller) (User, error) {
 	e := d.entry(ctx, credentials, caller)
-	if e.refusal != nil {
-		return User{}, e.refusal
+	if e.refused != nil {
+		return User{}, e.refused
 	}
 	if since := d.client.appRevoked(ctx, credentials); since.After(e.user.TokensSince) {
 		e.user.TokensSince = since
@@ -280,13 +280,13 @@ func (d *Directory) entry(ctx context.Context, credentials *streamchat.Credentia
 	e.ready = nil
 	switch refused, ok := errors.AsType[Refused](err); {
 	case err == nil:
-		e.until, e.user, e.refusal, e.failed = now().Add(keptFor), found.user(), nil, nil
+		e.until, e.user, e.refused, e.failed = now().Add(keptFor), found.user(), nil, nil
 	case ok:
-		e.until, e.user, e.refusal, e.failed = now().Add(keptFor), User{}, refused, nil
+		e.until, e.user, e.refused, e.failed = now().Add(keptFor), User{}, refused, nil
 	default:
 		e.until, e.failed = now().Add(pause), fmt.Errorf("%w: %w", ErrNotSynced, err)
 		if found != nil { // but could not be changed
-			e.refusal, e.user = nil, found.user()
+			e.refused, e.user = nil, found.user()
 		}
 	}
 	if ended, ok := found[endedSessions].([]any); ok {
@@ -386,9 +386,9 @@ func (d *Directory) sync(ctx context.Context, credentials *streamchat.Credential
 		if err != nil {
 			return nil, err
 		}
-		return made, made.refusal(d.refuse)
-	case found.refusal(d.refuse) != nil:
-		return nil, found.refusal(d.refuse)
+		return made, made.refused(d.refuse)
+	case found.refused(d.refuse) != nil:
+		return nil, found.refused(d.refuse)
 	}
 	// An older token must not give back what a newer one has taken away.
 	if at, ok := moment(found[rolesIssued]); ok && at.After(newest) {
@@ -409,7 +409,7 @@ func (d *Directory) sync(ctx context.Context, credentials *streamchat.Credential
 	if err != nil {
 		return found, err
 	}
-	return changed, changed.refusal(d.refuse)
+	return changed, changed.refused(d.refuse)
 }
 
 // ranked adds when the token was issued that sets a role or teams, if fields has one.

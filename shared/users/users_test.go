@@ -518,7 +518,7 @@ func TestWhatCannotBeReadCountsAgainstTheUser(t *testing.T) {
 			if err := json.Unmarshal([]byte(user), &d); err != nil {
 				t.Fatal(err)
 			}
-			if got := d.refusal(refusable); got != want {
+			if got := d.refused(refusable); got != want {
 				t.Errorf("%s: want %v, got %v", user, want, got)
 			}
 		}
