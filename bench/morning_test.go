@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -16,11 +17,12 @@ import (
 	"chat-service-backend/internal/cfn"
 )
 
-// What the played morning assumes of AWS and of the functions.
+// What the played morning assumes of AWS, of Stream and of the functions.
 const (
 	network       = 40 * time.Millisecond  // there and back
 	coldStart     = 180 * time.Millisecond // Lambda's own part and the process's
 	ssmCall       = 15 * time.Millisecond  // from Lambda
+	streamCall    = 50 * time.Millisecond  // likewise
 	firstRequest  = 20 * time.Millisecond  // the issuer's keys
 	warmRequest   = 3 * time.Millisecond
 	concurrency   = 1000 // of the account, https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html
@@ -31,40 +33,90 @@ const (
 	attempts      = 8
 )
 
-// A morning is a minute in which people open the app, after a push notification, and
-// what becomes of them. A third of them come within its first twelve seconds.
-type morning struct {
-	people      int
-	size        string
-	ssm         float64 // calls a second that Parameter Store allows, also its burst
-	today       bool    // the clients before: /config, then /token; nothing is tried again
-	start, wait time.Duration
+// What Stream allows in a minute. Of that, a thirtieth is allowed in a second.
+const (
+	connects = 10_000 // of a platform
+	lookUps  = 1_000
+)
 
-	limits   *apigateway.Limits
-	routes   map[string]cfn.Limit
-	bucket   *rate.Limiter
-	mu       sync.Mutex
-	free     map[string][]*process
-	total    int
-	inFlight int
-	starts   []time.Time
-	atOnce   int
-	retried  int
-	gaveUp   int
-	took     []time.Duration
-	requests int
-	busy     time.Duration // of functions, starts included
-	calls    int           // to Parameter Store
+// A morning is a minute or so in which people open the app, after a push notification,
+// and what becomes of them. A third of them come within its first fifth.
+type morning struct {
+	people   int
+	within   time.Duration
+	size     string
+	limit    string  // of each route for clients, if it is not the size's
+	ssm      float64 // calls a second that Parameter Store allows, also its burst
+	slow     float64 // factor of all that the network does
+	asked    float64 // Stream's limits, as a multiple of what it allows everybody
+	before   bool    // the build and the clients that this project began with
+	withSync bool    // SyncUsers
+
+	limits          *apigateway.Limits
+	routes          map[string]cfn.Limit
+	bucket          *rate.Limiter
+	reading         *minuteLimit // users at Stream
+	connecting      *minuteLimit
+	mu              *sync.Mutex
+	free            map[string][]*process
+	starts          []time.Time
+	inFlight        int
+	total, calls    int // processes; calls to Parameter Store
+	atOnce, retried int
+	gaveUp          int
+	took, online    []time.Duration
+	requests        int
+	busy            time.Duration // of functions, starts included
+	asks, refused   int           // calls of the functions to Stream, and those that it refused
+	dials           int           // connections that clients tried
 }
 
-type process struct{ ready, used bool }
+type process struct {
+	ready, used bool
+	paused      time.Time // no calls to Stream before
+	app         time.Time // when the app was read
+}
+
+// A minuteLimit counts calls in a minute and in a second, as Stream does.
+type minuteLimit struct {
+	minute, second     int // allowed
+	inMinute, inSecond int
+	at                 time.Time
+}
+
+func newMinuteLimit(minute, times float64) *minuteLimit {
+	return &minuteLimit{minute: int(minute * times), second: int(minute * times / 30)}
+}
+
+// allow reports whether a call passes, and how many more would in this minute.
+func (l *minuteLimit) allow() (ok bool, left int) {
+	now := time.Now()
+	if now.Truncate(time.Minute).After(l.at) {
+		l.inMinute = 0
+	}
+	if now.Truncate(time.Second).After(l.at) {
+		l.inSecond = 0
+	}
+	l.at = now
+	if l.inMinute >= l.minute || l.inSecond >= l.second {
+		return false, l.minute - l.inMinute
+	}
+	l.inMinute, l.inSecond = l.inMinute+1, l.inSecond+1
+	return true, l.minute - l.inMinute
+}
+
+func (m *morning) wait(d time.Duration) { time.Sleep(time.Duration(m.slow * float64(d))) }
 
 func (m *morning) play(t *testing.T) {
 	template, err := cfn.Find(".")
 	if err != nil {
 		t.Fatal(err)
 	}
-	stack, err := template.Stack(cfn.Options{Region: "eu-central-1", Account: apigateway.AccountID, StackName: "chat", Parameters: map[string]string{"Size": m.size}})
+	parameters := map[string]string{"Size": m.size}
+	if m.limit != "" {
+		parameters["ClientApiLimit"] = m.limit
+	}
+	stack, err := template.Stack(cfn.Options{Region: "eu-central-1", Account: apigateway.AccountID, StackName: "chat", Parameters: parameters})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +124,7 @@ func (m *morning) play(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.routes, m.free = map[string]cfn.Limit{}, map[string][]*process{}
+	m.mu, m.routes, m.free = new(sync.Mutex), map[string]cfn.Limit{}, map[string][]*process{}
 	for _, f := range functions {
 		for _, r := range f.Routes {
 			if !r.REST {
@@ -82,10 +134,11 @@ func (m *morning) play(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		m.limits, m.bucket = apigateway.NewLimits(), rate.NewLimiter(rate.Limit(m.ssm), int(m.ssm))
+		m.reading, m.connecting = newMinuteLimit(lookUps, m.asked), newMinuteLimit(connects, m.asked)
 		random := rand.New(rand.NewPCG(1, 2))
 		arrivals := make([]time.Duration, m.people)
 		for i := range arrivals {
-			arrivals[i] = time.Duration(float64(time.Minute) * math.Pow(random.Float64(), 1.5))
+			arrivals[i] = time.Duration(float64(m.within) * math.Pow(random.Float64(), 1.5))
 		}
 		slices.Sort(arrivals)
 		began := time.Now()
@@ -97,27 +150,34 @@ func (m *morning) play(t *testing.T) {
 		wg.Wait()
 	})
 	slices.Sort(m.took)
+	slices.Sort(m.online)
 }
 
-// open is one person's start of the app.
+// open is one person's start of the app: a token, then a connection to Stream.
 func (m *morning) open() {
 	began := time.Now()
 	ok, again := m.ask("/config")
-	if ok && m.today {
+	if ok && m.before { // whose SDK asks for a token of its own
 		ok, _ = m.ask("/token/{userId}")
 	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	switch {
 	case !ok:
 		m.gaveUp++
-		return
 	case again:
 		m.retried++
 	default:
 		m.atOnce++
 	}
-	m.took = append(m.took, time.Since(began))
+	if ok {
+		m.took = append(m.took, time.Since(began))
+	}
+	m.mu.Unlock()
+	if ok && m.connect() {
+		m.mu.Lock()
+		m.online = append(m.online, time.Since(began))
+		m.mu.Unlock()
+	}
 }
 
 // ask sends a request as the clients in examples/clients do.
@@ -125,7 +185,7 @@ func (m *morning) ask(route string) (ok, again bool) {
 	for attempt := range attempts {
 		answer := make(chan bool, 1)
 		go func() { answer <- m.request(route) }()
-		if m.today {
+		if m.before {
 			return <-answer, false
 		}
 		select {
@@ -140,25 +200,35 @@ func (m *morning) ask(route string) (ok, again bool) {
 	return false, true
 }
 
+// connect connects to Stream. Only today's clients try again after a refusal.
+func (m *morning) connect() bool {
+	for attempt := range attempts {
+		m.wait(network)
+		m.mu.Lock()
+		m.dials++
+		ok, _ := m.connecting.allow()
+		m.mu.Unlock()
+		if ok || m.before {
+			return ok
+		}
+		time.Sleep(rand.N(min(2*firstWait<<attempt, longestClient)))
+	}
+	return false
+}
+
 // request is one request at API Gateway. It reports whether the answer is good.
 func (m *morning) request(route string) bool {
-	time.Sleep(network)
+	m.wait(network)
 	m.mu.Lock()
 	m.requests++
 	limit := m.routes[route]
-	if !m.limits.Allow(route, limit.Rate, limit.Burst) {
-		m.mu.Unlock()
-		return false
-	}
-	if m.inFlight >= concurrency {
+	if !m.limits.Allow(route, limit.Rate, limit.Burst) || m.inFlight >= concurrency {
 		m.mu.Unlock()
 		return false
 	}
 	var p *process
 	if n := len(m.free[route]); n > 0 {
 		p, m.free[route] = m.free[route][n-1], m.free[route][:n-1]
-		m.inFlight++
-		m.mu.Unlock()
 	} else {
 		now := time.Now()
 		m.starts = slices.DeleteFunc(m.starts, func(at time.Time) bool { return now.Sub(at) >= 10*time.Second })
@@ -166,23 +236,30 @@ func (m *morning) request(route string) bool {
 			m.mu.Unlock()
 			return false
 		}
-		m.total++ // processes
+		m.total++
 		m.starts = append(m.starts, now)
 		p = &process{}
-		m.inFlight++
-		m.mu.Unlock()
 	}
+	m.inFlight++
+	m.mu.Unlock()
 	began := time.Now()
+	start, patience := 4*time.Second, 3*time.Second
+	if m.before {
+		start, patience = 9*time.Second, 5*time.Second
+	}
 	if !p.used {
-		time.Sleep(coldStart)
-		p.ready = m.read(m.start)
+		m.wait(coldStart)
+		p.ready = m.read(start)
 	}
 	if !p.ready {
-		p.ready = m.read(m.wait)
+		p.ready = m.read(patience)
 	}
 	if p.ready && !p.used {
 		p.used = true
-		time.Sleep(firstRequest)
+		m.wait(firstRequest)
+	}
+	if p.ready && m.withSync {
+		m.lookUp(p)
 	}
 	time.Sleep(warmRequest)
 	m.mu.Lock()
@@ -198,7 +275,7 @@ func (m *morning) request(route string) bool {
 func (m *morning) read(patience time.Duration) bool {
 	deadline := time.Now().Add(patience)
 	for longest := 500 * time.Millisecond; ; longest = min(2*longest, 2*time.Second) {
-		time.Sleep(ssmCall)
+		m.wait(ssmCall)
 		if m.bucket.Allow() {
 			m.mu.Lock()
 			m.calls++
@@ -213,56 +290,102 @@ func (m *morning) read(patience time.Duration) bool {
 	}
 }
 
-func (m *morning) p99() time.Duration {
-	if len(m.took) == 0 {
-		return time.Hour
+// lookUp reads the user at Stream, as shared/users does: after a refusal, a process does
+// not ask again in this minute. Now it also reads the app once a minute, at the same
+// time, and stops before the limit is used up, because other processes share it.
+func (m *morning) lookUp(p *process) {
+	now := time.Now()
+	if now.Before(p.paused) {
+		return
 	}
-	return m.took[len(m.took)*99/100]
+	m.mu.Lock()
+	if !m.before && !now.Before(p.app.Add(time.Minute)) {
+		p.app = now
+		m.asks++
+	}
+	m.asks++
+	ok, left := m.reading.allow()
+	if !ok {
+		m.refused++
+		p.paused = now.Add(10 * time.Second)
+	}
+	if !ok || !m.before && 10*left < m.reading.minute {
+		if end := now.Truncate(time.Minute).Add(time.Minute); end.After(p.paused) {
+			p.paused = end
+		}
+	}
+	m.mu.Unlock()
+	m.wait(streamCall)
 }
 
-// each is a sum's part for each person served.
-func (m *morning) each(sum float64) float64 { return sum / max(float64(len(m.took)), 1) }
+func p99(all []time.Duration) time.Duration {
+	if len(all) == 0 {
+		return time.Hour
+	}
+	return all[len(all)*99/100].Round(10 * time.Millisecond)
+}
+
+// sums are, for each person served, what is wanted at most 0.6 times.
+func (m *morning) sums() map[string]float64 {
+	served := max(float64(len(m.took)), 1)
+	return map[string]float64{"requests": float64(m.requests) / served, "ms of functions": float64(m.busy.Microseconds()) / 1000 / served, "calls to Stream": float64(m.asks) / served}
+}
 
 func (m *morning) row() string {
-	who := "now"
-	if m.today {
+	who, sync := "now", "no"
+	if m.before {
 		who = "before"
 	}
-	return fmt.Sprintf("| %d | %s | %s | %.0f | %.1f %% | %.1f %% | %.1f %% | %v | %.2f | %.1f ms | %d | %d |", m.people, m.size, who, m.ssm,
-		100*float64(m.atOnce)/float64(m.people), 100*float64(m.retried)/float64(m.people), 100*float64(m.gaveUp)/float64(m.people),
-		m.p99().Round(10*time.Millisecond), m.each(float64(m.requests)), m.each(float64(m.busy.Microseconds())/1000), m.total, m.calls)
+	if m.withSync {
+		sync = "yes"
+	}
+	share := func(n int) float64 { return 100 * float64(n) / float64(m.people) }
+	sums := m.sums()
+	return fmt.Sprintf("| %d in %v | %s | %s | %s | %.0f | %.1f %% | %.1f %% | %.1f %% | %v | %.2f | %.1f ms | %d, %d | %.3f, %d | %.1f %%, %v |", m.people, m.within, cmp.Or(m.limit, m.size), who, sync, m.ssm,
+		share(m.atOnce), share(m.retried), share(m.gaveUp), p99(m.took), sums["requests"], sums["ms of functions"], m.total, m.calls, sums["calls to Stream"], m.refused, share(len(m.online)), p99(m.online))
 }
 
 // The size that fits serves everybody, with less of everything than before.
 func TestAMorning(t *testing.T) {
-	now := func(people int, size string, ssm float64) *morning {
-		return &morning{people: people, size: size, ssm: ssm, start: 4 * time.Second, wait: 3 * time.Second}
-	}
-	before := func(people int, size string, ssm float64) *morning {
-		return &morning{people: people, size: size, ssm: ssm, start: 9 * time.Second, wait: 5 * time.Second, today: true}
-	}
-	t.Log("\n| people | size | clients | SSM/s | at once | after retries | gave up | p99 | requests each | function time each | processes | SSM calls |\n|---|---|---|---|---|---|---|---|---|---|---|---|")
-	for _, c := range []struct {
-		now, before *morning
-		fits        bool
-	}{
-		{now(1_000, "small", 40), before(1_000, "small", 40), true},
-		{now(10_000, "small", 40), before(10_000, "small", 40), false},
-		{now(10_000, "medium", 40), before(10_000, "medium", 40), true},
-		{now(100_000, "large", 40), before(100_000, "large", 40), false},
-		{now(100_000, "large", 1000), before(100_000, "large", 1000), true},
+	t.Log("\n| people | limits | clients | SyncUsers | SSM/s | at once | after retries | gave up | p99 to a token | requests each | functions' time each | processes, SSM calls | functions' calls to Stream each, refused | connected, p99 |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+	for _, c := range []morning{
+		{people: 1_000, size: "small", ssm: 40},
+		{people: 10_000, size: "medium", ssm: 40},
+		{people: 10_000, size: "medium", ssm: 40, withSync: true}, // which Stream's limits stop
+		{people: 10_000, size: "medium", ssm: 40, withSync: true, asked: 30},
+		{people: 100_000, size: "large", ssm: 40, asked: 12},
+		{people: 100_000, size: "large", ssm: 1000, asked: 12},
+		// Others than the sizes are made for.
+		{people: 5_000, size: "medium", ssm: 40, withSync: true, asked: 30, within: 30 * time.Second},
+		{people: 10_000, size: "medium", ssm: 40, slow: 2},
+		{people: 10_000, size: "medium", ssm: 40, slow: 0.5},
+		{people: 20_000, size: "large", ssm: 40, asked: 4},
+		{people: 50_000, size: "large", ssm: 1000, asked: 12, within: 30 * time.Second},
 	} {
-		c.now.play(t)
-		c.before.play(t)
-		t.Log("\n" + c.before.row() + "\n" + c.now.row())
-		if !c.fits {
-			continue
+		defaults := c.within == 0 && c.slow == 0 && c.people != 20_000
+		c.within, c.slow, c.asked = cmp.Or(c.within, time.Minute), cmp.Or(c.slow, 1), cmp.Or(c.asked, 1)
+		now, before := c, c
+		before.before = true
+		now.play(t)
+		before.play(t)
+		rows := "\n" + before.row() + "\n" + now.row()
+		if defaults && !c.withSync { // all had these limits
+			c.before, c.limit = true, "20,100"
+			c.play(t)
+			rows = "\n" + c.row() + rows
 		}
-		if c.now.gaveUp > 0 || c.now.p99() >= 5*time.Second {
-			t.Errorf("%d people, %s: want all served, 99 %% within 5 s, got %s", c.now.people, c.now.size, c.now.row())
+		t.Log(rows)
+		if now.gaveUp > 0 || p99(now.took) >= 5*time.Second || len(now.online) < now.people {
+			t.Errorf("want all served and connected, 99 %% with a token within 5 s, got %s", now.row())
 		}
-		if c.now.each(float64(c.now.requests)) > 0.6*c.before.each(float64(c.before.requests)) || c.now.each(float64(c.now.busy)) > 0.6*c.before.each(float64(c.before.busy)) {
-			t.Errorf("%d people, %s: want at most 0.6 of the requests and of the functions' time for each person served, got\n%s\n%s", c.now.people, c.now.size, c.before.row(), c.now.row())
+		was := before.sums()
+		for what, sum := range now.sums() {
+			if what == "calls to Stream" && now.refused > 0 {
+				sum, was[what] = 0.6*float64(now.refused), float64(before.refused) // Stream's limit is the sum
+			}
+			if sum > 0.6*was[what] {
+				t.Errorf("%s: want at most 0.6 of what it was for each person served, got %.3f of %.3f: %.2f%s", what, sum, was[what], sum/was[what], rows)
+			}
 		}
 	}
 }
