@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"encoding/json"
 	"encoding/pem"
 	"flag"
@@ -8,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,7 +25,8 @@ var (
 // BenchmarkSignIn measures the time from process start to the answer to the first user,
 // with an issuer over TLS and a Parameter Store that are a round trip away, and to a later
 // user once the issuer's keys are too old. service is the answer to a service, which needs
-// no issuer; with -other-token, another build's figure is the floor.
+// no issuer; with -other-token, another build's figure is the floor. usual-place is an issuer
+// whose keys are where most have them; metadata is any other.
 //
 //	go test -run '^$' -bench SignIn -benchtime 12x ./bench -issuer-rtt 80ms -other-token /path/to/bootstrap
 func BenchmarkSignIn(b *testing.B) {
@@ -31,6 +34,10 @@ func BenchmarkSignIn(b *testing.B) {
 		name string
 		env  func(*issuer.Issuer) []string
 	}{
+		{"usual-place", func(i *issuer.Issuer) []string {
+			i.Metadata = map[string]any{"issuer": i.URL, "jwks_uri": i.URL + "/.well-known/jwks.json"}
+			return nil
+		}},
 		{"metadata", func(*issuer.Issuer) []string { return nil }},
 		{"keys-url", func(i *issuer.Issuer) []string { return []string{"OIDC_JWKS_URL=" + i.URL + "/jwks.json"} }},
 	} {
@@ -87,6 +94,7 @@ func newIssuer(tb testing.TB, rtt time.Duration) (*issuer.Issuer, []string) {
 	i := &issuer.Issuer{Audience: "bench"}
 	server := httptest.NewUnstartedServer(i)
 	server.Listener = distant{server.Listener, rtt}
+	server.EnableHTTP2 = true // as issuers have it
 	server.StartTLS()
 	tb.Cleanup(server.Close)
 	i.URL = server.URL
@@ -97,8 +105,8 @@ func newIssuer(tb testing.TB, rtt time.Duration) (*issuer.Issuer, []string) {
 	return i, []string{"OIDC_ISSUER=" + i.URL, "OIDC_AUDIENCE=bench", "SSL_CERT_FILE=" + bundle, "SSL_CERT_DIR=" + os.DevNull}
 }
 
-// A distant listener is a round trip away from its clients: it delays the first bytes of a
-// connection, which follow its handshake, and each answer.
+// A distant listener is a round trip away from its clients: the first bytes of a connection
+// arrive late, since they follow its handshake, and so does all that is sent to the client.
 type distant struct {
 	net.Listener
 	rtt time.Duration
@@ -106,14 +114,27 @@ type distant struct {
 
 func (l distant) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	return &distantConn{Conn: c, rtt: l.rtt}, err
+	if err != nil {
+		return nil, err
+	}
+	d := &distantConn{Conn: c, rtt: l.rtt, sent: make(chan flight, 1000)}
+	go d.deliver()
+	return d, nil
 }
 
 type distantConn struct {
 	net.Conn
-	rtt   time.Duration
-	begun bool
-	asked bool // since the last write
+	rtt    time.Duration
+	begun  bool
+	sent   chan flight
+	mu     sync.Mutex
+	closed bool
+}
+
+// A flight is on its way to the client.
+type flight struct {
+	due   time.Time
+	bytes []byte
 }
 
 func (c *distantConn) Read(p []byte) (int, error) {
@@ -122,14 +143,33 @@ func (c *distantConn) Read(p []byte) (int, error) {
 		c.begun = true
 		time.Sleep(c.rtt)
 	}
-	c.asked = true
 	return n, err
 }
 
 func (c *distantConn) Write(p []byte) (int, error) {
-	if c.asked {
-		c.asked = false
-		time.Sleep(c.rtt)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return 0, net.ErrClosed
 	}
-	return c.Conn.Write(p)
+	c.sent <- flight{time.Now().Add(c.rtt), bytes.Clone(p)}
+	return len(p), nil
+}
+
+func (c *distantConn) deliver() {
+	for f := range c.sent {
+		time.Sleep(time.Until(f.due))
+		_, _ = c.Conn.Write(f.bytes)
+	}
+	_ = c.Conn.Close()
+}
+
+func (c *distantConn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.closed = true
+		close(c.sent)
+	}
+	return c.SetReadDeadline(time.Now())
 }

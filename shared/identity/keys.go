@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,11 +12,13 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"chat-service-backend/shared/settings"
@@ -338,15 +341,59 @@ func (s *keySet) fetch(ctx context.Context, last metadata, limit time.Duration) 
 			}
 		}
 	}
-	if found, err = s.discover(ctx); err != nil {
+	guess := s.base.JoinPath(usualKeys)
+	asking, early := s.meanwhile(ctx, guess)
+	if found, err = s.discover(asking); err != nil {
 		return nil, nil, found, err
 	}
 	u, err := s.parse(found.KeyURL)
 	if err != nil {
 		return nil, nil, found, fmt.Errorf("jwks_uri in the issuer's metadata: %w", err)
 	}
+	if u.String() == guess.String() {
+		if keys, skipped = early(); keys != nil {
+			return keys, skipped, found, nil
+		}
+	}
 	keys, skipped, err = s.keySet(ctx, u)
 	return keys, skipped, found, err
+}
+
+// usualKeys is where most issuers have their keys, below their own URL: Amazon Cognito,
+// Auth0, Clerk, Supabase, Ory.
+const usualKeys = ".well-known/jwks.json"
+
+// meanwhile returns a context for the request for an issuer's metadata. If that goes over
+// HTTP/2, the keys at guess are asked for at once over the same connection, which saves a
+// round trip. early returns them, or none.
+func (s *keySet) meanwhile(ctx context.Context, guess *url.URL) (asking context.Context, early func() ([]key, []string)) {
+	var shared, asked atomic.Bool
+	var keys []key
+	var skipped []string
+	answered := make(chan struct{})
+	asking = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(got httptrace.GotConnInfo) {
+			c, ok := got.Conn.(*tls.Conn)
+			shared.Store(ok && c.ConnectionState().NegotiatedProtocol == "h2")
+		},
+		WroteRequest: func(httptrace.WroteRequestInfo) {
+			if !shared.Load() || asked.Swap(true) {
+				return
+			}
+			go func() {
+				defer close(answered)
+				defer func() { _ = recover() }() // they are asked for again
+				keys, skipped, _ = s.keySet(ctx, guess)
+			}()
+		},
+	})
+	return asking, func() ([]key, []string) {
+		if !asked.Load() {
+			return nil, nil
+		}
+		<-answered
+		return keys, skipped
+	}
 }
 
 // discover reads the issuer's metadata.

@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io"
 	"maps"
 	"math/big"
 	"net"
@@ -322,6 +323,47 @@ func TestMetadataAndKeysAreFetchedOverOneConnection(t *testing.T) {
 	wantUser(t, i.callers(t, nil), "u1", "Bearer "+i.good(t, nil))
 	if connections.Load() != 1 {
 		t.Errorf("want one connection, got %d", connections.Load())
+	}
+}
+
+// The metadata comes only once the keys at the usual place are asked for.
+func TestKeysAtTheUsualPlaceSaveARoundTrip(t *testing.T) {
+	for _, c := range []struct {
+		keys, usual string // where the keys are, and what the usual place answers first
+		requests    int64
+	}{
+		{usualKeys, "", 2}, {usualKeys, "busy", 3}, {"keys", "nothing", 3}, {"keys", `{"keys":[{"kty":"oct"}]}`, 3},
+	} {
+		i := newIssuer(t)
+		var requests atomic.Int64
+		asked := make(chan struct{})
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			n := requests.Add(1)
+			switch r.URL.Path {
+			case "/" + wellKnown:
+				<-asked
+			case "/" + usualKeys:
+				if n == 2 {
+					close(asked)
+					if c.usual != "" {
+						io.WriteString(w, c.usual)
+						return
+					}
+				}
+			}
+			i.ServeHTTP(w, r)
+		}))
+		server.EnableHTTP2 = true
+		server.StartTLS()
+		i.URL = server.URL
+		i.Metadata = map[string]any{"issuer": i.URL, "jwks_uri": i.URL + "/" + c.keys}
+		callers := i.callers(t, nil)
+		callers.issuers[i.URL].keys.client.Transport = server.Client().Transport
+		wantUser(t, callers, "u1", "Bearer "+i.good(t, nil))
+		if requests.Load() != c.requests {
+			t.Errorf("%v: want %d requests, got %d", c, c.requests, requests.Load())
+		}
+		server.Close()
 	}
 }
 
