@@ -96,7 +96,7 @@ func meets(wanted, have Document) int {
 func own(hook Document, outputs map[string]string) Document {
 	now := stackPath.FindString(outputs["WebhookUrl"])
 	u, err := url.Parse(Text(hook["webhook_url"]))
-	if hook["hook_type"] != "webhook" || err != nil || outputs["WebhookUrl"] == "" ||
+	if addresses[Text(hook["hook_type"])] != "webhook_url" || err != nil || outputs["WebhookUrl"] == "" ||
 		!(now != "" && strings.HasPrefix(u.Path, now)) && (outputs["ClientApiUrl"] == "" || u.String() != outputs["ClientApiUrl"]+"/webhook") {
 		return hook
 	}
@@ -119,7 +119,7 @@ func match(wanted, have []Document, outputs map[string]string) map[int]int {
 				if _, done := met[j]; done || taken[i] {
 					continue
 				}
-				score := meets(wanted[i], own(have[j], outputs))
+				score := max(meets(wanted[i], have[j]), meets(wanted[i], own(have[j], outputs)))
 				if score > 0 && Address(wanted[i]) == Address(have[j]) {
 					score += 10
 				}

@@ -412,6 +412,9 @@ func (p *plan) hooks(f *file, st *state) error {
 			return fmt.Errorf("%s is listed twice: once below absent", what)
 		}
 		p.unknownEvents(what, wanted, st)
+		if client := f.outputs["ClientApiUrl"]; wanted["hook_type"] == "pending_message" && client != "" && Address(wanted) == client+"/webhook" {
+			p.notes = append(p.notes, what+": Stream adds the callback's name to the address, and this one has no routes below it: make it ${WebhookUrl}")
+		}
 		if found[i] {
 			continue
 		}
