@@ -121,7 +121,7 @@ func parse(raw Document) (*file, error) {
 	}
 	for i, v := range List(raw["hooks"]) {
 		h, ok := v.(Document)
-		if !ok || Text(h["hook_type"]) == "" {
+		if !ok || h["hook_type"] == nil { // Stream may answer ""
 			return nil, fmt.Errorf("hooks[%d] has no hook_type: add hook_type: webhook", i)
 		}
 		for field := range h {

@@ -72,7 +72,7 @@ func meets(wanted, have Document) int {
 	switch {
 	case Text(wanted["id"]) != "":
 		return map[bool]int{true: 9}[wanted["id"] == have["id"]]
-	case wanted["hook_type"] != have["hook_type"] || Address(wanted) != Address(have):
+	case !same(have["hook_type"], wanted["hook_type"]) || Address(wanted) != Address(have):
 		return 0
 	case Product(wanted) != Product(have) && !(chat[Product(wanted)] && chat[Product(have)]):
 		return 0

@@ -136,7 +136,7 @@ func pulled(st *state, outputs map[string]string, earlier Document) (text []byte
 		if addresses[Text(h["hook_type"])] == "" {
 			foreign = append(foreign[:before], what)
 		}
-		for field, none := range map[string]any{"event_types": []any{}, "enabled": false} {
+		for field, none := range map[string]any{"event_types": []any{}, "enabled": false, "hook_type": ""} {
 			if picked[field] == nil {
 				picked[field] = none
 			}

@@ -86,7 +86,7 @@ func FuzzPull(f *testing.F) {
 		hooks := []any{}
 		for range r.Intn(4) {
 			h := oddObject(r, "EventHook", 0)
-			h["hook_type"] = []string{"webhook", "sqs", "sns", "pending_message", "gcp_pubsub"}[r.Intn(5)]
+			h["hook_type"] = []string{"webhook", "sqs", "sns", "pending_message", "gcp_pubsub", ""}[r.Intn(6)]
 			if r.Intn(2) == 0 {
 				h["webhook_url"] = []string{"https://a", "https://hooks"}[r.Intn(2)]
 			}
