@@ -55,7 +55,6 @@ func (p *page) openAPI(url string) (map[string]any, error) {
 	if err := yaml.Unmarshal(project.OpenAPI, &document); err != nil {
 		return nil, fmt.Errorf("docs/openapi.yaml: %w", err)
 	}
-	shownSchemas(document)
 	document["servers"] = []any{map[string]any{"url": url}}
 	paths, _ := document["paths"].(map[string]any)
 	for _, item := range paths {
@@ -63,22 +62,4 @@ func (p *page) openAPI(url string) (map[string]any, error) {
 		delete(item, "servers")
 	}
 	return document, nil
-}
-
-// shownSchemas replaces the schema true, which Swagger UI cannot show, by the empty one,
-// which means the same.
-func shownSchemas(v any) {
-	switch v := v.(type) {
-	case map[string]any:
-		for key, item := range v {
-			if key == "schema" && item == true {
-				v[key] = map[string]any{}
-			}
-			shownSchemas(item)
-		}
-	case []any:
-		for _, item := range v {
-			shownSchemas(item)
-		}
-	}
 }

@@ -1,6 +1,7 @@
 package cfn
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -55,9 +56,6 @@ func (t *Template) Stack(o Options) (*Stack, error) {
 			}
 		}
 		if err := check(p, value); err != nil {
-			if hint := text(p["ConstraintDescription"], ""); hint != "" {
-				err = fmt.Errorf("%w (%s)", err, hint)
-			}
 			return nil, fmt.Errorf("parameter %s: %w", name, err)
 		}
 		s.values[name] = value
@@ -98,6 +96,7 @@ func check(p map[string]any, value string) error {
 		}
 		return none
 	}
+	hint := text(p["ConstraintDescription"], "")
 	switch kind := text(p["Type"], "String"); kind {
 	case "Number":
 		n, err := strconv.ParseFloat(value, 64)
@@ -109,13 +108,13 @@ func check(p map[string]any, value string) error {
 		return fmt.Errorf("its type is %s; use String or Number", kind)
 	}
 	if high := limit("MaxLength", math.Inf(1)); float64(len([]rune(value))) > high {
-		return fmt.Errorf("it has over %v characters", high)
+		return fmt.Errorf("it has over %v characters (%s)", high, hint)
 	}
 	if pattern, ok := p["AllowedPattern"].(string); ok {
 		// CloudFormation matches the whole value. A pattern that only Java
 		// understands (look-ahead) is left to the deployment.
 		if re, err := regexp.Compile(`\A(?:` + pattern + `)\z`); err == nil && !re.MatchString(value) {
-			return fmt.Errorf("it does not match %s", pattern)
+			return fmt.Errorf("%.80q %s", value, cmp.Or(hint, "does not match "+pattern)) // the template's patterns have up to 560 characters
 		}
 	}
 	if allowed := list(p["AllowedValues"]); allowed != nil && !slices.Contains(allowed, any(value)) {

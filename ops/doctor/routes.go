@@ -51,7 +51,7 @@ func (d *doctor) answered(api string, r route, status int, err error) bool {
 	case status == http.StatusNotFound || status == http.StatusMethodNotAllowed:
 		d.bad(api, "check the URL and the domain's mapping, then "+d.again("deploy"), "%s: %d: the route does not exist", what, status)
 	case status == http.StatusTooManyRequests:
-		d.warn(api, "raise Size, or find out who calls (docs/monitoring.md)", "%s: 429: too many requests", what)
+		d.warn(api, "raise Size, or find out who calls (docs/runbook.md#requestsalarm)", "%s: 429: too many requests", what)
 	case err != nil:
 		d.bad(api, log, "%s: %v", what, err)
 	default:

@@ -70,7 +70,7 @@ func check(ctx context.Context, c *console.Console, at *stack.Target, f file) er
 		}
 	}
 	if len(exists) == 0 && len(users) > 0 {
-		c.Say("None of them exists. If your users have been at Stream before, their ids are made in another way: see docs/migration.md")
+		c.Say("None of them exists. If your users have been at Stream before, their ids are made in another way: see docs/existing-users.md")
 	}
 	if c.JSON {
 		short := func(ids []string) []string { return ids[:min(len(ids), maxExamples)] }
