@@ -416,4 +416,20 @@ func TestTokenIsExplained(t *testing.T) {
 	for _, bad := range []string{"", "secret", "a.b", "e30.e30", "a.b.c", "e30.bnVsbA.c"} {
 		check(url, audience, "sub", bad, "-", 1, "-token: ")
 	}
+
+	warned := func(claims map[string]any, word string) {
+		t.Helper()
+		d := deploy(t, nil)
+		d.parameters["OidcIssuer"], d.parameters["OidcAudience"], d.parameters["SyncUsers"] = url, audience, "true"
+		r := d.run(strings.TrimPrefix(issuer.Bearer("alice", claims), "Bearer "), "doctor", "-token", "-")
+		if r.want(t, 0, word); word == "" && strings.Contains(r.stdout, "end the session at the provider first") {
+			t.Errorf("%v: want no warning, got %s", claims, r.stdout)
+		}
+	}
+	warned(nil, "says nothing of its session")
+	warned(map[string]any{"sid": "s", "name": "Alice"}, "no claim picture")
+	warned(map[string]any{"sid": "s"}, "only its session")
+	warned(map[string]any{"auth_time": time.Now().Unix()}, "")
+	warned(map[string]any{"fva": []int{5, -1}}, "")
+	warned(map[string]any{"amr": []any{map[string]any{"method": "password", "timestamp": time.Now().Unix()}}}, "")
 }

@@ -251,3 +251,27 @@ func TestATeamsOwnFunctionDecidesWhoGetsAToken(t *testing.T) {
 	awstest.WantError(t, get(h, "/token/me", issuer.Bearer("carol", nil)), http.StatusServiceUnavailable)
 	awstest.WantError(t, get(h, "/token/me", "Bearer nonsense"), http.StatusUnauthorized)
 }
+
+func TestClaimsThatUserFieldsLackAreCounted(t *testing.T) {
+	issuer := awstest.NewIssuer(t)
+	environment := issuer.Env()
+	environment["SYNC_USERS"], environment["STREAM_BASE_URL"] = "true", "http://127.0.0.1:1" // not reached: tokens are issued anyway
+	f := awstest.StartFunction(t, awstest.NewParameterStore(t, awstest.App("key", secret)).Env(environment))
+	for user, claims := range map[string]map[string]any{
+		"alice": {"name": "Alice", "picture": "https://example.com/alice.png"},
+		"bob":   {"name": "Bob"},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/token/me", nil)
+		r.Header.Set("Authorization", issuer.Bearer(user, claims))
+		wantToken(t, f.Invoke(awstest.ClientEvent(t, r, "/token/{userId}")), user)
+	}
+	if err := f.Idle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.Stop()
+	for _, want := range []string{`"FieldsMissing":1`, `"claimsMissing":"picture"`} {
+		if n := strings.Count(f.Output(), want); n != 1 {
+			t.Errorf("want %s once, got %d times in %s", want, n, f.Output())
+		}
+	}
+}

@@ -115,8 +115,17 @@ func warnings(bearer string, claims document, s *stack.Stack) (all []string) {
 			}
 		}
 	}
-	if !slices.ContainsFunc([]string{"sid", "session_id", "origin_jti", "auth_time"}, func(claim string) bool { return claims[claim] != nil }) {
-		all = append(all, "the token says nothing of its session (sid, session_id, origin_jti, auth_time): a refreshed token is good again after the user's tokens were revoked; end the session at the provider first")
+	says := func(names ...string) bool {
+		return slices.ContainsFunc(names, func(name string) bool { return claims[name] != nil })
+	}
+	proofs, _ := claims["amr"].([]any)
+	switch {
+	case s.Parameters["SyncUsers"] != "true":
+	case says("auth_time", "fva"), slices.ContainsFunc(proofs, func(v any) bool { p, _ := v.(map[string]any); return p["timestamp"] != nil }):
+	case says("sid", "session_id", "origin_jti", "session_state"):
+		all = append(all, "the token does not say when its user signed in (auth_time), only its session: a revocation at Stream ends the sessions seen before it, and any other gets in when it is refreshed; end the session at the provider first")
+	default:
+		all = append(all, "the token says nothing of its session (auth_time, sid, session_id, origin_jti): a refreshed token is good again after the user's tokens were revoked; end the session at the provider first")
 	}
 	return all
 }
