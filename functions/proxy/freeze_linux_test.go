@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"chat-service-backend/internal/awstest"
+	"chat-service-backend/shared/keepalive"
 )
 
 // Freezes the function's process as Lambda does between two requests, and has
@@ -82,7 +83,7 @@ func TestConnectionMadeAheadIsDroppedWhenDead(t *testing.T) {
 			ahead := <-u.ahead
 			u.ahead <- ahead
 			s.hangUp(reset)
-			for !under(ahead).Dead() {
+			for !keepalive.Under(ahead).Dead() {
 				runtime.Gosched()
 			}
 			if response := do(newProxy(t, s.URL, u), http.MethodPost, "/proxy/users", "{}"); response.StatusCode != http.StatusOK {

@@ -38,14 +38,14 @@ var (
 // An upstream sends requests to Stream and keeps its connections.
 type upstream struct {
 	base      *url.URL
-	transport *http.Transport
+	transport keepalive.Transport
 	roots     *x509.CertPool // trusted certificates; nil: the system's
 	ahead     chan net.Conn  // at most one connection made ahead
 }
 
 func newUpstream(base *url.URL) *upstream {
 	u := &upstream{base: base, ahead: make(chan net.Conn, 1)}
-	u.transport = keepalive.Transport()
+	u.transport = keepalive.New()
 	u.transport.DialTLSContext = u.dialTLS
 	u.transport.ForceAttemptHTTP2 = true
 	// Responses are passed on as they are, compressed or not.
@@ -87,7 +87,7 @@ func (u *upstream) dialTLS(ctx context.Context, network, address string) (net.Co
 	}
 	select {
 	case c := <-u.ahead:
-		if !under(c).Dead() {
+		if !keepalive.Under(c).Dead() {
 			return c, nil
 		}
 		_ = c.Close()
@@ -114,14 +114,6 @@ func (u *upstream) handshake(ctx context.Context, network, address string) (net.
 		return nil, err
 	}
 	return secure, nil
-}
-
-// under returns the TCP connection that c is or, if c is a TLS connection, runs over.
-func under(c net.Conn) *keepalive.Conn {
-	if secure, ok := c.(*tls.Conn); ok {
-		c = secure.NetConn()
-	}
-	return c.(*keepalive.Conn)
 }
 
 // RoundTrip sends r and returns once the response has begun, without its trailers.
@@ -164,7 +156,7 @@ func (u *upstream) attempt(r *http.Request) (*http.Response, error) {
 		var before int64 // bytes written
 		var kept bool
 		trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
-			used = under(info.Conn)
+			used = keepalive.Under(info.Conn)
 			before, kept = used.Written(), info.Reused
 		}}
 		response, err := u.transport.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))

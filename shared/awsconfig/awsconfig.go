@@ -34,7 +34,7 @@ func New(getenv func(string) string) aws.Config {
 	cfg := aws.Config{
 		Region:        getenv("AWS_REGION"),
 		Credentials:   credentials(getenv),
-		HTTPClient:    HTTPClient{&http.Client{Transport: keepalive.Transport()}},
+		HTTPClient:    HTTPClient{&http.Client{Transport: keepalive.New()}},
 		Retryer:       func() aws.Retryer { return Retryer(maxAttempts) },
 		ConfigSources: []any{endpoints{getenv}},
 	}

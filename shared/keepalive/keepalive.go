@@ -9,9 +9,11 @@ package keepalive
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"sync/atomic"
 	"time"
 )
@@ -23,10 +25,6 @@ const (
 
 	// dialTimeout bounds the making of a connection, without TLS.
 	dialTimeout = 5 * time.Second
-
-	// pause is the silence after which a write may begin a request. The writes of one
-	// request follow each other sooner, or at least come without an answer in between.
-	pause = 10 * time.Millisecond
 )
 
 // ErrDead is the error of a request of which nothing was sent, because its connection
@@ -34,22 +32,33 @@ const (
 // if it can read the body again.
 var ErrDead = errors.New("the connection was closed while it was idle")
 
-// Transport returns a transport whose kept connections are of this package.
-func Transport() *http.Transport {
-	return &http.Transport{
+// A Transport sends requests over connections of this package.
+type Transport struct{ *http.Transport }
+
+// New returns a Transport. Whoever sets how it dials must dial with [Dial], and may run
+// TLS over that.
+func New() Transport {
+	return Transport{&http.Transport{
 		DialContext:         Dial,
 		IdleConnTimeout:     IdleTimeout,
 		MaxIdleConnsPerHost: 10,
 		TLSHandshakeTimeout: dialTimeout,
-	}
+	}}
+}
+
+// RoundTrip has the connection that r gets look before the next byte is written: the
+// bytes do not tell where a request begins, since HTTP/2 also writes on its own.
+func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { Under(info.Conn).begins.Store(true) }}
+	return t.Transport.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
 }
 
 // A Conn is a TCP connection that does not begin a request if the peer has closed it.
 type Conn struct {
 	*net.TCPConn
-	answered atomic.Bool  // the peer has sent something since the last write
-	active   atomic.Int64 // last use in either direction, by the wall clock, in nanoseconds
-	written  atomic.Int64 // bytes
+	begins  atomic.Bool  // the next byte written is the first of a request
+	heard   atomic.Int64 // when the peer last sent something, by the wall clock, in nanoseconds
+	written atomic.Int64 // bytes
 }
 
 // Dial is [net.Dialer.DialContext] for TCP. The connection is a [*Conn].
@@ -60,29 +69,35 @@ func Dial(ctx context.Context, network, address string) (net.Conn, error) {
 		return nil, err
 	}
 	c := &Conn{TCPConn: made.(*net.TCPConn)}
-	c.active.Store(time.Now().UnixNano())
+	c.heard.Store(time.Now().UnixNano())
 	return c, nil
+}
+
+// Under returns the connection that c is or, if c is a TLS connection, runs over.
+func Under(c net.Conn) *Conn {
+	if secure, ok := c.(*tls.Conn); ok {
+		c = secure.NetConn()
+	}
+	return c.(*Conn)
 }
 
 func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.TCPConn.Read(p)
 	if n > 0 {
-		c.answered.Store(true)
-		c.active.Store(time.Now().UnixNano())
+		c.heard.Store(time.Now().UnixNano())
 	}
 	return n, err
 }
 
-// Write writes p. If p may begin a request and the connection is dead, it closes the
+// Write writes p. If p begins a request and the connection is dead, it closes the
 // connection, writes nothing, and returns [ErrDead].
 func (c *Conn) Write(p []byte) (int, error) {
-	if begins := c.answered.Swap(false) || c.idle() > pause; begins && c.Dead() {
+	if c.begins.Swap(false) && c.Dead() {
 		_ = c.Close() // so that no other request gets it
 		return 0, ErrDead
 	}
 	n, err := c.TCPConn.Write(p)
 	c.written.Add(int64(n))
-	c.active.Store(time.Now().UnixNano())
 	return n, err
 }
 
@@ -90,8 +105,9 @@ func (c *Conn) Write(p []byte) (int, error) {
 func (c *Conn) Written() int64 { return c.written.Load() }
 
 // Dead reports whether the peer has closed the connection, or may have done so because
-// it has been silent for longer than IdleTimeout.
-func (c *Conn) Dead() bool { return c.idle() > IdleTimeout || closedByPeer(c.TCPConn) }
-
-// idle is by the wall clock, which keeps going while Lambda has the process stopped.
-func (c *Conn) idle() time.Duration { return time.Duration(time.Now().UnixNano() - c.active.Load()) }
+// it has been silent for longer than IdleTimeout. That is by the wall clock, which keeps
+// going while Lambda has the process stopped.
+func (c *Conn) Dead() bool {
+	silent := time.Duration(time.Now().UnixNano() - c.heard.Load())
+	return silent > IdleTimeout || closedByPeer(c.TCPConn)
+}

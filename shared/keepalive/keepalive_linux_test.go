@@ -44,7 +44,7 @@ func TestRequestOnADeadConnectionIsNotWritten(t *testing.T) {
 			_, _ = peer.Write([]byte("goodbye"))
 			_ = peer.CloseWrite()
 		},
-		"silent for too long": func(c *Conn, _ *net.TCPConn) { c.active.Add(-int64(IdleTimeout)) },
+		"silent for too long": func(c *Conn, _ *net.TCPConn) { c.heard.Add(-int64(IdleTimeout)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, peer := pair(t)
@@ -62,7 +62,7 @@ func TestRequestOnADeadConnectionIsNotWritten(t *testing.T) {
 			for !c.Dead() {
 				runtime.Gosched()
 			}
-			c.active.Add(-int64(pause)) // as if it had been a while
+			c.begins.Store(true)
 			before := c.Written()
 			if n, err := c.Write([]byte("POST /users")); n != 0 || !errors.Is(err, ErrDead) || c.Written() != before {
 				t.Errorf("want nothing written and %v, got %d, %v", ErrDead, n, err)
@@ -90,7 +90,7 @@ func TestTransportSendsTheRequestOnAnotherConnection(t *testing.T) {
 			}
 			start(s)
 			t.Cleanup(s.Close)
-			transport := Transport()
+			transport := New()
 			if s.TLS != nil {
 				transport.TLSClientConfig = s.Client().Transport.(*http.Transport).TLSClientConfig
 			}
@@ -109,7 +109,7 @@ func TestTransportSendsTheRequestOnAnotherConnection(t *testing.T) {
 				}
 				_ = response.Body.Close()
 				if i == 1 {
-					last.active.Add(-int64(IdleTimeout))
+					last.heard.Add(-int64(IdleTimeout))
 				}
 			}
 			if requests.Load() != 3 || connections.Load() != 2 {

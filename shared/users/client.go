@@ -54,7 +54,7 @@ var errPaused = errors.New("calls to Stream are paused: it failed a moment ago, 
 
 func newClient(base *url.URL) *client {
 	c := &client{base: base.String(), paused: map[bool]time.Time{}, http: &http.Client{
-		Transport: keepalive.Transport(),
+		Transport: keepalive.New(),
 		// A redirect is an error: the server token goes to Stream alone.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
