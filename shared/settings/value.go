@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// retryAfter is the time between refreshes that fail, at most. Where there is
+	// askAgainAfter is the time between refreshes that fail, at most. Where there is
 	// no value to serve, each access fetches.
-	retryAfter = 10 * time.Second
+	askAgainAfter = 10 * time.Second
 
 	// renewAfter is the time since the last fetch before [Value.Renew] fetches.
 	renewAfter = 10 * time.Second
@@ -153,7 +153,7 @@ func (v *Value[T]) fetchOnce(ctx context.Context, patience time.Duration) {
 		var none T
 		v.known, v.current = false, none
 	case v.known:
-		v.due = v.fetched.Add(min(v.store.ttl, retryAfter))
+		v.due = v.fetched.Add(min(v.store.ttl, askAgainAfter))
 		v.stale = err
 	}
 }

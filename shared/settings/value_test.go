@@ -188,7 +188,7 @@ func TestStaleValueIsServedWithOneLogLinePerFailedRefresh(t *testing.T) {
 			t.Errorf("want one line at WARN with the cause and one call of OnStale, got %d and %s", stale, log)
 		}
 
-		time.Sleep(retryAfter - time.Second) // not yet
+		time.Sleep(askAgainAfter - time.Second) // not yet
 		wantGet(t, v, "good")
 		wantCalls(t, s, 2)
 		time.Sleep(time.Second)
@@ -199,7 +199,7 @@ func TestStaleValueIsServedWithOneLogLinePerFailedRefresh(t *testing.T) {
 		}
 
 		s.value, s.err = "better", nil
-		time.Sleep(retryAfter)
+		time.Sleep(askAgainAfter)
 		wantGet(t, v, "better")
 		wantCalls(t, s, 4)
 		time.Sleep(ttl*4/5 - time.Second)
@@ -271,7 +271,7 @@ func TestValueIsServedStaleUpToItsLimit(t *testing.T) {
 		s.err = errDown
 		time.Sleep(24 * time.Hour)
 		wantGet(t, v, "good")
-		time.Sleep(retryAfter)
+		time.Sleep(askAgainAfter)
 		wantError(t, v, errDown)
 		s.err = nil
 		wantGet(t, v, "good")

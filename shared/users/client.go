@@ -173,36 +173,6 @@ func (c *client) write(ctx context.Context, credentials *streamchat.Credentials,
 	return answer.Users, err
 }
 
-// appRevoked returns since when tokens of the whole app count, which Stream said within
-// the last minute if it could be asked.
-func (c *client) appRevoked(ctx context.Context, credentials *streamchat.Credentials) time.Time {
-	c.app.Lock() // others wait: a second at most
-	defer c.app.Unlock()
-	if now().Before(c.due) {
-		return c.revoked
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
-	defer cancel()
-	// GET /app answers other secrets as well: only this is read.
-	var answer struct {
-		App struct {
-			Revoked any `json:"revoke_tokens_issued_before"`
-		}
-	}
-	err := c.send(ctx, credentials, http.MethodGet, "/app", nil, &answer)
-	c.due = now().Add(keptFor)
-	since, ok := moment(answer.App.Revoked)
-	switch {
-	case err != nil:
-		c.due = now().Add(pause)
-	case ok:
-		c.revoked = since
-	default: // what cannot be read counts against the users
-		c.revoked = now()
-	}
-	return c.revoked
-}
-
 // call is [client.send], or errPaused during a pause.
 func (c *client) call(ctx context.Context, credentials *streamchat.Credentials, method, path string, body, answer any) error {
 	writes := method != http.MethodGet

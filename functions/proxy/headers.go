@@ -1,0 +1,35 @@
+package proxy
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// toStream lists the caller's header fields that reach Stream: those that describe
+// the body, what is accepted, and the ids that find the request in a log. Any other
+// could mean something to a server on the way, or reveal who the caller is. Userid
+// is not for Stream, but for a stack like this one in its place, as in the tests.
+var toStream = []string{
+	"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Content-Encoding", "Content-Language", "Content-Type", "User-Agent",
+	"Traceparent", "Tracestate", "Userid", "X-Client-Request-Id", "X-Request-Id",
+}
+
+// fromStream lists Stream's header fields that reach the caller. A cookie or a CORS
+// field would take effect for our host name.
+var fromStream = []string{
+	"Allow", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Length", "Content-Type", "Date", "Etag",
+	"Expires", "Last-Modified", "Retry-After", "Www-Authenticate", "X-Budget-*", "X-Ratelimit-*", "X-Request-Id",
+}
+
+// only deletes the header fields that are not in the list, whose names may end in
+// an asterisk.
+func only(header http.Header, list []string) {
+	maps.DeleteFunc(header, func(name string, _ []string) bool {
+		return !slices.ContainsFunc(list, func(kept string) bool {
+			prefix, isPrefix := strings.CutSuffix(kept, "*")
+			return name == kept || isPrefix && strings.HasPrefix(name, prefix)
+		})
+	})
+}
