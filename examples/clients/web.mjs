@@ -40,28 +40,31 @@ export const connect = async (get, clientType = 'web', sdk = {}) => {
   const client = new StreamChat(apiKey, sdk);
 
   // call runs one of the SDK's calls. The SDK renews a token that has expired (code 40) but not one with a wrong signature (43), as
-  // after a rotation of the secret, and after a failed renewal every call fails with the old error.
+  // after a rotation of the secret, and after a failed renewal every call fails with the old error. 9 is Stream's rate limit.
   let renewal, renewals = 0;
   const renew = async () => {
     await client.closeConnection();
     await client.tokenManager.loadToken();
     await client.openConnection();
   };
-  const refused = (error) => [40, 43].includes(error.code) || /"code":4[03]\b/.test(error.message);
+  const has = (error, ...codes) => codes.includes(error.code) || codes.includes(Number(/"code":(\d+)/.exec(error.message)?.[1]));
   const call = async (f, again = renew) => {
     for (let attempt = 0; ; attempt++) {
       const before = renewals;
       try {
         return await f(client);
       } catch (error) {
-        if (!refused(error) || attempt >= 5) throw error;
-        if (attempt > 0) await pause(Math.random() * 500 * 2 ** attempt);
-        if (renewals > before) continue; // another call has done it
-        await (renewal ??= again().catch((e) => { if (!refused(e)) throw e; }).finally(() => { renewal = undefined; renewals++; }));
+        if (!has(error, 9, 40, 43) || attempt >= 7) throw error;
+        if (attempt > 0 || has(error, 9)) await pause(Math.random() * Math.min(1000 * 2 ** attempt, 8000));
+        if (has(error, 9) || renewals > before) continue; // another call has renewed it
+        await (renewal ??= again().catch((e) => { if (!has(e, 9, 40, 43)) throw e; }).finally(() => { renewal = undefined; renewals++; }));
       }
     }
   };
-  await call(() => client.connectUser({ id: userId, name, image }, async () => token()), async () => {});
+  await call(() => client.connectUser({ id: userId, name, image }, async () => token()).catch((error) => {
+    if (has(error, 9)) first = authentication.userToken; // which was not at fault
+    throw error;
+  }), async () => {});
 
   // signOut ends the connection. Do it before your identity provider's sign-out, and forget the access token as well.
   const signOut = () => client.disconnectUser();

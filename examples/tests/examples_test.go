@@ -15,11 +15,12 @@ func TestExamples(t *testing.T) {
 		needs, packages []string
 		command         []string
 	}{
-		"node":    {[]string{"node"}, []string{"stream-chat"}, []string{"node", "--test", "chat.test.mjs"}},
-		"client":  {[]string{"node"}, []string{"stream-chat"}, []string{"node", "--test", "client.test.mjs"}},
-		"parse":   {[]string{"node"}, []string{"web-tree-sitter", "tree-sitter-wasms"}, []string{"node", "--test", "parse.test.mjs"}},
-		"browser": {[]string{"node", "chromium"}, []string{"stream-chat", "esbuild", "playwright-core"}, []string{"node", "--test", "app.test.mjs"}},
-		"pytest":  {[]string{"pytest"}, nil, []string{"pytest", "-q", "-p", "no:cacheprovider", "test_service.py"}},
+		"node":          {[]string{"node"}, []string{"stream-chat"}, []string{"node", "--test", "chat.test.mjs"}},
+		"client":        {[]string{"node"}, []string{"stream-chat"}, []string{"node", "--test", "--test-force-exit", "client.test.mjs"}},
+		"clientbrowser": {[]string{"node", "chromium"}, []string{"stream-chat", "esbuild", "playwright-core"}, []string{"node", "--test", "--test-force-exit", "clientbrowser.test.mjs"}},
+		"parse":         {[]string{"node"}, []string{"web-tree-sitter", "tree-sitter-wasms"}, []string{"node", "--test", "parse.test.mjs"}},
+		"browser":       {[]string{"node", "chromium"}, []string{"stream-chat", "esbuild", "playwright-core"}, []string{"node", "--test", "app.test.mjs"}},
+		"pytest":        {[]string{"pytest"}, nil, []string{"pytest", "-q", "-p", "no:cacheprovider", "test_service.py"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var chromium string
