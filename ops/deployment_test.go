@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"encoding/xml"
@@ -101,6 +102,9 @@ func deploy(t testing.TB, w *world) *deployment {
 		"ClientApiUrl": server.URL + "/client", "ServiceApiUrl": server.URL + "/service", "WebhookUrl": server.URL + "/client/webhook",
 		"ServiceApiArn": "arn:x", "EventBusName": bus, "FallbackQueueUrl": server.URL + "/queue",
 	}
+	if w == nil {
+		d.outputs["LargeEventsBucketName"] = "chat-large"
+	}
 	d.app = map[string]any{"name": "local", "permission_version": "v2", "event_hooks": []any{
 		map[string]any{"hook_type": "webhook", "webhook_url": d.outputs["WebhookUrl"], "enabled": true, "event_types": []any{}},
 	}}
@@ -157,6 +161,7 @@ func (d *deployment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `{"errorMsg":"sign in"}`)
 	case path == "config":
 		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header().Set("Access-Control-Allow-Headers", "authorization,content-type")
 		fmt.Fprint(w, `{}`)
 	case path == "proxy/app":
 		_ = json.NewEncoder(w).Encode(map[string]any{"app": d.app})
@@ -192,10 +197,18 @@ func (d *deployment) Do(r *http.Request) (*http.Response, error) {
 		caller(w)
 	case strings.Contains(body, "Action=DescribeStacks"):
 		d.describe(w, "UPDATE_COMPLETE")
-	case strings.HasPrefix(target, "AmazonSSM."):
+	case strings.HasPrefix(target, "AmazonSSM.") && target != "AmazonSSM.DescribeParameters":
 		(&parameterstore.Store{Values: d.values.Values, Memory: d.values}).ServeHTTP(w, r)
 	case target == "AmazonSQS.GetQueueAttributes":
 		fmt.Fprint(w, `{"Attributes":{"ApproximateNumberOfMessages":"0"}}`)
+	case strings.Contains(body, "Action=ListStackResources"):
+		d.resources(w)
+	case strings.Contains(r.URL.Path, "/aliases/"):
+		fmt.Fprint(w, `{"Name":"live","FunctionVersion":"7"}`)
+	case strings.Contains(r.URL.Path, "/event-source-mappings/"):
+		fmt.Fprint(w, `{"State":"Enabled","LastProcessingResult":"OK"}`)
+	case target == "AmazonSSM.DescribeParameters":
+		fmt.Fprintf(w, `{"Parameters":[{"KeyId":%q}]}`, cmp.Or(d.parameters["KmsKeyArn"], "alias/aws/ssm"))
 	case target == "TrentService.DescribeKey":
 		fmt.Fprint(w, `{"KeyMetadata":{"KeyId":"1","KeyState":"Enabled"}}`)
 	case target == "AWSEvents.PutRule":
@@ -232,6 +245,26 @@ func (d *deployment) describe(w http.ResponseWriter, status string) {
 	}
 	fmt.Fprintf(w, `<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>chat</StackName><StackStatus>%s</StackStatus><Parameters>%s</Parameters><Outputs>%s</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>`,
 		status, member(d.parameters, "ParameterKey", "ParameterValue"), member(d.outputs, "OutputKey", "OutputValue"))
+}
+
+// resources answers ListStackResources, as SAM names them.
+func (d *deployment) resources(w http.ResponseWriter) {
+	fmt.Fprint(w, `<ListStackResourcesResponse><ListStackResourcesResult><StackResourceSummaries>`)
+	add := func(logical, kind, physical string) {
+		fmt.Fprintf(w, `<member><LogicalResourceId>%s</LogicalResourceId><PhysicalResourceId>%s</PhysicalResourceId><ResourceType>%s</ResourceType><ResourceStatus>UPDATE_COMPLETE</ResourceStatus></member>`, logical, physical, kind)
+	}
+	for _, name := range []string{"Token", "ApiKey", "Config", "Webhook", "Proxy"} {
+		physical := "chat-" + name + "Function-1"
+		add(name+"Function", "AWS::Lambda::Function", physical)
+		add(name+"FunctionVersion0a1b", "AWS::Lambda::Version", "arn:aws:lambda:eu-central-1:123456789012:function:"+physical+":7")
+		add(name+"FunctionAliaslive", "AWS::Lambda::Alias", "arn:aws:lambda:eu-central-1:123456789012:function:"+physical+":live")
+	}
+	add("ChatEventArchive", "AWS::Events::Archive", "chat")
+	if d.parameters["StreamQueue"] == "true" {
+		add("StreamEventsMapping", "AWS::Lambda::EventSourceMapping", "uuid-1")
+		add("StreamDeadLetterMapping", "AWS::Lambda::EventSourceMapping", "uuid-2")
+	}
+	fmt.Fprint(w, `</StackResourceSummaries></ListStackResourcesResult></ListStackResourcesResponse>`)
 }
 
 // refuse answers as AWS's JSON protocols do.

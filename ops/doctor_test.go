@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -111,7 +112,7 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 	origins := func(allowed string) func(*deployment) {
 		return func(d *deployment) {
 			d.parameters["AllowedOrigins"] = "https://app.example.com"
-			client("/config", 204, http.Header{"Access-Control-Allow-Origin": {allowed}}, "")(d)
+			client("/config", 204, http.Header{"Access-Control-Allow-Origin": {allowed}, "Access-Control-Allow-Headers": {"authorization"}}, "")(d)
 		}
 	}
 	streamQueue := func(d *deployment) {
@@ -158,6 +159,26 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 			return false
 		}))
 	}
+	path := func(part string, answered func(http.ResponseWriter) bool) func(*deployment) {
+		return onAWS(func(w http.ResponseWriter, r *http.Request, _ string) bool {
+			return strings.Contains(r.URL.Path, part) && answered(w)
+		})
+	}
+	answers := func(text string) func(http.ResponseWriter) bool {
+		return func(w http.ResponseWriter) bool { fmt.Fprint(w, text); return true }
+	}
+	bucket := func(status int) func(*deployment) {
+		return onAWS(func(w http.ResponseWriter, r *http.Request, _ string) bool {
+			if r.Method == http.MethodHead {
+				w.WriteHeader(status)
+			}
+			return r.Method == http.MethodHead
+		})
+	}
+	stranger := httptest.NewTLSServer(http.NotFoundHandler()) // whose certificate nobody trusts
+	t.Cleanup(stranger.Close)
+	nothing := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(nothing.Close)
 	silent := target("AmazonSQS.ReceiveMessage", func(w http.ResponseWriter) bool { fmt.Fprint(w, `{}`); return true })
 
 	for name, c := range map[string]struct {
@@ -323,7 +344,92 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 		"a hook for another product":      {hook(func(h map[string]any) []any { return []any{with(h, "product", "video")} }), "bad", "webhook", "only for video, and not for chat"},
 		"hooks that the app does not use": {both(setting("use_hook_v2", false), setting("webhook_url", "https://old.example.com")), "warn", "webhook", "use_hook_v2 is off"},
 
+		"credentials that have expired": {onAWS(func(w http.ResponseWriter, _ *http.Request, body string) bool {
+			if !strings.Contains(body, "GetCallerIdentity") {
+				return false
+			}
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprint(w, `<ErrorResponse><Error><Code>ExpiredToken</Code><Message>The security token included in the request is expired</Message></Error></ErrorResponse>`)
+			return true
+		}), "bad", "credentials", "ExpiredToken: The security token included in the request is expired sign in (aws sso login)"},
+		"another region":                   {func(d *deployment) { d.missing = true }, "bad", "stack", "is it in another region (AWS_REGION) or account?"},
+		"a rollback that failed":           {stackStatus("UPDATE_ROLLBACK_FAILED"), "bad", "stack", "aws cloudformation continue-update-rollback --stack-name chat"},
+		"a first deployment that failed":   {stackStatus("ROLLBACK_COMPLETE"), "bad", "stack", "aws cloudformation delete-stack --stack-name chat, then "},
+		"a deletion that failed":           {stackStatus("DELETE_FAILED"), "bad", "stack", "aws cloudformation delete-stack --stack-name chat"},
+		"a stack that is being deleted":    {stackStatus("DELETE_IN_PROGRESS"), "bad", "stack", "DELETE_IN_PROGRESS"},
+		"a Parameter Store that throttles": {refused("AmazonSSM.GetParameters", "ThrottlingException"), "skip", "values", "AWS limits the calls: ThrottlingException"},
+		"a bus that throttles":             {refused("AWSEvents.DescribeEventBus", "ThrottlingException"), "skip", "bus", "AWS limits the calls"},
+		"a secret of another KMS key":      {both(parameter("KmsKeyArn", arnOfKey), target("AmazonSSM.DescribeParameters", answers(`{"Parameters":[{"KeyId":"alias/aws/ssm"}]}`))), "bad", "values", "is encrypted with alias/aws/ssm, and the functions may use only " + arnOfKey},
+		"a secret of a key nobody named":   {target("AmazonSSM.DescribeParameters", answers(`{"Parameters":[{"KeyId":"arn:aws:kms:eu-central-1:123456789012:key/9"}]}`)), "bad", "values", "and the functions may use only alias/aws/ssm"},
+		"a secret whose key is unknown":    {denied("AmazonSSM.DescribeParameters"), "skip", "values", "you have no right to ssm:DescribeParameters"},
+		"a KMS key to be deleted": {both(parameter("KmsKeyArn", arnOfKey), onAWS(func(w http.ResponseWriter, r *http.Request, _ string) bool {
+			switch r.Header.Get("X-Amz-Target") {
+			case "TrentService.DescribeKey":
+				return answers(`{"KeyMetadata":{"KeyId":"1","KeyState":"PendingDeletion"}}`)(w)
+			case "AmazonSSM.DescribeParameters":
+				return answers(`{"Parameters":[{"KeyId":"` + arnOfKey + `"}]}`)(w)
+			}
+			return false
+		})), "bad", "key", "aws kms cancel-key-deletion --key-id " + arnOfKey},
+		"values used for a day":       {parameter("ParameterTtl", "86400"), "warn", "values", "a rotated secret takes effect after up to 24h0m0s"},
+		"tokens that end at once":     {parameter("ExpirationTokenDuration", "10"), "warn", "tokens", "expire after 10 s"},
+		"a function that may not run": {path("/functions/chat-TokenFunction-1", answers(`{"Concurrency":{"ReservedConcurrentExecutions":0}}`)), "bad", "functions", "the token function may run 0 requests at once aws lambda delete-function-concurrency --function-name chat-TokenFunction-1"},
+		"webhooks that may not run":   {path("/functions/chat-WebhookFunction-1", answers(`{"Concurrency":{"ReservedConcurrentExecutions":0}}`)), "bad", "functions", "aws lambda put-function-concurrency --function-name chat-WebhookFunction-1"},
+		"a function removed":          {path("/functions/chat-ProxyFunction-1", func(w http.ResponseWriter) bool { return refuse(w, "ResourceNotFoundException") }), "bad", "functions", "the proxy function chat-ProxyFunction-1 does not exist"},
+		"a function that is broken":   {path("/functions/chat-ConfigFunction-1", answers(`{"Configuration":{"State":"Failed","StateReason":"KMS key is disabled"}}`)), "bad", "functions", "the config function is in state Failed: KMS key is disabled"},
+		"an update that failed":       {path("/functions/chat-ConfigFunction-1", answers(`{"Configuration":{"State":"Active","LastUpdateStatus":"Failed","LastUpdateStatusReason":"x"}}`)), "bad", "functions", "the last update of the config function failed: x"},
+		"functions not to be seen":    {path("/functions/", func(w http.ResponseWriter) bool { return refuse(w, "AccessDeniedException") }), "skip", "functions", "you have no right to lambda:GetFunction"},
+		"an old version":              {path("/functions/chat-TokenFunction-1/aliases/", answers(`{"Name":"live","FunctionVersion":"6"}`)), "warn", "functions", "the token function's alias live points to version 6, and the stack deployed 7"},
+		"a canary under way":          {path("/functions/chat-TokenFunction-1/aliases/", answers(`{"Name":"live","FunctionVersion":"6","RoutingConfig":{"AdditionalVersionWeights":{"7":0.1}}}`)), "warn", "functions", "10 % of the token function's requests go to version 7"},
+		"an alias removed":            {path("/functions/chat-TokenFunction-1/aliases/", func(w http.ResponseWriter) bool { return refuse(w, "ResourceNotFoundException") }), "bad", "functions", "the token function's alias live does not exist"},
+		"resources not to be seen": {onAWS(func(w http.ResponseWriter, _ *http.Request, body string) bool {
+			if strings.Contains(body, "ListStackResources") {
+				w.WriteHeader(http.StatusForbidden)
+				fmt.Fprint(w, `<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>`)
+			}
+			return strings.Contains(body, "ListStackResources")
+		}), "skip", "functions", "you have no right to cloudformation:ListStackResources"},
+		"a queue that nobody reads":          {both(streamQueue, path("/event-source-mappings/uuid-1", answers(`{"State":"Disabled"}`))), "bad", "Stream's queue", "nobody reads it: its mapping is Disabled aws lambda update-event-source-mapping --enabled --uuid uuid-1"},
+		"dead letters, and what to do":       {deadLetters(`{"Attributes":{"ApproximateNumberOfMessages":"3"}}`), "bad", "Stream's dead-letter queue", "aws lambda update-event-source-mapping --enabled --uuid uuid-2"},
+		"an archive removed":                 {refused("AWSEvents.DescribeArchive", "ResourceNotFoundException"), "bad", "bus", "the archive chat does not exist"},
+		"an archive that does not keep":      {target("AWSEvents.DescribeArchive", answers(`{"ArchiveName":"chat","State":"DISABLED"}`)), "bad", "bus", "the archive chat is DISABLED"},
+		"a rule that is off":                 {target("AWSEvents.ListRules", answers(`{"Rules":[{"Name":"mine","State":"DISABLED"}]}`)), "warn", "bus", "the rule mine is disabled"},
+		"a bucket removed":                   {bucket(404), "bad", "bucket", "chat-large does not exist"},
+		"a bucket not to be seen":            {bucket(403), "skip", "bucket", "you have no right to s3:ListBucket"},
+		"events in flight":                   {target("AmazonSQS.GetQueueAttributes", answers(`{"Attributes":{"ApproximateNumberOfMessages":"0","ApproximateNumberOfMessagesNotVisible":"4"}}`)), "warn", "fallback queue", "4 events are in the hands of a redrive"},
+		"an issuer with its own certificate": {signsIn(stranger.URL, "app"), "bad", "issuer", "not one that everybody trusts"},
+		"an issuer that is down":             {signsIn(issuer["down"], "app"), "bad", "issuer", "must answer from the internet"},
+		"an issuer without metadata":         {signsIn(nothing.URL, "app"), "bad", "issuer", "set OidcDiscoveryUrl or OidcJwksUrl"},
+		"a domain with another certificate":  {func(d *deployment) { d.outputs["ClientApiUrl"] = stranger.URL }, "bad", "client API", "CertificateArn"},
+		"a domain without a mapping":         {client("/api-key", 403, nil, `{"message":"Forbidden"}`), "bad", "client API", "a firewall (WAF) or a domain without a mapping refuses"},
+		"a redirect in front":                {client("/api-key", 301, http.Header{"Location": {"https://x"}}, ""), "bad", "client API", "something in front of the API redirects"},
+		"a header that CORS lacks": {func(d *deployment) {
+			d.parameters["AllowedOrigins"] = "*"
+			client("/config", 204, http.Header{"Access-Control-Allow-Origin": {"*"}}, "")(d)
+		}, "bad", "CORS", "may not send authorization"},
+		"a signature of a wrong clock":     {signedOnly("/api-key", 403, `{"message":"Signature expired: 20260101T000000Z is now earlier than 20260101T000500Z"}`), "bad", "service API", "set this machine's clock"},
+		"a Service API that is closed":     {signedOnly("/api-key", 403, `{"Message":"User: arn:aws:iam::1:user/op is not authorized to perform: execute-api:Invoke with an explicit deny"}`), "bad", "service API", "ServiceApiAccountIds"},
+		"a Service API without mapping":    {signedOnly("/api-key", 403, `{"message":"Forbidden"}`), "bad", "service API", "the domain's mapping"},
+		"an app that Stream has suspended": {service("/proxy/app", 403, `{"code":99,"message":"app suspended"}`), "bad", "Stream", "Stream has suspended the app"},
+		"a feature that Stream refuses":    {service("/proxy/app", 403, `{"code":17,"message":"not allowed"}`), "bad", "Stream", "Stream's code 17"},
+		"a Stream at its limit":            {service("/proxy/app", 429, `{"code":9,"message":"Too many requests"}`), "bad", "Stream", "wait a minute, and find out who calls"},
+		"a Stream that fails":              {service("/proxy/app", 500, `{"code":-1,"message":"internal"}`), "bad", "Stream", "see the log of the proxy function"},
+		"a Stream that is down itself":     {service("/proxy/app", 503, `{"code":10,"message":"down"}`), "bad", "Stream", "https://status.getstream.io"},
+		"a proxy without credentials":      {service("/proxy/app", 503, `{"errorMsg":"The chat credentials cannot be read right now; try again in a moment."}`), "bad", "Stream", "see values and key above"},
+		"a Stream that is something else":  {service("/proxy/app", 200, `<html>`), "bad", "Stream", "check StreamBaseUrl"},
+		"a path that Stream does not have": {service("/proxy/app", 404, `{"code":16,"message":"not found"}`), "bad", "Stream", "check StreamBaseUrl"},
+		"a hook at an address before":      {hook(func(h map[string]any) []any { h["webhook_url"] = h["webhook_url"].(string) + "/-OLD"; return []any{h} }), "bad", "webhook", "/webhook/-OLD, an address that this stack no longer has"},
+
 		// What looks like a fault and is none.
+		"a key by its alias": {both(parameter("KmsKeyArn", arnOfKey), onAWS(func(w http.ResponseWriter, r *http.Request, _ string) bool {
+			switch r.Header.Get("X-Amz-Target") {
+			case "AmazonSSM.DescribeParameters":
+				return answers(`{"Parameters":[{"KeyId":"alias/mine"}]}`)(w)
+			case "TrentService.DescribeKey":
+				return answers(`{"KeyMetadata":{"KeyId":"1","Arn":"` + arnOfKey + `","KeyState":"Enabled"}}`)(w)
+			}
+			return false
+		})), "ok", "values", "api-secret: SecureString"},
 		"two hooks for different events": {hook(func(h map[string]any) []any {
 			return []any{with(h, "event_types", []any{"message.new"}), with(h, "event_types", []any{"message.read"})}
 		}), "ok", "webhook", `"message.new","message.read"`},

@@ -1,12 +1,14 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,7 +18,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
-	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
@@ -68,14 +69,19 @@ func (d *doctor) deployment(ctx context.Context) {
 	if err != nil {
 		mend := "ask for the right cloudformation:DescribeStacks"
 		if errors.Is(err, stack.ErrNoStack) {
-			mend = d.again("deploy")
+			mend = "is it in another region (AWS_REGION) or account? If it was never deployed: " + d.again("deploy")
 		}
 		d.bad("stack", mend, "%v", err)
 		return
 	}
+	events := "find the reason in its events (aws cloudformation describe-stack-events --stack-name " + s.Name + "), then "
 	switch {
-	case strings.Contains(s.Status, "ROLLBACK") || strings.Contains(s.Status, "FAILED"):
-		d.bad("stack", "find the reason in its events (aws cloudformation describe-stack-events --stack-name "+s.Name+"), then "+d.again("deploy"), "%s: %s: the last deployment failed", s.Name, s.Status)
+	case s.Status == "UPDATE_ROLLBACK_FAILED":
+		d.bad("stack", events+"aws cloudformation continue-update-rollback --stack-name "+s.Name+", then "+d.again("deploy"), "%s: %s: nothing can be deployed before the rollback has ended", s.Name, s.Status)
+	case s.Status == "ROLLBACK_COMPLETE" || s.Status == "ROLLBACK_FAILED" || s.Status == "CREATE_FAILED" || s.Status == "DELETE_FAILED":
+		d.bad("stack", events+"aws cloudformation delete-stack --stack-name "+s.Name+", then "+d.again("deploy"), "%s: %s: such a stack cannot be updated", s.Name, s.Status)
+	case strings.HasSuffix(s.Status, "ROLLBACK_COMPLETE") || strings.Contains(s.Status, "FAILED"):
+		d.bad("stack", events+d.again("deploy"), "%s: %s: the last deployment failed", s.Name, s.Status)
 	case strings.HasSuffix(s.Status, "_COMPLETE") && !strings.HasPrefix(s.Status, "DELETE"):
 		d.ok("stack", "%s: %s", s.Name, s.Status)
 	default:
@@ -133,7 +139,7 @@ func (d *doctor) values(ctx context.Context) {
 	have, err := values.Stored(ctx, client, true, names...)
 	decrypted := err == nil
 	if !decrypted { // an operator may not be allowed to read the secret
-		if !stack.Denied(err) {
+		if !stack.Denied(err) && !stack.Throttled(err) {
 			d.bad("values", "look at the KMS key: "+kmsCommand(d.stack.Parameters["KmsKeyArn"]), "the secret cannot be decrypted: %v", err)
 		}
 		have, err = values.Stored(ctx, client, false, names...)
@@ -169,7 +175,39 @@ func (d *doctor) values(ctx context.Context) {
 			d.ok("values", "%s: %s", name, p.Type)
 		}
 	}
+	if ttl, _ := strconv.Atoi(d.stack.Parameters["ParameterTtl"]); ttl > maxTTL {
+		d.warn("values", "set ParameterTtl, as to 300, then "+d.again("deploy"), "ParameterTtl is %d: a rotated secret takes effect after up to %s", ttl, time.Duration(ttl)*time.Second)
+	}
+	if _, ok := have[prefix+values.Secret]; ok {
+		d.encryption(ctx, client, prefix+values.Secret)
+	}
 	d.clientConfigs(ctx, client)
+}
+
+// maxTTL is the longest ParameterTtl that an operator can wait for, in seconds.
+const maxTTL = 3600
+
+// encryption compares the key that encrypts the secret with the one that the functions may
+// use.
+func (d *doctor) encryption(ctx context.Context, client *ssm.Client, name string) {
+	out, err := client.DescribeParameters(ctx, &ssm.DescribeParametersInput{
+		ParameterFilters: []types.ParameterStringFilter{{Key: aws.String("Name"), Option: aws.String("Equals"), Values: []string{name}}},
+	})
+	if !d.asked("values", name, "ssm:DescribeParameters", err) || len(out.Parameters) == 0 {
+		return
+	}
+	const standard = "alias/aws/ssm"
+	has, may := aws.ToString(out.Parameters[0].KeyId), cmp.Or(d.stack.Parameters["KmsKeyArn"], standard)
+	if has == "" || has == may || strings.HasSuffix(may, "/"+has) {
+		return
+	}
+	if strings.Contains(has, "alias/") && has != standard && may != standard { // whose?
+		key, err := kms.NewFromConfig(d.cfg).DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &has})
+		if !d.asked("values", "the KMS key "+has, "kms:DescribeKey", err) || key.KeyMetadata != nil && aws.ToString(key.KeyMetadata.Arn) == may {
+			return
+		}
+	}
+	d.bad("values", d.again("params")+", which encrypts with the stack's key", "%s is encrypted with %s, and the functions may use only %s", name, has, may)
 }
 
 func (d *doctor) clientConfigs(ctx context.Context, client *ssm.Client) {
@@ -229,7 +267,11 @@ func (d *doctor) kmsKey(ctx context.Context) {
 		if out.KeyMetadata != nil {
 			state = string(out.KeyMetadata.KeyState)
 		}
-		d.bad("key", "enable it, or cancel its deletion: aws kms enable-key --key-id "+key, "the KMS key %s is %s, so no function can read the secret", key, state)
+		do := "aws kms enable-key --key-id " + key
+		if state == string(kmstypes.KeyStatePendingDeletion) {
+			do = "aws kms cancel-key-deletion --key-id " + key + ", then " + do
+		}
+		d.bad("key", do, "the KMS key %s is %s, so no function can read the secret", key, state)
 		return
 	}
 	d.ok("key", "%s is enabled", key)
@@ -267,32 +309,14 @@ func (d *doctor) quotas(ctx context.Context) {
 }
 
 func (d *doctor) tokens(context.Context) {
-	if d.stack.Parameters["ExpirationTokenDuration"] == "" {
+	const least = 60 // seconds
+	life := d.stack.Parameters["ExpirationTokenDuration"]
+	if n, err := strconv.Atoi(life); err == nil && n < least {
+		d.warn("tokens", "set ExpirationTokenDuration, as to 3600, then "+d.again("deploy"), "user tokens expire after %s s: clients ask for new ones all the time, and a slow one never connects", life)
+	} else if life == "" {
 		d.warn("tokens", "set ExpirationTokenDuration, as to 3600, then "+d.again("deploy"), "user tokens never expire: whoever gets one stays that user until the secret is rotated")
 	} else {
-		d.ok("tokens", "user tokens expire after %s s", d.stack.Parameters["ExpirationTokenDuration"])
-	}
-}
-
-// functions examines the team's own functions, which ours invoke.
-func (d *doctor) functions(ctx context.Context) {
-	for _, name := range []string{"HookFunctionArn", "SignInFunctionArn"} {
-		function := d.stack.Parameters[name]
-		if function == "" {
-			continue
-		}
-		out, err := lambda.NewFromConfig(d.cfg).GetFunction(ctx, &lambda.GetFunctionInput{FunctionName: &function})
-		if !d.asked("functions", name+" "+function, "lambda:GetFunction", err) {
-			continue
-		}
-		switch {
-		case out.Configuration != nil && out.Configuration.State == lambdatypes.StateFailed:
-			d.bad("functions", "deploy it again", "%s %s is in state %s", name, function, out.Configuration.State)
-		case out.Concurrency != nil && aws.ToInt32(out.Concurrency.ReservedConcurrentExecutions) == 0 && out.Concurrency.ReservedConcurrentExecutions != nil:
-			d.bad("functions", "aws lambda delete-function-concurrency --function-name "+function, "%s %s may run 0 requests at once", name, function)
-		default:
-			d.ok("functions", "%s %s exists", name, function)
-		}
+		d.ok("tokens", "user tokens expire after %s s", life)
 	}
 }
 

@@ -65,6 +65,7 @@ var checks = []check{
 	{"app", app, false, (*doctor).appSettings},
 	{"bus", deployed, false, (*doctor).bus},
 	{"queues", deployed, false, (*doctor).queues},
+	{"bucket", deployed, false, (*doctor).bucket},
 	{"webhook and hook", app, true, (*doctor).hooks},
 	{"event", deployed | app, true, (*doctor).event},
 }
@@ -80,6 +81,7 @@ type doctor struct {
 	cfg         aws.Config
 	caller      arn.ARN
 	stack       *stack.Stack
+	resources   map[string]string // of the stack: their physical ids by their names in the template
 	service     *stack.Service
 	key         string // the app's API key, "" if it is missing
 	app         document
@@ -117,6 +119,8 @@ func (d *doctor) asked(check, what, right string, err error) bool {
 		d.bad(check, "find out who removed it (CloudTrail), then make it again under the same name, or deploy a new stack", "%s does not exist", what)
 	case stack.Denied(err):
 		d.skip(check, "%s: you have no right to %s", what, right)
+	case stack.Throttled(err):
+		d.skip(check, "%s: AWS limits the calls: %v", what, stack.Reason(err))
 	default:
 		d.bad(check, "check the network, then run the doctor again", "%s: %v", what, stack.Reason(err))
 	}

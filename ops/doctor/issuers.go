@@ -63,7 +63,18 @@ next:
 			continue
 		}
 		if err != nil {
-			d.bad("issuer", "make OidcIssuer exactly the tokens' iss; if it is, ask whoever runs the issuer", "%s: %v", issuer.Name, err)
+			do := "the issuer must answer from the internet within 3 s: ask whoever runs it"
+			switch reason := network(err); {
+			case errors.Is(err, identity.ErrOtherIssuer):
+				do = "make OidcIssuer exactly the tokens' iss, with or without a slash at its end; if it is, ask whoever runs the issuer"
+			case reason == unknownHost:
+				do = "there is no such host: make OidcIssuer exactly the tokens' iss"
+			case reason == badCertificate:
+				do = "its certificate is not one that everybody trusts, so the functions refuse it: get one of a public authority"
+			case strings.Contains(err.Error(), "got 404"):
+				do = "make OidcIssuer exactly the tokens' iss; if it is, set OidcDiscoveryUrl or OidcJwksUrl"
+			}
+			d.bad("issuer", do, "%s: %v", issuer.Name, err)
 			continue
 		}
 		for _, key := range issuer.Skipped() {

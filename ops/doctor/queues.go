@@ -3,10 +3,13 @@ package doctor
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	bustypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
@@ -17,9 +20,40 @@ func (d *doctor) bus(ctx context.Context) {
 		d.skip("bus", "the stack has no output EventBusName")
 		return
 	}
-	_, err := eventbridge.NewFromConfig(d.cfg).DescribeEventBus(ctx, &eventbridge.DescribeEventBusInput{Name: &bus})
-	if d.asked("bus", "the bus "+bus, "events:DescribeEventBus", err) {
-		d.ok("bus", "%s exists", bus)
+	client := eventbridge.NewFromConfig(d.cfg)
+	_, err := client.DescribeEventBus(ctx, &eventbridge.DescribeEventBusInput{Name: &bus})
+	if !d.asked("bus", "the bus "+bus, "events:DescribeEventBus", err) {
+		return
+	}
+	d.ok("bus", "%s exists", bus)
+	if rules, err := client.ListRules(ctx, &eventbridge.ListRulesInput{EventBusName: &bus}); d.asked("bus", "its rules", "events:ListRules", err) {
+		for _, rule := range rules.Rules {
+			if rule.State == bustypes.RuleStateDisabled {
+				name := aws.ToString(rule.Name)
+				d.warn("bus", "aws events enable-rule --event-bus-name "+bus+" --name "+name, "the rule %s is disabled: its targets get no events", name)
+			}
+		}
+	}
+	archive := d.resources["ChatEventArchive"]
+	if archive == "" {
+		return
+	}
+	out, err := client.DescribeArchive(ctx, &eventbridge.DescribeArchiveInput{ArchiveName: &archive})
+	if d.asked("bus", "the archive "+archive, "events:DescribeArchive", err) && out.State != "" && out.State != bustypes.ArchiveStateEnabled {
+		d.bad("bus", "find out why: aws events describe-archive --archive-name "+archive, "the archive %s is %s, so events are not kept for a replay", archive, out.State)
+	}
+}
+
+// bucket looks for the bucket of events that are too large for the bus.
+func (d *doctor) bucket(ctx context.Context) {
+	bucket := d.stack.Outputs["LargeEventsBucketName"]
+	if bucket == "" {
+		return
+	}
+	client := s3.NewFromConfig(d.cfg, func(o *s3.Options) { o.UsePathStyle = o.BaseEndpoint != nil })
+	_, err := client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &bucket})
+	if d.asked("bucket", bucket, "s3:ListBucket", err) {
+		d.ok("bucket", "%s exists", bucket)
 	}
 }
 
@@ -33,6 +67,7 @@ func (d *doctor) queues(ctx context.Context) {
 		return
 	}
 	attributes := d.queue(ctx, "Stream's queue", url, "", "")
+	d.mapping(ctx, "Stream's queue", "StreamEventsMapping")
 	var policy struct{ DeadLetterTargetArn string }
 	_ = json.Unmarshal([]byte(attributes["RedrivePolicy"]), &policy)
 	dead, err := arn.Parse(policy.DeadLetterTargetArn)
@@ -42,7 +77,14 @@ func (d *doctor) queues(ctx context.Context) {
 	const what = "Stream's dead-letter queue"
 	out, err := sqs.NewFromConfig(d.cfg).GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &dead.Resource, QueueOwnerAWSAccountId: &dead.AccountID})
 	if d.asked(what, dead.Resource, "sqs:GetQueueUrl", err) {
-		d.queue(ctx, what, aws.ToString(out.QueueUrl), "see the log of the webhook function, then move them back: aws sqs start-message-move-task --source-arn "+dead.String(), "events were tried ten times and are in no other place")
+		// Only Stream may write to its queue, so nobody can move them back.
+		do := "see the log of the webhook function; once the cause is gone, let it read them: "
+		if id := d.resources["StreamDeadLetterMapping"]; id != "" {
+			do += enable(id)
+		} else {
+			do += "enable StreamDeadLetterMapping (docs/runbook.md#streamdeadletteralarm)"
+		}
+		d.queue(ctx, what, aws.ToString(out.QueueUrl), do, "events were tried ten times and are in no other place")
 	}
 }
 
@@ -52,13 +94,17 @@ func (d *doctor) queue(ctx context.Context, part, url, do, what string) map[stri
 	if !d.asked(part, url, "sqs:GetQueueAttributes", err) {
 		return nil
 	}
-	switch n := out.Attributes["ApproximateNumberOfMessages"]; {
-	case n == "0":
-		d.ok(part, "empty")
-	case what != "":
-		d.bad(part, do, "%s %s", n, what)
+	n, _ := strconv.Atoi(out.Attributes["ApproximateNumberOfMessages"])
+	inFlight, _ := strconv.Atoi(out.Attributes["ApproximateNumberOfMessagesNotVisible"])
+	switch {
+	case what == "" && n+inFlight > 0:
+		d.ok(part, "%d events are on their way", n+inFlight)
+	case n > 0:
+		d.bad(part, do, "%d %s", n, what)
+	case inFlight > 0:
+		d.warn(part, "run the doctor again in two minutes: those of one that was killed come back", "%d events are in the hands of a redrive", inFlight)
 	default:
-		d.ok(part, "%s events are on their way", n)
+		d.ok(part, "empty")
 	}
 	return out.Attributes
 }

@@ -3,8 +3,10 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -43,11 +45,22 @@ func (d *doctor) answered(api string, r route, status int, err error) bool {
 	}
 	switch {
 	case errors.As(err, new(*url.Error)):
-		d.bad(api, "check the URL, and that the service is running", "%s: no answer: %v", what, err)
+		do := "check the URL, and that the service is running"
+		switch network(err) {
+		case badCertificate:
+			do = "CertificateArn must be of a certificate for the domain's name, in the stack's region"
+		case unknownHost:
+			do = "point the domain's name at the output ClientApiDnsTarget or ServiceApiDnsTarget (CNAME)"
+		}
+		d.bad(api, do, "%s: no answer: %v", what, err)
 	case status == r.want || status < 300 && r.want == http.StatusOK: // /token answers 201
 		return true
 	case status == http.StatusForbidden && api == "service API":
 		d.skip(api, "%s: you have no right to execute-api:Invoke on %s/%s%s", what, d.stack.Outputs["ServiceApiArn"], r.method, path)
+	case status == http.StatusForbidden:
+		d.bad(api, "look at what is in front of the API, and at the mapping of its domain", "%s: 403: a firewall (WAF) or a domain without a mapping refuses the call: %v", what, err)
+	case status >= 300 && status < 400:
+		d.bad(api, "have the URL lead to the API itself", "%s: %d: something in front of the API redirects", what, status)
 	case status == http.StatusNotFound || status == http.StatusMethodNotAllowed:
 		d.bad(api, "check the URL and the domain's mapping, then "+d.again("deploy"), "%s: %d: the route does not exist", what, status)
 	case status == http.StatusTooManyRequests:
@@ -58,6 +71,24 @@ func (d *doctor) answered(api string, r route, status int, err error) bool {
 		d.bad(api, log, "%s: status %d instead of %d", what, status, r.want)
 	}
 	return false
+}
+
+// What keeps a call from an answer.
+const (
+	badCertificate = "certificate"
+	unknownHost    = "host"
+)
+
+// network returns which of these an error is, or "".
+func network(err error) string {
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return badCertificate
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return unknownHost
+	}
+	return ""
 }
 
 func (d *doctor) clientAPI(ctx context.Context) {
@@ -132,6 +163,9 @@ func (d *doctor) cors(ctx context.Context, base string) {
 		case may && origin == stranger && allowed != "*":
 			d.bad("CORS", d.again("deploy"), "AllowedOrigins is %q, but pages of anybody, such as %s, may call the Client API", allowed, origin)
 			return
+		case may && !strings.Contains(strings.ToLower(a.Header.Get("Access-Control-Allow-Headers")), "authorization"):
+			d.bad("CORS", d.again("deploy"), "pages of %s may not send authorization, so nobody can sign in from a browser", origin)
+			return
 		}
 	}
 	d.ok("CORS", "pages of %s may call the Client API", cmp.Or(allowed, "no origin"))
@@ -152,7 +186,16 @@ func (d *doctor) serviceAPI(ctx context.Context) {
 	var r *streamrest.Error
 	switch {
 	case errors.As(err, &r) && r.Status == http.StatusForbidden:
-		d.bad("service API", "attach a policy like docs/policies/full-access.json to your role or user", "a signed call is refused: %v", err)
+		do := "attach a policy like docs/policies/full-access.json to your role or user"
+		switch {
+		case strings.Contains(r.Message, "Signature") || strings.Contains(r.Message, "expired"):
+			do = "set this machine's clock (NTP), and sign in again (aws sso login)"
+		case strings.Contains(r.Message, "explicit deny"):
+			do = "a policy denies it: look at ServiceApiAccountIds, ServiceApiVpcEndpointIds and your organization's policies"
+		case r.Message == "Forbidden": // of no route, or an endpoint that is switched off
+			do = "check the URL and the domain's mapping; KeepExecuteApi=false closes the API's own URL"
+		}
+		d.bad("service API", do, "a signed call is refused: %v", err)
 		return
 	case r != nil:
 		d.answered("service API", key, r.Status, fmt.Errorf("a signed call: %w", err))

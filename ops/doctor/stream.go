@@ -20,6 +20,7 @@ const (
 	codeAccessKey = 2
 	codeAuth      = 5
 	codeSignature = 43
+	codeSuspended = 99
 )
 
 func (d *doctor) streamApp(ctx context.Context) {
@@ -31,12 +32,25 @@ func (d *doctor) streamApp(ctx context.Context) {
 		do := "see the log of the proxy function"
 		switch {
 		case r == nil:
+			do = "check StreamBaseUrl (" + base + "): something else answers there, or nothing"
 		case r.Code == codeAccessKey && regional.MatchString(base):
 			do = "Stream does not know the API key at " + base + ": set StreamBaseUrl to the app's region, or copy the key from the dashboard, then " + d.again("params")
 		case r.Code == codeAccessKey:
 			do = "Stream does not know the API key: copy it from the dashboard, then " + d.again("params")
 		case r.Code == codeAuth || r.Code == codeSignature:
 			do = "the API secret is not that of the API key: copy both from the same app, then " + d.again("params")
+		case r.Code == codeSuspended:
+			do = "Stream has suspended the app: see its dashboard, or ask Stream's support"
+		case r.Status == http.StatusTooManyRequests:
+			do = "Stream limits the app's calls: wait a minute, and find out who calls (docs/monitoring.md)"
+		case r.Status == http.StatusNotFound:
+			do = "check StreamBaseUrl (" + base + "): it is not Stream's"
+		case r.Code > 0 && r.Status >= 500:
+			do = "Stream itself fails: https://status.getstream.io"
+		case r.Code > 0:
+			do = "look up Stream's code " + strconv.Itoa(r.Code) + ": https://getstream.io/chat/docs/api_errors_response/"
+		case r.Status == http.StatusServiceUnavailable:
+			do = "the functions cannot read key and secret: see values and key above, and the log of the proxy function"
 		case r.Status == http.StatusForbidden:
 			do = "allow " + d.stack.Outputs["ServiceApiArn"] + "/GET/proxy/app to your role or user"
 		case r.Status == http.StatusBadGateway || r.Status == http.StatusGatewayTimeout:
@@ -52,7 +66,17 @@ func (d *doctor) streamApp(ctx context.Context) {
 
 func (d *doctor) readApp(ctx context.Context) (http.Header, error) {
 	var answer struct{ App document }
-	header, err := d.service.Stream(ctx, http.MethodGet, "/app", nil, &answer)
+	a, err := d.service.Send(ctx, http.MethodGet, "/proxy/app", nil)
+	if err != nil {
+		return nil, err
+	}
+	header := a.Header
+	if err = a.Decode(&answer); a.Status >= 500 { // which a second try may mend
+		header, err = d.service.Stream(ctx, http.MethodGet, "/app", nil, &answer)
+	}
+	if err == nil && answer.App == nil {
+		err = errors.New("the answer has no app")
+	}
 	if err == nil {
 		d.app = answer.App
 	}
@@ -135,7 +159,7 @@ func (d *doctor) eventHooks() {
 	} else if old := streamfile.Text(d.app["webhook_url"]); d.app["use_hook_v2"] == false && len(hooks) > 0 && old != "" {
 		d.warn("webhook", "ask Stream's support to move the app to event hooks", "the app has event hooks and an old webhook_url, and use_hook_v2 is off: Stream may use the old one, %s", old)
 	}
-	disabled, elsewhere, products := 0, 0, []string{}
+	disabled, elsewhere, products, before := 0, 0, []string{}, ""
 	var seen []document // hooks that send here
 	for _, hook := range hooks {
 		to, product := streamfile.Address(hook), streamfile.Product(hook)
@@ -143,7 +167,9 @@ func (d *doctor) eventHooks() {
 		here := to != "" && (to == d.stack.Outputs["WebhookUrl"] || to == d.stack.Outputs["StreamQueueUrl"] || plain)
 		switch {
 		case !here || hook["hook_type"] == "pending_message":
-			elsewhere++
+			if elsewhere++; strings.HasPrefix(to, d.plain()+"/") {
+				before = to
+			}
 			continue
 		case to != target && !plain:
 			d.bad("webhook", "list it below absent: hooks: in stream.yaml, then "+d.again("apply"), "Stream sends to %s as well as to %s: events arrive twice", to, target)
@@ -178,6 +204,8 @@ func (d *doctor) eventHooks() {
 		d.bad("webhook", d.again("apply"), "the hook to %s is disabled", target)
 	case len(products) > 0:
 		d.bad("webhook", "set product: all in stream.yaml, then "+d.again("apply"), "the hook to %s is only for %s, and not for chat", target, strings.Join(products, ", "))
+	case before != "":
+		d.bad("webhook", d.again("apply"), "Stream sends to %s, an address that this stack no longer has, and not to %s", before, target)
 	case d.at.Local(): // its app has only the hooks that somebody has made
 		d.warn("webhook", d.again("apply"), "Stream does not send to %s (%d hooks send elsewhere)", target, elsewhere)
 	default:

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
@@ -124,5 +125,10 @@ func Missing(err error) bool {
 // Denied reports whether AWS has answered that the caller may not do something.
 func Denied(err error) bool {
 	var api smithy.APIError
-	return errors.As(err, &api) && (strings.Contains(api.ErrorCode(), "AccessDenied") || strings.Contains(api.ErrorCode(), "Unauthorized") || strings.Contains(api.ErrorCode(), "NotAuthorized"))
+	return errors.As(err, &api) && (strings.Contains(api.ErrorCode(), "AccessDenied") || strings.Contains(api.ErrorCode(), "Unauthorized") || strings.Contains(api.ErrorCode(), "NotAuthorized") || api.ErrorCode() == "Forbidden")
+}
+
+// Throttled reports whether AWS has answered that there are too many calls.
+func Throttled(err error) bool {
+	return retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}.IsErrorThrottle(err).Bool()
 }

@@ -402,7 +402,7 @@ func (s *keySet) discover(ctx context.Context) (found metadata, err error) {
 		return found, err
 	}
 	if !slices.Contains(s.names, found.Issuer) {
-		return found, fmt.Errorf("the metadata is of issuer %q and not of %q; set the issuer as its metadata spells it", found.Issuer, strings.Join(s.names, "|"))
+		return found, fmt.Errorf("%w: the metadata is of issuer %q and not of %q; set the issuer as its metadata spells it", ErrOtherIssuer, found.Issuer, strings.Join(s.names, "|"))
 	}
 	return found, nil
 }
@@ -440,6 +440,9 @@ func (s *keySet) keySet(ctx context.Context, u *url.URL) (keys []key, skipped []
 	}
 	return keys, skipped, nil
 }
+
+// ErrOtherIssuer means that an issuer's metadata is that of another.
+var ErrOtherIssuer = errors.New("another name")
 
 // ErrNoKeys means that an issuer answers, and publishes no key that can be used.
 var ErrNoKeys = errors.New("there is no public key for signatures")
