@@ -406,10 +406,11 @@ func testConnect(t *testing.T, w *world, d *deployment) {
 	if err != nil || len(queues.QueueUrls) > 0 {
 		t.Errorf("want no queue left, got %v %v", err, queues)
 	}
-	for _, c := range []struct{ method, path string }{{"GET", "/proxy/users"}, {"POST", "/proxy/channels"}} {
-		a, err := stack.Fetch(t.Context(), c.method, w.service+c.path, http.Header{"Content-Type": {"application/json"}}, []byte("{}"))
-		if err != nil || a.Status > 299 || strings.Contains(string(a.Body), "chat-service-doctor") {
-			t.Errorf("%s: want nothing of the doctor's at Stream, got %v %s", c.path, err, a.Body)
+	for path, left := range map[string]int{"GET /proxy/users": 1, "POST /proxy/channels": 0} {
+		method, path, _ := strings.Cut(path, " ")
+		a, err := stack.Fetch(t.Context(), method, w.service+path, http.Header{"Content-Type": {"application/json"}}, []byte("{}"))
+		if err != nil || a.Status > 299 || strings.Count(string(a.Body), `"id":"chat-service-doctor`) != left {
+			t.Errorf("%s: want nothing of the doctor's at Stream but one user, got %v %s", path, err, a.Body)
 		}
 	}
 }
@@ -630,6 +631,32 @@ func TestParams(t *testing.T) {
 		}
 		denied = "AmazonSSM.GetParameters"
 		d.run("key\nsecret\n\n", "params").want(t, 1, "could not write /chat-service/stream/api-key (1 of 2 were written: run params again): AccessDeniedException")
+	})
+	t.Run("undoes nothing of somebody else's", func(t *testing.T) {
+		d := on(t)
+		d.value(apiSecret, "old-secret", types.ParameterTypeSecureString)
+		d.value(apiKey, "old-key", types.ParameterTypeString)
+		d.value(previousSecret, "older-secret", types.ParameterTypeSecureString)
+		d.run("key\nsecret\n\n", "params").want(t, 1, "a rotation is under way", "nothing was written")
+		d.values.Delete(prefix + previousSecret)
+		d.onAWS = func(w http.ResponseWriter, r *http.Request, body string) bool {
+			if !strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".PutParameter") || !strings.Contains(body, prefix+apiKey) {
+				return false
+			}
+			d.value(apiSecret, "somebody-elses", types.ParameterTypeSecureString) // between our two writes
+			return refuse(w, "AccessDeniedException")
+		}
+		d.run("key\nsecret\n\n", "params").want(t, 1, "could not write /chat-service/stream/api-key (1 of 2 were written: run params again): AccessDeniedException")
+		if values, _ := d.values.Values(); values[prefix+apiSecret] != "somebody-elses" {
+			t.Errorf("want the other operator's secret left alone, got %v", values)
+		}
+		d.onAWS = func(_ http.ResponseWriter, r *http.Request, body string) bool {
+			if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".PutParameter") && strings.Contains(body, prefix+apiSecret) {
+				d.value(apiSecret, "somebody-elses-again", types.ParameterTypeSecureString) // after we have read it
+			}
+			return false
+		}
+		d.run("key\nsecret\n\n", "params").want(t, 1, "somebody else has written "+prefix+apiSecret+" at the same moment")
 	})
 	t.Run("encrypts with the stack's key, before there is one with that in the choices", func(t *testing.T) {
 		d := on(t)

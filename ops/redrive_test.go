@@ -240,6 +240,26 @@ func TestCtrlCEndsARedriveWithTheRightNumberLeft(t *testing.T) {
 	r.hides(t, "canceled", "operation error")
 }
 
+func TestTwoRedrivesLoseNothing(t *testing.T) {
+	t.Parallel()
+	q := newBacklog(t, 505)
+	var both sync.WaitGroup
+	for range 2 {
+		both.Go(func() { q.run("", "redrive").want(t, 0, " events published to "+bus, ", 0 left in the queue") })
+	}
+	both.Wait()
+	if len(q.published) != 505 || len(q.deleted) != 505 {
+		t.Errorf("want 505 events moved, got %d published, %d deleted", len(q.published), len(q.deleted))
+	}
+}
+
+func TestRedriveNamesWhatAnotherHasInHand(t *testing.T) {
+	t.Parallel()
+	q := newBacklog(t, 20)
+	q.next = 4 // received by a redrive that was killed
+	q.run("", "redrive").want(t, 0, "16 events published to "+bus, "4 more are in the hands of another redrive, or of one that was killed: run redrive again in two minutes")
+}
+
 func TestRedriveEndsThoughAMessageComesBack(t *testing.T) {
 	t.Parallel()
 	q := newBacklog(t, 1)

@@ -62,11 +62,12 @@ func Place(text []byte, err error) string {
 type Memory struct {
 	mu            sync.Mutex
 	values, types map[string]string
+	versions      map[string]int64 // one more after each Put
 }
 
 // NewMemory returns a Memory that holds values.
 func NewMemory(values map[string]string) *Memory {
-	return &Memory{values: maps.Collect(maps.All(values)), types: map[string]string{}}
+	return &Memory{values: maps.Collect(maps.All(values)), types: map[string]string{}, versions: map[string]int64{}}
 }
 
 // Values is a [Values].
@@ -83,7 +84,21 @@ func (m *Memory) Set(name, value string) { m.Put(name, m.Type(name), value) }
 func (m *Memory) Put(name, kind, value string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if _, ok := m.values[name]; ok {
+		m.versions[name] = max(m.versions[name], 1) + 1
+	} else {
+		m.versions[name] = 1
+	}
 	m.values[name], m.types[name] = value, kind
+}
+
+func (m *Memory) version(name string) int64 {
+	if m == nil {
+		return 1
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return max(m.versions[name], 1)
 }
 
 // Type returns a parameter's type: that of the last Put, or else what its name
@@ -113,6 +128,7 @@ func (m *Memory) Delete(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.values, name)
+	delete(m.versions, name)
 }
 
 // A Store answers GetParameters and GetParametersByPath, and with a Memory also
@@ -133,7 +149,10 @@ type request struct {
 	memory                             *Memory
 }
 
-type parameter struct{ Name, Type, Value string }
+type parameter struct {
+	Name, Type, Value string
+	Version           int64
+}
 
 // reference is a reference to another parameter, which no value may have.
 var reference = regexp.MustCompile(`(?s)\{\{.*\}\}`)
@@ -174,7 +193,7 @@ func (s *Store) serve(w http.ResponseWriter, r *http.Request) {
 		refuse(w, "ValidationException", "the value must not have a reference to another parameter, {{…}}")
 	case target == "AmazonSSM.PutParameter" && s.Memory != nil:
 		s.Memory.Put(q.Name, q.Type, q.Value)
-		standin.Answer(w, struct{}{})
+		standin.Answer(w, map[string]int64{"Version": s.Memory.version(q.Name)})
 	case target == "AmazonSSM.DeleteParameter" && s.Memory != nil:
 		s.Memory.Delete(q.Name)
 		standin.Answer(w, struct{}{})
@@ -233,7 +252,7 @@ func byPath(w http.ResponseWriter, q request, all map[string]string) {
 // parameter returns a value as the caller gets it: without WithDecryption, a
 // SecureString stays encrypted.
 func (q *request) parameter(name, value string) parameter {
-	p := parameter{name, q.memory.Type(name), value}
+	p := parameter{name, q.memory.Type(name), value, q.memory.version(name)}
 	if p.Type == "SecureString" && !q.WithDecryption {
 		p.Value = "AQICAHhlbmNyeXB0ZWQ="
 	}

@@ -75,6 +75,11 @@ func redrive(ctx context.Context, c *console.Console, at *stack.Target) error {
 			left = max(total-d.published, left)
 		}
 	}
+	if err == nil {
+		if n, failed := d.count(ctx); failed == nil && n > left {
+			c.Progress("%d more are in the hands of another redrive, or of one that was killed: run redrive again in two minutes", n-left)
+		}
+	}
 	if ctx.Err() != nil {
 		err = errors.New("interrupted: run redrive again to go on")
 	}

@@ -85,9 +85,16 @@ func params(ctx context.Context, c *console.Console, at *stack.Target, prefix, k
 		return err
 	}
 	c.Progress("The values go below %s", prefix)
-	return ask(ctx, c, ssm.NewFromConfig(cfg), prefix, key, func(key, secret string) error {
+	client := ssm.NewFromConfig(cfg)
+	return ask(ctx, c, client, prefix, key, func(key, secret string) error {
 		if unchecked {
 			return nil
+		}
+		if found, err := Stored(ctx, client, true, prefix+Secret, prefix+PreviousSecret); err == nil {
+			previous, exists := found[prefix+PreviousSecret]
+			if current := found[prefix+Secret]; exists && aws.ToString(previous.Value) != aws.ToString(current.Value) {
+				return fmt.Errorf("a rotation is under way (%s exists): finish it with rotate, or add -unchecked", prefix+PreviousSecret)
+			}
 		}
 		return Accepted(ctx, c, base, key, secret)
 	})
@@ -148,15 +155,20 @@ func write(ctx context.Context, c *console.Console, client *ssm.Client, all []*s
 		unread = cmp.Or(unread, err)
 		maps.Copy(before, found)
 	}
+	versions := map[string]int64{} // that were written here
 	for i, in := range all {
-		_, err := client.PutParameter(ctx, in)
+		out, err := client.PutParameter(ctx, in)
 		if err == nil {
+			versions[*in.Name] = out.Version
+			if last := before[*in.Name].Version; unread == nil && out.Version > last+1 {
+				return fmt.Errorf("somebody else has written %s at the same moment: ask who, and see aws ssm get-parameter-history --name %s", *in.Name, *in.Name)
+			}
 			c.Say("wrote %s", *in.Name)
 			continue
 		}
 		undone := unread == nil
 		for _, done := range all[:i] {
-			undone = undone && restore(context.WithoutCancel(ctx), client, done, before) == nil
+			undone = undone && restore(context.WithoutCancel(ctx), client, done, before, versions[*done.Name]) == nil
 		}
 		if undone {
 			return fmt.Errorf("could not write %s, and all values are as they were: %w", *in.Name, stack.Reason(err))
@@ -166,13 +178,20 @@ func write(ctx context.Context, c *console.Console, client *ssm.Client, all []*s
 	return nil
 }
 
-// restore undoes a write.
-func restore(ctx context.Context, client *ssm.Client, done *ssm.PutParameterInput, before map[string]types.Parameter) error {
-	if p, ok := before[*done.Name]; ok {
-		_, err := client.PutParameter(ctx, Put(*done.Name, *p.Value, p.Type, aws.ToString(done.KeyId)))
+// restore undoes the write of a version, unless somebody else has written since.
+func restore(ctx context.Context, client *ssm.Client, done *ssm.PutParameterInput, before map[string]types.Parameter, version int64) error {
+	now, err := Stored(ctx, client, false, *done.Name)
+	if err == nil && now[*done.Name].Version != version {
+		err = errors.New("somebody else has written it")
+	}
+	if err != nil {
 		return err
 	}
-	_, err := client.DeleteParameter(ctx, &ssm.DeleteParameterInput{Name: done.Name})
+	if p, ok := before[*done.Name]; ok {
+		_, err = client.PutParameter(ctx, Put(*done.Name, *p.Value, p.Type, aws.ToString(done.KeyId)))
+	} else {
+		_, err = client.DeleteParameter(ctx, &ssm.DeleteParameterInput{Name: done.Name})
+	}
 	return err
 }
 
