@@ -511,7 +511,7 @@ func TestCommandsOfAStackDoNotTakeMakeRun(t *testing.T) {
 		d := deploy(t, nil)
 		d.dir = "."
 		r := d.tool.run(t.Context(), "key\nsecret\n\n", append(strings.Fields(command), "-service-url", "http://127.0.0.1:3001")...)
-		r.want(t, 1, "-service-url http://127.0.0.1:3001 is make run, which has no stack")
+		r.want(t, 1, "-service-url http://127.0.0.1:3001 is the development server, which has no stack")
 		if len(d.calls) > 0 {
 			t.Errorf("%s: want no call to AWS, got %q", command, d.calls)
 		}

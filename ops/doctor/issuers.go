@@ -71,7 +71,7 @@ next:
 				do = "there is no such host: make OidcIssuer exactly the tokens' iss"
 			case reason == badCertificate:
 				do = "its certificate is not one that everybody trusts, so the functions refuse it: get one of a public authority"
-			case strings.Contains(err.Error(), "got 404"):
+			case strings.Contains(err.Error(), "status 404"):
 				do = "make OidcIssuer exactly the tokens' iss; if it is, set OidcDiscoveryUrl or OidcJwksUrl"
 			}
 			d.bad("issuer", do, "%s: %v", issuer.Name, err)

@@ -48,7 +48,7 @@ func (s *Stack) Getenv(name string) string {
 // and the region in deploy/<env>.env.
 func (t *Target) AWS(ctx context.Context) (aws.Config, *sts.GetCallerIdentityOutput, error) {
 	if t.Local() {
-		return aws.Config{}, nil, fmt.Errorf("-service-url %s is make run, which has no stack and nothing at AWS: name the deployment with -env, or use make run's page", t.ServiceURL)
+		return aws.Config{}, nil, fmt.Errorf("-service-url %s is the development server, which has no stack and nothing at AWS: name the deployment with -env, or use its page", t.ServiceURL)
 	}
 	cfg, err := t.LoadAWS(ctx)
 	if err != nil {
