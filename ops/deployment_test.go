@@ -55,6 +55,7 @@ type deployment struct {
 	t                   testing.TB
 	world               *world // may be nil
 	missing             bool
+	created             string // the element CreationTime, or nothing
 	parameters, outputs map[string]string
 	values              *parameterstore.Memory
 	app                 map[string]any
@@ -243,8 +244,8 @@ func (d *deployment) describe(w http.ResponseWriter, status string) {
 		}
 		return b.String()
 	}
-	fmt.Fprintf(w, `<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>chat</StackName><StackStatus>%s</StackStatus><Parameters>%s</Parameters><Outputs>%s</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>`,
-		status, member(d.parameters, "ParameterKey", "ParameterValue"), member(d.outputs, "OutputKey", "OutputValue"))
+	fmt.Fprintf(w, `<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>chat</StackName><StackStatus>%s</StackStatus>%s<Parameters>%s</Parameters><Outputs>%s</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>`,
+		status, d.created, member(d.parameters, "ParameterKey", "ParameterValue"), member(d.outputs, "OutputKey", "OutputValue"))
 }
 
 // resources answers ListStackResources, as SAM names them.

@@ -118,6 +118,25 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 	streamQueue := func(d *deployment) {
 		d.parameters["StreamQueue"], d.outputs["StreamQueueUrl"] = "true", "https://sqs.example.com/q"
 	}
+	connected := func(created ...string) func(*deployment) {
+		return func(d *deployment) {
+			d.created = "<CreationTime>2026-02-01T00:00:00Z</CreationTime>"
+			d.onService = func(w http.ResponseWriter, r *http.Request, _ string) bool {
+				users := []any{map[string]any{"id": "4711", "created_at": "2025-01-01T00:00:00Z"}}
+				if strings.Contains(r.URL.Query().Get("payload"), `{"last_active":{"$gt":"2026-02-01T00:00:00Z"}}`) {
+					users = []any{map[string]any{"id": "chat-service-doctor", "created_at": "2025-01-01T00:00:00Z"}}
+					for n, at := range created {
+						users = append(users, map[string]any{"id": fmt.Sprintf("auth0@-7C%d", n), "created_at": at})
+					}
+				}
+				if r.URL.Path != "/proxy/users" {
+					return false
+				}
+				_ = json.NewEncoder(w).Encode(map[string]any{"users": users})
+				return true
+			}
+		}
+	}
 	both := func(faults ...func(*deployment)) func(*deployment) {
 		return func(d *deployment) {
 			for _, f := range faults {
@@ -323,6 +342,8 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 		})), "bad", "key", "is Disabled"},
 		"a KMS key removed":                {both(parameter("KmsKeyArn", arnOfKey), refused("TrentService.DescribeKey", "NotFoundException")), "bad", "key", "does not exist"},
 		"a KMS key not to be seen":         {both(parameter("KmsKeyArn", arnOfKey), denied("TrentService.DescribeKey")), "skip", "key", "you have no right to kms:DescribeKey"},
+		"users who are all new":            {connected("2026-02-02T00:00:00Z", "2026-02-03T00:00:00.5Z"), "warn", "users", "such as 4711, and the last 2 to connect are all new, such as auth0@-7C0"},
+		"users who were there before":      {connected("2026-02-02T00:00:00Z", "2025-02-03T00:00:00Z"), "ok", "users", "1 of the last 2"},
 		"tokens that never expire":         {parameter("ExpirationTokenDuration", ""), "warn", "tokens", "never expire"},
 		"the audience of every client":     {signsIn(issuer["good"], "account"), "bad", "issuer", "Keycloak puts into the tokens of every client"},
 		"a token function that fails":      {client("/token/me", 502, nil, `{"errorMsg":"x"}`), "bad", "client API", "/token/me: 502: x see the log of the token function (/aws/lambda/chat/token)"},

@@ -63,6 +63,7 @@ var checks = []check{
 	{"service API", nothing, false, (*doctor).serviceAPI},
 	{"Stream", service, false, (*doctor).streamApp},
 	{"app", app, false, (*doctor).appSettings},
+	{"users", app, false, (*doctor).users},
 	{"bus", deployed, false, (*doctor).bus},
 	{"queues", deployed, false, (*doctor).queues},
 	{"bucket", deployed, false, (*doctor).bucket},

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -110,6 +111,46 @@ func (d *doctor) appSettings(context.Context) {
 	} else if limit > 0 {
 		d.ok("rate limits", "%d of %d calls are left in this minute", left, limit)
 	}
+}
+
+// users finds out whether sign-ins make new users where the app had some before this stack:
+// an id that differs from the one a user has costs them their chats, without an error.
+func (d *doctor) users(ctx context.Context) {
+	if d.stack.Created.IsZero() {
+		return
+	}
+	type user struct {
+		ID      string    `json:"id"`
+		Created time.Time `json:"created_at"`
+	}
+	find := func(field, operator string, limit int) []user {
+		query, _ := json.Marshal(document{
+			"filter_conditions": document{field: document{operator: d.stack.Created}},
+			"sort":              []any{document{"field": field, "direction": -1}}, "limit": limit,
+		})
+		var found struct{ Users []user }
+		if _, err := d.service.Stream(ctx, http.MethodGet, "/users?payload="+url.QueryEscape(string(query)), nil, &found); err != nil {
+			return nil
+		}
+		return slices.DeleteFunc(found.Users, func(u user) bool { return strings.HasPrefix(u.ID, "chat-service-doctor") })
+	}
+	before := find("created_at", "$lt", 2)
+	last := find("last_active", "$gt", 30)
+	if len(before) == 0 || len(last) == 0 {
+		return
+	}
+	known := 0
+	for _, u := range last {
+		if u.Created.Before(d.stack.Created) {
+			known++
+		}
+	}
+	if known > 0 {
+		d.ok("users", "%d of the last %d to connect were there before this stack", known, len(last))
+		return
+	}
+	d.warn("users", "compare the ids, and choose UserIdClaim so that they agree: docs/existing-users.md",
+		"the app had users before this stack, such as %s, and the last %d to connect are all new, such as %s", streamfile.Show(before[0].ID), len(last), streamfile.Show(last[0].ID))
 }
 
 const (

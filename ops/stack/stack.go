@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -26,6 +27,7 @@ const EventSource = "stream."
 // A Stack is a deployment as CloudFormation describes it.
 type Stack struct {
 	Name, Status        string
+	Created             time.Time // zero for a development server
 	Parameters, Outputs map[string]string
 }
 
@@ -93,7 +95,7 @@ func (t *Target) Describe(ctx context.Context, cfg aws.Config) (*Stack, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stack %s: %w", name, Reason(err))
 	}
-	s := &Stack{Name: name, Status: string(out.Stacks[0].StackStatus), Parameters: map[string]string{}, Outputs: map[string]string{}}
+	s := &Stack{Name: name, Status: string(out.Stacks[0].StackStatus), Created: aws.ToTime(out.Stacks[0].CreationTime), Parameters: map[string]string{}, Outputs: map[string]string{}}
 	for _, p := range out.Stacks[0].Parameters {
 		s.Parameters[aws.ToString(p.ParameterKey)] = aws.ToString(p.ParameterValue)
 	}
