@@ -311,3 +311,26 @@ func TestAStartTakesOneCallAndAnUnusualClientTypeOneMore(t *testing.T) {
 		}
 	}
 }
+
+// The mark keeps a parameter that somebody broke from rolling back a deployment.
+func TestABrokenConfigurationIsNoFaultOfTheVersion(t *testing.T) {
+	f := awstest.StartFunction(t, awstest.NewParameterStore(t, parameters(map[string]string{"web": `[`, "watch": `"`, "tv": `{}`})).Env(nil))
+	for _, clientType := range []string{"web", "watch", "tv"} {
+		r := httptest.NewRequest(http.MethodGet, "/config?clientType="+clientType, nil)
+		f.Invoke(awstest.ClientEvent(t, r, "/config"))
+	}
+	f.Stop()
+	var got []string
+	for line := range strings.Lines(f.Output()) {
+		var fields struct {
+			Message, Fault string
+			Status         int
+		}
+		if json.Unmarshal([]byte(line), &fields) == nil && fields.Message == "request" {
+			got = append(got, strconv.Itoa(fields.Status)+fields.Fault)
+		}
+	}
+	if want := "500ClientConfiguration 500ClientConfiguration 200"; strings.Join(got, " ") != want {
+		t.Errorf("want %s, got %q", want, got)
+	}
+}
