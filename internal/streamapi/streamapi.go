@@ -273,6 +273,11 @@ func unauthorized(code int, message string) error {
 func (s *API) receive(r *http.Request, call streamspec.Call, lenient bool) (document, error) {
 	what, object, text := "body", call.Body, []byte(nil)
 	query := r.URL.Query()
+	for name := range query {
+		if _, ok := call.Query[name]; !ok && !lenient && name != "api_key" {
+			return nil, badInput("%s is not a known parameter", name)
+		}
+	}
 	for name, field := range call.Query {
 		switch v := query.Get(name); {
 		case v == "" && field.Required && !lenient:

@@ -276,7 +276,8 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, f *file, st
 	put := func(stage int, set Document, before Document) step {
 		body := k.along(before)
 		maps.Copy(body, set)
-		return step{Method: http.MethodPut, Path: k.address(name, wanted), Body: body, stage: stage}
+		path, _, _ := strings.Cut(k.address(name, wanted), "?") // the team is in the body
+		return step{Method: http.MethodPut, Path: path, Body: body, stage: stage}
 	}
 	missing := func(body Document, object string) error {
 		for _, field := range slices.Sorted(maps.Keys(streamspec.Objects[object])) {

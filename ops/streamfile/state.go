@@ -22,10 +22,11 @@ type state struct {
 	events []string // types that Stream knows; nil if it did not say
 }
 
-// label names an item in its collection: by its name, and the team if it is one team's.
+// label names an item in its collection: by its name, and the team if it is one team's. A
+// name that looks as if it had a team gets an empty one.
 func (k kind) label(item Document) string {
 	name := Text(item[k.id])
-	if team := Text(item["team"]); k.key == "blocklists" && team != "" {
+	if team := Text(item["team"]); k.key == "blocklists" && (team != "" || strings.HasSuffix(name, ")")) {
 		name += " (" + team + ")"
 	}
 	return name
