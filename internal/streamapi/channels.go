@@ -21,9 +21,10 @@ func (s *API) getOrCreateChannel(r *http.Request, body document) (document, erro
 		if author == "" {
 			return nil, badInput("GetOrCreateChannel failed with error: either data.created_by or data.created_by_id must be provided when using server side auth")
 		}
+		members := userIDs(data["members"])
 		channel := changed(data, document{
 			"cid": id, "type": r.PathValue("type"), "id": r.PathValue("id"), "created_by": s.known(author),
-			"created_at": s.now(), "updated_at": s.now(), "frozen": false, "disabled": false, "member_count": len(list(data["members"])),
+			"created_at": s.now(), "updated_at": s.now(), "frozen": false, "disabled": false, "members": members, "member_count": len(members),
 		})
 		delete(channel, "created_by_id")
 		s.channels[id] = channel
@@ -74,8 +75,8 @@ func (s *API) queryMembers(_ *http.Request, query document) (document, error) {
 }
 
 func (s *API) deleteChannel(r *http.Request, _ document) (document, error) {
-	channel, ok := s.channels[cid(r)]
-	if !ok {
+	channel := s.state(cid(r))["channel"]
+	if s.channels[cid(r)] == nil {
 		return nil, notFound("DeleteChannel failed with error: channel %s does not exist", cid(r))
 	}
 	s.messages = slices.DeleteFunc(s.messages, func(message document) bool { return message["cid"] == cid(r) })

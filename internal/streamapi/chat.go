@@ -21,7 +21,7 @@ import (
 )
 
 // What an app's first screens do, with a user's token. The stand-in has none of Stream's
-// permissions, search, moderation or limits, and fields that it does not know stay as sent.
+// permissions, moderation or limits, and fields that it does not know stay as sent.
 
 // chatCalls adds the calls that only apps make.
 func (s *API) chatCalls() {
@@ -50,7 +50,7 @@ func (s *API) chatCalls() {
 func serverOnly(pattern string) bool {
 	method, path, _ := strings.Cut(pattern, " ")
 	switch _, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/"); {
-	case strings.HasPrefix(path, "/channels"), strings.HasPrefix(path, "/messages"), strings.HasPrefix(path, "/devices"), strings.HasPrefix(path, "/video/"), strings.HasPrefix(path, "/feeds/"), pattern == "/":
+	case strings.HasPrefix(path, "/channels"), strings.HasPrefix(path, "/messages"), strings.HasPrefix(path, "/devices"), strings.HasPrefix(path, "/video/"), strings.HasPrefix(path, "/uploads/"), path == "/search", strings.HasPrefix(path, "/feeds/"), pattern == "/":
 		return false
 	case path == "/users" || path == "/members" || path == "/app":
 		return method == http.MethodPatch && path == "/app"
