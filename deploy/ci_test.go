@@ -60,7 +60,8 @@ var needs = map[string]map[string]string{
 		"arn:aws:events:" + here + "event-bus/chat-service-prod-events": "events:CreateEventBus DescribeEventBus UpdateEventBus DeleteEventBus ListTagsForResource TagResource UntagResource",
 	},
 	"AWS::Events::EventBusPolicy": {
-		"arn:aws:events:" + here + "event-bus/chat-service-prod-events": "events:PutPermission RemovePermission DescribeEventBus",
+		"arn:aws:events:" + here + "event-bus/chat-service-prod-events": "events:DescribeEventBus",
+		"*": "events:PutPermission RemovePermission", // AWS checks no resource
 	},
 	"AWS::IAM::ManagedPolicy": {
 		"arn:aws:iam::123456789012:policy/chat-service-prod-LongSettings-1A": "iam:CreatePolicy GetPolicy DeletePolicy TagPolicy UntagPolicy " +
@@ -126,8 +127,9 @@ var needs = map[string]map[string]string{
 			"PutFunctionConcurrency DeleteFunctionConcurrency PublishVersion ListVersionsByFunction CreateAlias UpdateAlias GetAlias DeleteAlias AddPermission RemovePermission GetPolicy ListTags TagResource UntagResource",
 		"arn:aws:s3:::aws-sam-cli-managed-default-samclisourcebucket-1a/chat-service-prod/code":                                                         "s3:GetObject PutObject",
 		"arn:aws:codedeploy:" + here + "application:chat-service-prod-ServerlessDeploymentApplication-1A":                                               "codedeploy:CreateApplication ListTagsForResource TagResource UntagResource GetApplication DeleteApplication RegisterApplicationRevision GetApplicationRevision",
-		"arn:aws:codedeploy:" + here + "deploymentgroup:chat-service-prod-ServerlessDeploymentApplication-1A/chat-service-prod-TokenDeploymentGroup-1A": "codedeploy:CreateDeploymentGroup GetDeploymentGroup UpdateDeploymentGroup DeleteDeploymentGroup CreateDeployment GetDeployment StopDeployment",
-		"arn:aws:codedeploy:" + here + "deploymentconfig:CodeDeployDefault.LambdaCanary10Percent5Minutes":                                               "codedeploy:GetDeploymentConfig",
+		"arn:aws:codedeploy:" + here + "deploymentgroup:chat-service-prod-ServerlessDeploymentApplication-1A/chat-service-prod-TokenDeploymentGroup-1A": "codedeploy:CreateDeploymentGroup GetDeploymentGroup UpdateDeploymentGroup DeleteDeploymentGroup CreateDeployment GetDeployment",
+		"*": "codedeploy:StopDeployment", // AWS checks no resource
+		"arn:aws:codedeploy:" + here + "deploymentconfig:CodeDeployDefault.LambdaCanary10Percent5Minutes": "codedeploy:GetDeploymentConfig",
 	},
 }
 
@@ -170,7 +172,7 @@ var never = []struct{ resource, actions, context string }{
 	{"arn:aws:sns:" + here + "chat-service-prod-AlarmTopic-1A", "sns:Publish", ""},
 	{"arn:aws:sns:" + here + "chat-service-prod-eu-AlarmTopic-1A", "sns:Subscribe SetTopicAttributes", ""},
 	{"arn:aws:events:" + here + "event-bus/chat-service-prod-events", "events:PutEvents PutRule PutTargets", ""},
-	{"arn:aws:events:" + here + "event-bus/chat-service-prod-eu-events", "events:DeleteEventBus PutPermission", ""},
+	{"arn:aws:events:" + here + "event-bus/chat-service-prod-eu-events", "events:DeleteEventBus UpdateEventBus", ""},
 	{"arn:aws:events:" + here + "archive/chat-service-dev", "events:DeleteArchive UpdateArchive DescribeArchive", ""},
 	{"arn:aws:events:" + here + "archive/chat-service-prod", "events:StartReplay", ""},
 	{"arn:aws:s3:::chat-service-prod-largeeventsbucket-1a/2026/11/22/a", "s3:GetObject PutObject DeleteObject", ""},
