@@ -54,7 +54,8 @@ var tools = []string{"./ops", "./local"}
 // copied are the files of the repository that a release has as they are.
 var copied = []string{
 	"stream.yaml", "samconfig.toml", "SECURITY.md", "CHANGELOG.md", "deploy/sample.env", "deploy/*.yaml",
-	"examples/cdk/*.ts", "examples/terraform/*.tf", "examples/pipelines/*",
+	"docs/*.md", "docs/openapi.yaml", "docs/policies/*.json",
+	"examples/cdk/*.ts", "examples/cdk/cdk.json", "examples/cdk/package.json", "examples/cdk/tsconfig.json", "examples/terraform/*.tf", "examples/pipelines/*",
 }
 
 func main() {

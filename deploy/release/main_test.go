@@ -27,7 +27,8 @@ var small = map[string]string{
 	"shared/lambdahttp/lambdahttp.go": "package lambdahttp\nvar version string\nfunc Main() { println(version) }\n",
 	"ops/main.go":                     tool, "local/main.go": tool,
 	"stream.yaml": "s", "samconfig.toml": "s", "SECURITY.md": "s", "CHANGELOG.md": "s", "deploy/sample.env": "s", "deploy/ci.yaml": "s", "deploy/Dockerfile": "s",
-	"examples/cdk/a.ts": "s", "examples/terraform/a.tf": "s", "examples/pipelines/a.yml": "s",
+	"docs/a.md": "s", "docs/openapi.yaml": "s", "docs/policies/a.json": "s",
+	"examples/cdk/a.ts": "s", "examples/cdk/cdk.json": "s", "examples/cdk/package.json": "s", "examples/cdk/tsconfig.json": "s", "examples/terraform/a.tf": "s", "examples/pipelines/a.yml": "s",
 	"functions/token/bootstrap/main.go":  "package main\nimport \"chat-service-backend/shared/lambdahttp\"\nfunc main() { lambdahttp.Main() }\n",
 	"functions/apikey/bootstrap/main.go": "package main\nimport \"chat-service-backend/shared/lambdahttp\"\nfunc main() { lambdahttp.Main() }\n",
 	"template.yaml": `Globals:
@@ -93,7 +94,8 @@ func TestReleaseHasAllThatADeploymentNeeds(t *testing.T) {
 	ops, local := "ops-"+build.Host.OS+"-"+build.Host.Arch, "local-"+build.Host.OS+"-"+build.Host.Arch
 	want := []string{
 		"CHANGELOG.md", "Dockerfile", "SECURITY.md", "apikey.cdx.json", "apikey.zip", "deploy/ci.yaml", "deploy/sample.env",
-		"examples/cdk/a.ts", "examples/pipelines/a.yml", "examples/terraform/a.tf", local, "local.cdx.json", ops, "ops.cdx.json",
+		"docs/a.md", "docs/openapi.yaml", "docs/policies/a.json",
+		"examples/cdk/a.ts", "examples/cdk/cdk.json", "examples/cdk/package.json", "examples/cdk/tsconfig.json", "examples/pipelines/a.yml", "examples/terraform/a.tf", local, "local.cdx.json", ops, "ops.cdx.json",
 		"samconfig.toml", "stream.yaml", "template.yaml", "token.cdx.json", "token.zip",
 	}
 	slices.Sort(want)

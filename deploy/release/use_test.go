@@ -27,8 +27,9 @@ import (
 // that has the outputs given here once its change set is executed.
 type account struct {
 	moto, stackName string
-	// Of the template; and the parameters' default values.
-	outputs, defaults map[string]string
+	// Of the template; the parameters' default values; and what the stack keeps when it is
+	// deleted, ids by type.
+	outputs, defaults, kept map[string]string
 
 	mu         sync.Mutex
 	status     string // of the stack, "" before it exists
@@ -64,6 +65,12 @@ func (a *account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "ExecuteChangeSet":
 		a.status = "CREATE_COMPLETE"
 		answer("")
+	case "DescribeStackResources":
+		var members string
+		for kind, id := range a.kept {
+			members += fmt.Sprintf("<member><ResourceType>%s</ResourceType><PhysicalResourceId>%s</PhysicalResourceId></member>", kind, id)
+		}
+		answer("<StackResources>%s</StackResources>", members)
 	case "DeleteStack":
 		a.status = ""
 		answer("")
@@ -105,9 +112,16 @@ func TestReleaseIsAllThatAMachineWithoutGoNeeds(t *testing.T) {
 	if err := release(t.Context(), root, dir, "v0.0.1", targets{build.Host, []build.System{build.Host}}, func(context.Context, string, string, build.System) ([]byte, error) { return []byte("{}"), nil }); err != nil {
 		t.Fatal(err)
 	}
+	checkImage(t, dir)
 	a := &account{moto: moto, stackName: "chat-service-dev"}
 	front := httptest.NewServer(a)
 	t.Cleanup(front.Close)
+	// The CLI's own sqs leaves AWS_ENDPOINT_URL out.
+	bin := t.TempDir()
+	if err := os.WriteFile(bin+"/aws", []byte("#!/bin/sh\nexec "+cli+" --endpoint-url "+front.URL+" \"$@\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cli = bin + "/aws"
 	environment := []string{
 		"PATH=" + filepath.Dir(cli) + ":/usr/bin:/bin", "HOME=" + os.Getenv("HOME"), "CI=true", "AWS_REGION=eu-central-1", "AWS_DEFAULT_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
 		"AWS_ENDPOINT_URL=" + front.URL,
@@ -138,6 +152,8 @@ func TestReleaseIsAllThatAMachineWithoutGoNeeds(t *testing.T) {
 
 	ops("\nlocal-key\nlocal-secret-of-the-release-test\n\n", "params", "-env", "dev", "-unchecked")
 	run("", cli, "events", "create-event-bus", "--name", "ChatEventBus")
+	queue := strings.TrimSpace(run("", cli, "sqs", "create-queue", "--queue-name", "chat-service-dev-FallbackQueue-1A", "--query", "QueueUrl", "--output", "text"))
+	run("", cli, "s3", "mb", "s3://chat-service-dev-largeeventsbucket")
 
 	// What the stack would be: the release's development server, on the same account.
 	server := exec.CommandContext(t.Context(), filepath.Join(dir, "local"+end), "-client-addr", "127.0.0.1:0", "-service-addr", "127.0.0.1:0",
@@ -194,15 +210,16 @@ func TestReleaseIsAllThatAMachineWithoutGoNeeds(t *testing.T) {
 	}
 	a.outputs = map[string]string{
 		"ClientApiUrl": urls["Client API"], "WebhookUrl": urls["Client API"] + "/webhook", "ServiceApiUrl": service.URL, "ServiceApiArn": "arn:x",
-		"EventBusName": "ChatEventBus", "Version": "v0.0.1",
+		"EventBusName": "ChatEventBus", "Version": "v0.0.1", "FallbackQueueUrl": queue,
 	}
+	a.kept = map[string]string{"AWS::SQS::Queue": queue, "AWS::S3::Bucket": "chat-service-dev-largeeventsbucket"}
 	a.mu.Unlock()
 
 	ops("", "deploy", "-env", "dev")
 	a.mu.Lock()
 	parameters := maps.Clone(a.parameters)
 	a.mu.Unlock()
-	for name, want := range map[string]string{"ParameterPrefix": "/chat-service-dev", "Environment": "dev", "LogLevel": "DEBUG", "RetentionDays": "7", "ParameterTtl": "1"} {
+	for name, want := range map[string]string{"ParameterPrefix": "", "Environment": "dev", "LogLevel": "DEBUG", "RetentionDays": "7", "ParameterTtl": "1"} {
 		if parameters[name] != want {
 			t.Errorf("want the defaults of make deploy, %s=%s, got %q", name, want, parameters[name])
 		}
@@ -220,8 +237,36 @@ func TestReleaseIsAllThatAMachineWithoutGoNeeds(t *testing.T) {
 	if got := run("", cli, "ssm", "get-parameter", "--with-decryption", "--name", "/chat-service-dev/stream/api-secret", "--query", "Parameter.Value", "--output", "text"); got != "another-secret-of-the-release-test\n" {
 		t.Errorf("want the new secret, got %q", got)
 	}
-	run("", cli, "cloudformation", "delete-stack", "--stack-name", "chat-service-dev")
+
+	// What docs/deploy.md says to delete everything.
+	ops("", "redrive", "-env", "dev")
+	if err := os.WriteFile(dir+"/stream.yaml", []byte("absent: {hooks: [\"${WebhookUrl}\"]}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ops("", "apply", "-env", "dev", "-yes", "-allow-delete")
+	if got := ops("", "pull", "-env", "dev", "-file", "-"); !strings.Contains(got, "\nhooks: []\n") {
+		t.Errorf("want no hook left at Stream, got\n%s", got)
+	}
+	run("object", cli, "s3", "cp", "-", "s3://chat-service-dev-largeeventsbucket/2026/1")
+	page, err := os.ReadFile(dir + "/docs/deploy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "## Delete everything")
+	_, script, _ := strings.Cut(section, "```sh\n")
+	script, _, _ = strings.Cut(script, "```")
+	run("", "bash", "-euo", "pipefail", "-c", strings.ReplaceAll(script, "stack=chat-service-prod", "stack=chat-service-dev"))
 	if a.status != "" {
 		t.Errorf("want no stack left, got %s", a.status)
+	}
+	for _, look := range [][]string{
+		{"ssm", "get-parameters-by-path", "--recursive", "--path", "/", "--query", "Parameters[].Name"},
+		{"sqs", "list-queues", "--query", "QueueUrls"},
+		{"s3api", "list-buckets", "--query", "Buckets[?Name!='chat-service-artifacts-123456789012-eu-central-1'].Name"},
+		{"s3api", "list-objects-v2", "--bucket", "chat-service-artifacts-123456789012-eu-central-1", "--query", "Contents"},
+	} {
+		if got := strings.TrimSpace(run("", append(append([]string{cli}, look...), "--output", "text")...)); got != "" && got != "None" {
+			t.Errorf("want nothing left of the stack, got %s of %q", got, look[:2])
+		}
 	}
 }
