@@ -74,7 +74,7 @@ func (f *function) stream(ctx context.Context, payload []byte, sink io.Writer) (
 		return 0, f.explain(err)
 	}
 	began := time.Now()
-	answer, err := f.Process.Invoke(ctx, runtimeapi.Event{Payload: payload, Stream: true})
+	answer, err := f.Process.Invoke(ctx, runtimeapi.Event{Payload: payload})
 	if err == nil {
 		_, err = io.Copy(sink, answer.Body)
 	}

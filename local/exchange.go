@@ -29,14 +29,12 @@ type exchange struct {
 	Curl   string  `json:"curl"`
 }
 
-// send sends a request and answers with the exchange. shown is the request's body
-// in a form fit for reading; err says why there is no request.
-func send(w http.ResponseWriter, request *http.Request, shown string, err error) {
-	e := exchange{}
-	defer func() { answerJSON(w, e) }()
+// send sends a request. shown is its body in a form fit for reading; err says why there
+// is no request.
+func send(request *http.Request, shown string, err error) (e exchange) {
 	if err != nil {
 		e.Status = "Not sent: " + err.Error()
-		return
+		return e
 	}
 	e.Sent = request.Method + " " + request.URL.RequestURI() + "\n"
 	e.Curl = "curl -i"
@@ -62,7 +60,7 @@ func send(w http.ResponseWriter, request *http.Request, shown string, err error)
 	e.MS = float64(time.Since(began).Microseconds()) / 1000
 	if err != nil {
 		e.Status = "No answer: " + err.Error()
-		return
+		return e
 	}
 	defer response.Body.Close()
 	e.Status = response.Status
@@ -71,17 +69,17 @@ func send(w http.ResponseWriter, request *http.Request, shown string, err error)
 	got.WriteByte('\n')
 	_, _ = io.Copy(&got, io.LimitReader(response.Body, 1<<20))
 	e.Got = strings.ReplaceAll(got.String(), "\r\n", "\n")
+	return e
 }
 
 // quote quotes text for a shell.
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
 // call sends the request that the page describes, as the caller it names.
-func (p *page) call(w http.ResponseWriter, r *http.Request) {
+func (p *page) call(r *http.Request) exchange {
 	var in struct{ Who, User, API, Method, Path, Body string }
 	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&in); err != nil {
-		send(w, nil, "", err)
-		return
+		return send(nil, "", err)
 	}
 	if in.Method == http.MethodGet {
 		in.Body = ""
@@ -91,8 +89,7 @@ func (p *page) call(w http.ResponseWriter, r *http.Request) {
 		url = p.serviceURL
 	}
 	if !strings.HasPrefix(in.Path, "/") { // "@host" would make the address a user's name
-		send(w, nil, "", errors.New("the path must begin with a slash"))
-		return
+		return send(nil, "", errors.New("the path must begin with a slash"))
 	}
 	request, err := http.NewRequestWithContext(r.Context(), in.Method, url+p.basePath+in.Path, strings.NewReader(in.Body))
 	if err == nil && in.Body != "" {
@@ -101,7 +98,7 @@ func (p *page) call(w http.ResponseWriter, r *http.Request) {
 	if err == nil && in.Who != "nobody" {
 		err = p.identify(request, in.API, in.Who, in.User)
 	}
-	send(w, request, in.Body, err)
+	return send(request, in.Body, err)
 }
 
 // identify makes a caller known: a service names its user in a header, everybody
@@ -127,15 +124,14 @@ func (p *page) identify(request *http.Request, api, who, user string) error {
 }
 
 // sendWebhook plays Stream: it signs an event and sends it to the webhook route.
-func (p *page) sendWebhook(w http.ResponseWriter, r *http.Request) {
+func (p *page) sendWebhook(r *http.Request) exchange {
 	event, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	if err != nil {
-		return
+		return send(nil, "", err)
 	}
 	values, err := p.values()
 	if err != nil {
-		send(w, nil, "", fmt.Errorf("no secret to sign with: %w", err))
-		return
+		return send(nil, "", fmt.Errorf("no secret to sign with: %w", err))
 	}
 	kind, secret, shown := r.URL.Query().Get("kind"), values[p.prefix()+"/stream/api-secret"], string(event)
 	switch kind {
@@ -163,7 +159,7 @@ func (p *page) sendWebhook(w http.ResponseWriter, r *http.Request) {
 			request.Header.Set("Content-Encoding", "gzip")
 		}
 	}
-	send(w, request, shown, err)
+	return send(request, shown, err)
 }
 
 // signature returns Stream's signature of a webhook.

@@ -73,8 +73,8 @@ func (p *page) handler() http.Handler {
 	mux.HandleFunc("DELETE "+pagePath+"parameters/{name...}", change(p.deleteParameter))
 	mux.HandleFunc("PUT "+pagePath+"settings/{name}", change(p.set))
 	mux.HandleFunc("POST "+pagePath+"rotate", change(p.rotate))
-	mux.HandleFunc("POST "+pagePath+"webhook", p.sendWebhook)
-	mux.HandleFunc("POST "+pagePath+"call", p.call)
+	mux.HandleFunc("POST "+pagePath+"webhook", func(w http.ResponseWriter, r *http.Request) { answerJSON(w, p.sendWebhook(r)) })
+	mux.HandleFunc("POST "+pagePath+"call", func(w http.ResponseWriter, r *http.Request) { answerJSON(w, p.call(r)) })
 	// The Service API on the page's own origin, for Swagger UI: the API itself
 	// refuses requests from another origin's page.
 	mux.HandleFunc(servicePath+"/", func(w http.ResponseWriter, r *http.Request) {

@@ -76,7 +76,7 @@ func (f *Function) post(event any) (*runtimeapi.Answer, error) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return f.Process.Invoke(f.t.Context(), runtimeapi.Event{Payload: payload, Trace: "Root=1-2-3", Stream: true})
+	return f.Process.Invoke(f.t.Context(), runtimeapi.Event{Payload: payload, Trace: "Root=1-2-3"})
 }
 
 // Invoke sends an event, as JSON, and returns the answer, of either payload

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -21,26 +20,20 @@ import (
 
 // A Config describes what to start. Only Binary is required.
 type Config struct {
-	Binary   string
-	Name     string        // of the function
-	Account  string        // its AWS account
-	Region   string        // and region
-	Memory   int           // in MB
-	Timeout  time.Duration // for each event
-	LogLevel string
-	Env      map[string]string // over the variables that Lambda sets
-	Output   io.Writer         // gets stdout and stderr; closed at the end if it is an io.Closer
+	Binary string
+	Name   string            // of the function
+	Env    map[string]string // over the variables that Lambda sets
+	Output io.Writer         // gets stdout and stderr; closed at the end if it is an io.Closer
 }
 
 // A Process is one running instance of a function. It answers one event at a time.
 type Process struct {
 	OS *os.Process
 
-	arn     string
-	timeout time.Duration
-	cmd     *exec.Cmd
-	events  chan *invocation
-	ended   chan struct{}
+	arn    string
+	cmd    *exec.Cmd
+	events chan *invocation
+	ended  chan struct{}
 
 	mu      sync.Mutex
 	idle    chan struct{} // closed while the process waits for an event
@@ -49,21 +42,19 @@ type Process struct {
 }
 
 // Start starts a process with the environment that Lambda and c define, and nothing
-// of this process's own. On Linux it ends with this process.
+// of this process's own. It ends when its Runtime API does.
 func Start(c Config) (*Process, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("Runtime API: %w", err)
 	}
 	c.Name = cmp.Or(c.Name, "function")
-	c.Region = cmp.Or(c.Region, "us-east-1")
 	p := &Process{
-		arn:     "arn:aws:lambda:" + c.Region + ":" + cmp.Or(c.Account, "000000000000") + ":function:" + c.Name,
-		timeout: cmp.Or(c.Timeout, time.Minute),
-		cmd:     exec.Command(c.Binary),
-		events:  make(chan *invocation),
-		ended:   make(chan struct{}),
-		idle:    make(chan struct{}),
+		arn:    "arn:aws:lambda:us-east-1:000000000000:function:" + c.Name,
+		cmd:    exec.Command(c.Binary),
+		events: make(chan *invocation),
+		ended:  make(chan struct{}),
+		idle:   make(chan struct{}),
 	}
 	// Nobody else on this machine may take events or answer them.
 	path := "/" + rand.Text()
@@ -75,7 +66,6 @@ func Start(c Config) (*Process, error) {
 	p.cmd.Env = c.environment(listener.Addr().String() + path)
 	// One writer for both keeps the lines in order.
 	p.cmd.Stdout, p.cmd.Stderr = c.Output, c.Output
-	p.cmd.SysProcAttr = ownGroup()
 	// Wait must not wait for a grandchild that keeps the pipe open.
 	p.cmd.WaitDelay = time.Second
 	if err := p.cmd.Start(); err != nil {
@@ -98,11 +88,8 @@ func Start(c Config) (*Process, error) {
 // Ended is closed when the process is gone and its last output is written.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
-// State describes how the process ended. It must have ended.
-func (p *Process) State() string { return p.cmd.ProcessState.String() }
-
-// Kill kills the process and everything that it started.
-func (p *Process) Kill() { killGroup(p.OS) }
+// Kill kills the process.
+func (p *Process) Kill() { _ = p.OS.Kill() }
 
 // Stop kills the process and returns once it is gone.
 func (p *Process) Stop() {
@@ -118,15 +105,15 @@ func (c *Config) environment(api string) []string {
 		"AWS_LAMBDA_RUNTIME_API":          api,
 		"AWS_LAMBDA_FUNCTION_NAME":        c.Name,
 		"AWS_LAMBDA_FUNCTION_VERSION":     "$LATEST",
-		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(cmp.Or(c.Memory, 128)),
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
 		"AWS_LAMBDA_LOG_GROUP_NAME":       "/aws/lambda/" + c.Name,
 		"AWS_LAMBDA_LOG_STREAM_NAME":      time.Now().UTC().Format("2006/01/02") + "/[$LATEST]" + strings.ReplaceAll(standin.UUID(), "-", ""),
 		"AWS_LAMBDA_LOG_FORMAT":           "JSON",
-		"AWS_LAMBDA_LOG_LEVEL":            cmp.Or(c.LogLevel, "INFO"),
+		"AWS_LAMBDA_LOG_LEVEL":            "INFO",
 		"AWS_LAMBDA_INITIALIZATION_TYPE":  "on-demand",
 		"AWS_EXECUTION_ENV":               "AWS_Lambda_provided.al2023",
-		"AWS_REGION":                      c.Region,
-		"AWS_DEFAULT_REGION":              c.Region,
+		"AWS_REGION":                      "us-east-1",
+		"AWS_DEFAULT_REGION":              "us-east-1",
 		"_HANDLER":                        "bootstrap",
 		"LAMBDA_TASK_ROOT":                "/var/task",
 		"TZ":                              ":UTC",

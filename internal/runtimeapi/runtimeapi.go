@@ -4,37 +4,26 @@
 package runtimeapi
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"chat-service-backend/internal/standin"
 )
 
-// MaxAnswer is the largest buffered answer that Lambda accepts, in bytes.
-const MaxAnswer = 6_291_556
-
 // StreamingContentType marks an answer that begins with a prelude.
 const StreamingContentType = "application/vnd.awslambda.http-integration-response"
-
-// maxDrain is how much of an answer that is too large is read, in bytes, so that the
-// function sees the error.
-const maxDrain = 64 << 20
 
 // The reasons why an event has no answer.
 var (
 	ErrNotTaken = errors.New("the process ended before it took the event") // another process may
 	ErrEnded    = errors.New("the process ended before it answered")
-	ErrTooLarge = fmt.Errorf("the answer is over %d bytes", MaxAnswer)
 	ErrNoAnswer = errors.New("the function asked for the next event without answering")
 )
 
@@ -42,14 +31,11 @@ var (
 type Event struct {
 	Payload []byte
 	Trace   string // the X-Ray trace; may be empty
-	ID      string // the Lambda request id; generated if empty
-	Stream  bool   // the answer is read as it arrives and has no size limit
 }
 
-// An Answer is what a function posted. A streamed body can be read as it arrives, and
-// ends with an error if the process or the trailers report one. The caller must read
-// the body to its end or close it. Closing it early breaks the function's connection,
-// which ends its work.
+// An Answer is what a function posted. Its body can be read as it arrives, and ends with
+// an error if the process or the trailers report one. The caller must read it to its end
+// or close it, which breaks the function's connection.
 type Answer struct {
 	ContentType string
 	Body        io.ReadCloser
@@ -62,7 +48,6 @@ type invocation struct {
 	id       string
 	answers  chan result // capacity 1
 	answered bool        // guarded by Process.mu
-	timer    *time.Timer
 }
 
 type result struct {
@@ -71,10 +56,9 @@ type result struct {
 }
 
 // Invoke gives the process an event as soon as it asks for one, and returns its
-// answer. If ctx ends first, the error is its cause. The process then continues its
-// work, as on AWS, unless the answer was to be streamed.
+// answer. If ctx ends first, the error is its cause.
 func (p *Process) Invoke(ctx context.Context, e Event) (*Answer, error) {
-	inv := &invocation{Event: e, id: cmp.Or(e.ID, standin.UUID()), answers: make(chan result, 1)}
+	inv := &invocation{Event: e, id: standin.UUID(), answers: make(chan result, 1)}
 	select {
 	case p.events <- inv:
 	case <-p.ended:
@@ -86,9 +70,6 @@ func (p *Process) Invoke(ctx context.Context, e Event) (*Answer, error) {
 	case r := <-inv.answers:
 		return r.Answer, r.error
 	case <-ctx.Done():
-		if e.Stream {
-			p.abandon(inv)
-		}
 		return nil, context.Cause(ctx)
 	}
 }
@@ -127,10 +108,8 @@ func (p *Process) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			_ = json.NewDecoder(r.Body).Decode(&report)
 			inv.answers <- result{error: reported(report.ErrorType)}
 			w.WriteHeader(http.StatusAccepted)
-		case inv.Stream:
-			p.serveStream(w, r, inv)
 		default:
-			p.serveBuffered(w, r, inv)
+			serveAnswer(w, r, inv)
 		}
 	}
 }
@@ -158,7 +137,7 @@ func (p *Process) serveNext(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(inv.Payload)))
 	h.Set("Lambda-Runtime-Aws-Request-Id", inv.id)
-	h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(time.Now().Add(p.timeout).UnixMilli(), 10))
+	h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(time.Now().Add(time.Minute).UnixMilli(), 10))
 	h.Set("Lambda-Runtime-Invoked-Function-Arn", p.arn)
 	h.Set("Lambda-Runtime-Trace-Id", inv.Trace)
 	_, err := w.Write(inv.Payload)
@@ -167,16 +146,12 @@ func (p *Process) serveNext(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// take makes inv the current event, for the timeout at most.
+// take makes inv the current event.
 func (p *Process) take(inv *invocation) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.idle, p.waits = make(chan struct{}), false
 	p.current = inv
-	inv.timer = time.AfterFunc(p.timeout, func() {
-		p.finish(fmt.Errorf("Task timed out after %.2f seconds", p.timeout.Seconds()))
-		p.Kill()
-	})
 }
 
 // answering marks the current event as answered and returns it, if it has this id
@@ -201,89 +176,47 @@ func (p *Process) finish(err error) {
 	if inv == nil {
 		return
 	}
-	inv.timer.Stop()
 	p.current = nil
 	if !inv.answered {
 		inv.answers <- result{error: err}
 	}
 }
 
-// breakTime is how long a function has to notice that nobody reads its answer.
-const breakTime = 200 * time.Millisecond
-
-// abandon ends the work on a streamed answer that nobody reads. A function notices
-// when it writes. One that waits for a silent source does not, so its process is
-// killed, and with it the request to that source.
-func (p *Process) abandon(inv *invocation) {
-	time.AfterFunc(breakTime, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if p.current == inv {
-			p.Kill()
-		}
-	})
-}
-
-func (p *Process) serveBuffered(w http.ResponseWriter, r *http.Request, inv *invocation) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, MaxAnswer+1))
-	switch {
-	case err != nil:
-		inv.answers <- result{error: ErrEnded}
-	case len(body) > MaxAnswer:
-		inv.answers <- result{error: ErrTooLarge}
-		_, _ = io.CopyN(io.Discard, r.Body, maxDrain)
-		refuse(w, http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", ErrTooLarge.Error())
-	default:
-		answer := &Answer{ContentType: r.Header.Get("Content-Type"), Body: io.NopCloser(bytes.NewReader(body))}
-		inv.answers <- result{Answer: answer, error: trailerError(r.Trailer)}
-		w.WriteHeader(http.StatusAccepted)
-	}
-}
-
-func (p *Process) serveStream(w http.ResponseWriter, r *http.Request, inv *invocation) {
-	control := http.NewResponseController(w)
-	read := make(chan bool, 1) // whether the body was read to its end
-	var once sync.Once
-	body := &stream{r: r, finish: func(whole bool) {
-		once.Do(func() {
-			if !whole {
-				_ = control.SetReadDeadline(time.Unix(1, 0)) // ends a Read in progress
-			}
-			read <- whole
-		})
-	}}
+// serveAnswer gives an answer to whoever invoked the function, and waits until it is read.
+func serveAnswer(w http.ResponseWriter, r *http.Request, inv *invocation) {
+	body := &stream{r: r, read: make(chan bool, 2)}
 	inv.answers <- result{Answer: &Answer{r.Header.Get("Content-Type"), body, func() http.Header { return r.Trailer }}}
-	if !<-read {
-		p.abandon(inv)
-		// Breaking the connection is the only way to make the function stop.
+	if whole := <-body.read; !whole {
 		panic(http.ErrAbortHandler)
 	}
 	w.WriteHeader(http.StatusAccepted)
 }
 
-// stream is the body of a streamed answer.
+// stream is the body of an answer.
 type stream struct {
-	r      *http.Request
-	finish func(whole bool)
-	end    error // what Read returns from now on
+	r    *http.Request
+	read chan bool // whether it was read to its end
+	end  error     // what Read returns from now on
 }
 
 func (s *stream) Read(b []byte) (n int, err error) {
 	if s.end != nil {
 		return 0, s.end
 	}
-	if n, err = s.r.Body.Read(b); err == io.EOF {
-		if s.end = trailerError(s.r.Trailer); s.end == nil {
-			s.end = io.EOF
+	if n, err = s.r.Body.Read(b); err != nil {
+		if s.end = err; err == io.EOF {
+			s.end = cmp.Or(trailerError(s.r.Trailer), io.EOF)
 		}
-		s.finish(true)
-		err = s.end
+		s.read <- err == io.EOF
 	}
-	return n, err
+	return n, s.end
 }
 
 func (s *stream) Close() error {
-	s.finish(false)
+	if s.end == nil {
+		s.end = http.ErrBodyReadAfterClose
+		s.read <- false
+	}
 	return nil
 }
 

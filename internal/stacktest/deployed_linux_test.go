@@ -97,7 +97,7 @@ func testDeployed(t *testing.T, arch, run string) {
 						return err
 					}
 				}
-				answer, err := p.Invoke(t.Context(), runtimeapi.Event{Payload: payload, Stream: true})
+				answer, err := p.Invoke(t.Context(), runtimeapi.Event{Payload: payload})
 				if err != nil {
 					return fmt.Errorf("%s: %w", event, err)
 				}

@@ -9,9 +9,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync"
 	"sync/atomic"
-	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // A Fault answers instead of a stand-in, or passes the request on to it.
@@ -88,26 +88,12 @@ func UUID() string {
 // Limit admits a number of calls a second, and up to burst of those saved, and
 // throttles the others as AWS does.
 func Limit(perSecond, burst float64) Fault {
-	var mu sync.Mutex
-	var last time.Time // long ago: all are saved
-	saved := burst
-	admit := func() bool {
-		mu.Lock()
-		defer mu.Unlock()
-		now := time.Now()
-		saved = min(burst, saved+perSecond*now.Sub(last).Seconds())
-		last = now
-		if saved < 1 {
-			return false
-		}
-		saved--
-		return true
-	}
+	limiter := rate.NewLimiter(rate.Limit(perSecond), int(burst))
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		if !admit() {
-			Error(w, http.StatusBadRequest, "ThrottlingException", "Rate exceeded")
+		if limiter.Allow() {
+			next.ServeHTTP(w, r)
 			return
 		}
-		next.ServeHTTP(w, r)
+		Error(w, http.StatusBadRequest, "ThrottlingException", "Rate exceeded")
 	}
 }
