@@ -153,7 +153,7 @@ func TestCDKDeploysTheTemplatesResources(t *testing.T) {
 				}
 			}
 		}
-		want := map[string]int{"AWS::Lambda::Function": 1, "AWS::IAM::Role": 1, "AWS::IAM::Policy": 1, "AWS::Events::Rule": 1, "AWS::SQS::Queue": 1, "AWS::SQS::QueuePolicy": 1, "AWS::SNS::Topic": 1, "AWS::SNS::TopicPolicy": 1, "AWS::CDK::Metadata": 1}
+		want := map[string]int{"AWS::Lambda::Function": 1, "AWS::IAM::Role": 1, "AWS::IAM::Policy": 1, "AWS::Events::Rule": 1, "AWS::SQS::Queue": 1, "AWS::SQS::QueuePolicy": 1, "AWS::CDK::Metadata": 1}
 		if !reflect.DeepEqual(added, want) {
 			t.Errorf("want only the app's own resources besides, %v, got %v", want, added)
 		}
@@ -208,7 +208,7 @@ var madeUp = regexp.MustCompile(`(FunctionVersion|ApiDeployment)[0-9a-f]{10}`)
 // given are the parameters in app.ts.
 var given = map[string]string{
 	"OidcIssuer": "https://example.eu.auth0.com/", "OidcAudience": "https://chat.example.com",
-	"AllowedOrigins": "https://app.example.com", "AlarmTarget": "arn:aws:sns:eu-central-1:123456789012:chat-service-dev-alarms",
+	"AllowedOrigins": "https://app.example.com", "AlarmTarget": "ops@example.com",
 }
 
 // translate returns the resources in a template as CloudFormation sees them, with
