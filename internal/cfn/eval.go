@@ -63,7 +63,7 @@ func (s *Stack) eval(v any) (any, error) {
 // arity is how many arguments a function takes, at least and at most.
 var arity = map[string][2]int{
 	"Ref": {1, 1}, "Condition": {1, 1}, "Fn::Sub": {1, 2}, "Fn::GetAtt": {1, 2}, "Fn::Split": {2, 2},
-	"Fn::FindInMap": {3, 3}, "Fn::Select": {2, 2},
+	"Fn::FindInMap": {3, 3}, "Fn::Select": {2, 2}, "Fn::Join": {2, 2},
 	"Fn::If": {3, 3}, "Fn::Equals": {2, 2}, "Fn::Not": {1, 1}, "Fn::And": {2, 10}, "Fn::Or": {2, 10},
 }
 
@@ -139,6 +139,9 @@ func (s *Stack) call(name string, argument any) (any, error) {
 			return items[i], nil
 		}
 		return nil, errors.New("its first argument is no index of the list")
+	}
+	if name == "Fn::Join" { // as the CDK writes a text with references
+		return strings.Join(texts(list(got)[1]), text(list(got)[0], "")), nil
 	}
 	both := texts(got)
 	if len(both) != 2 || slices.ContainsFunc(list(got), func(v any) bool { return object(v) != nil }) {
