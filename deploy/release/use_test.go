@@ -65,12 +65,12 @@ func (a *account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "ExecuteChangeSet":
 		a.status = "CREATE_COMPLETE"
 		answer("")
-	case "DescribeStackResources":
+	case "ListStackResources":
 		var members string
 		for kind, id := range a.kept {
 			members += fmt.Sprintf("<member><ResourceType>%s</ResourceType><PhysicalResourceId>%s</PhysicalResourceId></member>", kind, id)
 		}
-		answer("<StackResources>%s</StackResources>", members)
+		answer("<StackResourceSummaries>%s</StackResourceSummaries>", members)
 	case "DeleteStack":
 		a.status = ""
 		answer("")
