@@ -94,7 +94,7 @@ func TestCallersAreIdentifiedOnlyByWhatIsVerified(t *testing.T) {
 		anonymous = `{"Kind":"anonymous","UserID":""}`
 		user      = `{"Kind":"user","UserID":"u2"}`
 		bad       = `{"errorMsg":"The bearer token is not valid (any more); sign in again."}`
-		unknown   = `{"errorMsg":"Sign in first: send an Authorization header with a bearer token of your identity provider."}`
+		unknown   = `{"errorMsg":"Sign in first: send the header Authorization: Bearer TOKEN with a token of your identity provider."}`
 	)
 	for name, test := range map[string]struct {
 		event map[string]any

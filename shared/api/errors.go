@@ -36,7 +36,7 @@ type failure struct {
 // failures are all of them; the first match counts.
 var failures = []failure{
 	{err: errNotSignedIn, status: http.StatusUnauthorized, refused: "NoToken",
-		message: "Sign in first: send an Authorization header with a bearer token of your identity provider."},
+		message: "Sign in first: send the header Authorization: Bearer TOKEN with a token of your identity provider."},
 	// What exactly is wrong with a token only the log says: it would help an attacker.
 	{err: identity.ErrBadToken, status: http.StatusUnauthorized, refused: "BadToken",
 		message: "The bearer token is not valid (any more); sign in again."},
@@ -53,7 +53,7 @@ var failures = []failure{
 	{err: users.ErrBanned, status: http.StatusForbidden, refused: "Banned",
 		message: "You are banned from the chat of this app."},
 	{err: users.ErrDeleted, status: http.StatusForbidden, refused: "Deleted",
-		message: "Your chat account was deleted and cannot come back; ask the support of this app for another."},
+		message: "Your chat account was deleted; ask the support of this app about it."},
 	{err: users.ErrUnknown, status: http.StatusForbidden, refused: "Unknown",
 		message: "You have no chat account in this app; ask its support for one."},
 	{err: ErrTooMany, status: http.StatusTooManyRequests, refused: "TooMany",

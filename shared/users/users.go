@@ -52,7 +52,7 @@ const (
 	// The reasons why Stream would refuse a user.
 	ErrDeactivated Refused = "the user is deactivated at Stream"
 	ErrBanned      Refused = "the user is banned from the app at Stream"
-	ErrDeleted     Refused = "the user was deleted at Stream, which never reuses an id"
+	ErrDeleted     Refused = "the user was deleted at Stream; only who was deleted softly can be restored"
 	ErrRevoked     Refused = "the user's tokens were revoked at Stream after this sign-in"
 
 	// ErrUnknown means that the user does not exist at Stream, and may not be created.
