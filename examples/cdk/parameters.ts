@@ -24,7 +24,7 @@ export interface Parameters {
   readonly ExpirationTokenDuration?: string;
   /** Issuer of the bearer tokens that identify callers of the Client API, exactly as in iss. Other names of it after a vertical bar, further issuers after commas as prefix=issuer. */
   readonly OidcIssuer?: string;
-  /** Audiences (aud, or client_id without one) of which a bearer token must have one; azp:<client> for any of that client's tokens, machine:<client> for its own. OidcIssuer needs it. */
+  /** Audiences (aud, or client_id without one) of which a bearer token must have one; azp:<client> accepts every token issued to that client, machine:<client> those that it gets for itself. OidcIssuer needs it. */
   readonly OidcAudience?: string;
   /** URL below which the issuer serves .well-known/openid-configuration, if it is not the issuer's own. */
   readonly OidcDiscoveryUrl?: string;
@@ -62,7 +62,7 @@ export interface Parameters {
   readonly ServiceApiDomainName?: string;
   /** ACM certificate, in this region, that covers the domain names. */
   readonly CertificateArn?: string;
-  /** true leaves the execute-api endpoint of an API with a domain open. The value never closes the Client API's, for a domain of another stack (deploy/edge.yaml). */
+  /** true leaves the execute-api endpoint of an API with a domain open; "never" closes the Client API's, whose domain another stack has (deploy/edge.yaml). */
   readonly KeepExecuteApi?: 'true' | 'false' | 'never';
   /** Header that names the user on the Service API; of a JSON object in it the field after a dot, as in miauserproperties._id. */
   readonly UserIdHeaderKey?: string;

@@ -237,7 +237,7 @@ func TestAlarmsGoOffForWhatTheyAreFor(t *testing.T) {
 }
 
 // Alarms that can wait for working hours; all others wake somebody.
-var tickets = strings.Fields("RequestsAlarm CostAlarm FunctionDurationAlarm ProxyDurationAlarm UpstreamLatencyAlarm SettingsStaleAlarm ServicesThrottledAlarm " +
+var tickets = strings.Fields("RequestsAlarm CostAlarm FunctionDurationAlarm ProxyDurationAlarm UpstreamLatencyAlarm ServicesThrottledAlarm " +
 	"TokenNewVersionErrorsAlarm ApiKeyNewVersionErrorsAlarm ConfigNewVersionErrorsAlarm WebhookNewVersionErrorsAlarm ProxyNewVersionErrorsAlarm")
 
 func TestAlarmsNotifyTheirTargetAndLeadToTheRunbook(t *testing.T) {

@@ -55,7 +55,7 @@ func TestSettingsPageIsUpToDate(t *testing.T) {
 	}
 }
 
-// first are the parameters that everybody sets.
+// first are the parameters that everybody decides on.
 var first = []string{"Environment", "Size", "OidcIssuer", "OidcAudience", "AllowedOrigins", "AlarmTarget"}
 
 // risks are what a changed value can do to a stack in use.
@@ -96,7 +96,7 @@ func settingsPage(t *testing.T) string {
 		}
 	}
 	var page strings.Builder
-	fmt.Fprintf(&page, "# Settings\n\nOne a line, as `Name=value`, in `deploy/<env>.env`; lists have commas and no spaces. **Everybody sets six: `%s`.** A test writes this page from `template.yaml`.\n\n"+
+	fmt.Fprintf(&page, "# Settings\n\nOne a line, as `Name=value`, in `deploy/<env>.env`; lists have commas and no spaces. **Everybody decides on six: `%s`.** Besides, `AwsAccount` and `AwsRegion` [guard a stack](deploy.md#environments). A test writes this page.\n\n"+
 		"- A change needs a deployment, which starts new processes. The [values in Parameter Store](rotate.md#parameters) need neither.\n"+
 		"- In parentheses: the default, if it is not empty. **Risky**: what a change can do to a stack in use. **New**: in no release yet.\n"+
 		"- Log lines name the functions' variables: `OIDC_ISSUER` is `OidcIssuer`. The stack sets %s itself.\n", strings.Join(first, "`, `"), strings.Join(own, ", "))
