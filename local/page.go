@@ -23,6 +23,7 @@ import (
 	"chat-service-backend/internal/eventbus"
 	"chat-service-backend/internal/parameterstore"
 	"chat-service-backend/internal/standin"
+	"chat-service-backend/internal/streamapi"
 )
 
 //go:embed page
@@ -89,9 +90,12 @@ func (p *page) handler() http.Handler {
 	return mux
 }
 
-func answerJSON(w http.ResponseWriter, v any) {
+func answerJSON(w http.ResponseWriter, v any) { answerStatus(w, http.StatusOK, v) }
+
+func answerStatus(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(v)
 }
 
@@ -153,7 +157,7 @@ func member(v any, keys ...string) any {
 	return v
 }
 
-// change answers with the sentence that f returns, or with its error. f gets the
+// change answers with the sentence that f returns, or a 400 with its error. f gets the
 // body, of at most 8192 bytes.
 func change(f func(r *http.Request, body string) (string, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -162,23 +166,25 @@ func change(f func(r *http.Request, body string) (string, error)) http.HandlerFu
 		if err == nil {
 			text, err = f(r, string(body))
 		}
+		status := http.StatusOK
 		if err != nil {
-			text = err.Error()
+			status, text = http.StatusBadRequest, err.Error()
 		}
-		answerJSON(w, map[string]any{"ok": err == nil, "text": text})
+		answerStatus(w, status, map[string]any{"ok": err == nil, "text": text})
 	}
 }
 
 // faults are what a stand-in can do instead of answering.
 var faults = map[string]struct {
-	fault standin.Fault
-	told  string
+	fault  standin.Fault
+	stream standin.Fault // the same of Stream, if it has a shape of its own
+	told   string
 }{
-	"on":       {nil, " answers again."},
-	"off":      {standin.HangUp, " hangs up on every call. Known values stay in use: see what callers get."},
-	"hang":     {standin.Hang, " takes every call and never answers."},
-	"error":    {standin.Refuse(http.StatusInternalServerError, "InternalServerError"), " answers 500 to every call."},
-	"throttle": {standin.Refuse(http.StatusTooManyRequests, "ThrottlingException"), " throttles every call."},
+	"on":       {nil, nil, " answers again."},
+	"off":      {standin.HangUp, nil, " hangs up on every call. Known values stay in use: see what callers get."},
+	"hang":     {standin.Hang, nil, " takes every call and never answers."},
+	"error":    {standin.Refuse(http.StatusInternalServerError, "InternalServerError"), streamapi.Refuse(http.StatusInternalServerError, -1), " answers 500 to every call."},
+	"throttle": {standin.Refuse(http.StatusTooManyRequests, "ThrottlingException"), streamapi.Refuse(http.StatusTooManyRequests, 9), " throttles every call."},
 }
 
 func (p *page) switchStandIn(r *http.Request, kind string) (string, error) {
@@ -189,7 +195,10 @@ func (p *page) switchStandIn(r *http.Request, kind string) (string, error) {
 	}
 	f, found := faults[kind]
 	if !found {
-		return "", fmt.Errorf("%q is no fault; send one of %q", kind, slices.Sorted(maps.Keys(faults)))
+		return "", fmt.Errorf("%q is no fault; send as the body one of %q", kind, slices.Sorted(maps.Keys(faults)))
+	}
+	if name == "Stream" && f.stream != nil {
+		f.fault = f.stream
 	}
 	standIn.Set(f.fault)
 	return name + f.told, nil

@@ -393,15 +393,16 @@ func TestPageKeepsToFlagsAndSettings(t *testing.T) {
 		{"PUT", "stand-ins/SSM", "maybe", "is no fault"},
 		{"PUT", "parameters/client-config/web", "", "the value is empty"},
 		{"PUT", "parameters/client-config/web", `{"a":}`, "is not a JSON object"},
-		{"POST", "seed", `{"user":[]}`, `unknown field "user"`},
+		{"PUT", "faults/stream", "off", "is no stand-in of this server"},
+		{"POST", "seed", `{"user":[]}`, `unknown field \"user\"`},
 	} {
-		got := event[struct {
-			OK   bool
-			Text string
-		}](t, call(t, wrong.method, api+wrong.path, wrong.body))
-		if got.OK || !strings.Contains(got.Text, wrong.want) {
-			t.Errorf("%s %s: want an error with %q, got %+v", wrong.method, wrong.path, wrong.want, got)
+		if got := call(t, wrong.method, api+wrong.path, wrong.body); got.status != http.StatusBadRequest || !strings.Contains(got.body, wrong.want) {
+			t.Errorf("%s %s: want 400 with %q, got %+v", wrong.method, wrong.path, wrong.want, got)
 		}
+	}
+	call(t, "PUT", api+"faults/Stream", "throttle")
+	if got := call(t, "GET", c.server.serviceURL+"/chat/proxy/app", ""); got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") != "1" || !strings.Contains(got.body, `"code":9,`) {
+		t.Errorf("a throttled call of Stream: want its 429 with Retry-After and code 9, got %+v", got)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"chat-service-backend/internal/standin"
 	"chat-service-backend/internal/streamspec"
 )
 
@@ -258,6 +259,23 @@ func errorDocument(err error) document {
 	return document{
 		"code": e.code, "message": e.message, "StatusCode": e.status,
 		"more_info": "https://getstream.io/chat/docs/api_errors_response", "details": []int{},
+	}
+}
+
+// Refuse returns a fault that answers every call with an error in Stream's shape. A 429
+// asks for a second's patience.
+func Refuse(status, code int) standin.Fault {
+	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		h := w.Header()
+		h.Set("Content-Type", "application/json")
+		if status == http.StatusTooManyRequests {
+			h.Set("Retry-After", "1")
+			h.Set("X-Ratelimit-Limit", "10000")
+			h.Set("X-Ratelimit-Remaining", "0")
+			h.Set("X-Ratelimit-Reset", strconv.FormatInt(time.Now().Unix()+1, 10))
+		}
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(errorDocument(&streamError{code, status, "a fault is switched on"}))
 	}
 }
 
