@@ -1,5 +1,5 @@
-// Package moderation is an example of a hook function: from word lists, it refuses a
-// message, masks words in it, or lets it pass.
+// Package moderation is the hook function of the development server: from word lists, it
+// refuses a message, masks words in it, or lets it pass. index.mjs does the same, to copy.
 package moderation
 
 import (
