@@ -55,7 +55,16 @@ var tools = []string{"./ops", "./local"}
 var copied = []string{
 	"stream.yaml", "samconfig.toml", "SECURITY.md", "CHANGELOG.md", "deploy/sample.env", "deploy/*.yaml",
 	"docs/*.md", "docs/openapi.yaml", "docs/policies/*.json",
-	"examples/cdk/*.ts", "examples/cdk/cdk.json", "examples/cdk/package.json", "examples/cdk/tsconfig.json", "examples/terraform/*.tf", "examples/pipelines/*",
+	// Examples that need no Go.
+	"examples/cdk/*.ts", "examples/cdk/cdk.json", "examples/cdk/package.json", "examples/cdk/tsconfig.json",
+	"examples/clients/*", "examples/events/*.yaml", "examples/events/node/*.mjs", "examples/events/python/*.py", "examples/existing-users/*js",
+	"examples/moderation/README.md", "examples/moderation/*.mjs", "examples/moderation/*.yaml", "examples/pipelines/*",
+	"examples/services/allow/*.tf", "examples/services/allow/*.yaml", "examples/services/java/*.java",
+	"examples/services/node/*.mjs", "examples/services/node/package.json", "examples/services/python/*.py",
+	"examples/sign-in/*.mjs", "examples/sign-in/*.py", "examples/sign-in/*.yaml", "examples/terraform/*.tf",
+	"examples/tests/*.mjs", "examples/tests/*.py", "examples/tests/package.json", "examples/tests/app/*",
+	"examples/user-ids/user_id.*", "examples/user-ids/vectors.json", "examples/users/*.py",
+	"examples/verify/*.java", "examples/verify/*.mjs", "examples/verify/*.py",
 }
 
 func main() {

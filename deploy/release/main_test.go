@@ -11,6 +11,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -26,9 +27,7 @@ var small = map[string]string{
 	"go.mod":                          "module chat-service-backend\ngo 1.26\n",
 	"shared/lambdahttp/lambdahttp.go": "package lambdahttp\nvar version string\nfunc Main() { println(version) }\n",
 	"ops/main.go":                     tool, "local/main.go": tool,
-	"stream.yaml": "s", "samconfig.toml": "s", "SECURITY.md": "s", "CHANGELOG.md": "s", "deploy/sample.env": "s", "deploy/ci.yaml": "s", "deploy/Dockerfile": "s",
-	"docs/a.md": "s", "docs/openapi.yaml": "s", "docs/policies/a.json": "s",
-	"examples/cdk/a.ts": "s", "examples/cdk/cdk.json": "s", "examples/cdk/package.json": "s", "examples/cdk/tsconfig.json": "s", "examples/terraform/a.tf": "s", "examples/pipelines/a.yml": "s",
+	"deploy/Dockerfile":                  "s",
 	"functions/token/bootstrap/main.go":  "package main\nimport \"chat-service-backend/shared/lambdahttp\"\nfunc main() { lambdahttp.Main() }\n",
 	"functions/apikey/bootstrap/main.go": "package main\nimport \"chat-service-backend/shared/lambdahttp\"\nfunc main() { lambdahttp.Main() }\n",
 	"template.yaml": `Globals:
@@ -51,12 +50,19 @@ Outputs:
 `,
 }
 
+// file is one which the pattern matches.
+func file(pattern string) string { return strings.ReplaceAll(pattern, "*", "a") }
+
 // released releases the small module from a folder of its own and returns the
 // files of the release. Bills of materials only name binary and version.
 func released(t *testing.T, version string) (map[string]string, error) {
 	t.Helper()
 	root, out := t.TempDir(), filepath.Join(t.TempDir(), "dist")
-	for name, text := range small {
+	sources := maps.Clone(small)
+	for _, pattern := range copied {
+		sources[file(pattern)] = "s"
+	}
+	for name, text := range sources {
 		path := filepath.Join(root, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -92,11 +98,9 @@ func TestReleaseHasAllThatADeploymentNeeds(t *testing.T) {
 	}
 	var sums strings.Builder
 	ops, local := "ops-"+build.Host.OS+"-"+build.Host.Arch, "local-"+build.Host.OS+"-"+build.Host.Arch
-	want := []string{
-		"CHANGELOG.md", "Dockerfile", "SECURITY.md", "apikey.cdx.json", "apikey.zip", "deploy/ci.yaml", "deploy/sample.env",
-		"docs/a.md", "docs/openapi.yaml", "docs/policies/a.json",
-		"examples/cdk/a.ts", "examples/cdk/cdk.json", "examples/cdk/package.json", "examples/cdk/tsconfig.json", "examples/pipelines/a.yml", "examples/terraform/a.tf", local, "local.cdx.json", ops, "ops.cdx.json",
-		"samconfig.toml", "stream.yaml", "template.yaml", "token.cdx.json", "token.zip",
+	want := []string{"Dockerfile", "apikey.cdx.json", "apikey.zip", local, "local.cdx.json", ops, "ops.cdx.json", "template.yaml", "token.cdx.json", "token.zip"}
+	for _, pattern := range copied {
+		want = append(want, file(pattern))
 	}
 	slices.Sort(want)
 	for _, name := range want {
@@ -145,6 +149,40 @@ Outputs:
 	again, err := released(t, "v1.2.3")
 	if err != nil || !maps.Equal(files, again) {
 		t.Errorf("want the same bytes from another folder, got %q, %v", slices.Sorted(maps.Keys(again)), err)
+	}
+}
+
+// needGo are the examples in the documentation which only a machine with Go can use.
+var needGo = []string{"examples/consumer", "examples/services/go/main.go"}
+
+func TestReleaseHasEachExampleThatNeedsNoGo(t *testing.T) {
+	t.Parallel()
+	var files []string
+	for _, pattern := range copied {
+		found, err := filepath.Glob("../../" + pattern)
+		if err != nil || len(found) == 0 {
+			t.Errorf("want files that match %s, got none, %v", pattern, err)
+		}
+		files = append(files, found...)
+	}
+	pages, _ := filepath.Glob("../../docs/*.md")
+	named := regexp.MustCompile(`\]\(\.\./(examples/[^)#]+)`)
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range named.FindAllStringSubmatch(string(text), -1) {
+			has := slices.ContainsFunc(files, func(path string) bool { return strings.HasPrefix(path+"/", "../../"+match[1]+"/") })
+			if has == slices.Contains(needGo, match[1]) {
+				t.Errorf("%s names %s, which must be in the release or need Go; in the release: %t", page, match[1], has)
+			}
+		}
+	}
+	for _, path := range files {
+		if filepath.Ext(path) == ".go" {
+			t.Errorf("want no Go in a release, got %s", path)
+		}
 	}
 }
 
