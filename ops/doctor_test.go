@@ -526,6 +526,14 @@ func TestDoctorExaminesWhatItCanWithoutAWS(t *testing.T) {
 	}
 }
 
+func TestMakeRunThatDoesNotAnswerIsSaid(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"doctor", "plan", "trigger message.new"} {
+		r := tool{}.run(t.Context(), "", append(strings.Fields(command), "-service-url", "http://127.0.0.1:1")...)
+		r.want(t, 1, "no answer", "connection refused", "start make run, or check -service-url")
+	}
+}
+
 func TestCommandsOfAStackDoNotTakeMakeRun(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{"params", "rotate", "rotate -webhook", "redrive", "deploy"} {

@@ -165,7 +165,7 @@ func newApp(t testing.TB) *app {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path, ok := strings.CutPrefix(r.URL.EscapedPath(), "/proxy")
 		if !ok {
-			fmt.Fprint(w, `{"api_key":"key"}`)
+			fmt.Fprintf(w, `{"api_key":"key","clientUrl":%q}`, strings.TrimSuffix(hookURL, "/webhook"))
 			return
 		}
 		body, _ := io.ReadAll(r.Body)
@@ -252,7 +252,7 @@ const hookURL = "https://chat.example.com/webhook"
 
 // args is the command line of a command for the app.
 func (a *app) args(command string, args ...string) []string {
-	words := append(strings.Fields(command), "-service-url", a.url, "-output", "WebhookUrl="+hookURL)
+	words := append(strings.Fields(command), "-service-url", a.url)
 	if !strings.HasPrefix(command, "users") {
 		words = append(words, "-file", filepath.Join(a.dir, "stream.yaml"))
 	}

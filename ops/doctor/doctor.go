@@ -4,7 +4,6 @@ package doctor
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/http"
 	"time"
 
@@ -134,7 +133,7 @@ func (d *doctor) again(command string) string {
 	case !d.at.Local():
 		return d.at.CommandLine(command)
 	case command == "apply":
-		return d.at.CommandLine("apply -service-url " + d.at.ServiceURL + " -output WebhookUrl=" + d.stack.Outputs["WebhookUrl"])
+		return d.at.CommandLine("apply -service-url " + d.at.ServiceURL)
 	}
 	return "change it on the development server's page"
 }
@@ -144,7 +143,7 @@ func Command(c *console.Console, at *stack.Target) *cli.Command {
 	return &cli.Command{
 		Name:        "doctor",
 		Usage:       "examines a deployment from outside and says what to do",
-		Description: "ops doctor -env prod\nops doctor -env prod -token token.txt\nops doctor -service-url http://127.0.0.1:3001 -output WebhookUrl=http://127.0.0.1:3000/webhook",
+		Description: "ops doctor -env prod\nops doctor -env prod -token token.txt\nops doctor -service-url http://127.0.0.1:3001",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "before-connect", Usage: "skip the checks that need Stream to be connected"},
 			&cli.StringFlag{Name: "token", Usage: "`FILE` with a bearer token, - for standard input: only print its claims and whether the functions accept it"},
@@ -185,27 +184,13 @@ func (d *doctor) examine(ctx context.Context, half bool) {
 	d.stack = &stack.Stack{Outputs: d.at.Outputs, Parameters: map[string]string{}}
 	d.service = d.at.ServiceOf(d.stack, nil)
 	if d.at.Local() {
-		d.development(ctx)
+		if service, s, err := d.at.Service(ctx); err == nil { // or the check of the Service API says why
+			d.service, d.stack = service, s
+		}
 	}
 	for _, c := range checks {
 		if ctx.Err() == nil && d.has&c.needs == c.needs && !(half && c.late) {
 			c.run(d, ctx)
 		}
 	}
-}
-
-// development asks make run for what a stack's outputs and parameters would say.
-func (d *doctor) development(ctx context.Context) {
-	var health struct {
-		ClientURL  string `json:"clientUrl"`
-		Parameters map[string]string
-	}
-	a, err := stack.Fetch(ctx, http.MethodGet, d.service.Base+"/.local/health", nil, nil)
-	if err != nil || a.Decode(&health) != nil || health.ClientURL == "" {
-		return
-	}
-	maps.Copy(d.stack.Parameters, health.Parameters)
-	outputs := map[string]string{"ClientApiUrl": health.ClientURL, "WebhookUrl": health.ClientURL + "/webhook"}
-	maps.Copy(outputs, d.at.Outputs)
-	d.stack.Outputs = outputs
 }

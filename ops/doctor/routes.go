@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -44,9 +43,13 @@ func (d *doctor) answered(api string, r route, status int, err error) bool {
 		log += " (/aws/lambda/" + d.stack.Name + "/" + r.function + ")"
 	}
 	switch {
-	case errors.As(err, new(*url.Error)):
+	case status == 0:
 		do := "check the URL, and that the service is running"
 		switch network(err) {
+		case "":
+			if d.at.Local() {
+				do = "start make run, or check -service-url"
+			}
 		case badCertificate:
 			do = "CertificateArn must be of a certificate for the domain's name, in the stack's region"
 		case unknownHost:
@@ -116,7 +119,7 @@ func (d *doctor) clientAPI(ctx context.Context) {
 	}
 	switch {
 	case !d.answered("client API", key, status, err):
-		if errors.As(err, new(*url.Error)) {
+		if status == 0 {
 			return
 		}
 	case err != nil:

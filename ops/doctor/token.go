@@ -84,13 +84,11 @@ func (d *doctor) trusting(ctx context.Context) (*stack.Stack, error) {
 		_, s, err := d.at.Stack(ctx)
 		return s, err
 	}
-	d.stack = &stack.Stack{Outputs: map[string]string{}, Parameters: map[string]string{}}
-	d.service = d.at.ServiceOf(d.stack, nil)
-	d.development(ctx)
-	if d.stack.Parameters["OidcIssuer"] == "" {
-		return nil, fmt.Errorf("%s does not say which issuer it trusts: start the development server, and see whether that is its address", d.at.ServiceURL)
+	_, s, err := d.at.Service(ctx)
+	if err == nil && s.Parameters["OidcIssuer"] == "" {
+		err = fmt.Errorf("%s does not say which issuer it trusts: see whether that is the development server's address", d.at.ServiceURL)
 	}
-	return d.stack, nil
+	return s, err
 }
 
 // maxBearer is how long a token may be, in bytes, so that its request fits into the 10,240

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -44,11 +45,10 @@ func (t *Target) Local() bool {
 	return err == nil && (u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback())
 }
 
-// Service returns the stack and its Service API. For make run the stack has only
-// the outputs on the command line.
+// Service returns the stack and its Service API.
 func (t *Target) Service(ctx context.Context) (*Service, *Stack, error) {
 	if t.Local() {
-		return t.ServiceOf(nil, nil), &Stack{Outputs: t.Outputs}, nil
+		return t.development(ctx)
 	}
 	cfg, s, err := t.Stack(ctx)
 	if err != nil {
@@ -58,6 +58,26 @@ func (t *Target) Service(ctx context.Context) (*Service, *Stack, error) {
 		return nil, nil, fmt.Errorf("stack %s has no output ServiceApiUrl: check -env and -stack, or deploy again (%s)", s.Name, t.CommandLine("deploy"))
 	}
 	return t.ServiceOf(s, &cfg), s, nil
+}
+
+// development asks make run for what a stack's outputs and parameters would say. What
+// answers otherwise has none.
+func (t *Target) development(ctx context.Context) (*Service, *Stack, error) {
+	service, s := t.ServiceOf(nil, nil), &Stack{Parameters: map[string]string{}, Outputs: map[string]string{}}
+	var health struct {
+		ClientURL  string `json:"clientUrl"`
+		Parameters map[string]string
+	}
+	a, err := Fetch(ctx, http.MethodGet, service.Base+"/.local/health", nil, nil)
+	if err != nil {
+		return nil, nil, fmt.Errorf("no answer from %s (%w): start make run, or check -service-url", t.ServiceURL, err)
+	}
+	if a.Decode(&health) == nil && health.ClientURL != "" {
+		maps.Copy(s.Parameters, health.Parameters)
+		s.Outputs["ClientApiUrl"], s.Outputs["WebhookUrl"] = health.ClientURL, health.ClientURL+"/webhook"
+	}
+	maps.Copy(s.Outputs, t.Outputs)
+	return service, s, nil
 }
 
 func (t *Target) ServiceOf(s *Stack, cfg *aws.Config) *Service {
