@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"chat-service-backend/internal/streamspec"
 )
 
 // What Stream's newest SDKs for servers call besides: search, messages by their ids, partial
@@ -68,8 +70,9 @@ func (s *API) patchChannel(r *http.Request, body document) (document, error) {
 	if s.channels[id] == nil {
 		return nil, notFound("UpdateChannelPartial failed with error: channel %s does not exist", id)
 	}
-	channel := changed(s.channels[id], object(body["set"]))
-	for _, name := range list(body["unset"]) {
+	set, unset := inCustom(r, "ChannelResponse", s.channels[id], object(body["set"]), list(body["unset"]))
+	channel := changed(s.channels[id], set)
+	for _, name := range unset {
 		delete(channel, text(name))
 	}
 	for _, fixed := range []string{"cid", "type", "id", "created_by", "created_at", "members", "member_count"} {
@@ -108,6 +111,32 @@ type newest struct{}
 
 func withNewest(r *http.Request) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), newest{}, true))
+}
+
+// inCustom returns what a partial update sets and removes. Below /api/v2 a field that
+// Stream's object does not have is one of custom.
+func inCustom(r *http.Request, object string, doc, set document, unset []any) (document, []any) {
+	if r.Context().Value(newest{}) == nil {
+		return set, unset
+	}
+	before, whole := set["custom"].(document)
+	if !whole {
+		before, _ = doc["custom"].(document)
+	}
+	top, custom := document{}, changed(before, nil)
+	for _, name := range unset {
+		delete(custom, text(name))
+	}
+	for name, value := range set {
+		if _, known := streamspec.Objects[object][name]; known {
+			top[name] = value
+		} else {
+			custom[name] = value
+			unset = append(unset, name) // from where the older API has it
+		}
+	}
+	top["custom"] = custom
+	return top, unset
 }
 
 var timeFields = regexp.MustCompile(`(_at|_active|_before|_until|_expires|^expires)$`)

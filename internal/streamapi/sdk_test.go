@@ -2,6 +2,7 @@ package streamapi
 
 import (
 	"bytes"
+	"encoding/json"
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
@@ -51,7 +52,7 @@ func TestNewestSDKsFindTheirCalls(t *testing.T) {
 	if got := list(ask(http.MethodGet, channel+"/messages?ids="+id+",other", "")["messages"]); len(got) != 1 {
 		t.Errorf("want the message by its id, got %v", got)
 	}
-	if got := object(ask(http.MethodPatch, channel, `{"set":{"topic":"a b","cid":"x"},"unset":["frozen"]}`)["channel"]); got["topic"] != "a b" || got["cid"] != "messaging:general" || got["frozen"] != nil {
+	if got := object(ask(http.MethodPatch, channel, `{"set":{"topic":"a b","cid":"x"},"unset":["frozen"]}`)["channel"]); object(got["custom"])["topic"] != "a b" || got["cid"] != "messaging:general" || got["frozen"] != nil {
 		t.Errorf("want a field set and one unset, got %v", got)
 	}
 	ask(http.MethodDelete, "/api/v2/chat/messages/"+id, "null")
@@ -71,5 +72,34 @@ func TestNewestSDKsFindTheirCalls(t *testing.T) {
 	}
 	if status, answer, _ := call(t, app, http.MethodPost, "/api/v2/uploads/file?", "key", "jwt", token, `{"file":"a"}`); status != http.StatusBadRequest {
 		t.Errorf("want an upload that is no form refused, got %d %v", status, answer)
+	}
+}
+
+func TestPartialUpdatesOfTheNewestSDKsChangeCustom(t *testing.T) {
+	t.Parallel()
+	app := New(func() (string, []string, error) { return "key", []string{"secret"}, nil })
+	token := serverToken(t, "secret", jwt.MapClaims{"server": true})
+	const channel = "/channels/messaging/general"
+	for _, step := range []struct{ method, path, body, want string }{
+		{"POST", "/users", `{"users":{"bob":{"id":"bob","flat":1}}}`, ""},
+		{"POST", channel + "/query", `{"data":{"created_by_id":"bob","flat":1}}`, ""},
+		{"PATCH", "/api/v2/users", `{"users":[{"id":"bob","set":{"color":"red","size":1,"flat":2,"name":"Bob"}}]}`, `{"color":"red","flat":2,"size":1}`},
+		{"PATCH", "/api/v2/users", `{"users":[{"id":"bob","set":{"color":"blue"},"unset":["size","flat"]}]}`, `{"color":"blue"}`},
+		{"PATCH", "/api/v2/users", `{"users":[{"id":"bob","set":{"custom":{"a":1},"b":2}}]}`, `{"a":1,"b":2}`},
+		{"PATCH", "/api/v2/chat" + channel, `{"set":{"color":"red","flat":2,"frozen":true}}`, `{"color":"red","flat":2}`},
+		{"PATCH", "/api/v2/chat" + channel, `{"unset":["color"]}`, `{"flat":2}`},
+	} {
+		status, answer, _ := call(t, app, step.method, step.path+"?", "key", "jwt", token, step.body)
+		got := object(object(answer["users"])["bob"])
+		if got == nil {
+			got = object(answer["channel"])
+		}
+		custom, _ := json.Marshal(got["custom"])
+		if status >= 300 || step.want != "" && (string(custom) != step.want || got["color"] != nil || got["flat"] != nil) {
+			t.Errorf("%s %s: want %s in custom only, got %d %v", step.path, step.body, step.want, status, answer)
+		}
+		if strings.HasSuffix(step.body, `"Bob"}}]}`) && got["name"] != "Bob" || strings.Contains(step.body, "frozen") && got["frozen"] != true {
+			t.Errorf("%s: want Stream's own fields outside custom, got %v", step.body, got)
+		}
 	}
 }

@@ -58,15 +58,17 @@ func (s *API) known(id string) document {
 	return s.putUser(id, nil, s.now())
 }
 
-func (s *API) patchUsers(_ *http.Request, body document) (document, error) {
+func (s *API) patchUsers(r *http.Request, body document) (document, error) {
 	patched := document{}
 	for _, v := range list(body["users"]) {
 		update := object(v)
-		user, err := s.changeUser("UpdateUsersPartial", text(update["id"]), object(update["set"]), list(update["unset"])...)
+		id := text(update["id"])
+		set, unset := inCustom(r, "UserResponse", s.users[id], object(update["set"]), list(update["unset"]))
+		user, err := s.changeUser("UpdateUsersPartial", id, set, unset...)
 		if err != nil {
 			return nil, err
 		}
-		patched[text(update["id"])] = user["user"]
+		patched[id] = user["user"]
 	}
 	if len(patched) == 0 {
 		return nil, badInput(`UpdateUsersPartial failed with error: "users" is a required field`)
