@@ -40,7 +40,7 @@ export interface Parameters {
   readonly SignInFunctionArn?: string;
   /** true answers 503 if the sign-in function gives no usable answer in 2 s; false lets the settings alone decide. */
   readonly SignInFailClosed?: 'true' | 'false';
-  /** true creates or updates the user at Stream at sign-in, with UserFields, and refuses whom Stream refuses. Up to one call to Stream per user and minute, in each process of token and config. */
+  /** true creates or updates the user at Stream at sign-in, with UserFields, and refuses whom Stream refuses. */
   readonly SyncUsers?: 'true' | 'false';
   /** With SyncUsers, false refuses users who do not exist at Stream, with a 403. */
   readonly CreateUsers?: 'true' | 'false';
@@ -90,7 +90,7 @@ export interface Parameters {
   readonly RetentionDays?: '1' | '3' | '5' | '7' | '14' | '30' | '60' | '90' | '120' | '150' | '180' | '365' | '400' | '545' | '731' | '1096' | '1827' | '2192' | '2557' | '2922' | '3288' | '3653';
   /** true traces the functions and the Service API with X-Ray. */
   readonly Tracing?: 'true' | 'false';
-  /** true creates the alarms and the dashboard (5 to 8 USD a month); two numbers, requests an hour and USD a day, do too and override Size's alarms; false leaves a stack that costs nothing while idle and never rolls back on its own. */
+  /** true creates the alarms and the dashboard (5 to 8 USD a month); so do two numbers, requests an hour and USD a day, which override Size's alarms; false costs nothing while idle. */
   readonly Monitoring?: string;
   /** E-mail address for alarms, which AWS asks to confirm, or the ARN of an SNS topic; a second one of the same kind gets those that can wait for working hours. */
   readonly AlarmTarget?: string;
