@@ -22,7 +22,7 @@ export VERSION
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
-run: ## run both APIs on this machine; pass flags with ARGS="-client-addr 127.0.0.1:8080"
+run: ## run both APIs on this machine; pass flags with ARGS="-addr 127.0.0.1:8080"
 	@echo "Compiling the development server; the first time takes a minute."
 	@CGO_ENABLED=0 go build -trimpath -tags=lambda.norpc -ldflags='-s -w' -o build/local$(shell go env GOEXE) ./local
 	@exec build/local$(shell go env GOEXE) $(ARGS)

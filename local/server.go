@@ -90,9 +90,9 @@ func (s *server) listen(context.Context) (err error) {
 		what, addr string
 		listener   *net.Listener
 	}{
-		{"-client-addr", s.clientAddr, &s.client},
-		{"-service-addr", s.serviceAddr, &s.service},
-		{"-stream-addr", s.streamAddr, &s.stream},
+		{"Client API", s.clientAddr, &s.client},
+		{"Service API", s.serviceAddr, &s.service},
+		{"stand-in for Stream", s.streamAddr, &s.stream},
 		{"stand-in for AWS", "127.0.0.1:0", &s.aws},
 	} {
 		addr, err := checkAddress(l.addr, s.allowHosts)
@@ -100,7 +100,7 @@ func (s *server) listen(context.Context) (err error) {
 			return fmt.Errorf("%s: %w", l.what, err)
 		}
 		if *l.listener, err = net.Listen("tcp", addr); err != nil {
-			return fmt.Errorf("%s: %s cannot be used (%w); stop what uses it, or start with -addr :0", l.what, addr, errors.Unwrap(err))
+			return fmt.Errorf("%s: %s cannot be used (%w); stop what uses it, or start with -addr :0 (make run ARGS=\"-addr :0\")", l.what, addr, errors.Unwrap(err))
 		}
 		s.listeners = append(s.listeners, *l.listener)
 	}
@@ -309,8 +309,12 @@ func (s *server) ready(w io.Writer) error {
 	if s.readyFile != "" {
 		// At once, so that nobody reads half of it.
 		temporary := s.readyFile + ".new"
-		if err := errors.Join(os.WriteFile(temporary, addresses, 0o600), os.Rename(temporary, s.readyFile)); err != nil {
-			return fmt.Errorf("-ready-file: %w", err)
+		err := os.WriteFile(temporary, addresses, 0o600)
+		if err == nil {
+			err = os.Rename(temporary, s.readyFile)
+		}
+		if err != nil {
+			return fmt.Errorf("-ready-file: %w; name a file in a folder that exists and may be written to", err)
 		}
 	}
 	if s.json {

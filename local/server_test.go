@@ -98,20 +98,22 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 		return file
 	}
 	numbers := write("numbers.json", `{"/p/stream/api-secret": 12345}`)
+	relative := write("relative.json", `{"stream/api-key": "key"}`)
 	for name, c := range map[string]struct {
 		change func(*options)
 		want   string
 	}{
-		"taken client port":  {func(o *options) { o.clientAddr = taken.Addr().String() }, "cannot be used (bind: address already in use); stop what uses it, or start with -addr :0"},
-		"taken service port": {func(o *options) { o.serviceAddr = taken.Addr().String() }, "-service-addr: 127.0.0.1:"},
+		"taken client port":  {func(o *options) { o.clientAddr = taken.Addr().String() }, "cannot be used (bind: address already in use); stop what uses it, or start with -addr :0 (make run ARGS=\"-addr :0\")"},
+		"taken service port": {func(o *options) { o.serviceAddr = taken.Addr().String() }, "Service API: 127.0.0.1:"},
 		"any address":        {func(o *options) { o.clientAddr = "0.0.0.0:0" }, "name the hosts that may with -allow-host"},
-		"no address":         {func(o *options) { o.clientAddr = "nonsense" }, "-client-addr"},
+		"no address":         {func(o *options) { o.clientAddr = "nonsense" }, `Client API: "nonsense" is not an address`},
 		"broken template":    {func(o *options) { o.templateText = []byte("Resources: [") }, "template.yaml: yaml"},
 		"unknown function":   {func(o *options) { o.starters = nil }, "does not know: add it to local/functions.go"},
 		"unknown parameter":  {func(o *options) { o.overrides["Nothing"] = "1" }, `no parameter "Nothing"`},
 		"broken constraint":  {func(o *options) { o.overrides["TimeoutSeconds"] = "0" }, "parameter TimeoutSeconds: it is not a number from 1 to 900"},
 		"no file":            {func(o *options) { o.parameters = filepath.Join(dir, "none.json") }, "-parameters: open"},
 		"no text values":     {func(o *options) { o.parameters = numbers }, "numbers.json:1:30 is not a JSON object whose values are texts"},
+		"no leading slash":   {func(o *options) { o.parameters = relative }, "unknown parameter stream/api-key; did you mean /chat-service/stream/api-key?"},
 		"http to elsewhere":  {func(o *options) { o.overrides["StreamBaseUrl"] = "http://chat.test" }, "parameter StreamBaseUrl"},
 		"no Parameter Store": {func(o *options) {
 			o.getenv = func(name string) string {

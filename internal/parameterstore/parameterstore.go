@@ -37,6 +37,11 @@ func File(name string) Values {
 			// The cause could quote a value, so it only says where.
 			return nil, fmt.Errorf("%s%s is not a JSON object whose values are texts; write {\"/chat-service/stream/api-key\": \"...\"}", name, Place(text, err))
 		}
+		for parameter := range m {
+			if !strings.HasPrefix(parameter, "/") {
+				return nil, fmt.Errorf("%s: unknown parameter %s; did you mean /chat-service/%s?", name, parameter, strings.TrimPrefix(parameter, "chat-service/"))
+			}
+		}
 		return m, nil
 	}
 }
