@@ -615,7 +615,7 @@ func TestParams(t *testing.T) {
 			return strings.Contains(body, "GetCallerIdentity") && forbidden(w)
 		}
 		r := d.run("key\nsecret\n\n", "params")
-		r.want(t, 1, "AWS does not accept the credentials")
+		r.want(t, 1, "AWS does not accept the credentials, or this machine's clock is wrong")
 		r.hides(t, "API key")
 	})
 	t.Run("writes all values or none", func(t *testing.T) {

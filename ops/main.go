@@ -26,6 +26,7 @@ import (
 	"chat-service-backend/ops/streamfile"
 	"chat-service-backend/ops/users"
 	"chat-service-backend/ops/values"
+	"chat-service-backend/shared/lambdahttp"
 )
 
 func main() {
@@ -79,6 +80,7 @@ func (e environment) run(ctx context.Context, args []string) int {
 	}()
 	root := &cli.Command{
 		Name: "ops", Usage: "the operator's tool",
+		Version:     lambdahttp.Version(),
 		UsageText:   "ops <command> [flags]",
 		Description: "ops <command> -h explains a command. Credentials and region are found as by the AWS CLI.",
 		Commands:    commands(c, at),
@@ -104,7 +106,7 @@ func (e environment) run(ctx context.Context, args []string) int {
 
 // complete gives commands what they share: flags, and the checks of the command line.
 func complete(c *cli.Command, running func(name string), shared []cli.Flag) {
-	c.HideHelpCommand = true
+	c.HideHelpCommand = len(c.Commands) == 0
 	c.OnUsageError = func(_ context.Context, c *cli.Command, err error, _ bool) error {
 		running(c.FullName())
 		return console.Usage("%w (%s -h explains the flags)", err, c.FullName())
@@ -134,7 +136,7 @@ func complete(c *cli.Command, running func(name string), shared []cli.Flag) {
 		if got, want := c.Args().Slice(), strings.Fields(c.ArgsUsage); len(got) < len(want) {
 			return console.Usage("%s is missing: %s %s", want[len(got)], c.FullName(), c.ArgsUsage)
 		} else if len(got) > len(want) {
-			return console.Usage("%q is too much after %s %s", got[len(want)], c.FullName(), c.ArgsUsage)
+			return console.Usage("%q is too much after %s", got[len(want)], strings.TrimSpace(c.FullName()+" "+c.ArgsUsage))
 		}
 		return action(ctx, c)
 	}

@@ -294,7 +294,7 @@ func TestBadCommandLineExitsWithStatus2(t *testing.T) {
 		{"", "ops: no command is given: add one of doctor, "},
 		{"dance", `ops: there is no command "dance": it is one of doctor, `},
 		{"plan -nonsense", "-nonsense"},
-		{"plan more", `ops plan: "more" is too much`},
+		{"plan more", "ops plan: \"more\" is too much after ops plan\n"},
 		{"users import", "FILE is missing"},
 		{"users export x", `there is no command "export"`},
 		{"plan -service-url nonsense", "not a URL"},
@@ -305,7 +305,8 @@ func TestBadCommandLineExitsWithStatus2(t *testing.T) {
 }
 
 func TestHelpNamesEachCommandAndItsFlags(t *testing.T) {
-	help := tool{}.run(t.Context(), "", "-h")
+	help := tool{}.run(t.Context(), "", "help")
+	tool{}.run(t.Context(), "", "--version").want(t, 0, "ops version dev")
 	var check func(path []string, all []*cli.Command)
 	check = func(path []string, all []*cli.Command) {
 		for _, c := range all {

@@ -52,20 +52,20 @@ type deployment struct {
 }
 
 func (d *deployment) run(ctx context.Context) error {
+	settings, err := d.at.Settings(d.template)
+	if err != nil {
+		return err
+	}
+	if !settings.Exists {
+		d.Progress("There is no %s: the stack keeps its parameters or gets the defaults (deploy/sample.env shows what to set)", settings.File)
+	}
 	cfg, who, err := d.at.AWS(ctx)
 	if err != nil {
 		return err
 	}
 	d.account, d.region = aws.ToString(who.Account), cfg.Region
-	settings, err := d.at.Settings(d.template)
-	if err != nil {
-		return err
-	}
 	name := d.at.Name()
 	d.Progress("Account %s, region %s, stack %s", d.account, d.region, name)
-	if !settings.Exists {
-		d.Progress("There is no %s: the stack keeps its parameters or gets the defaults (deploy/sample.env shows what to set)", settings.File)
-	}
 	existing, err := d.at.Describe(ctx, cfg)
 	switch {
 	case errors.Is(err, stack.ErrNoStack):

@@ -40,7 +40,7 @@ func (d *doctor) credentials(ctx context.Context) {
 		d.skip("credentials", "none for AWS, so only what anybody may call is checked: %v", err)
 		return
 	case err != nil:
-		d.bad("credentials", "sign in (aws sso login), or set AWS_PROFILE and AWS_REGION; also check this machine's clock", "%v", err)
+		d.bad("credentials", "sign in (aws sso login), or set AWS_PROFILE and AWS_REGION", "%v", err)
 		return
 	}
 	if d.caller, err = arn.Parse(aws.ToString(who.Arn)); err != nil {

@@ -61,7 +61,7 @@ func (t *Target) AWS(ctx context.Context) (aws.Config, *sts.GetCallerIdentityOut
 	}
 	who, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, nil)
 	if err != nil {
-		return cfg, nil, fmt.Errorf("AWS does not accept the credentials: %w", Reason(err))
+		return cfg, nil, fmt.Errorf("AWS does not accept the credentials, or this machine's clock is wrong: %w", Reason(err))
 	}
 	if err := t.belongs(aws.ToString(who.Account), cfg.Region); err != nil {
 		return cfg, nil, err
