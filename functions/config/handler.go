@@ -236,6 +236,9 @@ func (h *handler) config(ctx context.Context, clientType string) (clientConfig, 
 			Cause:   fmt.Errorf("parameter client-config/%s: %w", clientType, errNotObject),
 		}
 	}
+	if !ok {
+		lambdahttp.Annotate(ctx, slog.Bool("noConfiguration", true)) // perhaps a misspelt type
+	}
 	config := make(clientConfig, len(c)+1)
 	maps.Copy(config, c)
 	return config, nil
