@@ -2,6 +2,7 @@ package bench
 
 import (
 	"cmp"
+	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -345,6 +346,8 @@ func (m *morning) row() string {
 		share(m.atOnce), share(m.retried), share(m.gaveUp), p99(m.took), sums["requests"], sums["ms of functions"], m.total, m.calls, sums["calls to Stream"], m.refused, share(len(m.online)), p99(m.online))
 }
 
+var everyMorning = flag.Bool("every-morning", false, "play more than 10,000 people, too")
+
 // The size that fits serves everybody, with less of everything than before.
 func TestAMorning(t *testing.T) {
 	t.Log("\n| people | limits | clients | SyncUsers | SSM/s | at once | after retries | gave up | p99 to a token | requests each | functions' time each | processes, SSM calls | functions' calls to Stream each, refused | connected, p99 |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
@@ -362,6 +365,9 @@ func TestAMorning(t *testing.T) {
 		{people: 20_000, size: "large", ssm: 40, asked: 4},
 		{people: 50_000, size: "large", ssm: 1000, asked: 12, within: 30 * time.Second},
 	} {
+		if c.people > 10_000 && !*everyMorning {
+			continue
+		}
 		defaults := c.within == 0 && c.slow == 0 && c.people != 20_000
 		c.within, c.slow, c.asked = cmp.Or(c.within, time.Minute), cmp.Or(c.slow, 1), cmp.Or(c.asked, 1)
 		now, before := c, c
