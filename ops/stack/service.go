@@ -113,11 +113,7 @@ func Fetch(ctx context.Context, method, url string, header http.Header, body []b
 
 // Accepts asks Stream, at base, whether it accepts credentials.
 func Accepts(ctx context.Context, base string, credentials *streamchat.Credentials) error {
-	rest := streamrest.Client{Base: base, HTTP: client, Authorize: func(r *http.Request, _ []byte) error {
-		credentials.Authorize(r)
-		return nil
-	}}
-	a, err := rest.Send(ctx, http.MethodGet, "/app", nil)
+	a, err := credentials.Client(base, client).Send(ctx, http.MethodGet, "/app", nil)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,18 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"chat-service-backend/shared/streamrest"
 )
+
+// Client returns a client for Stream's API at base, which has no slash at its end, as one
+// of the app's own servers.
+func (c *Credentials) Client(base string, client *http.Client) *streamrest.Client {
+	return &streamrest.Client{Base: base, HTTP: client, Authorize: func(r *http.Request, _ []byte) error {
+		c.Authorize(r)
+		return nil
+	}}
+}
 
 // Authorize makes r a request of the app's own servers: it replaces the API key in the
 // query, and adds the server token. The rest of the query stays as it is written.

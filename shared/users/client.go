@@ -216,11 +216,7 @@ func (c *client) heed(method string, header http.Header) {
 
 // send sends a request and decodes the response.
 func (c *client) send(ctx context.Context, credentials *streamchat.Credentials, method, path string, body, answer any) error {
-	rest := streamrest.Client{Base: c.base, HTTP: c.http, Authorize: func(r *http.Request, _ []byte) error {
-		credentials.Authorize(r)
-		return nil
-	}}
-	response, err := rest.Send(ctx, method, path, body)
+	response, err := credentials.Client(c.base, c.http).Send(ctx, method, path, body)
 	if err != nil {
 		return err
 	}
