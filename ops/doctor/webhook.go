@@ -11,11 +11,8 @@ import (
 	"chat-service-backend/ops/streamfile"
 )
 
-const (
-	// agreement is how long Stream may take to answer with what was changed a moment ago.
-	agreement = 10 * time.Second
-	askAgain  = 2 * time.Second
-)
+// askAgain is the time between two looks at an app that may not agree with itself yet.
+const askAgain = 2 * time.Second
 
 // hooks examines where Stream sends events, and whom it asks. It gives Stream time to agree
 // with itself.
@@ -29,12 +26,12 @@ func (d *doctor) hooks(ctx context.Context) {
 			d.hookTime()
 		})
 		bad := slices.ContainsFunc(d.findings[len(found):], func(f finding) bool { return f.Status == "bad" })
-		if !bad || waited >= agreement || d.at.Wait(ctx, askAgain) != nil {
+		if !bad || waited >= streamfile.Patience || d.at.Wait(ctx, askAgain) != nil {
 			said()
 			return
 		}
 		if waited == 0 {
-			d.Progress("Waiting up to %s for Stream to agree with itself", agreement)
+			d.Progress("Waiting up to %s for Stream to agree with itself", streamfile.Patience)
 		}
 		if _, err := d.readApp(ctx); err != nil {
 			said()
@@ -58,15 +55,16 @@ func (d *doctor) eventHooks() {
 	} else if old := streamfile.Text(d.app["webhook_url"]); d.app["use_hook_v2"] == false && len(hooks) > 0 && old != "" {
 		d.warn("webhook", "ask Stream's support to move the app to event hooks", "the app has event hooks and an old webhook_url, and use_hook_v2 is off: Stream may use the old one, %s", old)
 	}
+	guessable := streamfile.PlainWebhookURL(d.stack.Outputs)
 	disabled, elsewhere, products, before := 0, 0, []string{}, ""
 	var seen []document // hooks that send here
 	for _, hook := range hooks {
 		to, product := streamfile.Address(hook), streamfile.Product(hook)
-		plain := kind == "webhook" && to == d.plain() && to != target
+		plain := kind == "webhook" && to == guessable && to != target
 		here := to != "" && (to == d.stack.Outputs["WebhookUrl"] || to == d.stack.Outputs["StreamQueueUrl"] || plain)
 		switch {
 		case !here || hook["hook_type"] == "pending_message":
-			if elsewhere++; strings.HasPrefix(to, d.plain()+"/") {
+			if elsewhere++; strings.HasPrefix(to, guessable+"/") {
 				before = to
 			}
 			continue
@@ -112,11 +110,6 @@ func (d *doctor) eventHooks() {
 	}
 }
 
-// plain returns the address for webhooks that every stack has.
-func (d *doctor) plain() string {
-	return strings.TrimSuffix(d.stack.Outputs["ClientApiUrl"], "/") + "/webhook"
-}
-
 // hookOverhead is how much longer Stream has to wait than our function waits for the team's,
 // in milliseconds.
 const hookOverhead = 300
@@ -124,9 +117,10 @@ const hookOverhead = 300
 // hookURL examines whom Stream asks before it sends a message.
 func (d *doctor) hookURL() {
 	ours, to := d.stack.Outputs["WebhookUrl"], streamfile.Text(d.app["before_message_send_hook_url"])
+	plain := streamfile.PlainWebhookURL(d.stack.Outputs)
 	set := "set before_message_send_hook_url: ${WebhookUrl} below app: in stream.yaml, then " + d.again("apply")
 	switch function := d.stack.Parameters["HookFunctionArn"]; {
-	case function == "" && to != "" && (to == ours || to == d.plain()):
+	case function == "" && to != "" && (to == ours || to == plain):
 		d.warn("hook", "set HookFunctionArn, or set before_message_send_hook_url: '' in stream.yaml, then "+d.again("apply"), "Stream asks %s before each message, and there is no HookFunctionArn to answer", to)
 		return
 	case function == "":
@@ -134,7 +128,7 @@ func (d *doctor) hookURL() {
 	case to == "":
 		d.bad("hook", set, "HookFunctionArn is set, but Stream asks nobody before it sends a message: before_message_send_hook_url is not set")
 		return
-	case to != ours && to != d.plain():
+	case to != ours && to != plain:
 		d.bad("hook", set, "HookFunctionArn is set, but Stream asks %s and not %s: an old stack, or another service", to, ours)
 		return
 	}

@@ -21,11 +21,8 @@ import (
 	"chat-service-backend/ops/streamfile"
 )
 
-// How long Stream may take to use an address that it was told, and the stack to get one.
-const (
-	agreement = 10 * time.Second
-	maxUpdate = 20 * time.Minute
-)
+// maxUpdate is how long a stack may take to get another address.
+const maxUpdate = 20 * time.Minute
 
 // webhook replaces the address that Stream calls, which nobody else should know. Meanwhile
 // Stream calls the one that every stack has, so that no event is lost, wherever this ends.
@@ -34,7 +31,7 @@ func webhook(ctx context.Context, c *console.Console, at *stack.Target) error {
 	if err != nil {
 		return err
 	}
-	old, plain := s.Outputs["WebhookUrl"], strings.TrimSuffix(s.Outputs["ClientApiUrl"], "/")+"/webhook"
+	old, plain := s.Outputs["WebhookUrl"], streamfile.PlainWebhookURL(s.Outputs)
 	if _, ok := s.Parameters["WebhookPath"]; !ok || old == "" || s.Outputs["ClientApiUrl"] == "" {
 		return fmt.Errorf("stack %s has no parameter WebhookPath: deploy it again (%s)", s.Name, at.CommandLine("deploy"))
 	}
@@ -46,7 +43,7 @@ func webhook(ctx context.Context, c *console.Console, at *stack.Target) error {
 		return err
 	}
 	c.Say("Stream calls %s meanwhile", plain)
-	if err := at.Wait(ctx, agreement); err != nil {
+	if err := at.Wait(ctx, streamfile.Patience); err != nil {
 		return fmt.Errorf("%w; run rotate -webhook again to go on", err)
 	}
 	client := cloudformation.NewFromConfig(cfg)

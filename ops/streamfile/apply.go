@@ -183,13 +183,13 @@ func (p *planner) apply(ctx context.Context, steps []step, allowed map[string]bo
 	}
 	if len(late) > 0 {
 		return len(steps), fmt.Errorf("Stream took all of it, but %s later still answers otherwise: %s. Run plan in a minute: what it shows then, Stream keeps otherwise than it was written",
-			patience, strings.Join(late, ", "))
+			Patience, strings.Join(late, ", "))
 	}
 	return len(steps), nil
 }
 
-// patience is how long Stream may take to agree with itself, which it does within 5 s.
-const patience = 10 * time.Second
+// Patience is how long Stream may take to agree with itself, which it does within 5 s.
+const Patience = 10 * time.Second
 
 // agree waits until Stream answers three times in a row what the steps have written, since
 // its servers learn of it one by one. It returns what Stream still answers otherwise.
@@ -208,13 +208,13 @@ func (p *planner) agree(ctx context.Context, steps []step) (late []string, err e
 			agreed = 0
 		}
 		switch {
-		case agreed == 3 || waited >= patience:
+		case agreed == 3 || waited >= Patience:
 			p.tellGrants(steps, st)
 			return late, nil
 		case agreed == 1 && waited == 0:
 			continue
 		case waited == 0 && agreed == 0:
-			p.Progress("waiting for Stream to agree, up to %s: %s", patience, strings.Join(late, ", "))
+			p.Progress("waiting for Stream to agree, up to %s: %s", Patience, strings.Join(late, ", "))
 		}
 		if err := p.at.Wait(ctx, time.Second); err != nil {
 			return nil, err

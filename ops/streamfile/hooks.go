@@ -91,13 +91,23 @@ func meets(wanted, have Document) int {
 	return score
 }
 
+// PlainWebhookURL returns the address for webhooks that every stack with these outputs has,
+// whatever WebhookUrl is, or "" if they lack ClientApiUrl.
+func PlainWebhookURL(outputs map[string]string) string {
+	base := outputs["ClientApiUrl"]
+	if base == "" {
+		return ""
+	}
+	return strings.TrimSuffix(base, "/") + "/webhook"
+}
+
 // own returns a copy of a hook in which an address that the stack has, or had before, is
 // the output WebhookUrl: a stack's hook is moved to its new address.
 func own(hook Document, outputs map[string]string) Document {
-	now := stackPath.FindString(outputs["WebhookUrl"])
+	now, plain := stackPath.FindString(outputs["WebhookUrl"]), PlainWebhookURL(outputs)
 	u, err := url.Parse(Text(hook["webhook_url"]))
 	if addresses[Text(hook["hook_type"])] != "webhook_url" || err != nil || outputs["WebhookUrl"] == "" ||
-		!(now != "" && strings.HasPrefix(u.Path, now)) && (outputs["ClientApiUrl"] == "" || u.String() != outputs["ClientApiUrl"]+"/webhook") {
+		!(now != "" && strings.HasPrefix(u.Path, now)) && (plain == "" || u.String() != plain) {
 		return hook
 	}
 	hook = maps.Clone(hook)
