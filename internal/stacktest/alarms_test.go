@@ -247,7 +247,7 @@ func TestAlarmsNotifyTheirTargetAndLeadToTheRunbook(t *testing.T) {
 		t.Fatal(err)
 	}
 	headings := map[string]bool{}
-	for _, match := range regexp.MustCompile(`(?m)^#+ (\w+Alarm)$`).FindAllStringSubmatch(string(runbook), -1) {
+	for _, match := range regexp.MustCompile(`(?m)^### (\w+Alarm)\n\n- \*\*Means\*\*: .+\n- \*\*Look\*\*: .+\n- \*\*Do\*\*: .+\n- \*\*Over\*\*: .+$`).FindAllStringSubmatch(string(runbook), -1) {
 		headings[strings.ToLower(match[1])] = true
 	}
 	linked := map[string]bool{}
