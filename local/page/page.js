@@ -113,6 +113,7 @@ const show = ({ status, ms, sent, got, curl }, kind) => {
   $('sent').textContent = sent;
   $('got').textContent = got.replace(/\n\n([\s\S]*)$/, (_, body) => `\n\n${pretty(body)}`);
   $('curl').textContent = curl;
+  $('answer').scrollIntoView({ block: 'nearest' });
 };
 
 // Of two requests, the later one is shown, whichever answer arrives last.
@@ -120,7 +121,6 @@ let sent = 0;
 const send = async (path, body) => {
   const mine = sent += 1;
   show({ status: 'Waiting for the answer', ms: '', sent: '', got: '', curl: '' }, 'soft');
-  $('answer').scrollIntoView({ block: 'nearest' });
   const answer = await ask('POST', path, body);
   if (mine === sent) show(answer);
 };
@@ -193,7 +193,10 @@ const at = (time) => element('time', { textContent: `${new Date(time).toLocaleTi
 const live = new EventSource('live');
 let wasLive = false;
 live.addEventListener('open', () => { if (wasLive) tell('', true); wasLive = true; });
-live.addEventListener('error', () => tell(gone, false));
+live.addEventListener('error', () => {
+  tell(gone, false);
+  $('status').className = 'soft'; // an answer from before: nobody would give it now
+});
 live.addEventListener('request', ({ data }) => {
   const { id, api, method, path, status, ms, function: name, at: time } = JSON.parse(data);
   const summary = entry(id, name).querySelector('summary');
