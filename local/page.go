@@ -176,15 +176,21 @@ func change(f func(r *http.Request, body string) (string, error)) http.HandlerFu
 
 // faults are what a stand-in can do instead of answering.
 var faults = map[string]struct {
-	fault  standin.Fault
-	stream standin.Fault // the same of Stream, if it has a shape of its own
-	told   string
+	fault standin.Fault
+	told  string
 }{
-	"on":       {nil, nil, " answers again."},
-	"off":      {standin.HangUp, nil, " hangs up on every call. Known values stay in use: see what callers get."},
-	"hang":     {standin.Hang, nil, " takes every call and never answers."},
-	"error":    {standin.Refuse(http.StatusInternalServerError, "InternalServerError"), streamapi.Refuse(http.StatusInternalServerError, -1), " answers 500 to every call."},
-	"throttle": {standin.Refuse(http.StatusTooManyRequests, "ThrottlingException"), streamapi.Refuse(http.StatusTooManyRequests, 9), " throttles every call."},
+	"on":       {nil, " answers again."},
+	"off":      {standin.HangUp, " hangs up on every call. Known values stay in use: see what callers get."},
+	"hang":     {standin.Hang, " takes every call and never answers."},
+	"error":    {standin.Refuse(http.StatusInternalServerError, "InternalServerError"), " answers 500 to every call."},
+	"throttle": {standin.Refuse(http.StatusBadRequest, "ThrottlingException"), " throttles every call."},
+}
+
+// otherFaults are the same of stand-ins that do not answer as AWS does.
+var otherFaults = map[string]standin.Fault{
+	"Stream error":    streamapi.Refuse(http.StatusInternalServerError, -1),
+	"Stream throttle": streamapi.Refuse(http.StatusTooManyRequests, 9),
+	"issuer throttle": standin.Refuse(http.StatusTooManyRequests, "temporarily_unavailable"),
 }
 
 func (p *page) switchStandIn(r *http.Request, kind string) (string, error) {
@@ -197,8 +203,8 @@ func (p *page) switchStandIn(r *http.Request, kind string) (string, error) {
 	if !found {
 		return "", fmt.Errorf("%q is no fault; send as the body one of %q", kind, slices.Sorted(maps.Keys(faults)))
 	}
-	if name == "Stream" && f.stream != nil {
-		f.fault = f.stream
+	if other, found := otherFaults[name+" "+kind]; found {
+		f.fault = other
 	}
 	standIn.Set(f.fault)
 	return name + f.told, nil
@@ -324,10 +330,22 @@ func (p *page) watch(ctx context.Context, file string) {
 	}
 }
 
-// warn logs which client configurations cannot be used, and where they are wrong. It
-// returns an error if the values cannot be read.
+// warn logs which credentials are missing, which client configurations cannot be used,
+// and where they are wrong. It returns an error if the values cannot be read.
 func (p *page) warn() error {
 	values, err := p.values()
+	for _, name := range []string{"/stream/api-key", "/stream/api-secret"} {
+		if err != nil || values[p.prefix()+name] != "" {
+			continue
+		}
+		hint := "write it there"
+		for other := range values {
+			if prefix, found := strings.CutSuffix(other, name); found && prefix != "" {
+				hint = fmt.Sprintf("rename %s, or start with -parameter-overrides ParameterPrefix=%s", other, prefix)
+			}
+		}
+		p.log.printf("local: %s has no %s%s, so calls are answered with 503; %s", p.source(), p.prefix(), name, hint)
+	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if !strings.HasPrefix(name, p.prefix()+"/client-config/") {
 			continue

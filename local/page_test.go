@@ -238,7 +238,7 @@ func testChat(t *testing.T, b *tab) {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.server.close)
-	b.do(t, network.Enable(), cdplog.Enable(), chromedp.Navigate(c.server.clientURL+"/"), chromedp.WaitVisible("#chat-start", chromedp.ByQuery))
+	b.do(t, network.Enable(), cdplog.Enable(), chromedp.Navigate(c.server.clientURL+"/"), chromedp.WaitEnabled("#chat-start", chromedp.ByQuery))
 	say := func(who, text string) {
 		t.Helper()
 		b.do(t, chromedp.SendKeys("#chat-"+who+" input", text+"\r", chromedp.ByQuery))
@@ -400,6 +400,10 @@ func TestPageKeepsToFlagsAndSettings(t *testing.T) {
 			t.Errorf("%s %s: want 400 with %q, got %+v", wrong.method, wrong.path, wrong.want, got)
 		}
 	}
+	call(t, "PUT", api+"faults/SSM", "throttle")
+	if got := call(t, "POST", loopbackURL(c.server.aws), "{}", "X-Amz-Target", "AmazonSSM.GetParameters"); got.status != http.StatusBadRequest || !strings.Contains(got.body, "ThrottlingException") {
+		t.Errorf("a throttled call of Parameter Store: want AWS's 400 with ThrottlingException, got %+v", got)
+	}
 	call(t, "PUT", api+"faults/Stream", "throttle")
 	if got := call(t, "GET", c.server.serviceURL+"/chat/proxy/app", ""); got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") != "1" || !strings.Contains(got.body, `"code":9,`) {
 		t.Errorf("a throttled call of Stream: want its 429 with Retry-After and code 9, got %+v", got)
@@ -434,6 +438,10 @@ func TestEditedParameterFileIsInUseAtOnce(t *testing.T) {
 	if got := key(); got != `{"api_key":"one"}` {
 		t.Errorf("want the old key in use, got %s", got)
 	}
+	write(strings.ReplaceAll(fmt.Sprintf(values, "two", "{}"), "/chat-service/", "/chat-service-dev/"))
+	within(t, "in the log that no function finds the values", func() bool {
+		return strings.Contains(c.log.String(), "has no /chat-service/stream/api-key, so calls are answered with 503; rename /chat-service-dev/stream/api-key, or start with")
+	})
 	write(fmt.Sprintf(values, "two", "{"))
 	within(t, "the new key in use", func() bool { return key() == `{"api_key":"two"}` })
 	if !strings.Contains(c.log.String(), "/chat-service/client-config/web is not a JSON object") {

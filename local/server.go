@@ -159,6 +159,11 @@ func (s *server) deploy(context.Context) error {
 		otherwise("OidcIssuer", s.issuer.URL)
 		otherwise("OidcAudience", s.issuer.Audience)
 	}
+	for _, name := range []string{"HookFunctionArn", "SignInFunctionArn"} {
+		if parameters[name] != "" && s.env["AWS_ENDPOINT_URL_LAMBDA"] == loopbackURL(s.aws) {
+			return fmt.Errorf("%s: that function does not run here; set AWS_ENDPOINT_URL_LAMBDA to where it does (sam local start-lambda), without -moderation, or leave it out", name)
+		}
+	}
 	if s.moderation {
 		parameters["HookFunctionArn"] = s.moderationARN()
 	}

@@ -169,6 +169,9 @@ func TestListenTriggerAndEventsWorkWithMakeRun(t *testing.T) {
 	if status := <-ended; status != 0 || strings.Contains(screen.String(), "typing.start") || strings.Contains(screen.String(), "user.old") {
 		t.Errorf("want status 0 and only the types asked for, got %d\n%s", status, screen)
 	}
+	for _, command := range []string{"events", "listen"} {
+		tool{}.run(t.Context(), "", command, "-service-url", "http://127.0.0.1:1").want(t, 1, "start make run, or check -service-url")
+	}
 	tool{}.run(t.Context(), "", "events", "-service-url", server.URL).want(t, 0, "--> user.old messaging:a")
 	tool{}.run(t.Context(), "", "trigger", "-service-url", server.URL, "reaction.new").want(t, 0, "<-- [200]")
 	if body := <-asked; !strings.Contains(body, `"type":"reaction.new"`) || !strings.Contains(body, `"reaction":{`) {

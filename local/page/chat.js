@@ -133,7 +133,8 @@ $('chat-start').addEventListener('click', async () => {
     try { await person.connect(); } catch (e) { person.say(e.message, 'bad'); $('chat-start').disabled = false; }
   }
 });
-if (stream.hostname !== location.hostname) {
-  $('chat-start').disabled = true;
+if (stream.hostname === location.hostname) {
+  $('chat-start').disabled = false; // the page has it disabled, or an early click would do nothing
+} else {
   people[0].say('Stream is not the stand-in: chat with your own app', '');
 }

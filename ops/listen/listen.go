@@ -65,7 +65,7 @@ type feed interface {
 // open returns the feed of a stack, or of make run.
 func open(ctx context.Context, c *console.Console, at *stack.Target, types []string) (feed, error) {
 	if at.Local() {
-		return &development{base: strings.TrimSuffix(at.ServiceURL, "/"), since: "now", types: types}, nil
+		return newDevelopment(ctx, at, "now", types)
 	}
 	cfg, s, err := at.Stack(ctx)
 	if err != nil {
@@ -260,6 +260,15 @@ func (d *deployed) Close(ctx context.Context) error {
 type development struct {
 	base, since string
 	types       []string
+}
+
+// newDevelopment finds out that somebody answers, and says what to do if not.
+func newDevelopment(ctx context.Context, at *stack.Target, since string, types []string) (*development, error) {
+	service, _, err := at.Service(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &development{base: service.Base, since: since, types: types}, nil
 }
 
 func (d *development) Open(ctx context.Context) error {

@@ -162,7 +162,10 @@ func Events(c *console.Console, at *stack.Target) *cli.Command {
 		Action: func(ctx context.Context, flags *cli.Command) error {
 			began := time.Now().Add(-flags.Duration("since"))
 			if at.Local() {
-				d := &development{base: strings.TrimSuffix(at.ServiceURL, "/"), since: began.UTC().Format(time.RFC3339Nano)}
+				d, err := newDevelopment(ctx, at, began.UTC().Format(time.RFC3339Nano), nil)
+				if err != nil {
+					return err
+				}
 				events, err := d.ask(ctx, "0")
 				show(c, events)
 				return err

@@ -2,7 +2,7 @@
 //   PATH=/where/the/programs/are:$PATH node record.mjs [NAME...]
 // Each server runs on loopback, signs Jane in, and becomes a file beside this folder, in
 // the form that local/providers_test.go replays. Keys are left out, and so are secrets.
-// Packages are pinned in package.json, programs below; a program that is missing is skipped.
+// Packages are pinned in package.json, programs below; without one its server is an error, and the others go on.
 import { spawn } from 'node:child_process';
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
