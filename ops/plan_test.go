@@ -336,10 +336,8 @@ func TestFileThatCannotBeRightIsRefused(t *testing.T) {
 	a.file("v1.json", `{"messaging":[{"name":"x","priority":1}]}`)
 	for text, want := range map[string]string{
 		"channel_types: {messaging: {typing_event: true}}":                              "typing_event",
-		"hooks: [{hook_type: webhook}]":                                                 "webhook_url",
 		"hooks: [{hook_type: webhook, webhook_url: '${Nothing}'}]":                      "no output Nothing, it has ClientApiUrl, WebhookUrl",
 		"hooks: [{hook_type: sqs, sqs_queue_url: 'https://q', sqs_secret: x}]":          "sqs_secret",
-		"hooks: [{hook_type: sqs, sqs_queue_url: 'https://q', sqs_auth_type: keys}]":    "STREAM_SQS_KEY",
 		"roles: {support: true}":                                                        "/roles",
 		"roles: [":                                                                      "yaml",
 		"roles: [x]\nabsent: {roles: [x]}":                                              "role x is listed twice",

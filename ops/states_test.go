@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -34,12 +37,14 @@ func TestWhateverStreamAnswersSurvivesPullAndGoesToASecondApp(t *testing.T) {
 		said  string // by pull, after what it wrote
 		file  string // what the file has
 		lacks string
+		other string // what apply says of a second app
 	}{
-		"an empty enum":      {twist: app(`{"enforce_unique_usernames":""}`), lacks: "enforce_unique_usernames"},
-		"an unknown enum":    {twist: app(`{"enforce_unique_usernames":"tenant"}`), said: "carries them along as they are: app.enforce_unique_usernames", file: "enforce_unique_usernames: tenant"},
-		"an unknown setting": {twist: app(`{"quantum_mode":{"on":true}}`), said: "as they are: app.quantum_mode", file: "quantum_mode:\n"},
+		"an empty enum": {twist: app(`{"enforce_unique_usernames":""}`), lacks: "enforce_unique_usernames"},
+		"an unknown enum": {twist: app(`{"enforce_unique_usernames":"tenant"}`), said: "carries them along as they are: app.enforce_unique_usernames", file: "enforce_unique_usernames: tenant",
+			other: `left out, because Stream refused it: update the app's settings: enforce_unique_usernames: Stream or the proxy answered 400`},
+		"an unknown setting": {twist: app(`{"quantum_mode":{"on":true}}`), said: "as they are: app.quantum_mode", file: "quantum_mode:\n", other: "? update the app's settings: quantum_mode = {\"on\":true}   (each apply tries it: quantum_mode is not in Stream's description)"},
 		"zero for none":      {twist: app(`{"reminders_interval":0,"cdn_expiration_seconds":0,"enforce_unique_usernames":null}`), lacks: "reminders_interval"},
-		"push credentials":   {twist: app(`{"push_notifications":{"apn":{"enabled":true,"auth_key":"pem"}},"datadog_info":{"api_key":"dd","enabled":true}}`), said: "left out of the file (credentials, and what is no setting): app.datadog_info.api_key, app.push_notifications", file: "datadog_info:\n", lacks: "pem"},
+		"push credentials":   {twist: app(`{"push_notifications":{"apn":{"enabled":true,"auth_key":"pem"}},"datadog_info":{"api_key":"dd","enabled":true}}`), said: "set by hand): app.datadog_info.api_key, app.push_notifications", file: "datadog_info:\n", lacks: "pem"},
 		"a revocation":       {setup: setup{"PATCH", "/app", `{"revoke_tokens_issued_before":"2026-01-01T00:00:00Z"}`}, said: "app.revoke_tokens_issued_before", lacks: "2026-01-01"},
 		"more settings":      {setup: setup{"PATCH", "/app", `{"before_message_send_hook_attempt_timeout_ms":3000,"moderation_webhook_url":"https://m","sns_topic_arn":"arn:x","allowed_flag_reasons":["spam"]}`}, file: "before_message_send_hook_attempt_timeout_ms: 3000"},
 		"its own references": {setup: setup{"POST", "/blocklists", `{"name":"shell","words":["${HOME}","$${X}","a$$"]}`}, file: "- $${HOME}"},
@@ -47,7 +52,7 @@ func TestWhateverStreamAnswersSurvivesPullAndGoesToASecondApp(t *testing.T) {
 			if path == "/roles" {
 				answer["roles"] = append(answer["roles"].([]any), map[string]any{"name": "global_read_only", "custom": false})
 			}
-		}, lacks: "global_read_only"},
+		}, file: "global_read_only: []", lacks: "- global_read_only"},
 		"a hook of an unknown type": {setup: hooks(`{"hook_type":"gcp_pubsub","enabled":true,"event_types":null,"gcp_pubsub_topic":"projects/plum/topics/chat","gcp_credentials_json":"{private}"}`),
 			said: "as they are: gcp_pubsub hook projects/plum/topics/chat", file: "gcp_pubsub_topic: projects/plum/topics/chat", lacks: "private"},
 		"a hook without an address": {setup: hooks(`{"hook_type":"pending_message","enabled":true,"callback":{"mode":"CALLBACK_MODE_NONE"},"product":"moderation"}`), file: "mode: CALLBACK_MODE_NONE"},
@@ -69,6 +74,28 @@ func TestWhateverStreamAnswersSurvivesPullAndGoesToASecondApp(t *testing.T) {
 				v.(map[string]any)["words"], v.(map[string]any)["description"] = nil, nil
 			}
 		}, file: "words: []"},
+		"a queue's keys": {setup: hooks(`{"hook_type":"webhook","enabled":true,"webhook_url":"https://a"},{"hook_type":"sqs","enabled":true,"sqs_queue_url":"https://q","sqs_auth_type":"keys","sqs_key":"AKIA","sqs_secret":"s3cret"}`),
+			said: "sqs hook https://q: sqs_key", file: "sqs_auth_type: keys", lacks: "AKIA", other: "sqs hook https://q is not created: its keys are no part of the file; set STREAM_SQS_KEY and STREAM_SQS_SECRET"},
+		"roles that may nothing": {setup: setup{"POST", "/channeltypes", `{"name":"match","automod":"disabled","automod_behavior":"flag","max_message_length":200,"grants":{"guest":[],"user":[],"admin":[]}}`, "PATCH", "/app", `{"grants":{"guest":[]}}`},
+			twist: func(path string, answer map[string]any) {
+				if path == "/channeltypes" { // as Stream may write "nothing"
+					grants := answer["channel_types"].(map[string]any)["match"].(map[string]any)["grants"].(map[string]any)
+					for role, ids := range grants {
+						if len(ids.([]any)) == 0 {
+							delete(grants, role)
+						}
+					}
+				}
+			}, file: "            guest: []\n"},
+		"what is not listed": {twist: func(path string, answer map[string]any) {
+			if path == "/channeltypes" {
+				team := answer["channel_types"].(map[string]any)["team"].(map[string]any)
+				team["commands"], team["blocklist"] = []any{map[string]any{"name": "giphy"}, map[string]any{"name": "ghost"}}, "profanity_xx"
+				team["typing_events"], team["blocklists"] = false, []any{map[string]any{"blocklist": "profanity_xx", "behavior": "flag"}}
+			} else if path == "/app" {
+				answer["app"].(map[string]any)["user_search_disallowed_roles"] = []any{"guest", "nobody"}
+			}
+		}, file: "- ghost", other: "left out, because Stream refused it: update channel type team: commands: "},
 		"permissions v1": {setup: setup{"PUT", "/channeltypes/team", `{"automod":"disabled","automod_behavior":"flag","max_message_length":5000,"permissions":[{"name":"All","action":"Allow","owner":false,"priority":2,"resources":["*"],"roles":["*"]}]}`, "PATCH", "/app", `{"permission_version":"v1"}`}, file: "priority: 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -77,7 +104,7 @@ func TestWhateverStreamAnswersSurvivesPullAndGoesToASecondApp(t *testing.T) {
 			for i := 0; i < len(c.setup); i += 3 {
 				a.call(c.setup[i], c.setup[i+1], json.RawMessage(c.setup[i+2]))
 			}
-			a.twist, b.twist = c.twist, c.twist
+			a.twist = c.twist
 			a.run("pull").want(t, 0, "wrote ", c.said)
 			text, _ := os.ReadFile(a.dir + "/stream.yaml")
 			if !strings.Contains(string(text), c.file) || c.lacks != "" && strings.Contains(string(text), c.lacks) {
@@ -86,8 +113,13 @@ func TestWhateverStreamAnswersSurvivesPullAndGoesToASecondApp(t *testing.T) {
 			a.run("plan").want(t, 0, "nothing to change")
 			a.run("apply", "-yes").want(t, 0, "nothing to change")
 			b.file("stream.yaml", string(text))
-			b.run("apply", "-yes", "-allow-lockout", "-allow-delete").want(t, 0)
-			b.run("plan").want(t, 0, "nothing to change")
+			b.run("apply", "-yes", "-allow-lockout", "-allow-delete").want(t, 0, c.other)
+			if p := decodePlan(t, b.run("plan", "-json")); len(p.Steps) > 0 {
+				t.Errorf("want nothing to change at the second app, got %+v", p.Steps)
+			}
+			b.twist = c.twist
+			b.env["STREAM_SQS_KEY"], b.env["STREAM_SQS_SECRET"] = "AKIA", "s3cret"
+			b.run("apply", "-yes").want(t, 0)
 			b.run("pull", "-yes").want(t, 0)
 			again, _ := os.ReadFile(b.dir + "/stream.yaml")
 			if string(again) != string(text) {
@@ -184,7 +216,7 @@ func TestApplyOnAppsAsTheyAre(t *testing.T) {
 		"a team's blocklist":             {nil, "blocklists: {rude: [darn], rude in red: {name: rude, team: red, type: domain, words: [x.org]}}", "", []string{"+ blocklist rude (red)"}, 0},
 		"a role that Stream may have":    {nil, "roles: [support]\ngrants: {global_reader: [search-user], support: [search-user]}\nchannel_types: {team: {grants: {global_reader: [read-channel]}}}", "", []string{"the app has no role global_reader: add it to roles if it is yours", "done: update the app's settings", "left out, because Stream refused it: update the app's settings: grants.global_reader", "left out, because Stream refused it: update channel type team: grants.global_reader"}, -1},
 		"a blocklist of an unknown type": {nil, "blocklists: {wild: {type: wildcard, words: ['a*']}, plain: [x]}", "", []string{"left out, because Stream refused it: create blocklist wild", "done: create blocklist plain"}, -1},
-		"what is not in the description": {nil, "roles: [support]\napp: {quantum_mode: true}", "", []string{"app: quantum_mode is not in Stream's description: sent as it is", "left out, because Stream refused it", "done: create role support"}, -1},
+		"what is not in the description": {nil, "roles: [support]\napp: {quantum_mode: true}", "", []string{"quantum_mode = true   (each apply tries it: quantum_mode is not in Stream's description)", "left out, because Stream refused it", "done: create role support"}, -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -194,9 +226,7 @@ func TestApplyOnAppsAsTheyAre(t *testing.T) {
 			}
 			a.file("stream.yaml", c.file)
 			a.run("apply", append(strings.Fields(c.flags), "-yes", "-allow-lockout")...).want(t, 0, c.want...)
-			if c.left >= 0 {
-				a.run("plan").want(t, 0, "nothing to change")
-			}
+			a.run("plan").want(t, 0, "nothing to change")
 			if hooks := a.hooks(); c.left >= 0 && len(hooks) != c.left {
 				t.Errorf("want %d hooks, got %v", c.left, hooks)
 			}
@@ -257,6 +287,54 @@ func TestWhatCannotBeReadBackIsSentWithOtherChangesOrOnDemand(t *testing.T) {
 	if text, _ := os.ReadFile(a.dir + "/stream.yaml"); !strings.Contains(string(text), "channel_hide_members_only: false") {
 		t.Errorf("want pull to keep what the file had, got\n%s", text)
 	}
+}
+
+func TestWhatStreamRefusesHoldsNothingElseBack(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.file("stream.yaml", "roles: [support]\napp: {webhook_url: x, multi_tenant_enabled: true}\nchannel_types: {match: {uploads: false, grants: {support: [nothing]}}}\nblocklists: {rude: [x]}")
+	refused := func(w http.ResponseWriter, r *http.Request, n int) bool {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		if !strings.Contains(string(body), "webhook_url") && !strings.Contains(string(body), "nothing") {
+			return false
+		}
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprint(w, `{"code":4,"message":"no"}`)
+		return true
+	}
+	a.intercept(refused)
+	a.run("apply", "-yes", "-allow-lockout").want(t, 1, "done: create blocklist rude", "done: create channel type match", "done: update channel type match: uploads", "done: update the app's settings: multi_tenant_enabled",
+		"took all else: update the app's settings: webhook_url, update channel type match: grants.support. Mend it in the file, or remove it")
+	a.run("plan").want(t, 0, "grants.support: + nothing", "Plan: 0 to add, 2 to change")
+	a.intercept(nil)
+	a.run("apply", "-yes", "-allow-lockout").want(t, 0)
+	a.run("plan").want(t, 0, "nothing to change")
+}
+
+func TestHooksThatStreamMayRefuseAreTriedOneByOne(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.call("PATCH", "/app", json.RawMessage(`{"event_hooks":[{"id":"one","hook_type":"webhook","enabled":true,"webhook_url":"https://a","timeout_ms":10}]}`))
+	a.requests()
+	a.file("stream.yaml", "hooks: [{hook_type: webhook, webhook_url: 'https://a', product: chat, timeout_ms: 20}, {hook_type: webhook, webhook_url: 'https://b', callback: {mode: 5}}, {hook_type: nats, nats_subject: c}, {hook_type: kafka, kafka_topic: d}]")
+	a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		if !strings.Contains(string(body), `"mode":5`) {
+			return false
+		}
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprint(w, `{"code":4,"message":"no"}`)
+		return true
+	})
+	const chess = "? create webhook hook https://b   (each apply tries it: by Stream's description, callback.mode must be a string"
+	a.run("plan").want(t, 0, "Plan: 0 to add, 1 to change, 0 to delete", chess, "? create nats hook c   (each apply tries it: ops does not know its type)")
+	a.run("apply", "-yes").want(t, 0, "done: update webhook hook https://a", "left out, because Stream refused it: create webhook hook https://b", "done: create nats hook c", "done: create kafka hook d")
+	if hooks := a.hooks(); len(hooks) != 3 || hooks[0].(map[string]any)["id"] != "one" {
+		t.Errorf("want the first one kept and two more, got %v", hooks)
+	}
+	a.run("plan").want(t, 0, "nothing to change", chess)
 }
 
 func TestStreamThatNeverAgreesIsNotBelieved(t *testing.T) {

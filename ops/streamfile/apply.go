@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"chat-service-backend/ops/console"
 	"chat-service-backend/ops/stack"
+	"chat-service-backend/shared/streamrest"
 )
 
 // A planner compares the file with the app at Stream.
@@ -72,7 +74,7 @@ func Apply(c *console.Console, at *stack.Target) *cli.Command {
 			}
 			done := 0
 			if len(steps) > 0 {
-				done, err = p.apply(ctx, steps, map[string]bool{deletes: flags.Bool("allow-delete"), lockout: flags.Bool("allow-lockout")})
+				done, err = p.apply(ctx, steps, map[string]bool{"": true, deletes: flags.Bool("allow-delete"), lockout: flags.Bool("allow-lockout")})
 			}
 			return p.report(steps, done, err)
 		},
@@ -108,7 +110,7 @@ func (p *planner) plan(ctx context.Context) ([]step, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(plan.steps) == 0 {
+	if len(changes(plan.steps)) == 0 {
 		p.Say("Stream matches %s: nothing to change.", p.fileName)
 	} else {
 		p.Say("At Stream, app %s:", Show(p.state.app["name"]))
@@ -122,7 +124,9 @@ func (p *planner) report(steps []step, done int, err error) error {
 	if !p.JSON {
 		return err
 	}
-	r := Document{"app": p.state.app["name"], "steps": slices.Concat([]step{}, steps), "done": done}
+	certain := changes(steps)
+	tries := slices.DeleteFunc(steps, func(s step) bool { return s.Why == "" })
+	r := Document{"app": p.state.app["name"], "steps": slices.Concat([]step{}, certain), "tries": slices.Concat([]step{}, tries), "done": done}
 	if err != nil {
 		r["error"] = err.Error()
 	}
@@ -138,9 +142,9 @@ var errChanged = errors.New("somebody else has changed the app meanwhile: plan a
 // if the steps no longer lead from Stream's side to the file. After the steps of a stage
 // it waits until Stream knows of them, because those of the next may need that.
 func (p *planner) apply(ctx context.Context, steps []step, allowed map[string]bool) (done int, err error) {
-	for _, s := range steps {
+	for _, s := range changes(steps) {
 		for _, c := range s.Changes {
-			if c.Risk != "" && !allowed[c.Risk] {
+			if !allowed[c.Risk] {
 				return 0, fmt.Errorf("%s needs %s; nothing was changed", c.What, allow[c.Risk])
 			}
 		}
@@ -158,34 +162,37 @@ func (p *planner) apply(ctx context.Context, steps []step, allowed map[string]bo
 	if err != nil {
 		return 0, fmt.Errorf("%w; nothing was changed", err)
 	}
-	var late []string
-	begun := 0 // of this stage
+	var late, refused []string
+	var taken []step // of this stage
 	for i, s := range steps {
-		err := p.take(ctx, s)
-		switch {
-		case err != nil && s.Optional:
-			p.Say("left out, because Stream refused it: %v", err)
-		case err != nil:
-			return i, fmt.Errorf("%w\n%d of %d steps were applied; still to do: %s. Run apply again to go on",
-				err, i, len(steps), titles(steps[i:]...))
-		default:
-			p.Say("done: %s", titles(s))
+		if s.Why == "" || allowed[s.Changes[0].Risk] {
+			now, left, err := p.take(ctx, s)
+			if err != nil {
+				return done, fmt.Errorf("%w\n%d of %d steps were applied; still to do: %s. Run apply again to go on", err, done, len(steps), titles(steps[i:]...))
+			}
+			taken = append(taken, now...)
+			if done++; s.Why == "" {
+				refused = append(refused, left...)
+			}
 		}
-		if i+1 < len(steps) && steps[i+1].stage == s.stage {
+		if len(taken) == 0 || i+1 < len(steps) && steps[i+1].stage == s.stage {
 			continue
 		}
-		still, err := p.agree(ctx, steps[begun:i+1])
+		still, err := p.agree(ctx, taken)
 		if err != nil {
-			return i + 1, fmt.Errorf("%w\n%d of %d steps were applied; still to do: %s. Run apply again to go on", err, i+1, len(steps), cmp.Or(titles(steps[i+1:]...), "nothing"))
+			return done, fmt.Errorf("%w\n%d of %d steps were applied; still to do: %s. Run apply again to go on", err, done, len(steps), cmp.Or(titles(steps[i+1:]...), "nothing"))
 		}
 		late = append(late, still...)
-		begun = i + 1
+		taken = nil
 	}
-	if len(late) > 0 {
-		return len(steps), fmt.Errorf("Stream took all of it, but %s later still answers otherwise: %s. Run plan in a minute: what it shows then, Stream keeps otherwise than it was written",
+	switch {
+	case len(refused) > 0:
+		return done, fmt.Errorf("Stream refused this, for the reasons above, and took all else: %s. Mend it in the file, or remove it", strings.Join(refused, ", "))
+	case len(late) > 0:
+		return done, fmt.Errorf("Stream took all of it, but %s later still answers otherwise: %s. Run plan in a minute: what it shows then, Stream keeps otherwise than it was written",
 			Patience, strings.Join(late, ", "))
 	}
-	return len(steps), nil
+	return done, nil
 }
 
 // Patience is how long Stream may take to agree with itself, which it does within 5 s.
@@ -210,7 +217,7 @@ func (p *planner) agree(ctx context.Context, steps []step) (late []string, err e
 		switch {
 		case agreed == 3 || waited >= Patience:
 			p.tellGrants(steps, st)
-			return late, nil
+			return repeated(changes(steps), again.steps), nil
 		case agreed == 1 && waited == 0:
 			continue
 		case waited == 0 && agreed == 0:
@@ -233,7 +240,7 @@ func repeated(steps, again []step) (late []string) {
 	}
 	for _, s := range steps {
 		for _, c := range s.Changes {
-			if title := c.Action + " " + c.What; left[title] && !s.Optional {
+			if title := c.Action + " " + c.What; left[title] {
 				late = append(late, title)
 			}
 		}
@@ -270,21 +277,67 @@ func titles(steps ...step) string {
 	return strings.Join(all, ", ")
 }
 
-func (p *planner) take(ctx context.Context, s step) error {
+// take carries a step out, and returns what of it Stream took and refused. If Stream
+// refuses it as a whole, take tries its parts. Other failures are an error.
+func (p *planner) take(ctx context.Context, s step) (done []step, refused []string, err error) {
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return nil, nil, context.Cause(ctx)
 	}
-	if s.Body["event_hooks"] != nil { // Stream replaces the whole list: check again right before
+	err = p.send(ctx, s)
+	r, _ := errors.AsType[*streamrest.Error](err)
+	switch {
+	case err == nil:
+		p.Say("done: %s", titles(s))
+		return []step{s}, nil, nil
+	case r == nil || r.Code == 0 || r.Status >= 500 || r.Status == http.StatusUnauthorized || r.Status == http.StatusTooManyRequests:
+		return nil, nil, err
+	case len(s.parts) < 2:
+		p.Say("left out, because Stream refused it: %v. Set it in Stream's dashboard, or remove it from the file", err)
+		return nil, []string{titles(s)}, nil
+	}
+	for _, part := range s.parts {
+		now, left, err := p.take(ctx, part)
+		if err == nil && len(now) > 0 && (part.Method == http.MethodPost || part.hook != nil) { // the next needs it
+			_, err = p.agree(ctx, now)
+		}
+		if done, refused = append(done, now...), append(refused, left...); err != nil {
+			return done, refused, err
+		}
+	}
+	return done, refused, nil
+}
+
+func (p *planner) send(ctx context.Context, s step) error {
+	body := s.Body
+	if body["event_hooks"] != nil { // Stream replaces the whole list: check again right before
 		now, err := readState(ctx, p.service, func(kind) bool { return false })
-		if err == nil && !reflect.DeepEqual(now.app["event_hooks"], p.state.app["event_hooks"]) {
+		switch {
+		case err != nil:
+		case s.hook != nil:
+			body = Document{"event_hooks": withHook(Hooks(now.app), s.hook)}
+		case !reflect.DeepEqual(now.app["event_hooks"], p.state.app["event_hooks"]):
 			err = errChanged
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", titles(s), err)
 		}
 	}
-	if _, err := p.service.Stream(ctx, s.Method, s.Path, s.Body, nil); err != nil {
+	if _, err := p.service.Stream(ctx, s.Method, s.Path, body, nil); err != nil {
 		return fmt.Errorf("%s: Stream or the proxy answered %w", titles(s), err)
 	}
 	return nil
+}
+
+// withHook returns a list of hooks with one in the place of that with its id, or at the end.
+func withHook(hooks []Document, one Document) (list []any) {
+	for _, h := range hooks {
+		if h = Writable(h); one["id"] != nil && h["id"] == one["id"] {
+			h, one = one, nil
+		}
+		list = append(list, h)
+	}
+	if one != nil {
+		list = append(list, one)
+	}
+	return list
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 
 	"chat-service-backend/internal/streamspec"
 )
@@ -91,10 +92,10 @@ func zero(v any) bool {
 }
 
 // check judges what the file says of an item: the names of all fields, and the values of
-// those that are to be set. It returns a note on each that Stream's description does not
-// allow. known are the fields that Stream has answered for such items.
-func (k kind) check(place string, wanted, set Document, known func(field string) bool) (notes map[string]string, err error) {
-	notes = map[string]string{}
+// those that are to be set. It returns why Stream's description does not allow some. known
+// are the fields that Stream has answered for such items.
+func (k kind) check(place string, wanted, set Document, known func(field string) bool) (why map[string]string, err error) {
+	why = map[string]string{}
 	for _, field := range slices.Sorted(maps.Keys(wanted)) {
 		row, ok := k.row(field)
 		_, sets := set[field]
@@ -105,7 +106,7 @@ func (k kind) check(place string, wanted, set Document, known func(field string)
 				if p.Kind == streamspec.Missing || p.Kind == streamspec.Wrong && likelyMistake(row, set[field]) {
 					return nil, p
 				}
-				notes[field] = "Stream's description says that " + p.Error()
+				why[field] = "by Stream's description, " + strings.TrimPrefix(p.Error(), place+": ")
 			}
 		case ok || field == "grants" || field == k.id:
 		case k.answered(field) && sets:
@@ -115,10 +116,10 @@ func (k kind) check(place string, wanted, set Document, known func(field string)
 			if near := nearest(field, k.fields()); near != "" {
 				return nil, fmt.Errorf("%s is not a field of Stream's: did you mean %s?", at, near)
 			}
-			notes[field] = at + " is not in Stream's description"
+			why[field] = field + " is not in Stream's description"
 		}
 	}
-	return notes, nil
+	return why, nil
 }
 
 // likelyMistake reports whether a value of another type is somebody's mistake. Stream

@@ -18,9 +18,12 @@ type step struct {
 	Path    string   `json:"path"`
 	Body    Document `json:"body,omitempty"`
 	Changes []change `json:"changes"`
-	// Optional is a step that may fail: it sets what ops does not know.
-	Optional bool `json:"optional,omitempty"`
-	stage    int  // Stream must know the steps of a stage before the next begins
+	// Why is why Stream may refuse the step, which is then no change but a try; "" if it
+	// should not.
+	Why   string   `json:"why,omitempty"`
+	stage int      // Stream must know the steps of a stage before the next begins
+	hook  Document // to add to Stream's list, or to put in the place of the one with its id
+	parts []step   // what the step sets, one by one, for when Stream refuses the whole
 }
 
 type change struct {
@@ -32,8 +35,13 @@ type change struct {
 
 // A plan is what leads from Stream's side to the file.
 type plan struct {
-	steps []step
+	steps []step   // tries among them
 	notes []string // what the operator should know besides
+}
+
+// changes returns the steps that are no tries.
+func changes(steps []step) []step {
+	return slices.DeleteFunc(slices.Clone(steps), func(s step) bool { return s.Why != "" })
 }
 
 // The stages after those of the collections, which are 2i, and 2i+1 for second calls.
@@ -41,47 +49,77 @@ const (
 	stageApp   = 7 // the app's settings may need the roles, and channel types the settings
 	stageHooks = 10 + iota
 	stageRevoke
-	stageDelete // and up, one for each collection
+	stageDelete                    // and up, one for each collection
+	stageTries  = stageDelete + 10 // and up, one for each hook that Stream may refuse
 )
 
 // wants reports whether the file mentions a collection, or needs it for another.
 func (f *file) wants(k kind) bool {
 	switch {
-	case k.key == "channel_types" && len(f.absent["roles"]) > 0, k.key == "roles" && f.grants():
+	case k.key == "channel_types" && len(f.absent["roles"]) > 0, len(f.items[k.path])+len(f.absent[k.key]) > 0:
 		return true
-	case k.key == "commands":
-		for _, t := range f.items["channeltypes"] {
-			if t["commands"] != nil {
+	}
+	for _, d := range append(slices.Collect(maps.Values(f.items["channeltypes"])), f.app) {
+		for field, path := range references {
+			if path == k.path && d[field] != nil {
 				return true
 			}
 		}
 	}
-	return len(f.items[k.path])+len(f.absent[k.key]) > 0
+	return false
 }
 
-// grants reports whether the file grants something to somebody.
-func (f *file) grants() bool {
-	for _, t := range f.items["channeltypes"] {
-		if t["grants"] != nil {
+// references are the fields that name items of collections, by their paths.
+var references = map[string]string{"grants": "roles", "user_search_disallowed_roles": "roles", "commands": "commands", "blocklist": "blocklists", "blocklists": "blocklists"}
+
+// missing moves from set to doubtful what refers to roles, commands and blocklists that
+// neither the app nor the file has, since Stream refuses that, and everything that is sent
+// with it. An app may answer such names all the same.
+func missing(set, before, doubtful Document, why map[string]string, f *file, st *state) {
+	has := func(path, name string) bool {
+		known := func(d Document) bool { return Text(d["name"]) == name || path == "commands" && Text(d["set"]) == name }
+		for _, items := range []map[string]Document{st.items[path], f.items[path]} {
+			if items[name] != nil || slices.ContainsFunc(slices.Collect(maps.Values(items)), known) {
+				return true
+			}
+		}
+		return path == "commands" && slices.Contains(commandSets, name)
+	}
+	grants := maps.Clone(Object(set["grants"]))
+	for role, ids := range grants {
+		if !has("roles", role) {
+			if doubtful["grants."+role] = ids; zero(ids) { // they have none
+				delete(doubtful, "grants."+role)
+			}
+			why["grants."+role] = "the app has no role " + role + ": add it to roles if it is yours"
+			delete(grants, role)
+		}
+	}
+	if delete(set, "grants"); len(grants) > 0 {
+		set["grants"] = grants
+	}
+	for field, path := range references {
+		all, isList := set[field].([]any)
+		if !isList && Text(set[field]) != "" {
+			all = []any{set[field]}
+		}
+		var absent []string
+		there := slices.DeleteFunc(slices.Clone(all), func(v any) bool {
+			name := cmp.Or(Text(v), Text(Object(v)["blocklist"]))
+			if has(path, name) {
+				return false
+			}
+			absent = append(absent, name)
 			return true
+		})
+		if len(absent) > 0 {
+			doubtful[field], why[field] = set[field], "the app has no "+strings.TrimSuffix(path, "s")+" "+strings.Join(absent, ", ")
+			delete(set, field)
+			have := List(before[field])
+			if isList && !same(have, there) && !(field == "commands" && same(have, st.expanded(there, have))) {
+				set[field] = there
+			}
 		}
-	}
-	return f.app["grants"] != nil
-}
-
-// strangers moves the grants of roles that do not exist, and are not to, from set to
-// unknown: Stream refuses them, and everything that is sent with them.
-func (p *plan) strangers(what string, set, unknown Document, f *file, st *state) {
-	known := maps.Clone(Object(set["grants"]))
-	for _, role := range slices.Sorted(maps.Keys(known)) {
-		if st.items["roles"][role] == nil && f.items["roles"][role] == nil {
-			unknown["grants."+role] = known[role]
-			delete(known, role)
-			p.notes = append(p.notes, fmt.Sprintf("%s: the app has no role %s: add it to roles if it is yours; its grants are sent as they are", what, role))
-		}
-	}
-	if delete(set, "grants"); len(known) > 0 {
-		set["grants"] = known
 	}
 }
 
@@ -141,43 +179,42 @@ func (p *plan) app(f *file, st *state, send blindness) error {
 	set, fields := differences(appKind, st.app, known)
 	sent := maps.Clone(set)
 	maps.Copy(sent, blind)
-	notes, err := appKind.check("app", f.app, sent, func(field string) bool { _, ok := st.app[field]; return ok })
+	why, err := appKind.check("app", f.app, sent, func(field string) bool { _, ok := st.app[field]; return ok })
 	if err != nil {
 		return err
 	}
-	unknown := Document{}
-	p.strangers("app", set, unknown, f, st)
+	doubtful := Document{}
+	missing(set, st.app, doubtful, why, f, st)
 	for field := range set {
-		if field != "grants" && notes[field] != "" || !appKind.known(field) {
-			unknown[field] = set[field]
+		if field != "grants" && why[field] != "" || !appKind.known(field) {
+			doubtful[field] = set[field]
+			delete(set, field)
 		}
 	}
-	p.note(notes, fields)
 	if send == never {
 		clear(blind)
 	}
-	if len(blind) > 0 && len(p.steps)+len(set)+len(unknown) == 0 && send != always {
+	if len(blind) > 0 && len(changes(p.steps))+len(set) == 0 && send != always {
 		p.notes = append(p.notes, "app: "+strings.Join(slices.Sorted(maps.Keys(blind)), ", ")+
 			" cannot be read back from Stream; sent with every apply that changes something else, or with -write-only")
-		return nil
-	}
-	for field := range unknown {
-		delete(set, field)
+		blind = nil
 	}
 	for field, v := range blind {
 		set[field], fields[field] = v, difference{nil, v}
 	}
-	if set["permission_version"] == "v2" {
-		set["migrate_permissions_to_v2"] = true
-	}
+	const what = "the app's settings"
+	patch := step{Method: http.MethodPatch, Path: "/app", Body: Document{}, stage: stageApp}
 	if len(set) > 0 {
-		shown := maps.Clone(fields)
-		for field := range unknown {
-			delete(shown, field)
+		s := patch
+		s.parts = each(patch, set, st.app, what, nil)
+		if set["permission_version"] == "v2" {
+			set["migrate_permissions_to_v2"] = true
 		}
-		p.add(step{http.MethodPatch, "/app", set, []change{{"update", "the app's settings", shown, risk(shown)}}, false, stageApp})
+		shown := shownOf(set, fields)
+		s.Body, s.Changes = set, []change{{"update", what, shown, risk(shown)}}
+		p.add(s)
 	}
-	p.unknown(step{Method: http.MethodPatch, Path: "/app", stage: stageApp}, unknown, "the app's settings", fields)
+	p.steps = append(p.steps, each(patch, doubtful, st.app, what, why)...)
 	return nil
 }
 
@@ -187,33 +224,51 @@ func (k kind) known(field string) bool {
 	return ok || k.key == "app" && field == "grants"
 }
 
-// note keeps the notes on fields that are about to change.
-func (p *plan) note(notes map[string]string, fields map[string]difference) {
-	for _, field := range slices.Sorted(maps.Keys(notes)) {
-		if _, changes := fields[field]; changes {
-			p.notes = append(p.notes, notes[field]+": sent as it is")
+// shownOf returns what a step that sets some fields changes.
+func shownOf(set Document, fields map[string]difference) map[string]difference {
+	shown := maps.Clone(fields)
+	maps.DeleteFunc(shown, func(field string, _ difference) bool {
+		role, isGrant := strings.CutPrefix(field, "grants.")
+		if isGrant {
+			return Object(set["grants"])[role] == nil
 		}
-	}
+		return set[field] == nil
+	})
+	return shown
 }
 
-// unknown adds a step of its own for each field and value that the description does not
-// allow: Stream may refuse it, and then the rest is done all the same.
-func (p *plan) unknown(s step, set Document, what string, fields map[string]difference) {
-	for _, field := range slices.Sorted(maps.Keys(set)) {
+// each returns a step for each field in set, and each role in grants, which sends that with
+// what s sends. With why, they are tries: Stream may refuse what its description lacks.
+func each(s step, set, before Document, what string, why map[string]string) (steps []step) {
+	add := func(field string, have, want any, body Document) {
 		one := s
-		if one.Body = maps.Clone(s.Body); one.Body == nil {
-			one.Body = Document{}
+		one.Body = maps.Clone(s.Body)
+		maps.Copy(one.Body, body)
+		if field == "permission_version" && want == "v2" {
+			one.Body["migrate_permissions_to_v2"] = true
 		}
-		if role, ok := strings.CutPrefix(field, "grants."); ok {
-			one.Body["grants"] = Document{role: set[field]}
-		} else {
-			one.Body[field] = set[field]
+		fields := map[string]difference{field: {have, want}}
+		one.Changes = []change{{"update", what + ": " + field, fields, risk(fields)}}
+		if why != nil {
+			one.Why = cmp.Or(why[field], field+" is not in Stream's description")
 		}
-		changes := map[string]difference{field: fields[field]}
-		one.Changes = []change{{"update", what + ": " + field, changes, risk(changes)}}
-		one.Optional = true
-		p.add(one)
+		steps = append(steps, one)
 	}
+	grant := func(role string, ids any) {
+		add("grants."+role, Object(before["grants"])[role], ids, Document{"grants": Document{role: ids}})
+	}
+	for _, field := range slices.Sorted(maps.Keys(set)) {
+		if role, ok := strings.CutPrefix(field, "grants."); ok {
+			grant(role, set[field])
+		} else if field == "grants" {
+			for _, role := range slices.Sorted(maps.Keys(Object(set[field]))) {
+				grant(role, Object(set[field])[role])
+			}
+		} else {
+			add(field, before[field], set[field], Document{field: set[field]})
+		}
+	}
+	return steps
 }
 
 func without(d Document, fields ...string) Document {
@@ -236,7 +291,7 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, f *file, st
 		}
 	}
 	set, fields := differences(k, before, compared)
-	notes, err := k.check(what, wanted, set, func(field string) bool {
+	why, err := k.check(what, wanted, set, func(field string) bool {
 		for _, item := range st.items[k.path] {
 			if item[field] != nil {
 				return true
@@ -253,18 +308,17 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, f *file, st
 	if err := checkGrants(what, wanted["grants"]); err != nil {
 		return err
 	}
-	p.note(notes, fields)
-	now, later, unknown, optional := Document{}, Document{}, Document{}, false
-	p.strangers(what, set, unknown, f, st)
+	now, later, doubtful, doubt := Document{}, Document{}, Document{}, ""
+	missing(set, before, doubtful, why, f, st)
 	for field, v := range set {
 		_, updates := streamspec.Objects[k.update][field]
 		switch {
 		case field == k.id, field == "grants":
 			now[field] = v
-		case !exists && !updates && k.known(field) && notes[field] != "": // now or never
-			now[field], optional = v, true
-		case !k.known(field), notes[field] != "" && (exists || !k.creates(field, v)):
-			unknown[field] = v
+		case !exists && !updates && k.known(field) && why[field] != "": // now or never
+			now[field], doubt = v, why[field]
+		case !k.known(field), why[field] != "" && doubtful[field] == nil && (exists || !k.creates(field, v)):
+			doubtful[field] = v
 		case exists && !updates:
 			return fmt.Errorf("%s: Stream cannot change %s (%s -> %s): list it below absent, apply, and put it back", what, field, Show(before[field]), Show(v))
 		case !exists && updates && !k.creates(field, v):
@@ -277,9 +331,10 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, f *file, st
 		body := k.along(before)
 		maps.Copy(body, set)
 		path, _, _ := strings.Cut(k.address(name, wanted), "?") // the team is in the body
-		return step{Method: http.MethodPut, Path: path, Body: body, stage: stage}
+		shown := shownOf(set, fields)
+		return step{Method: http.MethodPut, Path: path, Body: body, Changes: []change{{"update", what, shown, risk(shown)}}, stage: stage}
 	}
-	missing := func(body Document, object string) error {
+	complete := func(body Document, object string) error {
 		for _, field := range slices.Sorted(maps.Keys(streamspec.Objects[object])) {
 			if streamspec.Objects[object][field].Required && body[field] == nil {
 				return fmt.Errorf("%s: %s is missing, and Stream requires it", what, field)
@@ -291,44 +346,41 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, f *file, st
 	if after == nil {
 		after = Document{}
 	}
-	maps.Copy(after, now)
 	switch {
 	case !exists:
-		body := k.required(k.create, Document{})
-		body[k.id] = cmp.Or(Text(wanted[k.id]), name)
+		bare := k.required(k.create, Document{k.id: cmp.Or(Text(wanted[k.id]), name)})
+		body := maps.Clone(bare)
 		maps.Copy(body, now)
-		if err := missing(body, k.create); err != nil {
+		if err := complete(body, k.create); err != nil {
 			return err
 		}
-		shown := maps.Clone(fields)
-		maps.DeleteFunc(shown, func(field string, _ difference) bool {
-			return later[field] != nil || unknown[field] != nil || field == k.id
-		})
-		p.add(step{http.MethodPost, "/" + k.path, body, []change{{"create", what, shown, ""}}, optional, stage})
-		maps.Copy(after, body)
+		create := func(body Document) step {
+			shown := shownOf(body, fields)
+			delete(shown, k.id)
+			return step{Method: http.MethodPost, Path: "/" + k.path, Body: body, Changes: []change{{"create", what, shown, ""}}, Why: doubt, stage: stage}
+		}
+		s := create(body)
 		if k.key == "channel_types" {
 			p.othersGrants(what, wanted, st)
+			s.parts = append([]step{create(bare)}, each(put(stage, nil, bare), without(now, k.id), nil, what, nil)...)
 		}
+		p.add(s)
+		maps.Copy(after, body)
 		if len(later) > 0 {
-			s := put(stage+1, later, after)
-			shown := map[string]difference{}
-			for field := range later {
-				shown[field] = fields[field]
-			}
-			s.Changes = []change{{"update", what, shown, ""}}
-			p.add(s)
+			p.add(put(stage+1, later, after))
 		}
 	case len(now) > 0:
 		s := put(stage, now, before)
-		if err := missing(s.Body, k.update); err != nil {
+		if err := complete(s.Body, k.update); err != nil {
 			return err
 		}
-		shown := maps.Clone(fields)
-		maps.DeleteFunc(shown, func(field string, _ difference) bool { return unknown[field] != nil })
-		s.Changes = []change{{"update", what, shown, risk(shown)}}
+		if k.key == "channel_types" {
+			s.parts = each(put(stage, nil, before), now, before, what, nil)
+		}
 		p.add(s)
+		maps.Copy(after, now)
 	}
-	p.unknown(put(stage+1, nil, after), unknown, what, fields)
+	p.steps = append(p.steps, each(put(stage+1, nil, after), doubtful, before, what, why)...)
 	return nil
 }
 
@@ -387,6 +439,20 @@ func (p *plan) hooks(f *file, st *state) error {
 	for _, i := range met {
 		found[i] = true
 	}
+	// set changes the last hook of the list, and is a step of its own if Stream may refuse it.
+	var parts []step
+	set := func(h Document, c change, why string) {
+		one := step{Method: http.MethodPatch, Path: "/app", Body: Document{"event_hooks": []any{h}}, Changes: []change{c}, Why: why, stage: stageTries + len(p.steps), hook: h}
+		if why != "" {
+			p.add(one)
+			return
+		}
+		if c.Action == "create" {
+			list = append(list, nil)
+		}
+		list[len(list)-1] = h
+		changes, parts = append(changes, c), append(parts, one)
+	}
 	for j, h := range have {
 		what := title(h)
 		i, ours := met[j]
@@ -395,17 +461,21 @@ func (p *plan) hooks(f *file, st *state) error {
 			continue
 		}
 		h = Writable(h)
-		if ours {
-			set, fields := differences(hookKind, h, f.hooks[i])
-			if err := p.checkHook(what, f.hooks[i], set, fields, have); err != nil {
-				return err
-			}
-			if len(fields) > 0 {
-				maps.Copy(h, set)
-				changes = append(changes, change{"update", what, fields, ""})
-			}
-		}
 		list = append(list, h)
+		if !ours {
+			continue
+		}
+		fresh, fields := differences(hookKind, h, f.hooks[i])
+		why, err := hookDoubt(what, f.hooks[i], fresh, have)
+		switch {
+		case err != nil:
+			return err
+		case len(fields) == 0:
+			continue
+		}
+		h = maps.Clone(h)
+		maps.Copy(h, fresh)
+		set(h, change{"update", what, fields, ""}, why)
 	}
 	for i, wanted := range f.hooks {
 		what := title(wanted)
@@ -419,39 +489,47 @@ func (p *plan) hooks(f *file, st *state) error {
 		if found[i] {
 			continue
 		}
-		for _, via := range []string{"sqs", "sns"} {
-			if wanted["hook_type"] == via && wanted[via+"_auth_type"] == "keys" && wanted[via+"_key"] == nil {
-				name := "STREAM_" + strings.ToUpper(via)
-				return fmt.Errorf("%s: its keys are missing: set %s_KEY and %s_SECRET in the environment", what, name, name)
-			}
-		}
-		if field := addresses[Text(wanted["hook_type"])]; field != "" && Address(wanted) == "" && wanted["callback"] == nil && wanted["enabled"] != false {
-			return fmt.Errorf("%s has no address: set %s", what, field)
+		via := Text(wanted["hook_type"])
+		if (via == "sqs" || via == "sns") && wanted[via+"_auth_type"] == "keys" && wanted[via+"_key"] == nil {
+			env := "STREAM_" + strings.ToUpper(via)
+			p.notes = append(p.notes, fmt.Sprintf("%s is not created: its keys are no part of the file; set %s_KEY and %s_SECRET in the environment, and apply again", what, env, env))
+			continue
 		}
 		created := Document{"enabled": true, "event_types": []any{}}
 		maps.Copy(created, without(wanted, "id"))
 		_, fields := differences(hookKind, nil, created)
-		if err := p.checkHook(what, created, created, fields, have); err != nil {
+		why, err := hookDoubt(what, created, created, have)
+		if err != nil {
 			return err
 		}
-		changes = append(changes, change{"create", what, fields, ""})
-		list = append(list, created)
+		if field := addresses[via]; why == "" && field != "" && Address(wanted) == "" && wanted["callback"] == nil {
+			why = "it has no " + field
+		}
+		set(created, change{"create", what, fields, ""}, why)
 	}
 	if len(changes) > 0 {
-		p.add(step{http.MethodPatch, "/app", Document{"event_hooks": list}, changes, false, stageHooks})
+		if len(parts) < len(changes) {
+			parts = nil // something is deleted
+		}
+		p.add(step{Method: http.MethodPatch, Path: "/app", Body: Document{"event_hooks": list}, Changes: changes, stage: stageHooks, parts: parts})
 	}
 	return nil
 }
 
-// checkHook judges what is set at a hook. Hooks may have fields of any name: those of
-// other hooks at Stream are no mistake.
-func (p *plan) checkHook(what string, wanted, set Document, fields map[string]difference, have []Document) error {
-	notes, err := hookKind.check(what, wanted, set, func(field string) bool {
-		return addresses[Text(wanted["hook_type"])] == "" ||
-			slices.ContainsFunc(have, func(h Document) bool { return h[field] != nil })
+// hookDoubt judges what is set at a hook, and returns why Stream may refuse it. Hooks may
+// have fields of any name: those of other hooks at Stream are no mistake.
+func hookDoubt(what string, wanted, set Document, have []Document) (doubt string, err error) {
+	known := addresses[Text(wanted["hook_type"])] != ""
+	why, err := hookKind.check(what, wanted, set, func(field string) bool {
+		return !known || slices.ContainsFunc(have, func(h Document) bool { return h[field] != nil })
 	})
-	p.note(notes, fields)
-	return err
+	if !known && len(set) > 0 {
+		return "ops does not know its type", err
+	}
+	for _, field := range slices.Sorted(maps.Keys(why)) {
+		doubt = cmp.Or(doubt, why[field])
+	}
+	return doubt, err
 }
 
 // double reports whether a hook that the file does not have sends what one of the file's
@@ -494,7 +572,7 @@ func (p *plan) remove(f *file, st *state) {
 			if ids := List(Object(grants)[role]); len(ids) > 0 {
 				body["grants"] = Document{role: []any{}}
 				fields := map[string]difference{"grants." + role: {ids, []any{}}}
-				p.add(step{method, path, body, []change{{"update", what, fields, deletes}}, false, stageRevoke})
+				p.add(step{Method: method, Path: path, Body: body, Changes: []change{{"update", what, fields, deletes}}, stage: stageRevoke})
 			}
 		}
 		revoke(http.MethodPatch, "/app", Document{}, "the app's grants", st.app["grants"])
@@ -509,8 +587,8 @@ func (p *plan) remove(f *file, st *state) {
 	for i, k := range slices.Backward(collections) {
 		for _, v := range f.absent[k.key] {
 			if item := st.items[k.path][Text(v)]; item != nil {
-				p.add(step{http.MethodDelete, k.address(Text(v), item), nil, []change{{Action: "delete", What: k.noun + " " + Text(v), Risk: deletes}}, false,
-					stageDelete + len(collections) - i})
+				p.add(step{Method: http.MethodDelete, Path: k.address(Text(v), item), stage: stageDelete + len(collections) - i,
+					Changes: []change{{Action: "delete", What: k.noun + " " + Text(v), Risk: deletes}}})
 			}
 		}
 	}

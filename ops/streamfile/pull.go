@@ -122,7 +122,7 @@ func pulled(st *state, outputs map[string]string, earlier Document) (text []byte
 	}
 	f := Document{"app": app}
 	if !v1 && st.app["grants"] != nil {
-		f["grants"] = st.app["grants"]
+		f["grants"] = st.allGrants(st.app["grants"])
 	}
 	hooks, roles, open := []any{}, []any{}, []string{}
 	all := Hooks(st.app)
@@ -174,6 +174,7 @@ func pulled(st *state, outputs map[string]string, earlier Document) (text []byte
 					picked["permissions"] = normalPolicies(List(picked["permissions"]))
 				} else {
 					delete(picked, "permissions")
+					picked["grants"] = st.allGrants(picked["grants"])
 				}
 				items[label] = picked
 			default:
@@ -186,7 +187,7 @@ func pulled(st *state, outputs map[string]string, earlier Document) (text []byte
 	f = eachText(f, func(s string) string { return refer(s, outputs) }).(Document)
 	for what, list := range map[string][]string{
 		"ops does not know these, and carries them along as they are: ":                                                                    foreign,
-		"left out of the file (credentials, and what is no setting): ":                                                                     left,
+		"left out of the file (credentials, and what is no setting; another app needs them set by hand): ":                                 left,
 		"these addresses have a password or a query, which the file now has, too; keep it as safe as they are: ":                           open,
 		"these hooks send the same events as another, so that they arrive twice; remove one from the file, and apply with -allow-delete: ": twice,
 	} {
@@ -203,6 +204,19 @@ func pulled(st *state, outputs map[string]string, earlier Document) (text []byte
 		return nil, nil, fmt.Errorf("write YAML: %w", err)
 	}
 	return append([]byte(pulledHeader), body...), notes, nil
+}
+
+// allGrants returns grants with those built-in roles that have none: another app may give
+// them some, as every app does in a new channel type.
+func (st *state) allGrants(grants any) Document {
+	all := Document{}
+	for role, item := range st.items["roles"] {
+		if item["custom"] != true {
+			all[role] = []any{}
+		}
+	}
+	maps.Copy(all, Object(grants))
+	return all
 }
 
 // push returns the settings of push providers, which hold credentials, if any is set up.

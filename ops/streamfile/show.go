@@ -38,25 +38,39 @@ func conceal(field string, v any) any {
 	return v
 }
 
-// show prints a plan the way Terraform does.
+// show prints a plan the way Terraform does. A try takes a line.
 func (p *planner) show(steps []step, notes []string) {
 	count := map[string]int{}
-	for _, s := range steps {
+	for _, s := range changes(steps) {
 		for _, c := range s.Changes {
 			count[c.Action]++
-			warning := map[string]string{deletes: "   (needs -allow-delete)", lockout: "   (needs -allow-lockout: somebody may do less than now)"}[c.Risk]
-			p.Say("  %s %s%s", map[string]string{"create": "+", "update": "~", "delete": "-"}[c.Action], c.What, warning)
+			p.Say("  %s %s%s", map[string]string{"create": "+", "update": "~", "delete": "-"}[c.Action], c.What, warning(c))
 			for _, field := range slices.Sorted(maps.Keys(c.Fields)) {
 				p.Say("      %s: %s", field, c.Fields[field].line(field))
 			}
 		}
 	}
-	if len(steps) > 0 {
+	if len(count) > 0 {
 		p.Say("Plan: %d to add, %d to change, %d to delete.", count["create"], count["update"], count["delete"])
+	}
+	for _, s := range steps {
+		if c := s.Changes[0]; s.Why != "" {
+			value := ""
+			for field, d := range c.Fields {
+				if len(c.Fields) == 1 {
+					value = " = " + Show(conceal(field, d.After))
+				}
+			}
+			p.Say("  ? %s %s%s   (each apply tries it: %s)%s", c.Action, c.What, value, s.Why, warning(c))
+		}
 	}
 	for _, n := range notes {
 		p.Say("Note: %s", n)
 	}
+}
+
+func warning(c change) string {
+	return map[string]string{deletes: "   (needs -allow-delete)", lockout: "   (needs -allow-lockout: somebody may do less than now)"}[c.Risk]
 }
 
 func (d difference) line(field string) string {

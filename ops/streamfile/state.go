@@ -163,8 +163,11 @@ func (st *state) expanded(wanted, have []any) []any {
 
 func contains(list []any, v any) bool { return slices.Contains(list, v) }
 
-// builtIn are commands that every app has.
-var builtIn = []string{"giphy", "imgur", "flag", "ban", "unban", "mute", "unmute"}
+// builtIn are commands that every app has, and commandSets are names for several of them.
+var (
+	builtIn     = []string{"giphy", "imgur", "flag", "ban", "unban", "mute", "unmute"}
+	commandSets = []string{"all", "fun_set", "moderation_set"}
+)
 
 // custom reports whether a command is the app's own. Stream does not say so, but only its
 // own ones are in these sets and were never created.
