@@ -11,7 +11,7 @@ ENV    ?= dev
 VERSION ?= dev
 
 FUNCTIONS := $(notdir $(wildcard functions/*))
-TEMPLATES := template.yaml deploy/ci.yaml $(wildcard examples/*/*.yaml examples/*/*/*.yaml)
+TEMPLATES := template.yaml $(wildcard deploy/*.yaml examples/*/*.yaml examples/*/*/*.yaml)
 
 # sam build runs in a copy of the tree, which includes this file. VERSION reaches it as a variable.
 GOBUILD := sh internal/build/command.sh

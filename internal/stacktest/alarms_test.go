@@ -236,6 +236,49 @@ func TestAlarmsGoOffForWhatTheyAreFor(t *testing.T) {
 	}
 }
 
+// canary returns the stack of deploy/canary.yaml.
+func canary(t *testing.T) stack {
+	t.Helper()
+	text, err := os.ReadFile("deploy/canary.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newStack(text, options([]string{"ClientApiUrl=https://c.example.com", "ServiceApiUrl=https://s.example.com/v1",
+		"ServiceApiArn=arn:aws:execute-api:eu-central-1:123456789012:f6g7h8i9j0/v1", "AlarmTopicArn=" + topicARN}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestCanaryMayGetItsTokenOnlyAndPagesForFailuresAndForSilence(t *testing.T) {
+	t.Parallel()
+	s := canary(t)
+	same(t, "the canary's role", inlineGrants(t, s.properties["Role"]), []string{
+		"execute-api:Invoke arn:aws:execute-api:eu-central-1:123456789012:f6g7h8i9j0/v1/GET/token/chat-canary", "logs:CreateLogStream LogGroup.Arn", "logs:PutLogEvents LogGroup.Arn",
+	})
+	alarm := s.properties["CanaryAlarm"]
+	const runs, failures = "Sum Invocations FunctionName=Canary", "Sum Errors FunctionName=Canary"
+	for _, test := range []struct {
+		name    string
+		metrics map[string]float64 // of five minutes
+		want    bool
+	}{
+		{"a run", map[string]float64{runs: 1, failures: 0}, false},
+		{"a run, and no word of failures", map[string]float64{runs: 1}, false},
+		{"two runs of which one failed", map[string]float64{runs: 2, failures: 1}, false},
+		{"a failure", map[string]float64{runs: 1, failures: 1}, true},
+		{"no run", nil, true},
+	} {
+		if got := rings(t, alarm, test.metrics); got != test.want {
+			t.Errorf("%s: want an alarm: %t, got %t", test.name, test.want, got)
+		}
+	}
+	if got := fmt.Sprint(alarm["EvaluationPeriods"], " ", alarm["AlarmActions"], alarm["OKActions"]); got != "3 ["+topicARN+"] ["+topicARN+"]" {
+		t.Errorf("want a page after three periods, and its end, got %s", got)
+	}
+}
+
 // Alarms that can wait for working hours; all others wake somebody.
 var tickets = strings.Fields("RequestsAlarm CostAlarm FunctionDurationAlarm ProxyDurationAlarm UpstreamLatencyAlarm ServicesThrottledAlarm " +
 	"TokenNewVersionErrorsAlarm ApiKeyNewVersionErrorsAlarm ConfigNewVersionErrorsAlarm WebhookNewVersionErrorsAlarm ProxyNewVersionErrorsAlarm")
@@ -251,6 +294,13 @@ func TestAlarmsNotifyTheirTargetAndLeadToTheRunbook(t *testing.T) {
 		headings[strings.ToLower(match[1])] = true
 	}
 	linked := map[string]bool{}
+	leads := func(id string, alarm object) {
+		_, anchor, _ := strings.Cut(alarm["AlarmDescription"].(string), "docs/runbook.md#")
+		if linked[anchor] = true; !headings[anchor] {
+			t.Errorf("%s: want the address of a heading of docs/runbook.md in its description, got %v", id, alarm["AlarmDescription"])
+		}
+	}
+	leads("CanaryAlarm", canary(t).properties["CanaryAlarm"])
 	for _, test := range []struct {
 		overrides            []string
 		page, ticket, topics string
@@ -273,10 +323,7 @@ func TestAlarmsNotifyTheirTargetAndLeadToTheRunbook(t *testing.T) {
 			if missing := alarm["TreatMissingData"]; id != "NoEventsAlarm" && missing != "notBreaching" {
 				t.Errorf("%s: want missing data to raise no alarm, got %v", id, missing)
 			}
-			_, anchor, _ := strings.Cut(alarm["AlarmDescription"].(string), "docs/runbook.md#")
-			if linked[anchor] = true; !headings[anchor] {
-				t.Errorf("%s: want the address of a heading of docs/runbook.md in its description, got %v", id, alarm["AlarmDescription"])
-			}
+			leads(id, alarm)
 		}
 		var topics []string
 		for id, topic := range s.all("AWS::SNS::Topic") {
