@@ -156,6 +156,36 @@ func TestDeploySaysWhatIsWrongBeforeItDoesAnything(t *testing.T) {
 			t.Errorf("want nothing written, got %q", values[prefix+apiSecret])
 		}
 	})
+	t.Run("every command reads the file before it needs credentials", func(t *testing.T) {
+		for _, command := range []string{"params", "rotate", "rotate -webhook", "redrive", "plan", "apply", "pull", "doctor", "users import x", "users check x", "listen", "trigger message.new", "events"} {
+			d := deploy(t, nil)
+			d.settings(t, "dev", "LogLevel")
+			file := filepath.Join(d.dir, "x")
+			if err := os.WriteFile(file, []byte(`{"id":"x"}`), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			d.tool.run(t.Context(), "", strings.Fields(strings.ReplaceAll(command, " x", " "+file))...).want(t, 1, "deploy/dev.env, line 1: \"LogLevel\" is not Name=Value")
+			if len(d.calls) > 0 {
+				t.Errorf("%s: want no call to AWS, got %q", command, d.calls)
+			}
+		}
+	})
+	t.Run("a deployment under way", func(t *testing.T) {
+		d := deploy(t, nil)
+		d.settings(t, "dev", "")
+		calls := d.tools(t, "sam")
+		d.onAWS = func(w http.ResponseWriter, r *http.Request, body string) bool {
+			if strings.Contains(body, "Action=DescribeStacks") {
+				d.describe(w, "UPDATE_IN_PROGRESS")
+				return true
+			}
+			return false
+		}
+		d.tool.run(t.Context(), "", "deploy").want(t, 1, "chat-service-dev is UPDATE_IN_PROGRESS, perhaps by somebody else")
+		if got := calls(); got != "" {
+			t.Errorf("want no call, got %s", got)
+		}
+	})
 	t.Run("a failed first deployment", func(t *testing.T) {
 		d := deploy(t, nil)
 		d.settings(t, "dev", "")

@@ -74,6 +74,8 @@ func (d *deployment) run(ctx context.Context) error {
 		return err
 	case existing.Status == "REVIEW_IN_PROGRESS": // a change set that nobody has confirmed
 		existing = nil
+	case strings.HasSuffix(existing.Status, "_IN_PROGRESS"):
+		return fmt.Errorf("%s is %s, perhaps by somebody else: deploy again once it is done, which %s says", name, existing.Status, d.at.CommandLine("doctor"))
 	case existing.Status == "ROLLBACK_COMPLETE":
 		return fmt.Errorf("the first deployment of %s failed, and such a stack cannot be updated: delete it (aws cloudformation delete-stack --stack-name %s) and deploy again", name, name)
 	}

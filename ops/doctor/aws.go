@@ -36,6 +36,9 @@ func (d *doctor) credentials(ctx context.Context) {
 	}
 	cfg, who, err := d.at.AWS(ctx)
 	switch {
+	case errors.As(err, new(stack.FileError)):
+		d.bad("parameters", "correct the file", "%v", err)
+		return
 	case err != nil && d.at.ServiceURL != "":
 		d.skip("credentials", "none for AWS, so only what anybody may call is checked: %v", err)
 		return

@@ -59,7 +59,7 @@ func (d *doctor) answered(api string, r route, status int, err error) bool {
 	case status == r.want || status < 300 && r.want == http.StatusOK: // /token answers 201
 		return true
 	case status == http.StatusForbidden && api == "service API":
-		d.skip(api, "%s: you have no right to execute-api:Invoke on %s/%s%s", what, d.stack.Outputs["ServiceApiArn"], r.method, path)
+		d.skip(api, "you have no right to execute-api:Invoke on %s/%s%s", d.stack.Outputs["ServiceApiArn"], r.method, path)
 	case status == http.StatusForbidden:
 		d.bad(api, "look at what is in front of the API, and at the mapping of its domain", "%s: 403: a firewall (WAF) or a domain without a mapping refuses the call: %v", what, err)
 	case status >= 300 && status < 400:

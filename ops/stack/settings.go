@@ -28,6 +28,9 @@ type Settings struct {
 // Names returns the names of the parameters, sorted.
 func (s *Settings) Names() []string { return slices.Sorted(maps.Keys(s.Parameters)) }
 
+// A FileError is a line of deploy/<env>.env that cannot be meant.
+type FileError struct{ error }
+
 var account = regexp.MustCompile(`^[0-9]{12}$`)
 
 // Settings reads deploy/<env>.env. An error names the line that is wrong and what to do.
@@ -46,7 +49,7 @@ func (t *Target) Settings(template *cfn.Template) (*Settings, error) {
 		number++
 		line = strings.TrimRight(line, "\r\n") // of an editor on Windows, too
 		if err := s.add(template, line); err != nil {
-			return nil, fmt.Errorf("%s, line %d: %w", s.File, number, err)
+			return nil, FileError{fmt.Errorf("%s, line %d: %w", s.File, number, err)}
 		}
 	}
 	return s, nil
@@ -89,21 +92,21 @@ func (s *Settings) add(template *cfn.Template, line string) error {
 	return nil
 }
 
-// belongs checks that the credentials are for the account and region of the
+// belongs returns an error if credentials are not for the account and region of the
 // deployment. A stack of another name has no file.
-func (t *Target) belongs(account, region string) error {
+func (t *Target) belongs() (func(account, region string) error, error) {
 	template, err := cfn.Find(t.Dir)
-	if err != nil || t.StackName != "" {
-		return nil // commands that need the template find it missing themselves
+	if err != nil || t.StackName != "" { // commands that need the template find it missing themselves
+		return func(string, string) error { return nil }, nil
 	}
 	s, err := t.Settings(template)
-	switch {
-	case err != nil:
-		return err
-	case s.Region != "" && s.Region != region:
-		return fmt.Errorf("%s says AwsRegion=%s, but the region is %s: set AWS_REGION=%s, or correct the file", s.File, s.Region, region, s.Region)
-	case s.Account != "" && s.Account != account:
-		return fmt.Errorf("%s says AwsAccount=%s, but the credentials are for account %s: use others (AWS_PROFILE), or correct the file", s.File, s.Account, account)
-	}
-	return nil
+	return func(account, region string) error {
+		switch {
+		case s.Region != "" && s.Region != region:
+			return fmt.Errorf("%s says AwsRegion=%s, but the region is %s: set AWS_REGION=%s, or correct the file", s.File, s.Region, region, s.Region)
+		case s.Account != "" && s.Account != account:
+			return fmt.Errorf("%s says AwsAccount=%s, but the credentials are for account %s: use others (AWS_PROFILE), or correct the file", s.File, s.Account, account)
+		}
+		return nil
+	}, err
 }

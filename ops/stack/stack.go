@@ -46,11 +46,15 @@ func (s *Stack) Getenv(name string) string {
 	return s.Parameters[parameter]
 }
 
-// AWS loads the AWS configuration and checks the credentials, also against the account
-// and the region in deploy/<env>.env.
+// AWS reads deploy/<env>.env, loads the AWS configuration, and checks the credentials, also
+// against the account and the region in that file.
 func (t *Target) AWS(ctx context.Context) (aws.Config, *sts.GetCallerIdentityOutput, error) {
 	if t.Local() {
 		return aws.Config{}, nil, fmt.Errorf("-service-url %s is the development server, which has no stack and nothing at AWS: name the deployment with -env, or use its page", t.ServiceURL)
+	}
+	belongs, err := t.belongs()
+	if err != nil {
+		return aws.Config{}, nil, err
 	}
 	cfg, err := t.LoadAWS(ctx)
 	if err != nil {
@@ -63,7 +67,7 @@ func (t *Target) AWS(ctx context.Context) (aws.Config, *sts.GetCallerIdentityOut
 	if err != nil {
 		return cfg, nil, fmt.Errorf("AWS does not accept the credentials, or this machine's clock is wrong: %w", Reason(err))
 	}
-	if err := t.belongs(aws.ToString(who.Account), cfg.Region); err != nil {
+	if err := belongs(aws.ToString(who.Account), cfg.Region); err != nil {
 		return cfg, nil, err
 	}
 	return cfg, who, nil

@@ -20,7 +20,7 @@ func Commands(c *console.Console, at *stack.Target) *cli.Command {
 	return &cli.Command{Name: "users", Usage: "works on many users at once", Commands: []*cli.Command{{
 		Name:        "import",
 		ArgsUsage:   "FILE",
-		Usage:       "creates users at Stream, or updates those that exist",
+		Usage:       "creates users at Stream, or updates those that exist; run one import at a time, because two that create a user keep the fields of one",
 		Description: "ops users import -env prod users.jsonl\nops users import -env prod -from 2001 users.jsonl",
 		Flags: []cli.Flag{
 			issuerPrefix(),

@@ -144,24 +144,27 @@ func ask(ctx context.Context, c *console.Console, client *ssm.Client, prefix, km
 // write writes all values, or none: after a failure it restores those it has replaced, if
 // it may read them.
 func write(ctx context.Context, c *console.Console, client *ssm.Client, all []*ssm.PutParameterInput) error {
-	before := map[string]types.Parameter{}
-	var unread error
-	for some := range slices.Chunk(all, 10) { // as many as a call takes
-		var names []string
-		for _, in := range some {
-			names = append(names, *in.Name)
+	read := func() (map[string]types.Parameter, error) {
+		have, unread := map[string]types.Parameter{}, error(nil)
+		for some := range slices.Chunk(all, 10) { // as many as a call takes
+			var names []string
+			for _, in := range some {
+				names = append(names, *in.Name)
+			}
+			found, err := Stored(ctx, client, true, names...)
+			unread = cmp.Or(unread, err)
+			maps.Copy(have, found)
 		}
-		found, err := Stored(ctx, client, true, names...)
-		unread = cmp.Or(unread, err)
-		maps.Copy(before, found)
+		return have, unread
 	}
+	before, unread := read()
 	versions := map[string]int64{} // that were written here
 	for i, in := range all {
 		out, err := client.PutParameter(ctx, in)
 		if err == nil {
 			versions[*in.Name] = out.Version
 			if last := before[*in.Name].Version; unread == nil && out.Version > last+1 {
-				return fmt.Errorf("somebody else has written %s at the same moment: ask who, and see aws ssm get-parameter-history --name %s", *in.Name, *in.Name)
+				return another(*in.Name)
 			}
 			c.Say("wrote %s", *in.Name)
 			continue
@@ -175,7 +178,18 @@ func write(ctx context.Context, c *console.Console, client *ssm.Client, all []*s
 		}
 		return fmt.Errorf("could not write %s (%d of %d were written: run params again): %w", *in.Name, i, len(all), stack.Reason(err))
 	}
+	if after, err := read(); err == nil { // for it takes both to make a pair
+		for _, in := range all {
+			if version := versions[*in.Name]; version != 0 && after[*in.Name].Version != version {
+				return another(*in.Name)
+			}
+		}
+	}
 	return nil
+}
+
+func another(name string) error {
+	return fmt.Errorf("somebody else has written %s at the same moment: ask who, see aws ssm get-parameter-history --name %s, and let one of you run params again", name, name)
 }
 
 // restore undoes the write of a version, unless somebody else has written since.
