@@ -444,7 +444,7 @@ func TestEditedParameterFileIsInUseAtOnce(t *testing.T) {
 	})
 	write(fmt.Sprintf(values, "two", "{"))
 	within(t, "the new key in use", func() bool { return key() == `{"api_key":"two"}` })
-	if !strings.Contains(c.log.String(), "/chat-service/client-config/web is not a JSON object") {
-		t.Errorf("want the broken configuration in the log, got %s", c.log)
-	}
+	within(t, "the broken configuration in the log", func() bool {
+		return strings.Contains(c.log.String(), "/chat-service/client-config/web is not a JSON object")
+	})
 }

@@ -114,10 +114,7 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 		"no file":            {func(o *options) { o.parameters = filepath.Join(dir, "none.json") }, "-parameters: open"},
 		"no text values":     {func(o *options) { o.parameters = numbers }, "numbers.json:1:30 is not a JSON object whose values are texts"},
 		"no leading slash":   {func(o *options) { o.parameters = relative }, "unknown parameter stream/api-key; did you mean /chat-service/stream/api-key?"},
-		"a team's function": {func(o *options) {
-			o.overrides["SignInFunctionArn"] = "arn:aws:lambda:us-east-1:000000000000:function:x"
-		}, "SignInFunctionArn: that function does not run here; set AWS_ENDPOINT_URL_LAMBDA"},
-		"http to elsewhere": {func(o *options) { o.overrides["StreamBaseUrl"] = "http://chat.test" }, "parameter StreamBaseUrl"},
+		"http to elsewhere":  {func(o *options) { o.overrides["StreamBaseUrl"] = "http://chat.test" }, "parameter StreamBaseUrl"},
 		"no Parameter Store": {func(o *options) {
 			o.getenv = func(name string) string {
 				return map[string]string{"AWS_ENDPOINT_URL_SSM": "http://127.0.0.1:1"}[name]

@@ -2,62 +2,133 @@ package streamapi
 
 import (
 	"cmp"
-	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
+	"sync"
 )
+
+// Channels as apps and servers see them. The stand-in has none of Stream's permissions,
+// moderation or limits, and fields that it does not know stay as sent.
 
 // cid is the id of the channel that a request's path names.
 func cid(r *http.Request) string { return r.PathValue("type") + ":" + r.PathValue("id") }
 
-func (s *API) getOrCreateChannel(r *http.Request, body document) (document, error) {
-	id := cid(r)
-	if caller(r) != "" {
-		return s.openChannel(r, id, body)
+// openChannel answers with a channel, which is created if there is none. One that the path
+// does not name is that of its members.
+func (s *API) openChannel(r *http.Request, body document) (document, error) {
+	id, data := cid(r), object(body["data"])
+	members := userIDs(data["members"])
+	if r.PathValue("id") == "" {
+		if len(members) == 0 {
+			return nil, badInput("GetOrCreateChannel failed with error: a channel needs an id or members")
+		}
+		sorted := slices.SortedFunc(slices.Values(members), func(a, b any) int { return strings.Compare(text(a), text(b)) })
+		sum := sha256.Sum256(fmtJSON(sorted))
+		id += "!members-" + hex.EncodeToString(sum[:16])
 	}
 	if s.channels[id] == nil {
-		data := object(body["data"])
-		author := cmp.Or(text(data["created_by_id"]), text(object(data["created_by"])["id"]))
-		if author == "" {
+		author, now := cmp.Or(caller(r), text(data["created_by_id"]), text(object(data["created_by"])["id"])), s.now()
+		kind, name, _ := strings.Cut(id, ":")
+		switch {
+		case author == "":
 			return nil, badInput("GetOrCreateChannel failed with error: either data.created_by or data.created_by_id must be provided when using server side auth")
+		case s.seen().collections["channeltypes"][kind] == nil:
+			return nil, notFound("GetOrCreateChannel failed with error: there is no channel type %q", kind)
 		}
-		members := userIDs(data["members"])
 		channel := changed(data, document{
-			"cid": id, "type": r.PathValue("type"), "id": r.PathValue("id"), "created_by": s.known(author),
-			"created_at": s.now(), "updated_at": s.now(), "frozen": false, "disabled": false, "members": members, "member_count": len(members),
+			"cid": id, "type": kind, "id": name, "created_by": s.known(author), "created_at": now, "updated_at": now, "frozen": false, "disabled": false,
+			"members": members, "member_count": len(members),
 		})
 		delete(channel, "created_by_id")
 		s.channels[id] = channel
+		for _, user := range members {
+			s.setRead(id, text(user), document{"last_read": now, "unread_messages": 0})
+		}
+		s.emit(document{"type": "channel.created", "channel": s.channel(id), "user": s.known(author)}, id)
 	}
-	return s.state(id), nil
+	s.watch(r, body, id)
+	return s.screen(r, id, object(body["messages"])), nil
 }
 
-// state returns a channel with its messages and members.
-func (s *API) state(id string) document {
-	channel := changed(s.channels[id], nil)
+// userIDs takes members as ids or as objects.
+func userIDs(v any) []any {
+	ids := []any{}
+	for _, member := range list(v) {
+		id := cmp.Or(text(member), text(object(member)["user_id"]), text(object(object(member)["user"])["id"]))
+		if id != "" && !slices.Contains(ids, any(id)) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func fmtJSON(v any) []byte { text, _ := json.Marshal(v); return text }
+
+// channel returns a channel as answers and events show it.
+func (s *API) channel(cid string) document {
+	channel := changed(s.channels[cid], nil)
 	delete(channel, "members")
-	members := []document{}
-	for _, v := range list(s.channels[id]["members"]) {
-		members = append(members, s.member(text(v)))
+	channel["config"] = s.seen().collections["channeltypes"][text(channel["type"])]
+	channel["own_capabilities"] = []any{
+		"connect-events", "delete-own-message", "quote-message", "read-channel", "read-events", "send-custom-events", "send-message",
+		"send-reaction", "send-reply", "send-typing-events", "typing-events", "update-own-message", "join-channel", "leave-channel",
 	}
-	messages := s.find(func(message document) bool { return message["cid"] == id })
-	return document{"channel": channel, "members": members, "messages": messages}
+	return channel
 }
 
-func (s *API) member(id string) document {
-	return document{"user_id": id, "user": s.known(id), "channel_role": "channel_member"}
+func (s *API) member(cid, user string) document {
+	channel := s.channels[cid]
+	return document{"user_id": user, "user": s.known(user), "channel_role": "channel_member", "created_at": channel["created_at"], "updated_at": channel["updated_at"]}
 }
 
+// screen returns a channel's state, with a page of messages.
+func (s *API) screen(r *http.Request, cid string, page document) document {
+	messages := s.find(func(m document) bool {
+		return m["cid"] == cid && (text(m["parent_id"]) == "" || m["show_in_channel"] == true)
+	})
+	if i := slices.IndexFunc(messages, func(m document) bool { return m["id"] == page["id_lt"] }); i >= 0 {
+		messages = messages[:i]
+	}
+	members, membership := []document{}, document(nil)
+	for _, v := range list(s.channels[cid]["members"]) {
+		member := s.member(cid, text(v))
+		if members = append(members, member); v == any(caller(r)) {
+			membership = member
+		}
+	}
+	read, watching := []document{}, []document{}
+	for user, at := range s.read[cid] {
+		read = append(read, changed(at, document{"user": s.known(user)}))
+	}
+	for _, c := range s.connections {
+		if c.watching[cid] {
+			watching = append(watching, s.known(c.user))
+		}
+	}
+	return document{
+		"channel": s.channel(cid), "members": members, "membership": membership, "messages": s.show(caller(r), last(messages, number(page["limit"], 25))...), "read": read,
+		"watchers": watching, "watcher_count": len(watching), "pinned_messages": []any{}, "pending_messages": []any{},
+	}
+}
+
+func last(all []document, n int) []document { return all[max(0, len(all)-n):] }
+
+// queryChannels answers with the channels that changed last first.
 func (s *API) queryChannels(r *http.Request, body document) (document, error) {
-	if caller(r) != "" {
-		return s.queryScreens(r, body)
+	found, err := pick(s.channels, changed(body, document{"limit": maxMessages, "offset": 0}), 0, nil)
+	latest := func(d document) string { return cmp.Or(text(d["last_message_at"]), text(d["created_at"])) }
+	slices.SortStableFunc(found, func(a, b document) int { return strings.Compare(latest(b), latest(a)) })
+	found = found[min(number(body["offset"], 0), len(found)):]
+	screens := []document{}
+	for _, channel := range found[:min(number(body["limit"], 10), len(found))] {
+		s.watch(r, body, text(channel["cid"]))
+		screens = append(screens, s.screen(r, text(channel["cid"]), document{"limit": body["message_limit"]}))
 	}
-	found, err := pick(s.channels, body, 10, nil)
-	states := []document{}
-	for _, channel := range found {
-		states = append(states, s.state(text(channel["cid"])))
-	}
-	return document{"channels": states}, err
+	return document{"channels": screens}, err
 }
 
 // queryMembers pages through the members of a channel in order of their ids.
@@ -68,69 +139,151 @@ func (s *API) queryMembers(_ *http.Request, query document) (document, error) {
 	}
 	all := map[string]document{}
 	for _, v := range list(s.channels[id]["members"]) {
-		all[text(v)] = changed(s.member(text(v)), document{"name": s.known(text(v))["name"]}) // which filters may name
+		all[text(v)] = changed(s.member(id, text(v)), document{"name": s.known(text(v))["name"]}) // which filters may name
 	}
 	found, err := pick(all, query, 30, nil)
 	return document{"members": found}, err
 }
 
-func (s *API) deleteChannel(r *http.Request, _ document) (document, error) {
-	channel := s.state(cid(r))["channel"]
-	if s.channels[cid(r)] == nil {
-		return nil, notFound("DeleteChannel failed with error: channel %s does not exist", cid(r))
+// existing answers only for a channel that exists.
+func (s *API) existing(call string, answer func(r *http.Request, id string, body document) (document, error)) func(*http.Request, document) (document, error) {
+	return func(r *http.Request, body document) (document, error) {
+		if s.channels[cid(r)] == nil {
+			return nil, notFound("%s failed with error: channel %s does not exist", call, cid(r))
+		}
+		return answer(r, cid(r), body)
 	}
-	s.messages = slices.DeleteFunc(s.messages, func(message document) bool { return message["cid"] == cid(r) })
-	delete(s.channels, cid(r))
+}
+
+func (s *API) deleteChannel(_ *http.Request, id string, _ document) (document, error) {
+	channel := s.channel(id)
+	s.messages = slices.DeleteFunc(s.messages, func(message document) bool { return message["cid"] == id })
+	delete(s.channels, id)
 	return document{"channel": channel}, nil
 }
 
-func (s *API) sendMessage(r *http.Request, body document) (document, error) {
-	sent, ok := body["message"].(document)
-	author := cmp.Or(caller(r), text(sent["user_id"]), text(object(sent["user"])["id"]))
-	id := cmp.Or(text(sent["id"]), rand.Text())
-	taken := s.ids[id]
-	switch {
-	case s.known(author)["banned"] == true:
-		return nil, &streamError{17, http.StatusForbidden, "SendMessage failed with error: user " + author + " is banned"}
-	case s.channels[cid(r)] == nil:
-		return nil, notFound("SendMessage failed with error: channel %s does not exist", cid(r))
-	case !ok:
-		return nil, badInput(`SendMessage failed with error: "message" is a required field`)
-	case author == "":
-		return nil, badInput("SendMessage failed with error: either message.user or message.user_id must be provided when using server side auth")
-	case taken:
-		return nil, badInput("SendMessage failed with error: a message with id %s exists", id)
+// updateChannel adds and removes members and sets data (POST), or sets and unsets fields.
+func (s *API) updateChannel(r *http.Request, id string, body document) (document, error) {
+	members := userIDs(append(slices.Clone(list(s.channels[id]["members"])), list(body["add_members"])...))
+	gone := userIDs(body["remove_members"])
+	members = slices.DeleteFunc(members, func(v any) bool { return slices.Contains(gone, v) })
+	set, unset := object(body["set"]), list(body["unset"])
+	if r.Method == http.MethodPatch {
+		set, unset = inCustom(r, "ChannelResponse", s.channels[id], set, unset)
 	}
-	message := changed(sent, document{"id": id, "cid": cid(r), "user_id": author, "type": "regular", "created_at": s.now(), "updated_at": s.now()})
-	if text(message["parent_id"]) != "" {
-		message["type"] = "reply"
+	channel := changed(changed(s.channels[id], object(body["data"])), set)
+	for _, name := range unset {
+		delete(channel, text(name))
 	}
-	delete(message, "user")
-	return s.store(r, message)
+	for _, fixed := range []string{"cid", "type", "id", "created_by", "created_at"} {
+		channel[fixed] = s.channels[id][fixed]
+	}
+	s.channels[id] = changed(channel, document{"members": members, "member_count": len(members), "updated_at": s.now()})
+	event := document{"type": "channel.updated", "channel": s.channel(id)}
+	if caller(r) != "" {
+		event["user"] = s.known(caller(r))
+	}
+	s.emit(event, id)
+	answer := s.screen(r, id, nil)
+	return document{"channel": answer["channel"], "members": answer["members"]}, nil
 }
 
-func (s *API) getMessage(r *http.Request, _ document) (document, error) {
-	found := s.find(func(message document) bool { return message["id"] == r.PathValue("id") })
-	if len(found) == 0 {
-		return nil, notFound("Can't find message with id %s", r.PathValue("id"))
+// watch has the caller's connection get a channel's events, if the request wants that.
+func (s *API) watch(r *http.Request, body document, cid string) {
+	c := s.connections[r.URL.Query().Get("connection_id")]
+	if c == nil || c.user != caller(r) || body["watch"] != true || c.watching[cid] {
+		return
 	}
-	return document{"message": found[0]}, nil
+	c.watching[cid] = true
+	s.tell(document{"type": "user.watching.start", "user": s.known(c.user), "watcher_count": s.watchers(cid)}, cid)
 }
 
-// find returns the messages that match, as answers show them.
-func (s *API) find(match func(document) bool) []document {
-	found := []document{}
-	for _, message := range s.messages {
-		if match(message) {
-			found = append(found, s.shown(message))
+func (s *API) stopWatching(r *http.Request, _ document) (document, error) {
+	if c := s.connections[r.URL.Query().Get("connection_id")]; c != nil {
+		delete(c.watching, cid(r))
+	}
+	return document{}, nil
+}
+
+func (s *API) watchers(cid string) (n int) {
+	for _, c := range s.connections {
+		if c.watching[cid] {
+			n++
 		}
 	}
-	return found
+	return n
 }
 
-// shown returns a message with its author as stored now.
-func (s *API) shown(message document) document {
-	shown := changed(message, document{"user": s.known(text(message["user_id"]))})
-	delete(shown, "user_id")
-	return shown
+// tell sends an event to the sockets that watch its channel, and a notification to
+// members' other sockets. A nil channel means everybody who shares a channel with the
+// event's user.
+func (s *API) tell(event document, cid string) {
+	event["created_at"] = cmp.Or(text(event["created_at"]), s.now())
+	if cid != "" {
+		event["cid"] = cid
+		event["channel_type"], event["channel_id"], _ = strings.Cut(cid, ":")
+	}
+	frame := sync.OnceValue(func() []byte { return fmtJSON(event) })
+	notification := sync.OnceValue(func() []byte {
+		return fmtJSON(changed(event, document{"type": "notification.message_new", "channel": s.channel(cid)}))
+	})
+	user := text(object(event["user"])["id"])
+	for _, c := range s.connections {
+		switch {
+		case cid == "" && c.user != user && s.shareChannel(c, user), cid != "" && c.watching[cid]:
+			c.send(frame())
+		case event["type"] == "message.new" && s.isMember(cid, c.user):
+			c.send(notification())
+		}
+	}
+}
+
+// emit is tell for events that webhooks get as well.
+func (s *API) emit(event document, cid string) {
+	s.tell(event, cid)
+	s.notify(event)
+}
+
+func (s *API) isMember(cid, user string) bool {
+	return slices.Contains(list(s.channels[cid]["members"]), any(user))
+}
+
+func (s *API) shareChannel(c *connection, user string) bool {
+	for cid := range c.watching {
+		if s.isMember(cid, user) || s.isMember(cid, c.user) && text(object(s.channels[cid]["created_by"])["id"]) == user {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *API) setRead(cid, user string, at document) {
+	if s.read[cid] == nil {
+		s.read[cid] = map[string]document{}
+	}
+	s.read[cid][user] = changed(s.read[cid][user], at)
+}
+
+func (s *API) markRead(r *http.Request, id string, _ document) (document, error) {
+	user := caller(r)
+	event := document{"type": "message.read", "user": s.known(user), "last_read_message_id": ""}
+	for _, m := range slices.Backward(s.messages) {
+		if m["cid"] == id {
+			event["last_read_message_id"] = m["id"]
+			break
+		}
+	}
+	s.setRead(id, user, document{"last_read": s.now(), "unread_messages": 0, "last_read_message_id": event["last_read_message_id"]})
+	s.emit(event, id)
+	return document{"event": event}, nil
+}
+
+// sendEvent passes on typing and custom events. Webhooks do not get them.
+func (s *API) sendEvent(r *http.Request, id string, body document) (document, error) {
+	event := changed(object(body["event"]), document{"user": s.known(caller(r))})
+	if text(event["type"]) == "" {
+		return nil, badInput(`SendEvent failed with error: "event.type" is a required field`)
+	}
+	s.tell(event, id)
+	return document{"event": event}, nil
 }

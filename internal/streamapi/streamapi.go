@@ -69,55 +69,97 @@ const (
 	maxMessages = 12_000   // the oldest thousand go when there are more
 )
 
+// An answer answers a request with its body, or its query's payload.
+type answer = func(r *http.Request, body document) (document, error)
+
+func reply(content document) answer {
+	return func(*http.Request, document) (document, error) { return content, nil }
+}
+
 // New returns an app without users. It calls c for every request.
 func New(c Credentials) *API {
 	s := &API{Now: time.Now, credentials: c, mux: http.NewServeMux()}
 	s.Reset()
-	s.handle("GET /app", func(*http.Request, document) (document, error) { return document{"app": s.seen().app}, nil })
-	s.handle("PATCH /app", s.patchApp)
-	s.handle("GET /hook/events", func(*http.Request, document) (document, error) { return document{"events": streamspec.Events}, nil })
-	s.handle("POST /check_sqs", func(*http.Request, document) (document, error) { return document{"status": "ok"}, nil })
-	s.handle("POST /check_sns", func(*http.Request, document) (document, error) { return document{"status": "ok"}, nil })
+	nothing := reply(document{"events": []any{}, "threads": []any{}, "drafts": []any{}, "channels": []any{}, "total_unread_count": 0})
+	s.mux.HandleFunc("GET /connect", s.connect)
+	s.handle(anybody, map[string]answer{
+		"GET /app":      func(*http.Request, document) (document, error) { return document{"app": s.seen().app}, nil },
+		"POST /users":   s.upsertUsers,
+		"PATCH /users":  s.patchUsers,
+		"GET /users":    s.queryUsers,
+		"GET /devices":  s.listDevices,
+		"POST /devices": s.addDevice, "DELETE /devices": s.removeDevice,
+
+		"POST /channels":                           s.queryChannels,
+		"POST /channels/{type}/query":              s.openChannel,
+		"POST /channels/{type}/{id}/query":         s.openChannel,
+		"POST /channels/{type}/{id}":               s.existing("UpdateChannel", s.updateChannel),
+		"PATCH /channels/{type}/{id}":              s.existing("UpdateChannelPartial", s.updateChannel),
+		"DELETE /channels/{type}/{id}":             s.existing("DeleteChannel", s.deleteChannel),
+		"POST /channels/{type}/{id}/message":       s.existing("SendMessage", s.sendMessage),
+		"GET /channels/{type}/{id}/messages":       s.existing("GetManyMessages", s.messagesByID),
+		"POST /channels/{type}/{id}/event":         s.existing("SendEvent", s.sendEvent),
+		"POST /channels/{type}/{id}/read":          s.existing("MarkRead", s.markRead),
+		"POST /channels/{type}/{id}/stop-watching": s.stopWatching,
+		"GET /members":                             s.queryMembers,
+
+		"GET /messages/{id}":                    s.getMessage,
+		"POST /messages/{id}":                   s.updateMessage,
+		"PUT /messages/{id}":                    s.updateMessage,
+		"DELETE /messages/{id}":                 s.deleteMessage,
+		"GET /messages/{id}/replies":            s.replies,
+		"GET /messages/{id}/reactions":          s.getMessage,
+		"POST /messages/{id}/reaction":          s.react,
+		"DELETE /messages/{id}/reaction/{type}": s.unreact,
+
+		"GET /hi": nothing, "POST /channels/delivered": nothing, "POST /threads": nothing, "POST /sync": nothing,
+		"POST /drafts/query": nothing, "GET /unread": nothing,
+
+		// One of each other product: they have the chat's key, secret and tokens.
+		"POST /video/call/{type}/{id}":              s.product("call", document{"members": []any{}, "own_capabilities": []any{}}),
+		"POST /feeds/feed_groups/{type}/feeds/{id}": s.product("feed", document{"activities": []any{}}),
+		"/": func(r *http.Request, _ document) (document, error) {
+			return nil, notFound("the stand-in for Stream has no %s %s", r.Method, r.URL.Path)
+		},
+	})
+	s.handle(servers, map[string]answer{
+		"PATCH /app":       s.patchApp,
+		"GET /hook/events": reply(document{"events": streamspec.Events}),
+		"POST /check_sqs":  reply(document{"status": "ok"}),
+		"POST /check_sns":  reply(document{"status": "ok"}),
+
+		"POST /users/delete":               s.deleteUsers,
+		"POST /users/restore":              s.restoreUsers,
+		"POST /export/users":               s.exportUsers,
+		"GET /tasks/{id}":                  s.getTask,
+		"DELETE /users/{user_id}":          s.deleteUser,
+		"POST /users/{user_id}/deactivate": s.deactivateUser,
+		"POST /users/{user_id}/reactivate": s.reactivateUser,
+		"GET /users/{user_id}/export":      s.exportUser,
+		"POST /moderation/ban":             s.ban,
+		"DELETE /moderation/ban":           s.unban,
+	})
 	for kind, key := range collectionKeys {
 		c := collection{s, kind, key}
 		item := "/" + kind + "/{" + key + "}"
-		s.handle("GET /"+kind, c.list)
-		s.handle("POST /"+kind, c.create)
-		s.handle("DELETE "+item, c.remove)
+		s.handle(servers, map[string]answer{"GET /" + kind: c.list, "POST /" + kind: c.create, "DELETE " + item: c.remove})
 		if kind != "roles" {
-			s.handle("GET "+item, c.get)
-			s.handle("PUT "+item, c.update)
+			s.handle(servers, map[string]answer{"GET " + item: c.get, "PUT " + item: c.update})
 		}
 	}
-	s.handle("POST /users", s.upsertUsers)
-	s.handle("PATCH /users", s.patchUsers)
-	s.handle("GET /users", s.queryUsers)
-	s.handle("POST /users/delete", s.deleteUsers)
-	s.handle("POST /users/restore", s.restoreUsers)
-	s.handle("POST /export/users", s.exportUsers)
-	s.handle("GET /tasks/{id}", s.getTask)
-	s.handle("DELETE /users/{user_id}", s.deleteUser)
-	s.handle("POST /users/{user_id}/deactivate", s.deactivateUser)
-	s.handle("POST /users/{user_id}/reactivate", s.reactivateUser)
-	s.handle("GET /users/{user_id}/export", s.exportUser)
-	s.handle("POST /moderation/ban", s.ban)
-	s.handle("DELETE /moderation/ban", s.unban)
-	s.handle("GET /devices", s.listDevices)
-	s.handle("POST /devices", s.addDevice)
-	s.handle("DELETE /devices", s.removeDevice)
-	s.handle("POST /channels", s.queryChannels)
-	s.handle("POST /channels/{type}/{id}/query", s.getOrCreateChannel)
-	s.handle("DELETE /channels/{type}/{id}", s.deleteChannel)
-	s.handle("GET /members", s.queryMembers)
-	s.handle("POST /channels/{type}/{id}/message", s.sendMessage)
-	s.handle("GET /messages/{id}", s.getMessage)
-	s.chatCalls()
-	s.sdkCalls()
-	s.productCalls()
-	s.handle("/", func(r *http.Request, _ document) (document, error) {
-		return nil, notFound("the stand-in for Stream has no %s %s", r.Method, r.URL.Path)
-	})
 	return s
+}
+
+// product answers with something of another product that is its caller's.
+func (s *API) product(kind string, more document) answer {
+	return func(r *http.Request, body document) (document, error) {
+		author := cmp.Or(caller(r), text(body["user_id"]), text(object(body["data"])["created_by_id"]))
+		if author == "" {
+			return nil, badInput("user_id or data.created_by_id must be provided when using server side auth")
+		}
+		id := document{"cid": cid(r), "feed": cid(r), "group_id": r.PathValue("type"), "type": r.PathValue("type"), "id": r.PathValue("id")}
+		return changed(more, document{kind: changed(id, document{"created_by": s.known(author), "created_at": s.now()}), "created": true}), nil
+	}
 }
 
 // Reset makes the app a new one, and ends its sockets.
@@ -167,7 +209,7 @@ func (s *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if rest := strings.TrimPrefix(r.URL.Path, prefix); rest != r.URL.Path && strings.HasPrefix(rest, "/") {
 			short := *r.URL
 			short.Path, short.RawPath = rest, strings.TrimPrefix(r.URL.RawPath, prefix)
-			r = withNewest(r) // a copy
+			r = r.WithContext(context.WithValue(r.Context(), newest{}, true)) // a copy
 			r.URL = &short
 			break
 		}
@@ -175,12 +217,31 @@ func (s *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
-// handle has answer answer the requests that match pattern, after the check that they
-// are as Stream's description wants them. It gets the body of a request that has one,
-// or the query's payload.
-func (s *API) handle(pattern string, answer func(r *http.Request, body document) (document, error)) {
+type callerKey struct{}
+
+// caller returns the user whose token a request has, or "" for a server's.
+func caller(r *http.Request) string {
+	user, _ := r.Context().Value(callerKey{}).(string)
+	return user
+}
+
+// Who may make a call.
+const (
+	anybody = false
+	servers = true
+)
+
+// handle has the calls answered that match the patterns.
+func (s *API) handle(serverOnly bool, calls map[string]answer) {
+	for pattern, answer := range calls {
+		s.mux.Handle(pattern, s.handler(pattern, serverOnly, answer))
+	}
+}
+
+// handler calls answer after the check that a request is as Stream's description wants it.
+func (s *API) handler(pattern string, serverOnly bool, answer answer) http.HandlerFunc {
 	call, known := streamspec.Calls[pattern]
-	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) {
 		began, call := time.Now(), call
 		s.mu.Lock()
 		user, err := s.identify(r.URL.Query().Get("api_key"), r.Header.Get("Stream-Auth-Type"), r.Header.Get("Authorization"))
@@ -193,7 +254,7 @@ func (s *API) handle(pattern string, answer func(r *http.Request, body document)
 				call.Body = "any"
 			}
 			content, err = s.receive(r, call, !known)
-		case serverOnly(pattern):
+		case serverOnly:
 			err = &streamError{17, http.StatusForbidden, "user " + user + " is not allowed to do that: it needs a server's token"}
 		default:
 			// What an app sends is not held to the description, which is of servers' calls.
@@ -239,7 +300,7 @@ func (s *API) handle(pattern string, answer func(r *http.Request, body document)
 		}
 		_, _ = w.Write(*buffer)
 		buffers.Put(buffer)
-	})
+	}
 }
 
 // buffers are for answers: one with many users is long.

@@ -367,7 +367,7 @@ func TestWebhooksThatFailAreSentThreeTimes(t *testing.T) {
 	}))
 	t.Cleanup(hook.Close)
 	app := New(func() (string, []string, error) { return "key", []string{"secret"}, nil })
-	if err := app.Configure(document{"event_hooks": []any{document{"hook_type": "webhook", "enabled": true, "webhook_url": hook.URL}}}); err != nil {
+	if err := app.Configure(document{"event_hooks": []any{document{"hook_type": "webhook", "enabled": true, "event_types": []any{"message.new"}, "webhook_url": hook.URL}}}); err != nil {
 		t.Fatal(err)
 	}
 	request(t, app, "POST", "/users", `{"users":{"alice":{"id":"alice"}}}`)

@@ -199,7 +199,7 @@ func (s *API) exportUser(r *http.Request, _ document) (document, error) {
 	if !ok {
 		return nil, notFound("ExportUser failed with error: user %q does not exist", id)
 	}
-	messages := s.find(func(message document) bool { return message["user_id"] == id })
+	messages := s.show("", s.find(func(message document) bool { return message["user_id"] == id })...)
 	if len(messages) > maxExport {
 		return nil, badInput("ExportUser failed with error: the user has more than %d messages: use POST /export/users", maxExport)
 	}
