@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"maps"
 	"net/http"
 	"os"
@@ -153,14 +154,14 @@ func startConversation(t *testing.T, args []string) (*conversation, error) {
 	if err != nil {
 		return nil, err
 	}
-	log := &awstest.Output{}
-	opts.log = &lineLog{w: log}
+	lines := &awstest.Output{}
+	opts.log = log.New(lines, "", 0)
 	opts.getenv = func(string) string { return "" }
 	s, err := start(t.Context(), opts)
 	if err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, log)
+		return nil, fmt.Errorf("%w\n%s", err, lines)
 	}
-	return &conversation{server: s, log: log, otherErrorKey: opts.overrides["ErrorObjKey"] != ""}, nil
+	return &conversation{server: s, log: lines, otherErrorKey: opts.overrides["ErrorObjKey"] != ""}, nil
 }
 
 // openAPI is the document that every answer is compared with.

@@ -106,7 +106,7 @@ func (s *server) startFunctions(ctx context.Context) error {
 			return fmt.Errorf("template.yaml has the function %s, which this server does not know: add it to local/functions.go", name)
 		}
 		host := lambdahttp.NewHost(f.Name, f.LogLevel, lineWriter(func(line string) {
-			s.log.printf("%s | %s", name, line)
+			s.log.Printf("%s | %s", name, line)
 			s.feed.sendLog(name, line)
 		}))
 		fresh := &function{Function: f, environment: environment, host: host}

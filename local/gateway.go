@@ -76,11 +76,11 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if broken != nil {
 			status = "broken off"
 			if broken != http.ErrAbortHandler {
-				g.log.printf("%s: panic: %v", g.name, broken)
+				g.log.Printf("%s: panic: %v", g.name, broken)
 			}
 		}
 		path, took := sentPath(r), time.Since(began).Milliseconds()
-		g.log.printf("%s %s %s %s %dms", g.name, r.Method, path, status, took)
+		g.log.Printf("%s %s %s %s %dms", g.name, r.Method, path, status, took)
 		g.feed.send("request", map[string]any{
 			"id": sw.id, "function": sw.function, "api": g.name, "method": r.Method, "path": path, "status": status, "ms": took,
 		})
@@ -100,7 +100,7 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refused = errFunction
 	}
 	if sw.function != "" {
-		g.log.printf("%s: %s: %v", g.name, sw.function, err)
+		g.log.Printf("%s: %s: %v", g.name, sw.function, err)
 	}
 	answer := refused.http
 	if g.api.REST {
@@ -310,7 +310,7 @@ func (g *gateway) writeStream(w *statusWriter, r *http.Request, answer io.Reader
 	}
 	if err != nil {
 		if r.Context().Err() == nil {
-			g.log.printf("%s: %s: the answer broke off: %v", g.name, w.function, err)
+			g.log.Printf("%s: %s: the answer broke off: %v", g.name, w.function, err)
 		}
 		panic(http.ErrAbortHandler)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -318,11 +319,11 @@ func TestProxyPathReachesTheFunctionAsSent(t *testing.T) {
 
 func TestPanicInAHandlerStaysWithItsRequest(t *testing.T) {
 	t.Parallel()
-	log := &awstest.Output{}
+	lines := &awstest.Output{}
 	// A defect: the route's function does not exist.
-	g := &gateway{name: "client", server: &server{options: options{log: &lineLog{w: log}}}, routes: []route{newRoute("absent", cfn.Route{Method: "GET", Path: "/defect"})}}
+	g := &gateway{name: "client", server: &server{options: options{log: log.New(lines, "", 0)}}, routes: []route{newRoute("absent", cfn.Route{Method: "GET", Path: "/defect"})}}
 	srv := httptest.NewUnstartedServer(g)
-	srv.Config.ErrorLog = discardLog
+	srv.Config.ErrorLog = quiet
 	srv.Start()
 	defer srv.Close()
 	if got, err := tryCall(t.Context(), "GET", srv.URL+"/defect", ""); err == nil {
@@ -331,7 +332,7 @@ func TestPanicInAHandlerStaysWithItsRequest(t *testing.T) {
 	if got := call(t, "GET", srv.URL+"/", ""); got.status != 404 {
 		t.Errorf("want the server to live on, got %+v", got)
 	}
-	if !strings.Contains(log.String(), "client: panic: ") {
-		t.Errorf("want the panic in the log, got %s", log)
+	if !strings.Contains(lines.String(), "client: panic: ") {
+		t.Errorf("want the panic in the log, got %s", lines)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/url"
@@ -48,7 +49,7 @@ func mainImpl(ctx context.Context, args []string, getenv func(string) string, st
 		fmt.Fprintf(stderr, "local: %v (-h lists the flags)\n", err)
 		return 2
 	}
-	opts.getenv, opts.log = getenv, &lineLog{w: stderr}
+	opts.getenv, opts.log = getenv, log.New(stderr, "", 0)
 	return run(ctx, opts, stdout)
 }
 
@@ -62,12 +63,12 @@ func run(ctx context.Context, opts options, stdout io.Writer) int {
 	case err != nil && ctx.Err() != nil: // interrupted
 		return 0
 	case err != nil:
-		opts.log.printf("local: %v", err)
+		opts.log.Printf("local: %v", err)
 		return 1
 	}
 	defer s.close()
 	if err := s.ready(stdout); err != nil {
-		opts.log.printf("local: %v", err)
+		opts.log.Printf("local: %v", err)
 		return 1
 	}
 	<-ctx.Done()
@@ -90,7 +91,7 @@ type options struct {
 	templateText []byte
 	starters     map[string]starter
 	getenv       func(string) string
-	log          *lineLog
+	log          *log.Logger
 }
 
 const usage = `local runs the whole service on this machine, for development only.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -208,7 +209,7 @@ func newGate(t *testing.T) *gate {
 }
 
 // testOptions returns the options of a server with fake functions on free ports.
-func testOptions(t *testing.T, log io.Writer) options {
+func testOptions(t *testing.T, lines io.Writer) options {
 	t.Helper()
 	opts, err := parseFlags([]string{"-client-addr", "127.0.0.1:0", "-service-addr", "127.0.0.1:0"}, io.Discard)
 	if err != nil {
@@ -219,7 +220,7 @@ func testOptions(t *testing.T, log io.Writer) options {
 	}
 	opts.starters = fakes
 	opts.getenv = func(string) string { return "" }
-	opts.log = &lineLog{w: log}
+	opts.log = log.New(lines, "", 0)
 	return opts
 }
 

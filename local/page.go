@@ -323,9 +323,9 @@ func (p *page) watch(ctx context.Context, file string) {
 			err = p.restart(ctx)
 		}
 		if err != nil {
-			p.log.printf("local: -parameters: %v; the values from before stay in use", err)
+			p.log.Printf("local: -parameters: %v; the values from before stay in use", err)
 		} else {
-			p.log.printf("local: -parameters: %s is in use as it is now", file)
+			p.log.Printf("local: -parameters: %s is in use as it is now", file)
 		}
 	}
 }
@@ -344,7 +344,7 @@ func (p *page) warn() error {
 				hint = fmt.Sprintf("rename %s, or start with -parameter-overrides ParameterPrefix=%s", other, prefix)
 			}
 		}
-		p.log.printf("local: %s has no %s%s, so calls are answered with 503; %s", p.source(), p.prefix(), name, hint)
+		p.log.Printf("local: %s has no %s%s, so calls are answered with 503; %s", p.source(), p.prefix(), name, hint)
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if !strings.HasPrefix(name, p.prefix()+"/client-config/") {
@@ -352,7 +352,7 @@ func (p *page) warn() error {
 		}
 		var object map[string]any
 		if err := json.Unmarshal([]byte(values[name]), &object); err != nil {
-			p.log.printf("local: %s is not a JSON object, so /config answers 500 for this client type: %v%s", name, err, parameterstore.Place([]byte(values[name]), err))
+			p.log.Printf("local: %s is not a JSON object, so /config answers 500 for this client type: %v%s", name, err, parameterstore.Place([]byte(values[name]), err))
 		}
 	}
 	return err

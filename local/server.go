@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"maps"
 	"net"
 	"net/http"
@@ -161,7 +162,7 @@ func (s *server) deploy(context.Context) error {
 	}
 	for _, name := range []string{"HookFunctionArn", "SignInFunctionArn"} {
 		if parameters[name] != "" && s.env["AWS_ENDPOINT_URL_LAMBDA"] == loopbackURL(s.aws) {
-			s.log.printf("local: %s: that function does not run here, so calls of it fail; set AWS_ENDPOINT_URL_LAMBDA to where it does (sam local start-lambda), without -moderation", name)
+			s.log.Printf("local: %s: that function does not run here, so calls of it fail; set AWS_ENDPOINT_URL_LAMBDA to where it does (sam local start-lambda), without -moderation", name)
 		}
 	}
 	if s.moderation {
@@ -184,7 +185,7 @@ func (s *server) serveStandIns(context.Context) (err error) {
 	switch {
 	case !s.playsSSM():
 		if s.parameters != "" {
-			s.log.printf("local: AWS_ENDPOINT_URL_SSM is set, so -parameters is not used")
+			s.log.Printf("local: AWS_ENDPOINT_URL_SSM is set, so -parameters is not used")
 		}
 		if s.values, err = s.endpointValues(prefix); err != nil {
 			return err
@@ -202,9 +203,9 @@ func (s *server) serveStandIns(context.Context) (err error) {
 		s.values = s.memory.Values
 	}
 	signed := &standin.Credentials{AccessKeyID: s.env["AWS_ACCESS_KEY_ID"], SecretAccessKey: s.env["AWS_SECRET_ACCESS_KEY"], Region: s.region}
-	ssm := s.faults.ssm.Handler(&parameterstore.Store{Values: s.values, Credentials: signed, Log: s.log.printf})
+	ssm := s.faults.ssm.Handler(&parameterstore.Store{Values: s.values, Credentials: signed, Log: s.log.Printf})
 	lambda := s.moderationAPI(signed)
-	s.events = &eventbus.Bus{Credentials: signed, Log: s.log.printf, Took: s.feed.sendEvent}
+	s.events = &eventbus.Bus{Credentials: signed, Log: s.log.Printf, Took: s.feed.sendEvent}
 	s.serve(s.aws, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case strings.HasPrefix(r.Header.Get("X-Amz-Target"), "AmazonSSM."):
@@ -230,7 +231,7 @@ func (s *server) connectChat() {
 		settings["before_message_send_hook_url"] = url
 	}
 	if err := s.chat.Configure(settings); err != nil {
-		s.log.printf("local: %v", err)
+		s.log.Printf("local: %v", err)
 	}
 }
 
@@ -282,8 +283,12 @@ func (s *server) serveAPIs(context.Context) error {
 	return nil
 }
 
+// quiet drops net/http's messages about callers and functions that left, which the
+// server reports itself.
+var quiet = log.New(io.Discard, "", 0)
+
 func (s *server) serve(l net.Listener, h http.Handler) {
-	srv := &http.Server{Handler: h, ErrorLog: discardLog, ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 5 * time.Minute}
+	srv := &http.Server{Handler: h, ErrorLog: quiet, ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 5 * time.Minute}
 	s.servers = append(s.servers, srv)
 	go srv.Serve(l)
 }
