@@ -121,6 +121,12 @@ func (c Claims) kind(name string) string {
 // has reports whether a claim is there and not null.
 func (c Claims) has(name string) bool { return len(c[name]) > 0 && string(c[name]) != "null" }
 
+// empty reports whether a claim is a list without elements.
+func (c Claims) empty(name string) bool {
+	var list []json.RawMessage
+	return json.Unmarshal(c[name], &list) == nil && list != nil && len(list) == 0
+}
+
 // oddType is the reason to refuse a token because of the type of a claim's value.
 func (c Claims) oddType(name, want string) error {
 	return badToken(fmt.Sprintf("claim %s is %s, not %s", name, c.kind(name), want))

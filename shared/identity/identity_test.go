@@ -195,6 +195,7 @@ func TestGoodTokensIdentifyTheirUser(t *testing.T) {
 		"audience in a list":   i.good(t, map[string]any{"aud": []string{"other", "chat-app"}}),
 		"client_id and no aud": i.good(t, map[string]any{"aud": nil, "client_id": "chat-app"}),
 		"client_id, empty aud": i.good(t, map[string]any{"aud": []string{}, "client_id": "chat-app"}),
+		"members of null":      i.good(t, map[string]any{"aud": null, "client_id": "chat-app", "nbf": null, "events": null, "token_use": null, "cnf": null, "azp": null}),
 		"another client_id":    i.good(t, map[string]any{"client_id": "other", "azp": "other"}),
 		"nbf now":              i.good(t, map[string]any{"nbf": now}),
 		"nbf in the past":      i.good(t, map[string]any{"nbf": now - 3600}),

@@ -58,12 +58,12 @@ var (
 //
 // https://www.rfc-editor.org/rfc/rfc7517#section-4
 func parseKey(raw json.RawMessage) (key, error) {
-	var members map[string]json.RawMessage
+	var members Claims
 	if json.Unmarshal(raw, &members) != nil || members == nil {
 		return key{}, errors.New("it is not a JSON object")
 	}
-	text := func(name string) (value string) {
-		_ = json.Unmarshal(members[name], &value)
+	text := func(name string) string {
+		value, _ := members.Text(name)
 		return value
 	}
 	var operations []string
@@ -72,7 +72,7 @@ func parseKey(raw json.RawMessage) (key, error) {
 	switch kind := text("kty"); {
 	case text("use") == "enc", len(operations) > 0 && !slices.Contains(operations, "verify") && !slices.Contains(operations, "sign"):
 		return k, errors.New("it is for encryption")
-	case members["d"] != nil || members["p"] != nil:
+	case text("d") != "" || text("p") != "":
 		return k, errors.New("its private half is published too, so anybody could sign with it")
 	case kind != "" && kind != "RSA" && kind != "EC" && kind != "OKP":
 		return k, fmt.Errorf("its type is %.20q; it must be RSA, EC or OKP", kind)
@@ -88,7 +88,7 @@ func parseKey(raw json.RawMessage) (key, error) {
 			return k, fmt.Errorf("it has %d bits; it must have %d to %d", bits, minRSA, maxRSA)
 		}
 		if public.E < 3 || public.E%2 == 0 {
-			return k, errors.New("its exponent makes signatures forgeable")
+			return k, errors.New("its exponent (e) is not an odd number from 3 on, in Base64url")
 		}
 		k.algorithms = rsaAlgorithms
 	case *ecdsa.PublicKey:
@@ -165,11 +165,8 @@ func publicKey(kind string, text func(string) string, x5c json.RawMessage) (cryp
 		return nil, errors.New("it has neither the members of its type nor a certificate")
 	}
 	// Some issuers leave PEM's armour in it.
-	der, err := base64.StdEncoding.DecodeString(strings.NewReplacer("-----BEGIN CERTIFICATE-----", "", "-----END CERTIFICATE-----", "", "\n", "", "\r", "", " ", "").Replace(chain[0]))
-	if err != nil {
-		return nil, errors.New("its certificate is not Base64")
-	}
-	certificate, err := x509.ParseCertificate(der)
+	body := strings.NewReplacer("-----BEGIN CERTIFICATE-----", "", "-----END CERTIFICATE-----", "", "\n", "", "\r", "", " ", "").Replace(chain[0])
+	certificate, err := x509.ParseCertificate(bytesOf(body))
 	if err != nil {
 		return nil, errors.New("its certificate cannot be read")
 	}

@@ -435,7 +435,10 @@ func (s *keySet) keySet(ctx context.Context, u *url.URL) (keys []key, skipped []
 		}
 		keys = append(keys, k)
 	}
-	if len(keys) == 0 {
+	switch {
+	case len(set.Keys) == 0:
+		return nil, nil, fmt.Errorf("%w at %s: its member keys is missing or empty", ErrNoKeys, u)
+	case len(keys) == 0:
 		return nil, nil, fmt.Errorf("%w at %s; %d cannot be used: %s", ErrNoKeys, u, len(skipped), strings.Join(skipped, "; "))
 	}
 	return keys, skipped, nil

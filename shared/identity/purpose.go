@@ -22,14 +22,14 @@ func forCalls(header, c Claims) error {
 			return errPurpose
 		}
 	}
-	if _, set := c["events"]; set {
+	if c.has("events") {
 		return errPurpose
 	}
 	if c.has("cnf") { // RFC 7800
 		return errBound
 	}
-	// Casdoor has tokenType, Pocket ID type, Authorizer token_type, Keycloak typ.
-	for _, name := range []string{"token_use", "tokenUse", "token_type", "tokenType", "type", "typ", "use", "kind", "token_kind"} {
+	// Casdoor has tokenType, Pocket ID type, Authorizer token_type, Keycloak typ, Descope drn.
+	for _, name := range []string{"token_use", "tokenUse", "token_type", "tokenType", "type", "typ", "use", "kind", "token_kind", "drn"} {
 		for _, use := range c.values(name) {
 			switch use = strings.ToLower(use); {
 			case refreshes(use):
@@ -39,7 +39,7 @@ func forCalls(header, c Claims) error {
 			}
 		}
 	}
-	if _, set := c["token_use"]; set { // Cognito's
+	if c.has("token_use") { // Cognito's
 		if use, _ := c.Text("token_use"); use != "id" && use != "access" {
 			return errPurpose
 		}
@@ -47,10 +47,10 @@ func forCalls(header, c Claims) error {
 	return nil
 }
 
-// refreshes reports whether a word for the use of a token is that of refresh tokens, or
-// of Keycloak's offline ones.
+// refreshes reports whether a word for the use of a token, in lower case, is that of
+// refresh tokens, or of Keycloak's offline ones.
 func refreshes(use string) bool {
-	return strings.Contains(use, "refresh") || strings.HasPrefix(use, "offline") || use == "rt+jwt"
+	return strings.Contains(use, "refresh") || strings.HasPrefix(use, "offline") || use == "rt+jwt" || use == "dsr"
 }
 
 // machine reports whether a token was issued to a client for itself, by the grant
@@ -76,10 +76,14 @@ func machine(c Claims, claim string) bool {
 			return true
 		}
 	}
-	kind, _ := c.Text("idtyp") // Entra ID's, if it is switched on
-	casdoor, _ := c.Text("type")
-	if kind == "app" || casdoor == "application" {
-		return true
+	for name, value := range map[string]string{
+		"idtyp": "app",         // Entra ID, if it is switched on
+		"type":  "application", // Casdoor
+		"aut":   "APPLICATION", // WSO2
+	} {
+		if kind, _ := c.Text(name); kind == value {
+			return true
+		}
 	}
 	// Entra ID's tokens of a client that has proved who it is have a scope if there is a user.
 	proof := slices.Concat(c.values("azpacr"), c.values("appidacr"))

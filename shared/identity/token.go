@@ -188,7 +188,7 @@ func (i *trusted) check(c Claims) error {
 	case !now.Before(expiry):
 		return errExpired
 	}
-	if _, set := c["nbf"]; set {
+	if c.has("nbf") {
 		notBefore, ok := c.Time("nbf")
 		switch {
 		case !ok:
@@ -224,7 +224,7 @@ func (i *trusted) check(c Claims) error {
 // forUs returns an error unless a token is for this app.
 func (i *trusted) forUs(c Claims) error {
 	name := "aud"
-	if aud, set := c[name]; !set || string(aud) == "[]" {
+	if !c.has(name) || c.empty(name) {
 		// Cognito's access tokens have a client_id and no aud, Ory's an empty one:
 		// https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html
 		// https://www.ory.com/docs/oauth2-oidc/jwt-access-token
