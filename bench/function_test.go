@@ -48,6 +48,7 @@ func start(tb testing.TB, name string, env ...string) *function {
 	}
 	all := map[string]string{
 		"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example", "STREAM_KEY": key, "STREAM_SECRET": secret,
+		"GOMAXPROCS": "1", // as in template.yaml
 	}
 	for _, assignment := range env {
 		name, value, _ := strings.Cut(assignment, "=")

@@ -13,9 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"runtime"
 	"runtime/debug"
-	"strconv"
 	"sync"
 	"time"
 
@@ -65,7 +63,6 @@ func MainStreamed(build Build) { run(build, wrapStreamed) }
 func run(build Build, wrap func(http.Handler) handler) {
 	slog.SetDefault(slog.New(newLogHandler(os.Stdout, os.Getenv("AWS_LAMBDA_LOG_LEVEL"))))
 	readOneBundle(bundle)
-	useOwnProcessors(os.Getenv)
 	ctx, cancel := context.WithTimeout(context.Background(), initTimeout)
 	h, err := build(ctx, os.Getenv)
 	cancel()
@@ -91,26 +88,6 @@ func readOneBundle(bundle string) {
 	}
 	if _, err := os.Stat(bundle); err == nil {
 		_ = os.Setenv("SSL_CERT_DIR", os.DevNull)
-	}
-}
-
-// processorMB is the memory for which a function gets the time of one processor,
-// in MB.
-//
-// https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
-const processorMB = 1769
-
-// useOwnProcessors makes Go use as many processors as the function's memory buys,
-// at least one, and not all that it sees: threads that share one processor only
-// wake each other up, which is a fifth of what a small request costs. GOMAXPROCS
-// in the environment overrides it.
-func useOwnProcessors(getenv func(string) string) {
-	memory, err := strconv.Atoi(getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"))
-	if err != nil || getenv("GOMAXPROCS") != "" {
-		return
-	}
-	if own := (memory + processorMB - 1) / processorMB; own < runtime.GOMAXPROCS(0) {
-		runtime.GOMAXPROCS(max(own, 1))
 	}
 }
 

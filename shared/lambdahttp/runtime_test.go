@@ -5,13 +5,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -40,8 +37,6 @@ func buildTestFunction(context.Context, func(string) string) (http.Handler, erro
 			panic(http.ErrAbortHandler)
 		case "/token/panic":
 			panic("hunter2")
-		case "/token/processors":
-			_, _ = fmt.Fprint(w, runtime.GOMAXPROCS(0))
 		case "/token/large":
 			_, _ = w.Write(make([]byte, maxResponse+1))
 		default:
@@ -121,26 +116,6 @@ func TestMainAnswersBothShapesAndOutlivesFailures(t *testing.T) {
 	got := requestLines(t, text) // which also checks that all output is JSON
 	if len(got) != 8 || got[0]["requestId"] == "" || got[0]["traceId"] != "Root=1-2-3" {
 		t.Errorf("want eight request lines with request and trace id, got %s", text)
-	}
-}
-
-func TestFunctionUsesTheProcessorsItsMemoryBuys(t *testing.T) {
-	for _, test := range []struct {
-		env  map[string]string
-		want int
-	}{
-		{map[string]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256"}, 1},
-		{map[string]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769"}, 1},
-		{map[string]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1770"}, min(2, runtime.NumCPU())},
-		{map[string]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256", "GOMAXPROCS": "2"}, 2},
-	} {
-		env := maps.Clone(test.env)
-		env[functionVariable] = "buffered"
-		f := awstest.StartFunction(t, env)
-		got := post(t, f, changed(t, restEvent, map[string]any{"path": "/token/processors"}))
-		if want := fmt.Sprintf(`"body":"%d"`, test.want); !strings.Contains(string(got.body), want) {
-			t.Errorf("%v: want %s, got %s", test.env, want, got.body)
-		}
 	}
 }
 
