@@ -3,7 +3,6 @@ package streamapi
 import (
 	"cmp"
 	"crypto/rand"
-	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -31,11 +30,11 @@ func (s *API) upsertUsers(_ *http.Request, body document) (document, error) {
 	return document{"users": stored, "membership_deletion_task_id": ""}, nil
 }
 
-// putUser replaces the fields of a user that a caller may set.
-func (s *API) putUser(id string, fields document, now string) document {
-	user := make(document, len(fields)+4)
-	user["role"] = "user"
-	maps.Copy(user, fields)
+// putUser replaces the fields of a user that a caller may set. It keeps user.
+func (s *API) putUser(id string, user document, now string) document {
+	if user["role"] == nil {
+		user["role"] = "user"
+	}
 	user["id"], user["created_at"], user["updated_at"], user["banned"] = id, now, now, false
 	for _, field := range []string{"created_at", "banned", "deactivated_at", "revoke_tokens_issued_before"} {
 		if before, ok := s.users[id][field]; ok {
@@ -55,7 +54,7 @@ func (s *API) known(id string) document {
 	if user, ok := s.deleted[id]; ok {
 		return user
 	}
-	return s.putUser(id, nil, s.now())
+	return s.putUser(id, document{}, s.now())
 }
 
 func (s *API) patchUsers(r *http.Request, body document) (document, error) {

@@ -60,6 +60,7 @@ var members = map[string][]member{}
 
 type member struct {
 	name, key string
+	field     Field
 	zero      []byte // what a required field has if it has nothing
 }
 
@@ -67,14 +68,14 @@ func init() {
 	for object, fields := range Objects {
 		for _, name := range slices.Sorted(maps.Keys(fields)) {
 			if name != "*" {
-				members[object] = append(members[object], member{name: name, key: `"` + name + `":`})
+				members[object] = append(members[object], member{name: name, key: `"` + name + `":`, field: fields[name]})
 			}
 		}
 	}
 	for object := range members {
 		for i, m := range members[object] {
-			if f := Objects[object][m.name]; f.Required {
-				members[object][i].zero = f.append(nil, f.zero())
+			if m.field.Required {
+				members[object][i].zero = m.field.append(nil, m.field.zero())
 			}
 		}
 	}
@@ -143,7 +144,7 @@ func (f Field) append(b []byte, v any) []byte {
 		for _, m := range members[kind] {
 			if value, has := v[m.name]; has {
 				others--
-				b = append(rows[m.name].append(append(b, m.key...), value), ',')
+				b = append(m.field.append(append(b, m.key...), value), ',')
 			} else if m.zero != nil {
 				b = append(append(append(b, m.key...), m.zero...), ',')
 			}
@@ -271,6 +272,11 @@ func (f Field) Problems(place string, v any) []Problem {
 	return found
 }
 
+func isTime(s string) bool {
+	_, err := time.Parse(time.RFC3339, s)
+	return err == nil
+}
+
 // join returns the place of an inner value.
 func join(outer, inner string) string {
 	if outer == "" || inner == "" || inner[0] == '[' {
@@ -302,11 +308,10 @@ func (f Field) problems(v any) (found []Problem) {
 	case "any":
 	case "string", "time", "duration":
 		s, ok := v.(string)
-		_, err := time.Parse(time.RFC3339, s)
 		switch {
 		case !ok:
 			wrong(Wrong, "must be a string")
-		case kind == "time" && err != nil:
+		case kind == "time" && !isTime(s):
 			wrong(Beyond, "must be a time")
 		case kind == "duration" && !duration.MatchString(s):
 			wrong(Beyond, "must be a duration")

@@ -103,7 +103,7 @@ func (f file) parse(n int, line []byte) (user, error) {
 	var id, claimed []byte
 	u.bare = true
 	for name, value := range members(line) {
-		switch name {
+		switch string(name) { // which allocates nothing
 		case "id":
 			id = value
 		case "claim":
@@ -138,17 +138,24 @@ func (f file) parse(n int, line []byte) (user, error) {
 
 // members returns the names and values in a valid JSON object. It takes a quarter of the
 // time that decoding takes.
-func members(object []byte) iter.Seq2[string, []byte] {
-	return func(yield func(string, []byte) bool) {
+func members(object []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
 		for rest := object[1:]; ; {
 			name := bytes.IndexByte(rest, '"')
 			if name < 0 {
 				return
 			}
 			end := name + valueLength(rest[name:])
-			value := bytes.TrimLeft(bytes.TrimLeft(rest[end:], " \t\r\n"), ": \t\r\n")
+			text := rest[name+1 : end-1]
+			if bytes.IndexByte(text, '\\') >= 0 {
+				plain, _ := unquote(rest[name:end])
+				text = []byte(plain)
+			}
+			for end++; rest[end-1] != ':'; end++ {
+			}
+			value := bytes.TrimSpace(rest[end:])
 			length := valueLength(value)
-			if text, _ := unquote(rest[name:end]); !yield(text, bytes.TrimRight(value[:length], " \t\r\n")) {
+			if !yield(text, bytes.TrimSpace(value[:length])) {
 				return
 			}
 			rest = value[length:]

@@ -22,7 +22,7 @@ func FuzzMembers(f *testing.F) {
 		}
 		got := map[string]json.RawMessage{}
 		for name, value := range members([]byte(line)) {
-			got[name] = value
+			got[string(name)] = value
 		}
 		if !maps.EqualFunc(got, want, func(a, b json.RawMessage) bool { return string(a) == string(b) }) {
 			t.Errorf("%s: want %s, got %s", line, want, got)
