@@ -91,9 +91,9 @@ redrive: ## move events from the fallback queue to the bus
 # The same source gives the same bytes on any machine, because this Go builds it; an installed Go of another version downloads it.
 RELEASE_GO := go1.26.8
 
-release: ## fill dist with a release that deploys without building; VERSION=v1.2.3
+release: ## fill dist with a release that deploys without building; VERSION=v1.2.3, and RUNBOOK=https://... of docs/runbook.md
 	rm -rf dist
-	GOTOOLCHAIN=$(RELEASE_GO) go run ./deploy/release -version "$(VERSION)" -out dist
+	GOTOOLCHAIN=$(RELEASE_GO) go run ./deploy/release -version "$(VERSION)" -runbook "$(RUNBOOK)" -out dist
 
 clean: ## remove what was built
 	rm -rf build dist .aws-sam

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,11 +70,12 @@ var copied = []string{
 
 func main() {
 	version := flag.String("version", "", "such as v1.2.3")
+	runbook := flag.String("runbook", "", "URL of docs/runbook.md for the texts of alarms; a path without it")
 	out := flag.String("out", "dist", "folder to write the release to; must not exist")
 	flag.Parse()
 	root, err := build.Root()
 	if err == nil {
-		err = release(context.Background(), root, *out, *version, systems, billOfMaterials)
+		err = release(context.Background(), root, *out, *version, *runbook, systems, billOfMaterials)
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "release: %v\n", err)
@@ -87,7 +89,7 @@ var versions = regexp.MustCompile(`^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$`)
 type sbom func(ctx context.Context, binary, version string, system build.System) ([]byte, error)
 
 // release builds the module at root and writes the release to the folder out.
-func release(ctx context.Context, root, out, version string, systems targets, materials sbom) error {
+func release(ctx context.Context, root, out, version, runbook string, systems targets, materials sbom) error {
 	if !versions.MatchString(version) {
 		return fmt.Errorf("VERSION: %q is not a version like v1.2.3", version)
 	}
@@ -111,6 +113,11 @@ func release(ctx context.Context, root, out, version string, systems targets, ma
 		return err
 	}
 	defer os.RemoveAll(dir)
+	if runbook == "" {
+		runbook = "docs/runbook.md"
+	} else if address, err := url.Parse(runbook); err != nil || address.Scheme != "https" || address.Host == "" || address.Fragment != "" {
+		return fmt.Errorf("-runbook: %q is not an https URL to which #<heading> can be added", runbook)
+	}
 	binaries, err := build.Version(ctx, version, root, dir, systems.functions, packages...)
 	if err != nil {
 		return err
@@ -130,6 +137,9 @@ func release(ctx context.Context, root, out, version string, systems targets, ma
 				return err
 			}
 		}
+	}
+	for name, content := range files {
+		files[name] = bytes.ReplaceAll(content, []byte("Runbook - docs/runbook.md#"), []byte("Runbook - "+runbook+"#"))
 	}
 	if files["Dockerfile"], err = os.ReadFile(filepath.Join(root, "deploy/Dockerfile")); err != nil {
 		return err

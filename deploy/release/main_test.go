@@ -43,7 +43,7 @@ Resources:
     Type: AWS::Serverless::Function
     Metadata: {BuildMethod: makefile}
     Properties:
-      Description: two
+      Description: two. Runbook - docs/runbook.md#two
 Outputs:
   Version:
     Value: dev
@@ -55,7 +55,7 @@ func file(pattern string) string { return strings.ReplaceAll(pattern, "*", "a") 
 
 // released releases the small module from a folder of its own and returns the
 // files of the release. Bills of materials only name binary and version.
-func released(t *testing.T, version string) (map[string]string, error) {
+func released(t *testing.T, version, runbook string) (map[string]string, error) {
 	t.Helper()
 	root, out := t.TempDir(), filepath.Join(t.TempDir(), "dist")
 	sources := maps.Clone(small)
@@ -71,7 +71,7 @@ func released(t *testing.T, version string) (map[string]string, error) {
 			t.Fatal(err)
 		}
 	}
-	err := release(t.Context(), root, out, version, targets{build.Host, []build.System{build.Host}}, func(_ context.Context, binary, version string, _ build.System) ([]byte, error) {
+	err := release(t.Context(), root, out, version, runbook, targets{build.Host, []build.System{build.Host}}, func(_ context.Context, binary, version string, _ build.System) ([]byte, error) {
 		return []byte(filepath.Base(binary) + " " + version), nil
 	})
 	files := map[string]string{}
@@ -92,7 +92,7 @@ func released(t *testing.T, version string) (map[string]string, error) {
 
 func TestReleaseHasAllThatADeploymentNeeds(t *testing.T) {
 	t.Parallel()
-	files, err := released(t, "v1.2.3")
+	files, err := released(t, "v1.2.3", "https://example.com/runbook")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,15 +138,15 @@ Resources:
     Type: AWS::Serverless::Function
     Properties:
       CodeUri: apikey.zip
-      Description: two
+      Description: two. Runbook - https://example.com/runbook#two
 Outputs:
   Version:
     Value: v1.2.3
 `; files["template.yaml"] != want {
-		t.Errorf("want a template that needs no build and has the version among its outputs:\n%s\ngot\n%s", want, files["template.yaml"])
+		t.Errorf("want a template that needs no build and has the version and the runbook's address:\n%s\ngot\n%s", want, files["template.yaml"])
 	}
 
-	again, err := released(t, "v1.2.3")
+	again, err := released(t, "v1.2.3", "https://example.com/runbook")
 	if err != nil || !maps.Equal(files, again) {
 		t.Errorf("want the same bytes from another folder, got %q, %v", slices.Sorted(maps.Keys(again)), err)
 	}
@@ -189,8 +189,17 @@ func TestReleaseHasEachExampleThatNeedsNoGo(t *testing.T) {
 func TestReleaseRefusesWhatIsNoVersion(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"", "1.2.3", "v1.2", "v1.2.3 -X main.x=y", "v1.2.3'"} {
-		if files, err := released(t, version); err == nil || len(files) > 0 {
+		if files, err := released(t, version, ""); err == nil || len(files) > 0 {
 			t.Errorf("%q: want an error and no files, got %v, %d files", version, err, len(files))
+		}
+	}
+}
+
+func TestReleaseRefusesARunbookThatNobodyCanOpen(t *testing.T) {
+	t.Parallel()
+	for _, runbook := range []string{"docs/runbook.md", "http://example.com/runbook", "https://example.com/runbook#top", "///blob/v1.2.3/docs/runbook.md"} {
+		if files, err := released(t, "v1.2.3", runbook); err == nil || len(files) > 0 {
+			t.Errorf("%q: want an error and no files, got %v, %d files", runbook, err, len(files))
 		}
 	}
 }

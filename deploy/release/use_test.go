@@ -109,7 +109,7 @@ func TestReleaseIsAllThatAMachineWithoutGoNeeds(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(t.TempDir(), "release")
-	if err := release(t.Context(), root, dir, "v0.0.1", targets{build.Host, []build.System{build.Host}}, func(context.Context, string, string, build.System) ([]byte, error) { return []byte("{}"), nil }); err != nil {
+	if err := release(t.Context(), root, dir, "v0.0.1", "", targets{build.Host, []build.System{build.Host}}, func(context.Context, string, string, build.System) ([]byte, error) { return []byte("{}"), nil }); err != nil {
 		t.Fatal(err)
 	}
 	checkImage(t, dir)
