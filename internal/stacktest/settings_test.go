@@ -33,7 +33,7 @@ func TestTemplateSetsWhatTheCodeReads(t *testing.T) {
 	t.Parallel()
 	read := slices.DeleteFunc(inCode(t, `getenv\("([A-Z]+_[A-Z0-9_]+)"\)|\(getenv, "([A-Z]+_[A-Z0-9_]+)"`),
 		func(name string) bool { return strings.HasPrefix(name, "AWS_") }) // which Lambda sets
-	same(t, "environment in template.yaml, compared with the code", sortedKeys(variables(t)), read)
+	same(t, "environment in template.yaml, compared with the code", sortedKeys(variables(t)), append(read, "GOMAXPROCS")) // which Go reads itself
 }
 
 // docs/settings.md is generated: go test ./internal/stacktest -run SettingsPage -update
