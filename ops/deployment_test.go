@@ -28,6 +28,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+	"github.com/aws/smithy-go/encoding/cbor"
 
 	"chat-service-backend/internal/awstest"
 	"chat-service-backend/internal/cfn"
@@ -204,6 +205,12 @@ func (d *deployment) Do(r *http.Request) (*http.Response, error) {
 		fmt.Fprint(w, `{"Attributes":{"ApproximateNumberOfMessages":"0"}}`)
 	case strings.Contains(body, "Action=ListStackResources"):
 		d.resources(w)
+	case strings.HasSuffix(r.URL.Path, "/operation/DescribeAlarms"):
+		alarms(w, cbor.Map{"StateValue": cbor.String("OK"), "ActionsEnabled": cbor.Bool(true)})
+	case strings.Contains(body, "Action=ListSubscriptionsByTopic"):
+		subscribed(w, "arn:aws:sns:eu-central-1:123456789012:alarms:1")
+	case strings.Contains(body, "Action=DetectStackResourceDrift"):
+		drifted(w, "IN_SYNC")
 	case strings.Contains(r.URL.Path, "/aliases/"):
 		fmt.Fprint(w, `{"Name":"live","FunctionVersion":"7"}`)
 	case strings.Contains(r.URL.Path, "/event-source-mappings/"):
@@ -261,11 +268,43 @@ func (d *deployment) resources(w http.ResponseWriter) {
 		add(name+"FunctionAliaslive", "AWS::Lambda::Alias", "arn:aws:lambda:eu-central-1:123456789012:function:"+physical+":live")
 	}
 	add("ChatEventArchive", "AWS::Events::Archive", "chat")
+	add("NoEventsAlarm", "AWS::CloudWatch::Alarm", "chat-NoEventsAlarm-1")
+	add("AlarmTopic", "AWS::SNS::Topic", "arn:aws:sns:eu-central-1:123456789012:alarms")
+	add("TokenLogGroup", "AWS::Logs::LogGroup", "/aws/lambda/chat/token")
 	if d.parameters["StreamQueue"] == "true" {
 		add("StreamEventsMapping", "AWS::Lambda::EventSourceMapping", "uuid-1")
 		add("StreamDeadLetterMapping", "AWS::Lambda::EventSourceMapping", "uuid-2")
 	}
 	fmt.Fprint(w, `</StackResourceSummaries></ListStackResourcesResult></ListStackResourcesResponse>`)
+}
+
+// alarms answers DescribeAlarms with the one that the stack has, unless it is nil.
+func alarms(w http.ResponseWriter, alarm cbor.Map) bool {
+	all := cbor.List{}
+	if alarm != nil {
+		alarm["AlarmName"] = cbor.String("chat-NoEventsAlarm-1")
+		all = append(all, alarm)
+	}
+	w.Header().Set("Smithy-Protocol", "rpc-v2-cbor")
+	w.Header().Set("Content-Type", "application/cbor")
+	_, _ = w.Write(cbor.Encode(cbor.Map{"MetricAlarms": all}))
+	return true
+}
+
+// subscribed answers ListSubscriptionsByTopic with one subscription, unless arn is "".
+func subscribed(w http.ResponseWriter, arn string) bool {
+	member := ""
+	if arn != "" {
+		member = "<member><SubscriptionArn>" + arn + "</SubscriptionArn><Endpoint>ops@example.com</Endpoint></member>"
+	}
+	fmt.Fprintf(w, `<ListSubscriptionsByTopicResponse><ListSubscriptionsByTopicResult><Subscriptions>%s</Subscriptions></ListSubscriptionsByTopicResult></ListSubscriptionsByTopicResponse>`, member)
+	return true
+}
+
+// drifted answers DetectStackResourceDrift.
+func drifted(w http.ResponseWriter, status string) bool {
+	fmt.Fprintf(w, `<DetectStackResourceDriftResponse><DetectStackResourceDriftResult><StackResourceDrift><StackResourceDriftStatus>%s</StackResourceDriftStatus></StackResourceDrift></DetectStackResourceDriftResult></DetectStackResourceDriftResponse>`, status)
+	return true
 }
 
 // refuse answers as AWS's JSON protocols do.

@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+	"github.com/aws/smithy-go/encoding/cbor"
 
 	"chat-service-backend/internal/awstest"
 )
@@ -109,6 +111,11 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 			d.app["event_hooks"] = change(d.app["event_hooks"].([]any)[0].(map[string]any))
 		}
 	}
+	const before = "https://hooks.example.com/webhook/8c2f1c90-1111-2222-3333-0123456789ab-old"
+	moved := func(d *deployment) { // to another unguessable address
+		d.outputs["WebhookUrl"] = strings.Replace(before, "-old", "-new", 1)
+		d.app["event_hooks"].([]any)[0].(map[string]any)["webhook_url"] = d.outputs["WebhookUrl"]
+	}
 	origins := func(allowed string) func(*deployment) {
 		return func(d *deployment) {
 			d.parameters["AllowedOrigins"] = "https://app.example.com"
@@ -186,6 +193,11 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 	answers := func(text string) func(http.ResponseWriter) bool {
 		return func(w http.ResponseWriter) bool { fmt.Fprint(w, text); return true }
 	}
+	query := func(part string, answered func(http.ResponseWriter) bool) func(*deployment) {
+		return onAWS(func(w http.ResponseWriter, r *http.Request, body string) bool {
+			return strings.Contains(body, part) && answered(w)
+		})
+	}
 	bucket := func(status int) func(*deployment) {
 		return onAWS(func(w http.ResponseWriter, r *http.Request, _ string) bool {
 			if r.Method == http.MethodHead {
@@ -198,6 +210,10 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 	t.Cleanup(stranger.Close)
 	nothing := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(nothing.Close)
+	login := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>sign in") }))
+	t.Cleanup(login.Close)
+	redirects := httptest.NewServer(http.RedirectHandler(login.URL, http.StatusFound))
+	t.Cleanup(redirects.Close)
 	silent := target("AmazonSQS.ReceiveMessage", func(w http.ResponseWriter) bool { fmt.Fprint(w, `{}`); return true })
 
 	for name, c := range map[string]struct {
@@ -439,7 +455,69 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 		"a proxy without credentials":      {service("/proxy/app", 503, `{"errorMsg":"The chat credentials cannot be read right now; try again in a moment."}`), "bad", "Stream", "see values and key above"},
 		"a Stream that is something else":  {service("/proxy/app", 200, `<html>`), "bad", "Stream", "check StreamBaseUrl"},
 		"a path that Stream does not have": {service("/proxy/app", 404, `{"code":16,"message":"not found"}`), "bad", "Stream", "check StreamBaseUrl"},
-		"a hook at an address before":      {hook(func(h map[string]any) []any { h["webhook_url"] = h["webhook_url"].(string) + "/-OLD"; return []any{h} }), "bad", "webhook", "/webhook/-OLD, an address that this stack no longer has"},
+		"a hook at an address before":      {both(moved, hook(func(h map[string]any) []any { h["webhook_url"] = before; return []any{h} })), "bad", "webhook", before + ", an address that this stack no longer has"},
+
+		"an alarm that is on": {onAWS(func(w http.ResponseWriter, r *http.Request, _ string) bool {
+			return strings.HasSuffix(r.URL.Path, "/DescribeAlarms") && alarms(w, cbor.Map{"StateValue": cbor.String("ALARM"), "StateReason": cbor.String("no datapoints")})
+		}), "warn", "alarms", ": no datapoints docs/runbook.md#noeventsalarm"},
+		"an alarm without actions": {onAWS(func(w http.ResponseWriter, r *http.Request, _ string) bool {
+			return strings.HasSuffix(r.URL.Path, "/DescribeAlarms") && alarms(w, cbor.Map{"ActionsEnabled": cbor.Bool(false)})
+		}), "warn", "alarms", "aws cloudwatch enable-alarm-actions --alarm-names chat-NoEventsAlarm-1"},
+		"an alarm removed": {onAWS(func(w http.ResponseWriter, r *http.Request, _ string) bool {
+			return strings.HasSuffix(r.URL.Path, "/DescribeAlarms") && alarms(w, nil)
+		}), "bad", "alarms", "the alarm chat-NoEventsAlarm-1 does not exist"},
+		"an address not confirmed": {query("ListSubscriptionsByTopic", func(w http.ResponseWriter) bool { return subscribed(w, "PendingConfirmation") }), "bad", "alarms", "ops@example.com has not confirmed"},
+		"alarms for nobody":        {query("ListSubscriptionsByTopic", func(w http.ResponseWriter) bool { return subscribed(w, "") }), "bad", "alarms", "nobody gets the alarms of arn:aws:sns:"},
+		"a topic of others removed": {both(parameter("AlarmTarget", "arn:aws:sns:eu-central-1:123456789012:theirs"), query("%3Atheirs", func(w http.ResponseWriter) bool {
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, `<ErrorResponse><Error><Code>NotFound</Code><Message>no</Message></Error></ErrorResponse>`)
+			return true
+		})), "bad", "alarms", ":theirs does not exist"},
+		"a log group removed": {query("DetectStackResourceDrift", func(w http.ResponseWriter) bool { return drifted(w, "DELETED") }), "bad", "logs", "aws logs create-log-group --log-group-name /aws/lambda/chat/token"},
+		"a log group not to be seen": {query("DetectStackResourceDrift", func(w http.ResponseWriter) bool {
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprint(w, `<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>`)
+			return true
+		}), "skip", "logs", "you have no right to cloudformation:DetectStackResourceDrift"},
+
+		"no way to AWS": {func(d *deployment) {
+			d.aws = func(context.Context) (aws.Config, error) {
+				return aws.Config{Region: region, BaseEndpoint: aws.String("http://127.0.0.1:1"), RetryMaxAttempts: 1, Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")}, nil
+			}
+		}, "bad", "credentials", "AWS cannot be reached"},
+		"something else in AWS's place":       {query("GetCallerIdentity", answers(`<GetCallerIdentityResponse><GetCallerIdentityResult/></GetCallerIdentityResponse>`)), "bad", "credentials", "check AWS_ENDPOINT_URL"},
+		"a session that ends meanwhile":       {refused("AmazonSSM.GetParameters", "ExpiredTokenException"), "bad", "values", "sign in (aws sso login)"},
+		"a stack never made":                  {stackStatus("REVIEW_IN_PROGRESS"), "bad", "stack", "a change set that nobody has executed"},
+		"a configuration that is a page":      {client("/config", 200, nil, `<html>`), "bad", "client API", "something else answers there"},
+		"a sign-in in front":                  {client("/api-key", 401, http.Header{"Www-Authenticate": {"Basic"}}, `<html>`), "bad", "client API", "something in front of the API"},
+		"throttled to nothing":                {client("/api-key", 429, nil, `{"message":"Too Many Requests"}`), "warn", "client API", "GET /api-key: 429"},
+		"an issuer behind a login page":       {signsIn(login.URL, "app"), "bad", "issuer", "something else answers"},
+		"an issuer that redirects to a login": {signsIn(redirects.URL, "app"), "bad", "issuer", "something else answers"},
+		"a bus that fails":                    {refused("AWSEvents.DescribeEventBus", "InternalException"), "bad", "bus", "look up what AWS says"},
+		"a key that is a list":                {value(apiKey, "x", types.ParameterTypeStringList), "bad", "values", "is a StringList and must be a String"},
+		"a bucket in another region":          {bucket(301), "bad", "bucket", "chat-large"},
+		"a webhook with a slash too many": {hook(func(h map[string]any) []any {
+			h["webhook_url"] = strings.Replace(h["webhook_url"].(string), "/webhook", "//webhook", 1)
+			return []any{h}
+		}), "bad", "webhook", "Stream does not send to"},
+		"pending messages at an old address": {both(moved, hook(func(h map[string]any) []any {
+			return []any{h, map[string]any{"hook_type": "pending_message", "enabled": true, "webhook_url": before}}
+		})), "bad", "webhook", before + ", an address that this stack no longer has"},
+		"commands at an old address":       {both(moved, setting("custom_action_handler_url", before)), "bad", "webhook", before + ", an address that this stack no longer has"},
+		"a mapping that cannot read":       {both(streamQueue, path("/event-source-mappings/uuid-1", answers(`{"State":"Enabled","LastProcessingResult":"PROBLEM: KMS denies"}`))), "bad", "Stream's queue", "PROBLEM: KMS denies"},
+		"a call signed for another region": {signedOnly("/api-key", 403, `{"message":"Credential should be scoped to a valid region."}`), "bad", "service API", "set AWS_REGION to the stack's region"},
+		"a session that the API refuses":   {signedOnly("/api-key", 403, `{"message":"The security token included in the request is invalid."}`), "bad", "service API", "sign in again (aws sso login)"},
+		"as many rules as can be":          {refused("AWSEvents.PutRule", "LimitExceededException"), "skip", "event", "AWS limits the calls: LimitExceededException"},
+		"a doctor whom Stream refuses": {func(d *deployment) {
+			d.onService = func(w http.ResponseWriter, r *http.Request, _ string) bool {
+				if !strings.HasPrefix(r.URL.Path, "/proxy/channels/") {
+					return false
+				}
+				w.WriteHeader(http.StatusBadRequest)
+				fmt.Fprint(w, `{"code":16,"message":"the user chat-service-doctor is deactivated"}`)
+				return true
+			}
+		}, "warn", "event", "is deactivated the user chat-service-doctor must be neither banned nor deactivated"},
 
 		// What looks like a fault and is none.
 		"a key by its alias": {both(parameter("KmsKeyArn", arnOfKey), onAWS(func(w http.ResponseWriter, r *http.Request, _ string) bool {

@@ -42,6 +42,9 @@ func (d *doctor) credentials(ctx context.Context) {
 	case err != nil && d.at.ServiceURL != "":
 		d.skip("credentials", "none for AWS, so only what anybody may call is checked: %v", err)
 		return
+	case errors.Is(err, stack.ErrUnreachable):
+		d.bad("credentials", "then run the doctor again", "%v", err)
+		return
 	case err != nil:
 		d.bad("credentials", "sign in (aws sso login), or set AWS_PROFILE and AWS_REGION", "%v", err)
 		return
@@ -79,6 +82,9 @@ func (d *doctor) deployment(ctx context.Context) {
 	}
 	events := "find the reason in its events (aws cloudformation describe-stack-events --stack-name " + s.Name + "), then "
 	switch {
+	case s.Status == "REVIEW_IN_PROGRESS":
+		d.bad("stack", d.again("deploy"), "%s: %s: it was never made, and there is a change set that nobody has executed", s.Name, s.Status)
+		return
 	case s.Status == "UPDATE_ROLLBACK_FAILED":
 		d.bad("stack", events+"aws cloudformation continue-update-rollback --stack-name "+s.Name+", then "+d.again("deploy"), "%s: %s: nothing can be deployed before the rollback has ended", s.Name, s.Status)
 	case s.Status == "ROLLBACK_COMPLETE" || s.Status == "ROLLBACK_FAILED" || s.Status == "CREATE_FAILED" || s.Status == "DELETE_FAILED":
@@ -139,16 +145,16 @@ func (d *doctor) drift(context.Context) {
 func (d *doctor) values(ctx context.Context) {
 	client, prefix := ssm.NewFromConfig(d.cfg), d.stack.Prefix()
 	names := []string{prefix + values.Key, prefix + values.Secret, prefix + values.PreviousKey, prefix + values.PreviousSecret}
-	have, err := values.Stored(ctx, client, true, names...)
-	decrypted := err == nil
+	have, secret := values.Stored(ctx, client, true, names...)
+	decrypted, err := secret == nil, secret
 	if !decrypted { // an operator may not be allowed to read the secret
-		if !stack.Denied(err) && !stack.Throttled(err) {
-			d.bad("values", "look at the KMS key: "+kmsCommand(d.stack.Parameters["KmsKeyArn"]), "the secret cannot be decrypted: %v", err)
-		}
 		have, err = values.Stored(ctx, client, false, names...)
 	}
 	if !d.asked("values", prefix+"/stream", "ssm:GetParameters", err) {
 		return
+	}
+	if !decrypted && !stack.Denied(secret) && !stack.Throttled(secret) {
+		d.bad("values", "look at the KMS key: "+kmsCommand(d.stack.Parameters["KmsKeyArn"]), "the secret cannot be decrypted: %v", secret)
 	}
 	text := func(name string) string { return aws.ToString(have[prefix+name].Value) }
 	d.key = strings.TrimSpace(text(values.Key))

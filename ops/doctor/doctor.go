@@ -3,12 +3,14 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
+	"github.com/aws/smithy-go"
 	"github.com/urfave/cli/v3"
 
 	"chat-service-backend/ops/console"
@@ -58,6 +60,8 @@ var checks = []check{
 	{"issuer", deployed, false, (*doctor).issuers},
 	{"tokens", deployed, false, (*doctor).tokens},
 	{"functions", deployed, false, (*doctor).functions},
+	{"alarms", deployed, false, (*doctor).alarms},
+	{"logs", deployed, false, (*doctor).logs},
 	{"client API and CORS", nothing, false, (*doctor).clientAPI},
 	{"service API", nothing, false, (*doctor).serviceAPI},
 	{"Stream", service, false, (*doctor).streamApp},
@@ -121,8 +125,14 @@ func (d *doctor) asked(check, what, right string, err error) bool {
 		d.skip(check, "%s: you have no right to %s", what, right)
 	case stack.Throttled(err):
 		d.skip(check, "%s: AWS limits the calls: %v", what, stack.Reason(err))
+	case stack.Expired(err):
+		d.bad(check, "sign in (aws sso login), then run the doctor again", "%s: %v", what, stack.Reason(err))
 	default:
-		d.bad(check, "check the network, then run the doctor again", "%s: %v", what, stack.Reason(err))
+		do := "check the network, then run the doctor again"
+		if errors.As(err, new(smithy.APIError)) {
+			do = "look up what AWS says, mend it, then run the doctor again"
+		}
+		d.bad(check, do, "%s: %v", what, stack.Reason(err))
 	}
 	return false
 }

@@ -55,7 +55,17 @@ func (d *doctor) event(ctx context.Context) {
 	for next := began; time.Since(began) < d.wait && ctx.Err() == nil; {
 		if !time.Now().Before(next) {
 			next = next.Add(resendAfter)
-			if err := source.send(ctx); err != nil {
+			err := source.send(ctx)
+			if refused := (*streamrest.Error)(nil); d.newMessages && errors.As(err, &refused) && refused.Code != 0 {
+				d.warn("event", "the user "+user+" must be neither banned nor deactivated, and the channel type messaging must exist", "Stream refuses the doctor's own message: %v", err)
+				d.newMessages = false
+				var signed *eventSource
+				if signed, err = d.eventSource(ctx, id); err == nil {
+					source.what, source.send = signed.what, signed.send
+					err = source.send(ctx)
+				}
+			}
+			if err != nil {
 				d.bad("event", "see the checks above", "%s: %v", source.what, err)
 				return
 			}

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"regexp"
 	"strings"
@@ -69,6 +70,10 @@ next:
 				do = "make OidcIssuer exactly the tokens' iss, with or without a slash at its end; if it is, ask whoever runs the issuer"
 			case reason == unknownHost:
 				do = "there is no such host: make OidcIssuer exactly the tokens' iss"
+			case reason == expiredCertificate:
+				do = "ask whoever runs it to renew its certificate; if it has not expired, set this machine's clock"
+			case errors.As(err, new(*json.SyntaxError)):
+				do = "something else answers there, such as a login page: the functions must reach it without a sign-in"
 			case reason == badCertificate:
 				do = "its certificate is not one that everybody trusts, so the functions refuse it: get one of a public authority"
 			case strings.Contains(err.Error(), "status 404"):

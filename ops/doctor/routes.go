@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -44,7 +46,7 @@ func (d *doctor) answered(api string, r route, status int, err error) bool {
 	}
 	switch {
 	case status == 0:
-		do := "check the URL, and that the service is running"
+		do := "check the URL, the network and HTTPS_PROXY"
 		switch network(err) {
 		case "":
 			if d.at.Local() {
@@ -52,12 +54,18 @@ func (d *doctor) answered(api string, r route, status int, err error) bool {
 			}
 		case badCertificate:
 			do = "CertificateArn must be of a certificate for the domain's name, in the stack's region"
+		case expiredCertificate:
+			do = "AWS renews a certificate while the CNAME records that validate it are in DNS: see it in Certificate Manager; if it has not expired, set this machine's clock"
 		case unknownHost:
 			do = "point the domain's name at the output ClientApiDnsTarget or ServiceApiDnsTarget (CNAME)"
 		}
 		d.bad(api, do, "%s: no answer: %v", what, err)
+	case errors.As(err, new(*json.SyntaxError)):
+		d.bad(api, "check the URL: something else answers there, such as a login page", "%s: %v", what, err)
 	case status == r.want || status < 300 && r.want == http.StatusOK: // /token answers 201
 		return true
+	case status == http.StatusUnauthorized && api == "client API":
+		d.bad(api, "have the URL lead to the API itself", "%s: 401: something in front of the API wants a sign-in of its own", what)
 	case status == http.StatusForbidden && api == "service API":
 		d.skip(api, "you have no right to execute-api:Invoke on %s/%s%s", d.stack.Outputs["ServiceApiArn"], r.method, path)
 	case status == http.StatusForbidden:
@@ -78,14 +86,18 @@ func (d *doctor) answered(api string, r route, status int, err error) bool {
 
 // What keeps a call from an answer.
 const (
-	badCertificate = "certificate"
-	unknownHost    = "host"
+	badCertificate     = "certificate"
+	expiredCertificate = "expired"
+	unknownHost        = "host"
 )
 
 // network returns which of these an error is, or "".
 func network(err error) string {
 	var dns *net.DNSError
+	var invalid x509.CertificateInvalidError
 	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return expiredCertificate
 	case errors.As(err, new(*tls.CertificateVerificationError)):
 		return badCertificate
 	case errors.As(err, &dns) && dns.IsNotFound:
@@ -192,7 +204,9 @@ func (d *doctor) serviceAPI(ctx context.Context) {
 	case errors.As(err, &r) && r.Status == http.StatusForbidden:
 		do := "attach a policy like docs/policies/full-access.json to your role or user"
 		switch {
-		case strings.Contains(r.Message, "Signature") || strings.Contains(r.Message, "expired"):
+		case strings.Contains(r.Message, "Credential should be scoped"):
+			do = "set AWS_REGION to the stack's region"
+		case strings.Contains(r.Message, "Signature") || strings.Contains(r.Message, "security token"):
 			do = "set this machine's clock (NTP), and sign in again (aws sso login)"
 		case strings.Contains(r.Message, "explicit deny"):
 			do = "a policy denies it: look at ServiceApiAccountIds, ServiceApiVpcEndpointIds and your organization's policies"

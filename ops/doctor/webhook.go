@@ -56,7 +56,14 @@ func (d *doctor) eventHooks() {
 		d.warn("webhook", "ask Stream's support to move the app to event hooks", "the app has event hooks and an old webhook_url, and use_hook_v2 is off: Stream may use the old one, %s", old)
 	}
 	guessable := streamfile.PlainWebhookURL(d.stack.Outputs)
-	disabled, elsewhere, products, before := 0, 0, []string{}, ""
+	disabled, elsewhere, products, before := 0, 0, []string{}, []string{}
+	old := func(address string) bool {
+		was := address != target && address != guessable && streamfile.Ours(address, d.stack.Outputs)
+		if was {
+			before = append(before, address)
+		}
+		return was
+	}
 	var seen []document // hooks that send here
 	for _, hook := range hooks {
 		to, product := streamfile.Address(hook), streamfile.Product(hook)
@@ -64,8 +71,8 @@ func (d *doctor) eventHooks() {
 		here := to != "" && (to == d.stack.Outputs["WebhookUrl"] || to == d.stack.Outputs["StreamQueueUrl"] || plain)
 		switch {
 		case !here || hook["hook_type"] == "pending_message":
-			if elsewhere++; strings.HasPrefix(to, guessable+"/") {
-				before = to
+			if !old(to) {
+				elsewhere++
 			}
 			continue
 		case to != target && !plain:
@@ -85,6 +92,13 @@ func (d *doctor) eventHooks() {
 		}
 		seen = append(seen, hook)
 	}
+	for _, field := range []string{"before_message_send_hook_url", "custom_action_handler_url"} {
+		old(streamfile.Text(d.app[field]))
+	}
+	slices.Sort(before)
+	for _, address := range slices.Compact(before) {
+		d.bad("webhook", "correct it in stream.yaml, then "+d.again("apply"), "Stream calls %s, an address that this stack no longer has, and not %s", address, target)
+	}
 	var events []string
 	for _, hook := range seen {
 		if types := streamfile.Events(hook); types != nil {
@@ -101,8 +115,7 @@ func (d *doctor) eventHooks() {
 		d.bad("webhook", d.again("apply"), "the hook to %s is disabled", target)
 	case len(products) > 0:
 		d.bad("webhook", "set product: all in stream.yaml, then "+d.again("apply"), "the hook to %s is only for %s, and not for chat", target, strings.Join(products, ", "))
-	case before != "":
-		d.bad("webhook", d.again("apply"), "Stream sends to %s, an address that this stack no longer has, and not to %s", before, target)
+	case len(before) > 0: // said already
 	case d.at.Local(): // its app has only the hooks that somebody has made
 		d.warn("webhook", d.again("apply"), "Stream does not send to %s (%d hooks send elsewhere)", target, elsewhere)
 	default:

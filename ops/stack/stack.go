@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"chat-service-backend/ops/console"
 )
@@ -65,6 +66,9 @@ func (t *Target) AWS(ctx context.Context) (aws.Config, *sts.GetCallerIdentityOut
 	}
 	who, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, nil)
 	if err != nil {
+		if errors.As(err, new(*smithyhttp.RequestSendError)) {
+			return cfg, nil, fmt.Errorf("%w: %w", ErrUnreachable, Reason(err))
+		}
 		return cfg, nil, fmt.Errorf("AWS does not accept the credentials, or this machine's clock is wrong: %w", Reason(err))
 	}
 	if err := belongs(aws.ToString(who.Account), cfg.Region); err != nil {
@@ -72,6 +76,9 @@ func (t *Target) AWS(ctx context.Context) (aws.Config, *sts.GetCallerIdentityOut
 	}
 	return cfg, who, nil
 }
+
+// ErrUnreachable means that AWS has not answered.
+var ErrUnreachable = errors.New("AWS cannot be reached: check the network, HTTPS_PROXY and AWS_REGION")
 
 // Stack loads the AWS configuration and describes the stack.
 func (t *Target) Stack(ctx context.Context) (aws.Config, *Stack, error) {
@@ -110,11 +117,15 @@ func (t *Target) Describe(ctx context.Context, cfg aws.Config) (*Stack, error) {
 	return s, nil
 }
 
-// Reason shortens an AWS error to its code and message.
+// Reason shortens an AWS error to its code and message, or to what kept it from being sent.
 func Reason(err error) error {
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		return &apiError{api}
+	}
+	var unsent *smithyhttp.RequestSendError
+	if errors.As(err, &unsent) {
+		return unsent.Err
 	}
 	return err
 }
@@ -135,6 +146,12 @@ func Missing(err error) bool {
 func Denied(err error) bool {
 	var api smithy.APIError
 	return errors.As(err, &api) && (strings.Contains(api.ErrorCode(), "AccessDenied") || strings.Contains(api.ErrorCode(), "Unauthorized") || strings.Contains(api.ErrorCode(), "NotAuthorized") || api.ErrorCode() == "Forbidden")
+}
+
+// Expired reports whether AWS has answered that the credentials are no longer valid.
+func Expired(err error) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && (strings.HasPrefix(api.ErrorCode(), "ExpiredToken") || strings.HasPrefix(api.ErrorCode(), "UnrecognizedClient") || api.ErrorCode() == "InvalidClientTokenId")
 }
 
 // Throttled reports whether AWS has answered that there are too many calls.

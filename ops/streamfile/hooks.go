@@ -101,13 +101,17 @@ func PlainWebhookURL(outputs map[string]string) string {
 	return strings.TrimSuffix(base, "/") + "/webhook"
 }
 
-// own returns a copy of a hook in which an address that the stack has, or had before, is
-// the output WebhookUrl: a stack's hook is moved to its new address.
-func own(hook Document, outputs map[string]string) Document {
+// Ours reports whether an address for webhooks is one that the stack has, or had before.
+func Ours(address string, outputs map[string]string) bool {
 	now, plain := stackPath.FindString(outputs["WebhookUrl"]), PlainWebhookURL(outputs)
-	u, err := url.Parse(Text(hook["webhook_url"]))
-	if addresses[Text(hook["hook_type"])] != "webhook_url" || err != nil || outputs["WebhookUrl"] == "" ||
-		!(now != "" && strings.HasPrefix(u.Path, now)) && (plain == "" || u.String() != plain) {
+	u, err := url.Parse(address)
+	return err == nil && outputs["WebhookUrl"] != "" && (now != "" && strings.HasPrefix(u.Path, now) || plain != "" && u.String() == plain)
+}
+
+// own returns a copy of a hook in which an address of the stack's is the output WebhookUrl:
+// a stack's hook is moved to its new address.
+func own(hook Document, outputs map[string]string) Document {
+	if addresses[Text(hook["hook_type"])] != "webhook_url" || !Ours(Text(hook["webhook_url"]), outputs) {
 		return hook
 	}
 	hook = maps.Clone(hook)
