@@ -8,11 +8,9 @@
 package eventbus
 
 import (
-	"bytes"
 	"crypto/md5"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -61,7 +59,6 @@ type Bus struct {
 const (
 	maxEntry   = 1 << 20
 	maxMessage = 1 << 20
-	maxObject  = 10 << 20
 	maxEvents  = 2000
 )
 
@@ -121,11 +118,6 @@ func (b *Bus) log(format string, args ...any) {
 }
 
 func (b *Bus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxObject))
-	if err != nil {
-		return
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
 	target := r.Header.Get("X-Amz-Target")
 	service, scope := S3, "s3"
 	switch {
@@ -134,26 +126,22 @@ func (b *Bus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(target, "AmazonSQS."):
 		service, scope = SQS, "sqs"
 	}
-	// Without the lock: a fault may wait.
-	b.Fault[service].Serve(w, r, func(w http.ResponseWriter, r *http.Request) {
+	standin.Serve(w, r, &b.Fault[service], b.Credentials, scope, func(body []byte) (any, error) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		switch {
-		case b.Credentials != nil && !b.Credentials.Signed(r, body, scope):
-			standin.Error(w, http.StatusForbidden, "InvalidSignatureException", "want the call signed with the credentials of this run")
 		case target == "AWSEvents.PutEvents":
-			b.putEvents(w, body)
+			return b.putEvents(body)
 		case target == "AmazonSQS.SendMessage":
-			b.sendMessage(w, body)
+			return b.sendMessage(body)
 		case target == "" && r.Method == http.MethodPut:
-			b.putObject(w, r, body)
-		default:
-			refuse(w, "UnknownOperationException")
+			return nil, b.putObject(r, body)
 		}
+		return nil, standin.Refused("UnknownOperationException")
 	})
 }
 
-func (b *Bus) putEvents(w http.ResponseWriter, body []byte) {
+func (b *Bus) putEvents(body []byte) (any, error) {
 	var in struct{ Entries []Entry }
 	err := json.Unmarshal(body, &in)
 	size := 0
@@ -162,11 +150,9 @@ func (b *Bus) putEvents(w http.ResponseWriter, body []byte) {
 	}
 	switch {
 	case err != nil || len(in.Entries) < 1 || len(in.Entries) > 10 || size > maxEntry:
-		refuse(w, "ValidationException")
-		return
+		return nil, standin.Refused("ValidationException")
 	case b.Name != "" && slices.ContainsFunc(in.Entries, func(e Entry) bool { return e.EventBusName != b.Name }):
-		refuse(w, "ResourceNotFoundException")
-		return
+		return nil, standin.Refused("ResourceNotFoundException")
 	}
 	failed, results := 0, []map[string]string{}
 	for _, e := range in.Entries {
@@ -177,7 +163,7 @@ func (b *Bus) putEvents(w http.ResponseWriter, body []byte) {
 			results = append(results, map[string]string{"EventId": b.events[len(b.events)-1].ID})
 		}
 	}
-	standin.Answer(w, map[string]any{"FailedEntryCount": failed, "Entries": results})
+	return map[string]any{"FailedEntryCount": failed, "Entries": results}, nil
 }
 
 // put puts one event on the bus. It returns the code of an error, or "".
@@ -212,22 +198,21 @@ func (b *Bus) put(e Entry) string {
 	return ""
 }
 
-func (b *Bus) sendMessage(w http.ResponseWriter, body []byte) {
+func (b *Bus) sendMessage(body []byte) (any, error) {
 	var in struct{ QueueUrl, MessageBody string } // as SQS spells it
 	err := json.Unmarshal(body, &in)
 	text := in.MessageBody
 	switch {
 	case err != nil || b.QueueURL != "" && in.QueueUrl != b.QueueURL:
-		refuse(w, "QueueDoesNotExist")
+		return nil, standin.Refused("QueueDoesNotExist")
 	case len(text) > maxMessage || len(text) == 0:
-		refuse(w, "InvalidParameterValue")
+		return nil, standin.Refused("InvalidParameterValue")
 	case strings.ContainsFunc(text, forbidden):
-		refuse(w, "InvalidMessageContents")
-	default:
-		b.messages = append(b.messages, text)
-		b.took(Entry{DetailType: "in the fallback queue", Detail: text}, "events: one went into the fallback queue, %d bytes", len(text))
-		standin.Answer(w, map[string]string{"MessageId": standin.UUID(), "MD5OfMessageBody": fmt.Sprintf("%x", md5.Sum([]byte(text)))})
+		return nil, standin.Refused("InvalidMessageContents")
 	}
+	b.messages = append(b.messages, text)
+	b.took(Entry{DetailType: "in the fallback queue", Detail: text}, "events: one went into the fallback queue, %d bytes", len(text))
+	return map[string]string{"MessageId": standin.UUID(), "MD5OfMessageBody": fmt.Sprintf("%x", md5.Sum([]byte(text)))}, nil
 }
 
 // forbidden reports whether SQS refuses a character.
@@ -235,19 +220,15 @@ func forbidden(r rune) bool {
 	return r < 0x20 && r != '\t' && r != '\n' && r != '\r' || r == 0xfffe || r == 0xffff
 }
 
-func (b *Bus) putObject(w http.ResponseWriter, r *http.Request, body []byte) {
+func (b *Bus) putObject(r *http.Request, body []byte) error {
 	bucket, key, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
 	if key == "" || b.Bucket != "" && bucket != b.Bucket {
-		w.WriteHeader(http.StatusNotFound)
-		return
+		return &standin.Refusal{Status: http.StatusNotFound, Code: "NoSuchBucket"}
 	}
 	if b.objects == nil {
 		b.objects = make(map[string][]byte)
 	}
 	b.objects[key] = body
 	b.log("events: %d bytes kept in %s", len(body), r.URL.Path)
-}
-
-func refuse(w http.ResponseWriter, code string) {
-	standin.Error(w, http.StatusBadRequest, code, "AWS would refuse it")
+	return nil
 }

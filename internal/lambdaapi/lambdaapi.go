@@ -3,9 +3,7 @@ package lambdaapi
 
 import (
 	"context"
-	"io"
 	"net/http"
-	"strings"
 
 	"chat-service-backend/internal/standin"
 )
@@ -21,20 +19,9 @@ type API struct {
 }
 
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a.Serve(w, r, func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			return
-		}
-		arn, isFunction := strings.CutPrefix(r.URL.Path, "/2015-03-31/functions/")
-		arn, isInvoke := strings.CutSuffix(arn, "/invocations")
-		switch {
-		case !isFunction || !isInvoke || r.Method != http.MethodPost || arn != a.ARN:
-			standin.Error(w, http.StatusNotFound, "ResourceNotFoundException", "want a call of Invoke for "+a.ARN)
-			return
-		case a.Credentials != nil && !a.Credentials.Signed(r, body, "lambda"):
-			standin.Error(w, http.StatusForbidden, "InvalidSignatureException", "want a request signed for lambda")
-			return
+	standin.Serve(w, r, &a.Switch, a.Credentials, "lambda", func(body []byte) (any, error) {
+		if r.Method != http.MethodPost || r.URL.Path != "/2015-03-31/functions/"+a.ARN+"/invocations" {
+			return nil, &standin.Refusal{Status: http.StatusNotFound, Code: "ResourceNotFoundException", Message: "this answers Invoke for " + a.ARN}
 		}
 		answer, err := a.Function(r.Context(), body)
 		if err != nil {
@@ -43,5 +30,6 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(answer)
+		return nil, nil
 	})
 }

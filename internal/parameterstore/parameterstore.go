@@ -4,11 +4,9 @@ package parameterstore
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -65,75 +63,73 @@ func Place(text []byte, err error) string {
 
 // Memory keeps values that many goroutines may read and write at once.
 type Memory struct {
-	mu            sync.Mutex
-	values, types map[string]string
-	versions      map[string]int64 // one more after each Put
+	mu  sync.Mutex
+	all map[string]parameter
 }
 
 // NewMemory returns a Memory that holds values.
 func NewMemory(values map[string]string) *Memory {
-	return &Memory{values: maps.Collect(maps.All(values)), types: map[string]string{}, versions: map[string]int64{}}
+	m := &Memory{all: map[string]parameter{}}
+	for name, value := range values {
+		m.Set(name, value)
+	}
+	return m
 }
 
 // Values is a [Values].
 func (m *Memory) Values() (map[string]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return maps.Clone(m.values), nil
+	values := make(map[string]string, len(m.all))
+	for name, p := range m.all {
+		values[name] = p.Value
+	}
+	return values, nil
 }
 
 // Set gives a value to the parameter with a full name.
-func (m *Memory) Set(name, value string) { m.Put(name, m.Type(name), value) }
+func (m *Memory) Set(name, value string) { m.Put(name, m.get(name).Type, value) }
 
-// Put is [Memory.Set] for a parameter of a type, String or SecureString.
-func (m *Memory) Put(name, kind, value string) {
+// Put is [Memory.Set] for a parameter of a type, String or SecureString. It returns the
+// parameter's version.
+func (m *Memory) Put(name, kind, value string) int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, ok := m.values[name]; ok {
-		m.versions[name] = max(m.versions[name], 1) + 1
-	} else {
-		m.versions[name] = 1
-	}
-	m.values[name], m.types[name] = value, kind
+	m.all[name] = parameter{name, kind, value, m.all[name].Version + 1}
+	return m.all[name].Version
 }
 
-func (m *Memory) version(name string) int64 {
-	if m == nil {
-		return 1
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return max(m.versions[name], 1)
-}
+// Type returns a parameter's type.
+func (m *Memory) Type(name string) string { return m.get(name).Type }
 
-// Type returns a parameter's type: that of the last Put, or else what its name
-// suggests, as for a nil Memory.
-func (m *Memory) Type(name string) (kind string) {
+// get returns a parameter. One that was never put has the type that its name suggests; so
+// have those of a nil Memory.
+func (m *Memory) get(name string) parameter {
 	if m != nil {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		kind = m.types[name]
+		if p, ok := m.all[name]; ok {
+			return p
+		}
 	}
-	if kind == "" && (strings.HasSuffix(name, "/api-secret") || strings.HasSuffix(name, "/api-secret-previous")) {
-		return "SecureString"
+	if strings.HasSuffix(name, "/api-secret") || strings.HasSuffix(name, "/api-secret-previous") {
+		return parameter{Name: name, Type: "SecureString", Version: 1}
 	}
-	return cmp.Or(kind, "String")
+	return parameter{Name: name, Type: "String", Version: 1}
 }
 
-// Replace gives m the values and types of other.
+// Replace gives m the parameters of other, which nobody else uses.
 func (m *Memory) Replace(other *Memory) {
-	values, _ := other.Values()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.values, m.types = values, map[string]string{}
+	m.all = other.all
 }
 
 // Delete removes a parameter.
 func (m *Memory) Delete(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.values, name)
-	delete(m.versions, name)
+	delete(m.all, name)
 }
 
 // A Store answers GetParameters and GetParametersByPath, and with a Memory also
@@ -151,7 +147,6 @@ type request struct {
 	Name, Type, Path, Value, NextToken string
 	Names                              []string
 	Recursive, WithDecryption          bool
-	memory                             *Memory
 }
 
 type parameter struct {
@@ -165,46 +160,40 @@ var reference = regexp.MustCompile(`(?s)\{\{.*\}\}`)
 // pageSize is how many parameters one call reads at most.
 const pageSize = 10
 
-func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.Fault.Serve(w, r, s.serve) }
-
-func (s *Store) serve(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
-	var q request
-	if err != nil || json.Unmarshal(body, &q) != nil {
-		refuse(w, "SerializationException", "want a JSON object")
-		return
-	}
-	if s.Credentials != nil && !s.Credentials.Signed(r, body, "ssm") {
-		refuse(w, "InvalidSignatureException", "want the call signed with the credentials of this run")
-		return
-	}
-	all, err := s.Values()
-	if err != nil {
-		if s.Log != nil {
+func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	standin.Serve(w, r, &s.Fault, s.Credentials, "ssm", func(body []byte) (any, error) {
+		var q request
+		if json.Unmarshal(body, &q) != nil {
+			return nil, standin.Refused("SerializationException")
+		}
+		all, err := s.Values()
+		if err != nil && s.Log != nil {
 			s.Log("ssm: %v", err)
 		}
-		standin.Error(w, http.StatusInternalServerError, "InternalServerError", "the parameters cannot be read")
-		return
-	}
-	q.memory = s.Memory
-	switch target := r.Header.Get("X-Amz-Target"); {
+		if err != nil {
+			return nil, err
+		}
+		return s.call(r.Header.Get("X-Amz-Target"), q, all)
+	})
+}
+
+func (s *Store) call(target string, q request, all map[string]string) (any, error) {
+	switch {
 	case target == "AmazonSSM.GetParameters":
 		s.asked(q.Names...)
-		byName(w, q, all)
+		return s.byName(q, all)
 	case target == "AmazonSSM.GetParametersByPath":
 		s.asked(q.Path)
-		byPath(w, q, all)
+		return s.byPath(q, all)
 	case target == "AmazonSSM.PutParameter" && reference.MatchString(q.Value):
-		refuse(w, "ValidationException", "the value must not have a reference to another parameter, {{…}}")
+		return nil, standin.Refused("ValidationException")
 	case target == "AmazonSSM.PutParameter" && s.Memory != nil:
-		s.Memory.Put(q.Name, q.Type, q.Value)
-		standin.Answer(w, map[string]int64{"Version": s.Memory.version(q.Name)})
+		return map[string]int64{"Version": s.Memory.Put(q.Name, q.Type, q.Value)}, nil
 	case target == "AmazonSSM.DeleteParameter" && s.Memory != nil:
 		s.Memory.Delete(q.Name)
-		standin.Answer(w, struct{}{})
-	default:
-		refuse(w, "UnknownOperationException", "the stand-in does not know X-Amz-Target: "+target)
+		return struct{}{}, nil
 	}
+	return nil, standin.Refused("UnknownOperationException")
 }
 
 func (s *Store) asked(names ...string) {
@@ -213,57 +202,50 @@ func (s *Store) asked(names ...string) {
 	}
 }
 
-func byName(w http.ResponseWriter, q request, all map[string]string) {
+func (s *Store) byName(q request, all map[string]string) (any, error) {
 	if len(q.Names) < 1 || len(q.Names) > pageSize {
-		refuse(w, "ValidationException", "want 1 to 10 names")
-		return
+		return nil, standin.Refused("ValidationException")
 	}
 	found, missing := []parameter{}, []string{}
 	for _, name := range q.Names {
 		if value, ok := all[name]; ok {
-			found = append(found, q.parameter(name, value))
+			found = append(found, s.parameter(q, name, value))
 		} else {
 			missing = append(missing, name)
 		}
 	}
-	standin.Answer(w, map[string]any{"Parameters": found, "InvalidParameters": missing})
+	return map[string]any{"Parameters": found, "InvalidParameters": missing}, nil
 }
 
-func byPath(w http.ResponseWriter, q request, all map[string]string) {
-	if !strings.HasPrefix(q.Path, "/") {
-		refuse(w, "ValidationException", "want a Path that begins with /")
-		return
-	}
+func (s *Store) byPath(q request, all map[string]string) (any, error) {
 	page := []parameter{}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		rest, below := strings.CutPrefix(name, strings.TrimSuffix(q.Path, "/")+"/")
 		if below && (q.Recursive || !strings.Contains(rest, "/")) {
-			page = append(page, q.parameter(name, all[name]))
+			page = append(page, s.parameter(q, name, all[name]))
 		}
 	}
 	first, err := strconv.Atoi("0" + q.NextToken)
-	if err != nil || first > len(page) {
-		refuse(w, "InvalidNextToken", "The specified token is not valid.")
-		return
+	switch {
+	case !strings.HasPrefix(q.Path, "/"):
+		return nil, standin.Refused("ValidationException")
+	case err != nil || first > len(page):
+		return nil, standin.Refused("InvalidNextToken")
 	}
 	answer := map[string]any{}
 	if page = page[first:]; len(page) > pageSize {
 		page, answer["NextToken"] = page[:pageSize], strconv.Itoa(first+pageSize)
 	}
 	answer["Parameters"] = page
-	standin.Answer(w, answer)
+	return answer, nil
 }
 
 // parameter returns a value as the caller gets it: without WithDecryption, a
 // SecureString stays encrypted.
-func (q *request) parameter(name, value string) parameter {
-	p := parameter{name, q.memory.Type(name), value, q.memory.version(name)}
-	if p.Type == "SecureString" && !q.WithDecryption {
+func (s *Store) parameter(q request, name, value string) parameter {
+	p := s.Memory.get(name)
+	if p.Value = value; p.Type == "SecureString" && !q.WithDecryption {
 		p.Value = "AQICAHhlbmNyeXB0ZWQ="
 	}
 	return p
-}
-
-func refuse(w http.ResponseWriter, code, message string) {
-	standin.Error(w, http.StatusBadRequest, code, message)
 }

@@ -4,8 +4,10 @@
 package standin
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +15,8 @@ import (
 
 	"golang.org/x/time/rate"
 )
+
+const maxBody = 10 << 20 // bytes of a request
 
 // A Fault answers instead of a stand-in, or passes the request on to it.
 type Fault func(w http.ResponseWriter, r *http.Request, next http.Handler)
@@ -60,6 +64,42 @@ func HangUp(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAb
 func Hang(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
 	_, _ = io.Copy(io.Discard, r.Body) // or net/http does not watch the connection
 	<-r.Context().Done()
+}
+
+// A Refusal is an error of AWS's JSON protocols.
+type Refusal struct {
+	Status        int
+	Code, Message string
+}
+
+func (e *Refusal) Error() string { return e.Code + ": " + e.Message }
+
+// Refused returns the usual one.
+func Refused(code string) error {
+	return &Refusal{http.StatusBadRequest, code, "AWS would refuse it"}
+}
+
+// Serve has a fault answer, or call with what becomes JSON, or with a [Refusal]. The request
+// must be signed for service with c, unless c is nil.
+func Serve(w http.ResponseWriter, r *http.Request, fault *Switch, c *Credentials, service string, call func(body []byte) (any, error)) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
+	if err != nil {
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	fault.Serve(w, r, func(w http.ResponseWriter, r *http.Request) {
+		if c != nil && !c.Signed(r, body, service) {
+			Error(w, http.StatusForbidden, "InvalidSignatureException", "the call is not signed with the credentials of this run")
+			return
+		}
+		v, err := call(body)
+		refused := &Refusal{http.StatusInternalServerError, "InternalServerError", "the stand-in failed"}
+		if errors.As(err, &refused) || err != nil {
+			Error(w, refused.Status, refused.Code, refused.Message)
+		} else if v != nil {
+			Answer(w, v)
+		}
+	})
 }
 
 // Answer writes an answer of AWS's JSON protocols.
