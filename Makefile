@@ -14,7 +14,7 @@ FUNCTIONS := $(notdir $(wildcard functions/*))
 TEMPLATES := template.yaml $(wildcard deploy/*.yaml examples/*/*.yaml examples/*/*/*.yaml)
 
 # sam build runs in a copy of the tree, which includes this file. VERSION reaches it as a variable.
-GOBUILD := sh internal/build/command.sh
+GOBUILD := sh deploy/build/command.sh
 export VERSION
 
 .PHONY: help build run test pictures bench lint params deploy connect doctor plan apply pull rotate redrive release clean FORCE

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"chat-service-backend/internal/apigateway"
-	"chat-service-backend/internal/cfn"
+	"chat-service-backend/ops/cfn"
 )
 
 // What the played morning assumes of AWS, of Stream and of the functions.

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"testing"
 
+	"chat-service-backend/deploy/build"
 	"chat-service-backend/internal/awstest"
-	"chat-service-backend/internal/build"
 )
 
 // Limits on what Lambda loads at a cold start, in bytes.

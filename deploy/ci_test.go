@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"chat-service-backend/internal/cfn"
+	"chat-service-backend/ops/cfn"
 )
 
 const here = "eu-central-1:123456789012:"

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"chat-service-backend/internal/cfn"
+	"chat-service-backend/ops/cfn"
 )
 
 // The settings in sample.env are commented out, so an unchanged copy deploys.

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"chat-service-backend/internal/cfn"
+	"chat-service-backend/ops/cfn"
 )
 
 func edge(t *testing.T, region string, parameters ...string) (*cfn.Stack, error) {

@@ -20,7 +20,7 @@ import (
 	"chat-service-backend/functions/proxy"
 	"chat-service-backend/functions/token"
 	"chat-service-backend/functions/webhook"
-	"chat-service-backend/internal/cfn"
+	"chat-service-backend/ops/cfn"
 	"chat-service-backend/shared/lambdahttp"
 )
 

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"chat-service-backend/internal/apigateway"
-	"chat-service-backend/internal/cfn"
 	"chat-service-backend/internal/standin"
+	"chat-service-backend/ops/cfn"
 )
 
 // What Lambda and API Gateway allow.

@@ -17,7 +17,7 @@ import (
 	"testing"
 
 	"chat-service-backend/internal/awstest"
-	"chat-service-backend/internal/cfn"
+	"chat-service-backend/ops/cfn"
 )
 
 // What differs from one event to the next, and what the files in testdata/events

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"chat-service-backend/internal/cfn"
+	"chat-service-backend/ops/cfn"
 )
 
 // route is one of a function's routes. Each segment of its path is literal or a

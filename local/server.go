@@ -17,12 +17,12 @@ import (
 	"time"
 
 	"chat-service-backend/internal/apigateway"
-	"chat-service-backend/internal/cfn"
 	"chat-service-backend/internal/eventbus"
 	"chat-service-backend/internal/issuer"
 	"chat-service-backend/internal/parameterstore"
 	"chat-service-backend/internal/standin"
 	"chat-service-backend/internal/streamapi"
+	"chat-service-backend/ops/cfn"
 	"chat-service-backend/shared/settings"
 )
 

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"chat-service-backend/internal/cfn"
 	"chat-service-backend/internal/parameterstore"
 	"chat-service-backend/internal/streamapi"
+	"chat-service-backend/ops/cfn"
 	"chat-service-backend/shared/settings"
 )
 

@@ -31,8 +31,8 @@ import (
 	"github.com/aws/smithy-go/encoding/cbor"
 
 	"chat-service-backend/internal/awstest"
-	"chat-service-backend/internal/cfn"
 	"chat-service-backend/internal/parameterstore"
+	"chat-service-backend/ops/cfn"
 	"chat-service-backend/ops/stack"
 	"chat-service-backend/ops/values"
 )

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"chat-service-backend/internal/build"
+	"chat-service-backend/deploy/build"
 )
 
 // image lays out in a folder what the definition of the image copies from a release, for

@@ -29,7 +29,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"chat-service-backend/internal/build"
+	"chat-service-backend/deploy/build"
 )
 
 // sbomTool lists the modules in a binary as a CycloneDX document.

@@ -16,7 +16,7 @@ import (
 	"strings"
 	"testing"
 
-	"chat-service-backend/internal/build"
+	"chat-service-backend/deploy/build"
 )
 
 const tool = "package main\nfunc main() {}\n"

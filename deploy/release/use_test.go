@@ -18,9 +18,9 @@ import (
 	"sync"
 	"testing"
 
+	"chat-service-backend/deploy/build"
 	"chat-service-backend/internal/awstest"
-	"chat-service-backend/internal/build"
-	"chat-service-backend/internal/cfn"
+	"chat-service-backend/ops/cfn"
 )
 
 // An account is moto, but for CloudFormation, of which moto knows too little: one stack

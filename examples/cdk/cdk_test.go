@@ -17,7 +17,7 @@ import (
 	"testing"
 
 	"chat-service-backend/internal/awstest"
-	"chat-service-backend/internal/cfn"
+	"chat-service-backend/ops/cfn"
 )
 
 var update = flag.Bool("update", false, "write parameters.ts from template.yaml")

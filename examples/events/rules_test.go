@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"chat-service-backend/internal/cfn"
+	"chat-service-backend/ops/cfn"
 )
 
 // fits reports whether a value of an event fits an EventBridge pattern, as far as

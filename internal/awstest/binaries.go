@@ -15,7 +15,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/lockedfile"
 
-	"chat-service-backend/internal/build"
+	"chat-service-backend/deploy/build"
 )
 
 // Functions returns the functions' binaries, by name, built as for a deployment

@@ -17,8 +17,8 @@ import (
 	"syscall"
 	"testing"
 
+	"chat-service-backend/deploy/build"
 	"chat-service-backend/internal/awstest"
-	"chat-service-backend/internal/build"
 	"chat-service-backend/internal/runtimeapi"
 )
 

@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"chat-service-backend/internal/awstest"
-	"chat-service-backend/internal/cfn"
+	"chat-service-backend/ops/cfn"
 	"chat-service-backend/shared/lambdahttp"
 )
 

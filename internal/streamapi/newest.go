@@ -5,7 +5,7 @@ import (
 	"regexp"
 	"time"
 
-	"chat-service-backend/internal/streamspec"
+	"chat-service-backend/ops/streamspec"
 )
 
 // Stream's newest SDKs for servers call paths below /api/v2, where times are numbers and the

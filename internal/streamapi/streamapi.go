@@ -21,7 +21,7 @@ import (
 	"time"
 
 	"chat-service-backend/internal/standin"
-	"chat-service-backend/internal/streamspec"
+	"chat-service-backend/ops/streamspec"
 )
 
 // Credentials returns the app's key and the secrets that sign its server

@@ -19,7 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/urfave/cli/v3"
 
-	"chat-service-backend/internal/cfn"
+	"chat-service-backend/ops/cfn"
 	"chat-service-backend/ops/console"
 	"chat-service-backend/ops/stack"
 )

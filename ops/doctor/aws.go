@@ -21,7 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
-	"chat-service-backend/internal/cfn"
+	"chat-service-backend/ops/cfn"
 	"chat-service-backend/ops/console"
 	"chat-service-backend/ops/stack"
 	"chat-service-backend/ops/values"

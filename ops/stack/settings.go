@@ -12,7 +12,7 @@ import (
 	"strings"
 	"unicode"
 
-	"chat-service-backend/internal/cfn"
+	"chat-service-backend/ops/cfn"
 )
 
 // Settings are the lines of deploy/<env>.env.

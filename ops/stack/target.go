@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/urfave/cli/v3"
 
-	"chat-service-backend/internal/cfn"
+	"chat-service-backend/ops/cfn"
 )
 
 // A Target names the deployment that a command works on.

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"chat-service-backend/internal/streamspec"
+	"chat-service-backend/ops/streamspec"
 )
 
 type number = json.Number

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"chat-service-backend/internal/streamspec"
+	"chat-service-backend/ops/streamspec"
 )
 
 // A kind is a sort of thing at Stream that the file describes: the app, its hooks, or the

@@ -1,7 +1,7 @@
 // Package streamfile keeps Stream's side of a deployment in a file: it reads the file and the
 // app, compares them, judges what a change may break, and carries changes out.
 //
-// Which fields there are follows from Stream's published description (internal/streamspec).
+// Which fields there are follows from Stream's published description (ops/streamspec).
 // What that lacks is carried along as it is: apps have values that no description has.
 package streamfile
 

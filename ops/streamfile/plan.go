@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"chat-service-backend/internal/streamspec"
+	"chat-service-backend/ops/streamspec"
 )
 
 // A step is one request to Stream and the changes that it makes.

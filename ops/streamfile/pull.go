@@ -15,9 +15,9 @@ import (
 	"github.com/urfave/cli/v3"
 	"go.yaml.in/yaml/v3"
 
-	"chat-service-backend/internal/streamspec"
 	"chat-service-backend/ops/console"
 	"chat-service-backend/ops/stack"
+	"chat-service-backend/ops/streamspec"
 )
 
 const pulledHeader = `# yaml-language-server: $schema=ops/streamfile/stream.schema.json

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"chat-service-backend/internal/streamspec"
+	"chat-service-backend/ops/streamspec"
 )
 
 // odd returns what Stream might answer for a field, and at times what it must not.

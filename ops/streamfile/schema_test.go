@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"chat-service-backend/internal/streamspec"
+	"chat-service-backend/ops/streamspec"
 )
 
 var write = flag.Bool("write", false, "write stream.schema.json")

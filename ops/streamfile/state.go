@@ -11,8 +11,8 @@ import (
 	"slices"
 	"strings"
 
-	"chat-service-backend/internal/streamspec"
 	"chat-service-backend/ops/stack"
+	"chat-service-backend/ops/streamspec"
 )
 
 // state is the app at Stream: its settings, and the items of each collection by label.

@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/urfave/cli/v3"
 
-	"chat-service-backend/internal/cfn"
+	"chat-service-backend/ops/cfn"
 	"chat-service-backend/ops/console"
 	"chat-service-backend/ops/stack"
 )

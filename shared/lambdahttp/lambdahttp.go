@@ -28,7 +28,7 @@ import (
 // Build returns one only if a later attempt would fail as well.
 type Build func(ctx context.Context, getenv func(string) string) (http.Handler, error)
 
-// version is set by the linker: see internal/build.
+// version is set by the linker: see deploy/build.
 var version = "dev"
 
 // Version returns the release of the running function, or dev.

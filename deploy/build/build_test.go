@@ -99,7 +99,7 @@ func TestMakeBuildsWithTheSameCommand(t *testing.T) {
 		cmd := exec.Command(tool, "-n", "--no-print-directory", target, "ARTIFACTS_DIR=out", "VERSION=VERSION", "GOARCH=amd64")
 		cmd.Dir = root
 		cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MFLAGS=") // of a make that runs this test
-		want = strings.Replace(want, "COMMAND", "sh internal/build/command.sh", 1)
+		want = strings.Replace(want, "COMMAND", "sh deploy/build/command.sh", 1)
 		if out, err := cmd.CombinedOutput(); err != nil || string(out) != want {
 			t.Errorf("%s: want %s, got %s, %v", target, want, out, err)
 		}

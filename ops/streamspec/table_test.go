@@ -16,8 +16,8 @@ import (
 // Stream publishes its OpenAPI in github.com/GetStream/protocol. With newer files, in
 // openapi there, the first command shows the rows that differ, the second takes them:
 //
-//	go test ./internal/streamspec -run Published -description chat-openapi.json -events serverside-api.json
-//	go test ./internal/streamspec -run Published -description chat-openapi.json -events serverside-api.json -write
+//	go test ./ops/streamspec -run Published -description chat-openapi.json -events serverside-api.json
+//	go test ./ops/streamspec -run Published -description chat-openapi.json -events serverside-api.json -write
 var (
 	description = flag.String("description", "", "`FILE` with Stream's OpenAPI as JSON, to compare published.json with")
 	events      = flag.String("events", "", "`FILE` with that of all products, to compare events.txt with")
