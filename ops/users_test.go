@@ -61,6 +61,22 @@ func TestImportKeepsTheOtherFieldsOfAUserWhoExists(t *testing.T) {
 	}
 }
 
+func TestImportSendsCustomFieldsBesideTheOthers(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.call("POST", "/users", map[string]any{"users": map[string]any{"bob": map[string]any{"id": "bob", "size": 1}}})
+	a.requests()
+	a.file("users.jsonl", `{"id":"alice","color":"red","custom":{"size":2}}`+"\n"+`{"id":"bob","custom":{"color":"blue"}}`)
+	a.run("users import", a.dir+"/users.jsonl").want(t, 0, "1 created, 1 updated")
+	if sent := fmt.Sprint(a.requests()); !strings.Contains(sent, "alice:map[color:red id:alice size:2]") || !strings.Contains(sent, "id:bob set:map[color:blue]") {
+		t.Errorf("want custom fields beside the others, got %s", sent)
+	}
+	for custom, want := range map[string]string{`{"role":"admin"}`: "line 1: custom has role, which is also a field of the user", `{"x":1},"x":2`: "custom has x, which", `[]`: "custom is [] and not an object"} {
+		a.file("users.jsonl", `{"id":"eve","custom":`+custom+`}`)
+		a.run("users import", a.dir+"/users.jsonl").want(t, 1, want)
+	}
+}
+
 func TestImportMakesIDsOfClaims(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

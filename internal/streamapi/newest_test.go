@@ -44,6 +44,11 @@ func TestNewestSDKsFindTheirCalls(t *testing.T) {
 		t.Errorf("want a field set and one unset, got %v", got)
 	}
 	ask(http.MethodDelete, "/api/v2/chat/messages/"+id, "null")
+	for path, want := range map[string]int{"/api/v2/users?": http.StatusBadRequest, "/users?": http.StatusCreated} {
+		if status, answer, _ := call(t, app, http.MethodPost, path, "key", "jwt", token, `{"users":{"eve":{"id":"eve","color":"red"}}}`); status != want {
+			t.Errorf("POST %s with a custom field beside the others: want %d, got %d %v", path, want, status, answer)
+		}
+	}
 }
 
 func TestPartialUpdatesOfTheNewestSDKsChangeCustom(t *testing.T) {

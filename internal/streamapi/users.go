@@ -6,14 +6,21 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+
+	"chat-service-backend/internal/streamspec"
 )
 
 // userID is Stream's rule for user ids.
 var userID = regexp.MustCompile(`^[@\w-]{1,255}$`)
 
-func (s *API) upsertUsers(_ *http.Request, body document) (document, error) {
+func (s *API) upsertUsers(r *http.Request, body document) (document, error) {
 	users := object(body["users"])
 	for id, v := range users {
+		for name := range object(v) { // what is custom is beside the other fields only where Stream's older SDKs call
+			if _, known := streamspec.Objects["UserRequest"][name]; !known && r != nil && r.Context().Value(newest{}) != nil {
+				return nil, badInput(`UpdateUsers failed with error: "users.%s.%s is not a known field"`, id, name)
+			}
+		}
 		switch {
 		case object(v)["id"] != id:
 			return nil, badInput(`UpdateUsers failed with error: the key and the id of "users.%s" must be equal`, id)

@@ -15,6 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"chat-service-backend/internal/streamspec"
 	"chat-service-backend/shared/userid"
 )
 
@@ -100,7 +101,7 @@ func (f file) parse(n int, line []byte) (user, error) {
 	if line[0] != '{' || !json.Valid(line) {
 		return u, fmt.Errorf(`line %d is not one JSON object: write one such as {"id":"alice","name":"Alice"}`, n)
 	}
-	var id, claimed []byte
+	var id, claimed, custom []byte
 	u.bare = true
 	for name, value := range members(line) {
 		switch string(name) { // which allocates nothing
@@ -108,6 +109,8 @@ func (f file) parse(n int, line []byte) (user, error) {
 			id = value
 		case "claim":
 			claimed = value
+		case "custom":
+			custom, u.bare = value, false
 		default:
 			u.bare = false
 		}
@@ -126,14 +129,40 @@ func (f file) parse(n int, line []byte) (user, error) {
 	if !userid.Valid(u.id) {
 		return u, fmt.Errorf("line %d has neither a claim nor a valid id, but %s: an id is %s", n, cmp.Or(string(id), "null"), userid.Rule)
 	}
-	if u.fields = line; claimed != nil {
+	if u.fields = line; claimed != nil || custom != nil {
 		var fields map[string]json.RawMessage
 		_ = json.Unmarshal(line, &fields) // valid
 		delete(fields, "claim")           // it is not a field at Stream
 		fields["id"], _ = json.Marshal(u.id)
+		if err := spread(fields, custom); err != nil {
+			return u, fmt.Errorf("line %d: %w", n, err)
+		}
 		u.fields, _ = json.Marshal(fields)
 	}
 	return u, nil
+}
+
+// spread puts what is in custom beside the other fields. POST and PATCH /users take it there,
+// as Stream's own SDKs for these paths send it (stream-chat-go's ExtraData). Its description
+// has custom, which is what the SDKs for /api/v2/users send: here it might become a field of
+// that name.
+func spread(fields map[string]json.RawMessage, custom []byte) error {
+	if custom == nil {
+		return nil
+	}
+	delete(fields, "custom")
+	var own map[string]json.RawMessage
+	if err := json.Unmarshal(custom, &own); err != nil {
+		return fmt.Errorf("custom is %s and not an object", custom)
+	}
+	for name, value := range own {
+		_, streams := streamspec.Objects["FullUserResponse"][name]
+		if _, twice := fields[name]; twice || streams {
+			return fmt.Errorf("custom has %s, which is also a field of the user: give it another name", name)
+		}
+		fields[name] = value
+	}
+	return nil
 }
 
 // members returns the names and values in a valid JSON object. It takes a quarter of the

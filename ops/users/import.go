@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -43,6 +44,8 @@ func importFile(ctx context.Context, c *console.Console, at *stack.Target, f fil
 	if err != nil {
 		return err
 	}
+	// A few MB live at a time: collecting them less often saves a third of the CPU.
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	i := &importer{Console: c, service: service, reported: time.Now()}
 	batches := make(chan []user)
 	var all sync.WaitGroup
