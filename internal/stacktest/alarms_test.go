@@ -168,6 +168,8 @@ func TestAlarmsGoOffForWhatTheyAreFor(t *testing.T) {
 		{"a wrong secret at night", map[string]float64{"": night, "Sum Count ApiId=WebhookApi": 3, "Sum 4xx ApiId=WebhookApi": 3}, "NoEventsAlarm WebhooksRefusedAlarm"},
 		{"a tenth of the webhooks refused", map[string]float64{"Sum 4xx ApiId=WebhookApi": 61}, "WebhooksRefusedAlarm"},
 		{"webhooks throttled", map[string]float64{"Sum WebhooksThrottled": 1}, "WebhooksThrottledAlarm"},
+		{"the only event of a night fails", map[string]float64{"": night, "Sum Count ApiId=WebhookApi": 3, "Sum 5xx ApiId=WebhookApi": 3}, "NoEventsAlarm WebhookApi5xxAlarm"},
+		{"one of its attempts fails", map[string]float64{"": night, "Sum Count ApiId=WebhookApi": 2, "Sum 5xx ApiId=WebhookApi": 1, "Sum EventsPublished FunctionName=WebhookFunction": 1}, ""},
 		{"webhooks fail", map[string]float64{"Sum 5xx ApiId=WebhookApi": 6}, "WebhookApi5xxAlarm"},
 		{"clients throttled", map[string]float64{"Sum ClientsThrottled": 30}, "ClientsThrottledAlarm"},
 		{"services throttled", map[string]float64{"Sum ServicesThrottled": 20}, "ServicesThrottledAlarm"},
