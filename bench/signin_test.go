@@ -34,12 +34,12 @@ func BenchmarkSignIn(b *testing.B) {
 		name string
 		env  func(*issuer.Issuer) []string
 	}{
-		{"usual-place", func(i *issuer.Issuer) []string {
-			i.Metadata = map[string]any{"issuer": i.URL, "jwks_uri": i.URL + "/.well-known/jwks.json"}
+		{"usual-place", func(*issuer.Issuer) []string { return nil }},
+		{"metadata", func(i *issuer.Issuer) []string {
+			i.Metadata = map[string]any{"issuer": i.URL, "jwks_uri": i.URL + "/keys"}
 			return nil
 		}},
-		{"metadata", func(*issuer.Issuer) []string { return nil }},
-		{"keys-url", func(i *issuer.Issuer) []string { return []string{"OIDC_JWKS_URL=" + i.URL + "/jwks.json"} }},
+		{"keys-url", func(i *issuer.Issuer) []string { return []string{"OIDC_JWKS_URL=" + i.URL + "/.well-known/jwks.json"} }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			ssm := newParameterStore(b, *ssmRTT)

@@ -111,8 +111,8 @@ func TestDevicesNeedTheAccessKeyForWhatIsDangerous(t *testing.T) {
 		{s.serviceURL + "/token/alice", []string{"Host", "phone.test"}, 401},
 		{s.serviceURL + "/token/alice", []string{"Host", "phone.test", keyHeader, s.key}, 201},
 		{s.serviceURL + "/token/alice", []string{"Host", "phone.test", keyHeader, s.key, "Origin", "http://evil.example"}, 403},
-		{s.clientURL + issuerPath + "/jwks.json", []string{"Host", "phone.test", "Origin", "http://phone.test:5173"}, 200},
-		{s.clientURL + issuerPath + "/jwks.json", []string{"Host", "phone.test", "Origin", "http://evil.example"}, 403},
+		{s.clientURL + issuerPath + "/.well-known/jwks.json", []string{"Host", "phone.test", "Origin", "http://phone.test:5173"}, 200},
+		{s.clientURL + issuerPath + "/.well-known/jwks.json", []string{"Host", "phone.test", "Origin", "http://evil.example"}, 403},
 	} {
 		g := call(t, "GET", c.url, "", c.headers...)
 		if g.status != c.want || strings.Contains(g.body, s.key) {

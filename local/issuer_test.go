@@ -35,7 +35,7 @@ func TestNoIssuerWhereAnotherOrNoneIsConfigured(t *testing.T) {
 		"":                           "\nOIDC_ISSUER=\n",
 	} {
 		s, _ := startTest(t, func(o *options) { o.overrides["OidcIssuer"], o.overrides["OidcAudience"] = configured, "app" })
-		for _, path := range []string{issuer.BearerPath, issuerPath + "/jwks.json", issuerPath + "/.well-known/openid-configuration"} {
+		for _, path := range []string{issuer.BearerPath, issuerPath + "/.well-known/jwks.json", issuerPath + "/.well-known/openid-configuration"} {
 			if g := call(t, "GET", s.clientURL+path, ""); g.status != 404 {
 				t.Errorf("%q: want nothing at %s, got %+v", configured, path, g)
 			}

@@ -47,7 +47,7 @@ var signInPage = template.Must(template.New("").Parse(`<!doctype html>
 // endpoints are what the metadata says about signing in.
 func endpoints(base string) map[string]any {
 	return map[string]any{
-		"issuer": base, "jwks_uri": base + "/jwks.json", "authorization_endpoint": base + "/authorize", "token_endpoint": base + "/token",
+		"issuer": base, "jwks_uri": base + "/.well-known/jwks.json", "authorization_endpoint": base + "/authorize", "token_endpoint": base + "/token",
 		"userinfo_endpoint": base + "/userinfo", "end_session_endpoint": base + "/logout",
 		"response_types_supported": []string{"code"}, "response_modes_supported": []string{"query", "fragment"},
 		"grant_types_supported": []string{"authorization_code", "refresh_token"}, "subject_types_supported": []string{"public"},

@@ -341,7 +341,7 @@ func (s *keySet) fetch(ctx context.Context, last metadata, limit time.Duration) 
 			}
 		}
 	}
-	guess := s.base.JoinPath(usualKeys)
+	guess := usualKeys(s.base)
 	asking, early := s.meanwhile(ctx, guess)
 	if found, err = s.discover(asking); err != nil {
 		return nil, nil, found, err
@@ -359,9 +359,18 @@ func (s *keySet) fetch(ctx context.Context, last metadata, limit time.Duration) 
 	return keys, skipped, found, err
 }
 
-// usualKeys is where most issuers have their keys, below their own URL: Amazon Cognito,
-// Auth0, Clerk, Supabase, Ory.
-const usualKeys = ".well-known/jwks.json"
+// usualKeys returns where the keys of the issuer at base are, most likely.
+func usualKeys(base *url.URL) *url.URL {
+	switch {
+	case strings.Contains(base.Path, "/realms/"): // Keycloak
+		return base.JoinPath("protocol/openid-connect/certs")
+	case strings.HasSuffix(base.Host, ".okta.com"):
+		return base.JoinPath("v1/keys")
+	case base.Host == "login.microsoftonline.com": // Entra ID, whose URL ends in v2.0
+		return base.JoinPath("../discovery/v2.0/keys")
+	}
+	return base.JoinPath(".well-known/jwks.json") // Amazon Cognito, Auth0, Clerk, Supabase, Ory
+}
 
 // meanwhile returns a context for the request for an issuer's metadata. If that goes over
 // HTTP/2, the keys at guess are asked for at once over the same connection, which saves a

@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -328,13 +329,27 @@ func TestMetadataAndKeysAreFetchedOverOneConnection(t *testing.T) {
 	}
 }
 
+func TestUsualPlaceIsThatOfTheProvider(t *testing.T) {
+	for base, want := range map[string]string{
+		"https://acme.eu.auth0.com/":                 "https://acme.eu.auth0.com/.well-known/jwks.json",
+		"https://acme.okta.com/oauth2/default":       "https://acme.okta.com/oauth2/default/v1/keys",
+		"https://login.microsoftonline.com/8ea/v2.0": "https://login.microsoftonline.com/8ea/discovery/v2.0/keys",
+	} {
+		u, err := url.Parse(base)
+		if got := usualKeys(u).String(); err != nil || got != want {
+			t.Errorf("%s: want %s, got %s, %v", base, want, got, err)
+		}
+	}
+}
+
 // The metadata comes only once the keys at the usual place are asked for.
 func TestKeysAtTheUsualPlaceSaveARoundTrip(t *testing.T) {
 	for _, c := range []struct {
-		keys, usual string // where the keys are, and what the usual place answers first
-		requests    int64
+		path, keys, usual string // of the issuer and its keys, and what the usual place answers first
+		requests          int64
 	}{
-		{usualKeys, "", 2}, {usualKeys, "busy", 3}, {"keys", "nothing", 3}, {"keys", `{"keys":[{"kty":"oct"}]}`, 3},
+		{"", "/.well-known/jwks.json", "", 2}, {"", "/.well-known/jwks.json", "busy", 3}, {"", "/keys", "nothing", 3}, {"", "/keys", `{"keys":[{"kty":"oct"}]}`, 3},
+		{"/realms/acme", "/protocol/openid-connect/certs", "", 2},
 	} {
 		i := newIssuer(t)
 		var requests atomic.Int64
@@ -342,9 +357,9 @@ func TestKeysAtTheUsualPlaceSaveARoundTrip(t *testing.T) {
 		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			n := requests.Add(1)
 			switch r.URL.Path {
-			case "/" + wellKnown:
+			case c.path + "/" + wellKnown:
 				<-asked
-			case "/" + usualKeys:
+			case usualKeys(&url.URL{Path: c.path + "/"}).Path:
 				if n == 2 {
 					close(asked)
 					if c.usual != "" {
@@ -357,8 +372,8 @@ func TestKeysAtTheUsualPlaceSaveARoundTrip(t *testing.T) {
 		}))
 		server.EnableHTTP2 = true
 		server.StartTLS()
-		i.URL = server.URL
-		i.Metadata = map[string]any{"issuer": i.URL, "jwks_uri": i.URL + "/" + c.keys}
+		i.URL = server.URL + c.path
+		i.Metadata = map[string]any{"issuer": i.URL, "jwks_uri": i.URL + c.keys}
 		callers := i.callers(t, nil)
 		callers.issuers[i.URL].keys.client.Transport = server.Client().Transport
 		wantUser(t, callers, "u1", "Bearer "+i.good(t, nil))
