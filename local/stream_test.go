@@ -87,9 +87,9 @@ func TestMismatchOfRouteAndAnswerIsExplained(t *testing.T) {
 	t.Parallel()
 	s, log := sharedTest(t)
 	for _, c := range []struct{ path, do, why string }{
-		{"/proxy/x", "buffered", "prelude: want 8 zero bytes"},
-		{"/buffered", "", "want a JSON object with statusCode"},
-		{"/proxy/x", "bad-prelude", "prelude: want a statusCode"},
+		{"/proxy/x", "buffered", "the prelude of the streamed answer does not end with 8 zero bytes"},
+		{"/buffered", "", "is not a JSON object with statusCode"},
+		{"/proxy/x", "bad-prelude", "it must be 200 to 599"},
 	} {
 		g := call(t, "GET", s.serviceURL+c.path, "", "Do", c.do)
 		if g.status != 502 || g.body != `{"message":"Internal server error"}` || !strings.Contains(log.String(), c.why) {

@@ -26,15 +26,15 @@ type Answer struct {
 func ParseAnswer(text []byte) (*Answer, error) {
 	var a Answer
 	if err := json.Unmarshal(text, &a); err != nil {
-		return nil, errors.New("want a JSON object with statusCode and headers")
+		return nil, errors.New("the function's answer is not a JSON object with statusCode and headers")
 	}
 	if a.StatusCode < 200 || a.StatusCode > 599 {
-		return nil, fmt.Errorf("want a statusCode from 200 to 599, got %d", a.StatusCode)
+		return nil, fmt.Errorf("the function's answer has the statusCode %d; it must be 200 to 599", a.StatusCode)
 	}
 	if a.Content = []byte(a.Body); a.IsBase64Encoded {
 		var err error
 		if a.Content, err = base64.StdEncoding.DecodeString(a.Body); err != nil {
-			return nil, fmt.Errorf("body: %w", err)
+			return nil, fmt.Errorf("the answer's isBase64Encoded is true, but its body is not base64: %w", err)
 		}
 	}
 	return &a, nil
@@ -76,7 +76,7 @@ func ReadPrelude(stream io.Reader) (*Answer, io.Reader, error) {
 	body := io.MultiReader(decoder.Buffered(), stream)
 	var end [8]byte
 	if _, err := io.ReadFull(body, end[:]); err != nil || end != [8]byte{} {
-		return nil, nil, errors.New("prelude: want 8 zero bytes at its end")
+		return nil, nil, errors.New("the prelude of the streamed answer does not end with 8 zero bytes")
 	}
 	return a, body, nil
 }

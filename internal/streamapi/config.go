@@ -202,7 +202,7 @@ func (c collection) withCommands(channelType document) document {
 func (c collection) create(r *http.Request, item document) (document, error) {
 	name := c.id(r, item)
 	if text(item[c.key]) == "" || c.written().collections[c.kind][name] != nil {
-		return nil, badInput("%s: want a %s that is not taken, got %q", c.kind, c.key, item[c.key])
+		return nil, badInput("%s: the %s %q is empty or taken", c.kind, c.key, item[c.key])
 	}
 	fresh := document{c.key: item[c.key], "created_at": c.now()}
 	switch c.kind {

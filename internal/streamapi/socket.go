@@ -209,7 +209,7 @@ func (s *API) identify(key, kind, token string) (user string, err error) {
 	case claims["server"] == true:
 		return "", nil
 	case user == "":
-		return "", unauthorized(5, "want a server token, or one with user_id")
+		return "", unauthorized(5, "the token is neither a server's nor has a user_id")
 	case s.deleted[user] != nil || s.users[user]["deactivated_at"] != nil:
 		return "", unauthorized(5, "user "+user+" was deleted or deactivated")
 	}
