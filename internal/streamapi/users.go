@@ -7,7 +7,7 @@ import (
 	"regexp"
 	"slices"
 
-	"chat-service-backend/internal/streamspec"
+	"chat-service-backend/ops/streamspec"
 )
 
 // userID is Stream's rule for user ids.
