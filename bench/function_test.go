@@ -2,31 +2,66 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
-	"chat-service-backend/internal/awstest"
+	"chat-service-backend/deploy/build"
 	"chat-service-backend/internal/runtimeapi"
 )
 
-// binary returns a built command: one of the functions, floor/<name>, or an absolute path.
+// functions are the names of all functions.
+func functions(tb testing.TB) (names []string) {
+	tb.Helper()
+	root, err := build.Root()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	folders, _ := filepath.Glob(filepath.Join(root, "functions", "*"))
+	for _, folder := range folders {
+		names = append(names, filepath.Base(folder))
+	}
+	return names
+}
+
+// built are the commands of this run, by name.
+var (
+	built    = map[string]string{}
+	building sync.Mutex
+)
+
+// binary returns a command built as for a deployment, but for this machine: one of the
+// functions, floor/<name>, or an absolute path.
 func binary(tb testing.TB, name string) string {
 	tb.Helper()
-	if filepath.IsAbs(name) {
-		return name
+	building.Lock()
+	defer building.Unlock()
+	if filepath.IsAbs(name) || built[name] != "" {
+		return cmp.Or(built[name], name)
 	}
-	floor, ok := strings.CutPrefix(name, "floor/")
-	if !ok {
-		return awstest.Functions(tb)[name]
+	pkg := build.Function(name)
+	if floor, ok := strings.CutPrefix(name, "floor/"); ok {
+		pkg = "./bench/floors/" + floor
 	}
-	floors := "./bench/floors/"
-	return awstest.Binaries(tb, floors+"constant", floors+"empty", floors+"forward", floors+"ssm", floors+"token")[floors+floor]
+	root, err := build.Root()
+	cache, err2 := os.UserCacheDir()
+	if err := errors.Join(err, err2); err != nil {
+		tb.Fatal(err)
+	}
+	binaries, err := build.Commands(tb.Context(), root, filepath.Join(cache, "chat-service-backend", "bench", filepath.Dir(name)), build.Host, pkg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	built[name] = binaries[pkg]
+	return built[name]
 }
 
 // A function is one process of a command.

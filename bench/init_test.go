@@ -3,15 +3,12 @@ package bench
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"chat-service-backend/internal/awstest"
 )
 
 // BenchmarkInit lists the median initialization time of each package of a
@@ -19,7 +16,7 @@ import (
 //
 // https://pkg.go.dev/runtime#hdr-Environment_Variables
 func BenchmarkInit(b *testing.B) {
-	for _, name := range append(slices.Sorted(maps.Keys(awstest.Functions(b))), "floor/token", "floor/empty") {
+	for _, name := range append(functions(b), "floor/token", "floor/empty") {
 		b.Run(strings.ReplaceAll(name, "/", "-"), func(b *testing.B) {
 			ssm := newParameterStore(b, 0)
 			upstream := newStreamChat(b, "h2")

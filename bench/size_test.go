@@ -2,14 +2,11 @@ package bench
 
 import (
 	"archive/zip"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	"chat-service-backend/deploy/build"
-	"chat-service-backend/internal/awstest"
 )
 
 // Limits on what Lambda loads at a cold start, in bytes.
@@ -25,7 +22,7 @@ func BenchmarkSize(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	names := slices.Sorted(maps.Keys(awstest.Functions(b)))
+	names := functions(b)
 	packages := make([]string, len(names))
 	for i, name := range names {
 		packages[i] = build.Function(name)

@@ -89,7 +89,7 @@ func TestExamplesCallTheServiceAPI(t *testing.T) {
 	if answer.StatusCode != http.StatusForbidden {
 		t.Errorf("want status 403 without a signature, got %d", answer.StatusCode)
 	}
-	goExample := awstest.Binaries(t, "./examples/services/go")["./examples/services/go"]
+	goExample := awstest.Binary(t, "./examples/services/go")
 	for _, example := range []struct {
 		dir             string
 		command, needed []string

@@ -37,7 +37,7 @@ func TestExamples(t *testing.T) {
 				}
 			}
 			cmd := exec.CommandContext(t.Context(), c.command[0], c.command[1:]...)
-			cmd.Env = append(os.Environ(), "LOCAL="+awstest.Binaries(t, "./local")["./local"], "CHROMIUM="+chromium, "PYTHONDONTWRITEBYTECODE=1")
+			cmd.Env = append(os.Environ(), "LOCAL="+awstest.Binary(t, "./local"), "CHROMIUM="+chromium, "PYTHONDONTWRITEBYTECODE=1")
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}

@@ -1,28 +1,27 @@
 package awstest
 
 import (
-	"bufio"
+	"encoding/json"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 )
 
 // A Service is the development server, as make run starts it.
 type Service struct {
-	Client, Service string // URLs of the APIs
-	PID             int
+	Client  string `json:"clientUrl"`
+	Service string `json:"serviceUrl"`
+	PID     int    `json:"-"`
 }
 
 // NewService starts the development server on free ports, with variables
 // ("NAME=value") over those of this process. It stops with the test.
 func NewService(t testing.TB, environment []string, flags ...string) *Service {
 	t.Helper()
-	server := exec.CommandContext(t.Context(), Binaries(t, "./local")["./local"],
-		append([]string{"-client-addr", "127.0.0.1:0", "-service-addr", "127.0.0.1:0"}, flags...)...)
+	server := exec.CommandContext(t.Context(), Binary(t, "./local"), append([]string{"-addr", ":0", "-json"}, flags...)...)
 	server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
 	server.Env = append(os.Environ(), environment...)
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
@@ -42,18 +41,9 @@ func NewService(t testing.TB, environment []string, flags ...string) *Service {
 		log.Close()
 	})
 	s := &Service{PID: server.Process.Pid}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() && lines.Text() != "ready" {
-		if url, found := strings.CutPrefix(lines.Text(), "Client API"); found {
-			s.Client = strings.TrimSpace(url)
-		}
-		if url, found := strings.CutPrefix(lines.Text(), "Service API"); found {
-			s.Service = strings.TrimSpace(url)
-		}
-	}
-	if lines.Text() != "ready" {
+	if err := json.NewDecoder(out).Decode(s); err != nil {
 		text, _ := os.ReadFile(log.Name())
-		t.Fatalf("want the development server ready, got an exit: %v\n%s", server.Wait(), text)
+		t.Fatalf("the development server did not start: %v\n%s", err, text)
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }()
 	return s
