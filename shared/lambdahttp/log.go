@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -104,12 +105,21 @@ func CallerARN(ctx context.Context) (arn string) {
 }
 
 // TraceHeader returns the X-Ray trace header of the invocation of ctx, such as
-// Root=1-…;Parent=…;Sampled=1, or "". Lambda sends one even with tracing off.
+// Root=1-…;Parent=…;Sampled=1, or "". Lambda sends one even with tracing off. A caller may
+// have sent parts of it: those that X-Ray does not know are left out, since it is logged.
 func TraceHeader(ctx context.Context) string {
 	// aws-lambda-go keeps it under this untyped key.
 	trace, _ := ctx.Value("x-amzn-trace-id").(string)
-	return trace
+	kept := strings.FieldsFunc(trace, func(c rune) bool { return c == ';' })
+	kept = slices.DeleteFunc(kept, func(part string) bool {
+		name, value, _ := strings.Cut(part, "=")
+		return !slices.Contains(traceParts, name) || strings.Trim(value, "0123456789abcdef-:|?") != ""
+	})
+	return strings.Join(kept, ";")
 }
+
+// https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
+var traceParts = []string{"Root", "Parent", "Sampled", "Lineage"}
 
 // SetCaller sets the kind of caller in the log line of the request of ctx. It is
 // anonymous until then, or service for an IAM principal.
