@@ -256,6 +256,22 @@ func TestFilesThatCannotBeMeantAreRefused(t *testing.T) {
 	}
 }
 
+func TestPlanNamesUnknownEventTypesWithoutStreamsHelp(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.file("stream.yaml", "hooks: [{hook_type: webhook, webhook_url: 'https://a', event_types: [mesage.new, message.new]}]")
+	a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
+		if r.URL.Path != "/proxy/hook/events" { // which Stream's description does not have
+			return false
+		}
+		w.WriteHeader(http.StatusNotFound)
+		fmt.Fprint(w, `{"code":16,"message":"not found"}`)
+		return true
+	})
+	a.run("apply", "-yes").want(t, 0, "Stream knows no event mesage.new: did you mean message.new?\n", "done: create webhook hook https://a")
+	a.run("plan").want(t, 0, "nothing to change")
+}
+
 func TestWhatCannotBeReadBackIsSentWithOtherChangesOrOnDemand(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

@@ -69,7 +69,7 @@ func TestStreamWritesIntoItsQueueWithAKeyOnly(t *testing.T) {
 		users = append(users, inlineGrants(t, user)...)
 	}
 	const viaSQS = ` {"StringEquals":{"kms:ViaService":"sqs.eu-central-1.amazonaws.com"}}`
-	same(t, "rights of users", users, []string{"sqs:SendMessage StreamEventsQueue.Arn", "kms:GenerateDataKey " + kmsARN + viaSQS, "kms:Decrypt " + kmsARN + viaSQS})
+	same(t, "rights of users", users, []string{"sqs:SendMessage StreamEventsQueue.Arn", "sqs:GetQueueUrl StreamEventsQueue.Arn", "sqs:GetQueueAttributes StreamEventsQueue.Arn", "kms:GenerateDataKey " + kmsARN + viaSQS, "kms:Decrypt " + kmsARN + viaSQS})
 	for _, statement := range s.get("StreamEventsQueuePolicy", "PolicyDocument", "Statement").(list) {
 		if dig(statement, "Effect") == "Allow" {
 			t.Errorf("want no account that may write into the queue, got %v", statement)
