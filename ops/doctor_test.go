@@ -24,13 +24,17 @@ import (
 
 // issuers returns the URLs of an issuer that is good, and of others that are not.
 func issuers(t *testing.T) map[string]string {
-	good, slash, keyless, symmetric := awstest.NewIssuer(t), awstest.NewIssuer(t), awstest.NewIssuer(t), awstest.NewIssuer(t)
+	good, slash, keyless, symmetric, future := awstest.NewIssuer(t), awstest.NewIssuer(t), awstest.NewIssuer(t), awstest.NewIssuer(t), awstest.NewIssuer(t)
 	slash.Metadata = map[string]any{"issuer": slash.URL + "/", "jwks_uri": slash.URL + "/keys"}
 	keyless.Metadata = map[string]any{"issuer": keyless.URL, "jwks_uri": good.URL + "/none"}
 	symmetric.Keys = []any{map[string]string{"kty": "oct", "alg": "HS256", "k": "c2VjcmV0"}}
+	future.Keys = []any{
+		map[string]string{"kty": "AKP", "alg": "ML-DSA-65", "kid": "pq", "pub": "AAAA"},
+		map[string]string{"kty": "OKP", "crv": "Ed25519", "x": strings.Repeat("A", 43)},
+	}
 	down := awstest.NewIssuer(t)
 	down.Stop()
-	return map[string]string{"good": good.URL, "slash": slash.URL, "keyless": keyless.URL, "symmetric": symmetric.URL, "down": down.URL}
+	return map[string]string{"good": good.URL, "slash": slash.URL, "keyless": keyless.URL, "symmetric": symmetric.URL, "future": future.URL, "down": down.URL}
 }
 
 func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
@@ -267,6 +271,7 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 		"the second of two issuers":     {signsIn(issuer["good"]+",staff="+issuer["keyless"], "app,staff=app"), "bad", "issuer", issuer["keyless"] + ": "},
 		"an issuer with another slash":  {signsIn(issuer["slash"], "app"), "bad", "issuer", "the metadata is of issuer \"" + issuer["slash"] + "/"},
 		"an issuer without keys":        {signsIn(issuer["keyless"], "app"), "bad", "issuer", "/none: status 404"},
+		"a key of a type to come":       {signsIn(issuer["future"], "app"), "warn", "issuer", `has a key that cannot be used: key 1 (kid "pq"): its type is "AKP"`},
 		"symmetric keys alone":          {signsIn(issuer["symmetric"], "app"), "bad", "issuer", "no public key"},
 		"an audience unlike Cognito's":  {signsIn("https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_x", "my-app"), "bad", "issuer", "app client"},
 		"an audience unlike Firebase's": {signsIn("https://securetoken.google.com/shop", "my-app"), "bad", "issuer", "is my-app and must be the project, shop"},
@@ -692,5 +697,8 @@ func TestTokenIsExplained(t *testing.T) {
 	warned(map[string]any{"sid": "s"}, "only its session")
 	warned(map[string]any{"auth_time": time.Now().Unix()}, "")
 	warned(map[string]any{"fva": []int{5, -1}}, "")
+	d := deploy(t, nil)
+	d.parameters["OidcIssuer"], d.parameters["OidcAudience"], d.parameters["SignInFunctionArn"] = url, audience, "arn:aws:lambda:eu-central-1:123456789012:function:sign-in"
+	d.run("", "doctor", "-token", file).want(t, 0, "the function in SignInFunctionArn")
 	warned(map[string]any{"amr": []any{map[string]any{"method": "password", "timestamp": time.Now().Unix()}}}, "")
 }

@@ -106,6 +106,9 @@ func warnings(bearer string, claims document, s *stack.Stack) (all []string) {
 	if claims["at_hash"] != nil || claims["c_hash"] != nil || claims["nonce"] != nil {
 		all = append(all, "this looks like an ID token: if the app has an access token for an API, send that")
 	}
+	if s.Parameters["SignInFunctionArn"] != "" {
+		all = append(all, "the function in SignInFunctionArn, which is not asked here, may refuse the user or give them another id: call GET /token/me with the token")
+	}
 	if s.Parameters["SyncUsers"] == "true" {
 		for item := range strings.SplitSeq(cmp.Or(s.Parameters["UserFields"], "name=name,image=picture"), ",") {
 			if field, claim, ok := strings.Cut(strings.TrimSpace(item), "="); ok && claims[claim] == nil && s.Parameters["UserInfo"] != "true" {
