@@ -89,7 +89,7 @@ func TestCanaryConnectsAsAUserOrSaysWhatIsBroken(t *testing.T) {
 			if test.stream == "" {
 				test.stream = where.StreamURL
 			}
-			// Lambda's Node 22 needs no flag.
+			// Node 22 and newer need no flag.
 			c := exec.CommandContext(t.Context(), "node", "--no-warnings", "--experimental-websocket", "-e", `require(process.argv[1]).handler()`, filepath.Join(dir, "index.js"))
 			c.Env = append(os.Environ(), "CLIENT_API_URL="+apis.URL, "SERVICE_API_URL="+apis.URL+"/v1", "STREAM_BASE_URL="+test.stream, "USER_ID=chat-canary",
 				"AWS_REGION="+credentials.Region, "AWS_ACCESS_KEY_ID="+credentials.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+credentials.SecretAccessKey, "AWS_SESSION_TOKEN="+credentials.SessionToken)
