@@ -110,12 +110,12 @@ func deploy(t testing.TB, w *world) *deployment {
 	d.app = map[string]any{"name": "local", "permission_version": "v2", "event_hooks": []any{
 		map[string]any{"hook_type": "webhook", "webhook_url": d.outputs["WebhookUrl"], "enabled": true, "event_types": []any{}},
 	}}
-	d.aws = func(context.Context) (aws.Config, error) {
+	d.aws = func(ctx context.Context) (aws.Config, error) {
 		cfg := aws.Config{Region: region, BaseEndpoint: aws.String("http://aws.invalid"), HTTPClient: d, Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")}
 		if w != nil {
 			cfg.BaseEndpoint = &w.moto
 		}
-		return cfg, nil
+		return withinRights(t, ctx, cfg), nil
 	}
 	return d
 }

@@ -121,7 +121,7 @@ func (l tool) run(ctx context.Context, stdin string, args ...string) result {
 		l.wait = func(ctx context.Context, _ time.Duration) error { return context.Cause(ctx) }
 	}
 	e := environment{getenv: func(name string) string { return l.env[name] }, loadAWS: l.aws, dir: l.dir, wait: l.wait, stdin: strings.NewReader(stdin), stdout: stdout, stderr: stderr}
-	status := e.run(ctx, args)
+	status := e.run(context.WithValue(ctx, commandKey{}, strings.Join(args[:min(len(args), 1)], "")), args)
 	return result{status, stdout.String(), stderr.String()}
 }
 
