@@ -13,6 +13,7 @@ import (
 
 	"chat-service-backend/shared/api"
 	"chat-service-backend/shared/httpjson"
+	"chat-service-backend/shared/keepalive"
 	"chat-service-backend/shared/lambdahttp"
 	"chat-service-backend/shared/streamchat"
 )
@@ -159,7 +160,7 @@ func upstreamError(cause error) error {
 		e.Message = "Stream did not answer in time; it may or may not have done what was asked."
 	case errors.Is(cause, context.Canceled):
 		e.Cause = errors.New("the caller went away")
-	case errors.Is(cause, errSent):
+	case errors.Is(cause, keepalive.ErrSent):
 		e.Message = "The connection to Stream broke before an answer came; it may or may not have done what was asked."
 	}
 	return e

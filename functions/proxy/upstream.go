@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"time"
 
@@ -25,15 +24,9 @@ const (
 	warmTimeout = 2 * time.Second
 
 	handshakeTimeout = 5 * time.Second
-
-	// maxAttempts bounds how often one request is sent.
-	maxAttempts = 3
 )
 
-var (
-	errNoFirstByte = errors.New("no first byte of a response in time")
-	errSent        = errors.New("sent, at least in part, but not answered")
-)
+var errNoFirstByte = errors.New("no first byte of a response in time")
 
 // An upstream sends requests to Stream and keeps its connections.
 type upstream struct {
@@ -116,16 +109,13 @@ func (u *upstream) handshake(ctx context.Context, network, address string) (net.
 	return secure, nil
 }
 
-// RoundTrip sends r and returns once the response has begun, without its trailers.
-//
-// A request whose connection turns out to be dead is sent again if nothing of it
-// was sent, or if it is a GET on a kept connection. Any other that may have reached
-// Stream is never sent twice. r's body, if any, must have GetBody.
+// RoundTrip sends r, as [keepalive.Transport] does, and returns once the response has
+// begun, without its trailers.
 func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	timer := time.AfterFunc(firstByteTimeout, func() { cancel(errNoFirstByte) })
 	start := time.Now()
-	response, err := u.attempt(r.WithContext(ctx))
+	response, err := u.transport.RoundTrip(r.WithContext(ctx))
 	lambdahttp.Milliseconds(ctx, "UpstreamLatency", time.Since(start))
 	switch {
 	case err != nil:
@@ -148,36 +138,4 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer := *response
 	answer.Trailer = nil
 	return &answer, nil
-}
-
-func (u *upstream) attempt(r *http.Request) (*http.Response, error) {
-	for attempt := 1; ; attempt++ {
-		var used *keepalive.Conn
-		var before int64 // bytes written
-		var kept bool
-		trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
-			used = keepalive.Under(info.Conn)
-			before, kept = used.Written(), info.Reused
-		}}
-		response, err := u.transport.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
-		if err == nil {
-			return response, nil
-		}
-		sent := used != nil && used.Written() != before
-		again := used != nil && (!sent || kept && r.Method == http.MethodGet)
-		if !again || attempt == maxAttempts || r.Context().Err() != nil {
-			if sent {
-				err = fmt.Errorf("%w: %w", errSent, err)
-			}
-			return nil, err
-		}
-		if r.Body != nil {
-			body, bodyErr := r.GetBody()
-			if bodyErr != nil {
-				return nil, err
-			}
-			r = r.Clone(r.Context())
-			r.Body = body
-		}
-	}
 }

@@ -5,6 +5,7 @@
 package awsconfig
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -34,7 +35,7 @@ func New(getenv func(string) string) aws.Config {
 	cfg := aws.Config{
 		Region:        getenv("AWS_REGION"),
 		Credentials:   credentials(getenv),
-		HTTPClient:    HTTPClient{&http.Client{Transport: keepalive.New()}},
+		HTTPClient:    HTTPClient{keepalive.New()},
 		Retryer:       func() aws.Retryer { return Retryer(maxAttempts) },
 		ConfigSources: []any{endpoints{getenv}},
 	}
@@ -44,41 +45,33 @@ func New(getenv func(string) string) aws.Config {
 	return cfg
 }
 
-// HTTPClient is an [http.Client] for the SDK's clients.
-type HTTPClient struct{ *http.Client }
+// HTTPClient sends the requests of the SDK's clients, and follows no redirect.
+type HTTPClient struct{ http.RoundTripper }
 
-// Do hides WriteTo of a body from net/http. The SDK closes a body as soon as the answer
-// begins, and smithy-go's WriteTo then returns io.EOF, which is an error there: net/http
-// closes the connection in the middle of the answer if it has not yet looked for the
-// body's end.
+// Do reads the body first, so that [keepalive.Transport] can send it again, and so that
+// the SDK, which closes it as soon as the response begins, does not end it too early.
 func (c HTTPClient) Do(r *http.Request) (*http.Response, error) {
-	if r.Body != nil {
-		r.Body = struct{ io.ReadCloser }{r.Body}
+	if r.Body == nil {
+		return c.RoundTrip(r)
 	}
-	return c.Client.Do(r)
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	again := *r
+	again.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	again.Body, _ = again.GetBody()
+	return c.RoundTrip(&again)
 }
 
-// Retryer returns the SDK's standard retryer with short pauses, and with none after a
-// connection that died unused. The rules first count before the SDK's own.
+// Retryer returns the SDK's standard retryer with short pauses. The rules first count
+// before the SDK's own.
 func Retryer(attempts int, first ...retry.IsErrorRetryable) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts = attempts
-		standard := retry.NewExponentialJitterBackoff(maxBackoff)
-		o.Backoff = retry.BackoffDelayerFunc(func(attempt int, err error) (time.Duration, error) {
-			if errors.Is(err, keepalive.ErrDead) {
-				return 0, nil
-			}
-			return standard.BackoffDelay(attempt, err)
-		})
+		o.MaxAttempts, o.MaxBackoff = attempts, maxBackoff
 		o.Retryables = append(first, o.Retryables...)
 	})
 }
-
-// UnsentOnly is a rule that retries a request if nothing of it was sent, and else never:
-// see [keepalive.ErrDead].
-var UnsentOnly = retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
-	return aws.BoolTernary(errors.Is(err, keepalive.ErrDead))
-})
 
 func credentials(getenv func(string) string) aws.CredentialsProvider {
 	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {

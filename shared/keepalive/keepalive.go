@@ -3,14 +3,15 @@
 // Meanwhile the peer may have closed a connection. net/http notices that in the
 // background, eventually; a process that has just been thawed is faster, writes its
 // next request into the dead connection, and then cannot know whether anybody has read
-// it. Connections of this package look first, with one system call, and fail a write
-// that would be lost before any of it is sent.
+// it. Connections of this package look first, with one system call, and a request whose
+// connection is dead goes out on another.
 package keepalive
 
 import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -27,10 +28,14 @@ const (
 	dialTimeout = 5 * time.Second
 )
 
-// ErrDead is the error of a request of which nothing was sent, because its connection
-// was closed while it was idle. [http.Transport] sends such a request again by itself
-// if it can read the body again.
-var ErrDead = errors.New("the connection was closed while it was idle")
+// maxAttempts bounds how often one request is sent.
+const maxAttempts = 3
+
+// ErrSent matches the error of a request that may have reached the peer.
+var ErrSent = errors.New("sent, at least in part, but not answered")
+
+// errDead is the error of a write that would begin a request on a dead connection.
+var errDead = errors.New("the connection was closed while it was idle")
 
 // A Transport sends requests over connections of this package.
 type Transport struct{ *http.Transport }
@@ -46,11 +51,43 @@ func New() Transport {
 	}}
 }
 
-// RoundTrip has the connection that r gets look before the next byte is written: the
-// bytes do not tell where a request begins, since HTTP/2 also writes on its own.
+// RoundTrip sends r, and sends it again if its connection turns out to be dead and
+// nothing of it was sent, or if it is a GET on a kept connection. Any other that may have
+// reached the peer is never sent twice. A request with a body must have GetBody for that.
 func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { Under(info.Conn).begins.Store(true) }}
-	return t.Transport.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
+	for attempt := 1; ; attempt++ {
+		var used *Conn
+		var before int64 // bytes written
+		var kept bool
+		trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+			used, kept = Under(info.Conn), info.Reused
+			before = used.written.Load()
+			// The bytes do not tell where a request begins: HTTP/2 also writes on its own.
+			used.begins.Store(true)
+		}}
+		response, err := t.Transport.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
+		if err == nil || used == nil {
+			return response, err
+		}
+		sent := used.written.Load() != before
+		if sent {
+			err = fmt.Errorf("%w: %w", ErrSent, err)
+		}
+		if sent && !(kept && r.Method == http.MethodGet) || attempt == maxAttempts || r.Context().Err() != nil {
+			return nil, err
+		}
+		if r.Body != nil {
+			if r.GetBody == nil {
+				return nil, err
+			}
+			body, bodyErr := r.GetBody()
+			if bodyErr != nil {
+				return nil, err
+			}
+			r = r.Clone(r.Context())
+			r.Body = body
+		}
+	}
 }
 
 // A Conn is a TCP connection that does not begin a request if the peer has closed it.
@@ -90,19 +127,16 @@ func (c *Conn) Read(p []byte) (int, error) {
 }
 
 // Write writes p. If p begins a request and the connection is dead, it closes the
-// connection, writes nothing, and returns [ErrDead].
+// connection, writes nothing, and returns an error.
 func (c *Conn) Write(p []byte) (int, error) {
 	if c.begins.Swap(false) && c.Dead() {
 		_ = c.Close() // so that no other request gets it
-		return 0, ErrDead
+		return 0, errDead
 	}
 	n, err := c.TCPConn.Write(p)
 	c.written.Add(int64(n))
 	return n, err
 }
-
-// Written returns the number of bytes written so far.
-func (c *Conn) Written() int64 { return c.written.Load() }
 
 // Dead reports whether the peer has closed the connection, or may have done so because
 // it has been silent for longer than IdleTimeout. That is by the wall clock, which keeps

@@ -47,10 +47,10 @@ const (
 
 // A Store is the part of SSM Parameter Store below one prefix.
 type Store struct {
-	client *ssm.Client
-	http   *http.Client // the client's
-	prefix string
-	ttl    time.Duration
+	client      *ssm.Client
+	connections *http.Transport // the client's
+	prefix      string
+	ttl         time.Duration
 
 	// OnStale, if set, is called each time a refresh fails and the last good value
 	// stays in use.
@@ -74,8 +74,8 @@ func Open(getenv func(string) string) (*Store, error) {
 		return nil, err
 	}
 	// The next fetch is minutes away: no connection is kept for it.
-	client := &http.Client{Transport: new(http.Transport)}
-	return &Store{client: newClient(getenv, client), http: client, prefix: prefix, ttl: ttl}, nil
+	connections := new(http.Transport)
+	return &Store{client: newClient(getenv, connections), connections: connections, prefix: prefix, ttl: ttl}, nil
 }
 
 // validPrefix reports whether parameter names may begin with prefix and a slash.
@@ -95,9 +95,9 @@ func validPrefix(prefix string) bool {
 
 // newClient returns a client that leaves throttled calls to ask: the SDK would give up
 // after three.
-func newClient(getenv func(string) string, client *http.Client) *ssm.Client {
+func newClient(getenv func(string) string, transport http.RoundTripper) *ssm.Client {
 	return ssm.NewFromConfig(awsconfig.New(getenv), func(o *ssm.Options) {
-		o.HTTPClient = awsconfig.HTTPClient{Client: client}
+		o.HTTPClient = awsconfig.HTTPClient{RoundTripper: transport}
 		o.Retryer = awsconfig.Retryer(maxAttempts, retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
 			if throttled(err) {
 				return aws.FalseTernary
@@ -118,7 +118,7 @@ var errSilent = fmt.Errorf("SSM did not answer within %v", callTimeout)
 // it if ctx leaves no more time than one call may take. If SSM does not answer within
 // callTimeout, ask gives up, unless SSM has throttled f before.
 func ask[T any](ctx context.Context, s *Store, f func(context.Context) (T, error)) (T, error) {
-	defer s.http.CloseIdleConnections()
+	defer s.connections.CloseIdleConnections()
 	var busy error
 	deadline, ok := ctx.Deadline()
 	last := ok && time.Until(deadline) <= callTimeout

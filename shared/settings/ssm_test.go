@@ -14,11 +14,15 @@ import (
 
 func openAt(t testing.TB, url string, more map[string]string) *Store {
 	t.Helper()
+	return openWith(t, awsEnvironment(url, more))
+}
+
+func awsEnvironment(url string, more map[string]string) func(string) string {
 	all := map[string]string{
 		"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "hunter2", "AWS_ENDPOINT_URL_SSM": url,
 	}
 	maps.Copy(all, more)
-	return openWith(t, func(name string) string { return all[name] })
+	return func(name string) string { return all[name] }
 }
 
 func openWith(t testing.TB, getenv func(string) string) *Store {

@@ -31,7 +31,7 @@ func (h inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
 // newValue returns the value of a new process whose SSM is a handler.
 func newValue(t *testing.T, ssm http.Handler) *Value[string] {
 	store := openAt(t, "http://ssm.test", nil)
-	store.http.Transport = inMemory{ssm}
+	store.client = newClient(awsEnvironment("http://ssm.test", nil), inMemory{ssm})
 	return Keep(store, Forever, func(ctx context.Context) (string, error) {
 		values, err := store.Parameters(ctx, "k")
 		return values["k"], err
