@@ -156,7 +156,7 @@ func (p *provider) bearer(t *testing.T, token string, changes map[string]any) st
 func TestUsersOfEachProviderSignIn(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/providers/*.json")
-	if err != nil || len(files) < 27 {
+	if err != nil || len(files) < 28 {
 		t.Fatalf("want the providers, got %d, %v", len(files), err)
 	}
 	for _, file := range files {

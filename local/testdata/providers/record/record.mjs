@@ -122,6 +122,30 @@ const servers = {
     return { version: version('better-auth'), base: idp, keys, discovery: { jwks_uri: url }, settings: { OidcAudience: idp, OidcJwksUrl: url }, tokens: { 'token of the jwt plugin': [token, { aud: 'https://orders.example.com' }] } };
   },
 
+  async 'better-auth-oauth-provider'() {
+    const { betterAuth } = await import('better-auth');
+    const { jwt } = await import('better-auth/plugins');
+    const { oauthProvider } = await import('@better-auth/oauth-provider');
+    const { memoryAdapter } = await import('better-auth/adapters/memory');
+    const resource = 'https://chat.example.com';
+    const tables = ['user', 'session', 'account', 'verification', 'jwks', 'oauthClient', 'oauthConsent', 'oauthAccessToken', 'oauthRefreshToken', 'oauthResource', 'oauthClientResource'];
+    const auth = betterAuth({
+      baseURL: idp, secret: 'x'.repeat(40), emailAndPassword: { enabled: true }, database: memoryAdapter(Object.fromEntries(tables.map((name) => [name, []]))),
+      plugins: [jwt(), oauthProvider({ loginPage: '/sign-in', consentPage: '/consent', resources: [resource], enforcePerClientResources: false })],
+    });
+    const headers = { origin: idp };
+    const send = (url, options) => auth.handler(new Request(url, { ...options, headers: { ...options?.headers, ...headers } }));
+    const signed = await send(`${idp}/api/auth/sign-up/email`, body({ name: 'Jane Doe', email: 'jane.doe@example.com', password: 'secret password' }));
+    headers.cookie = signed.headers.getSetCookie().map((c) => c.split(';')[0]).join('; ');
+    const { client_id: client } = await auth.api.adminCreateOAuthClient({ headers, body: { client_name: 'App', redirect_uris: [app], token_endpoint_auth_method: 'none', skip_consent: true } });
+    const discovery = await (await send(`${idp}/api/auth/.well-known/openid-configuration`)).json();
+    const issued = await signIn({ discovery, client, scope: 'openid offline_access', more: { resource }, send });
+    return {
+      version: version('@better-auth/oauth-provider'), base: idp, discovery, keys: (await (await send(discovery.jwks_uri)).json()).keys,
+      settings: { OidcAudience: resource }, tokens: { 'access token': [issued.access_token, { aud: 'https://orders.example.com' }] }, opaque: ['refresh token'],
+    };
+  },
+
   async 'oauth2-mock-server'() {
     const { OAuth2Server } = await import('oauth2-mock-server');
     const server = new OAuth2Server();
