@@ -96,6 +96,15 @@ func TestWhateverStreamAnswersSurvivesPullAndGoesToASecondApp(t *testing.T) {
 				answer["app"].(map[string]any)["user_search_disallowed_roles"] = []any{"guest", "nobody"}
 			}
 		}, file: "- ghost", other: "left out, because Stream refused it: update channel type team: commands: "},
+		"values of another form": {twist: func(path string, answer map[string]any) {
+			if path == "/channeltypes" {
+				team := answer["channel_types"].(map[string]any)["team"].(map[string]any)
+				team["read_events"], team["commands"] = map[string]any{"on": true}, []any{nil, map[string]any{"name": nil}}
+			} else if path == "/app" {
+				answer["app"].(map[string]any)["event_hooks"] = []any{nil}
+				answer["app"].(map[string]any)["reminders_max_members"] = 1
+			}
+		}, file: "read_events:\n", other: "left out, because Stream refused it: update channel type team: read_events: "},
 		"permissions v1": {setup: setup{"PUT", "/channeltypes/team", `{"automod":"disabled","automod_behavior":"flag","max_message_length":5000,"permissions":[{"name":"All","action":"Allow","owner":false,"priority":2,"resources":["*"],"roles":["*"]}]}`, "PATCH", "/app", `{"permission_version":"v1"}`}, file: "priority: 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -190,33 +199,34 @@ func TestApplyOnAppsAsTheyAre(t *testing.T) {
 		want  []string // that plan and apply say
 		left  int      // hooks
 	}{
-		"a double goes":                  {hooks(ours + `,"event_types":["message.new"]},` + ours + `,"event_types":[]}`), hook, "-allow-delete", []string{"- webhook hook " + hookURL + "   (needs -allow-delete)"}, 1},
-		"stars are all":                  {hooks(ours + `,"event_types":["*"]}`), hook, "", []string{"nothing to change"}, 1},
-		"a star double goes":             {hooks(ours + `,"event_types":["message.new"]},` + ours + `,"event_types":["*"]}`), hook, "-allow-delete", []string{"Plan: 0 to add, 0 to change, 1 to delete."}, 1},
-		"other events stay":              {hooks(ours + `,"event_types":["user.updated"]}`), strings.Replace(hook, "[]", "[message.new]", 1), "", []string{"~ webhook hook", "- user.updated, + message.new"}, 1},
-		"two of one address":             {nil, "hooks: [{hook_type: webhook, webhook_url: 'https://a', event_types: [user.updated]}, {hook_type: webhook, webhook_url: 'https://a', event_types: [message.new]}]", "", []string{"Plan: 2 to add, 0 to change, 0 to delete."}, 2},
-		"another product's hook stays":   {hooks(ours + `,"product":"video"}`), hook, "", []string{"Plan: 1 to add"}, 2},
-		"the chat's hook is meant":       {hooks(ours + `,"product":"chat"}`), hook, "", []string{"nothing to change"}, 1},
-		"a foreign hook can be absent":   {hooks(`{"hook_type":"gcp_pubsub","gcp_pubsub_topic":"projects/plum/topics/chat"}`), "absent: {hooks: [projects/plum/topics/chat]}", "-allow-delete", []string{"- gcp_pubsub hook projects/plum/topics/chat"}, 0},
-		"a hook can be absent by its id": {hooks(`{"id":"one","hook_type":"webhook"}`), "absent: {hooks: [one]}", "-allow-delete", []string{"- webhook hook one"}, 0},
-		"the stack's hook moves":         {hooks(`{"hook_type":"webhook","enabled":true,"webhook_url":"https://client.example.com/v1/webhook"}`), hook, "-output ClientApiUrl=https://client.example.com/v1", []string{"webhook_url: https://client.example.com/v1/webhook -> " + hookURL, "1 to change"}, 1},
-		"the stack's callbacks move":     {hooks(`{"hook_type":"pending_message","enabled":true,"webhook_url":"https://client.example.com/v1/webhook"}`), strings.Replace(hook, "hook_type: webhook", "hook_type: pending_message", 1), "-output ClientApiUrl=https://client.example.com/v1", []string{"webhook_url: https://client.example.com/v1/webhook -> " + hookURL, "1 to change"}, 1},
-		"callbacks have no such address": {nil, "hooks: [{hook_type: pending_message, webhook_url: 'https://client.example.com/v1/webhook'}]", "-output ClientApiUrl=https://client.example.com/v1", []string{"this one has no routes below it: make it ${WebhookUrl}"}, 1},
-		"the earlier address may stay":   {hooks(`{"hook_type":"webhook","enabled":true,"webhook_url":"https://client.example.com/v1/webhook"}`), strings.Replace(hook, "${WebhookUrl}", "https://client.example.com/v1/webhook", 1), "-output ClientApiUrl=https://client.example.com/v1", []string{"nothing to change"}, 1},
-		"an unknown event type":          {nil, strings.Replace(hook, "[]", "[mesage.new, call.endet, tea.ready, feeds.activity.added]", 1), "", []string{"Stream knows no event mesage.new: did you mean message.new?", "Stream knows no event call.endet: did you mean call.ended?", "Stream knows no event tea.ready\n"}, 1},
-		"one field of a channel type":    {nil, "channel_types: {messaging: {typing_events: false}}", "", []string{"typing_events: true -> false"}, 0},
-		"a new channel type":             {nil, "channel_types: {match: {quotes: false, reminders: false, grants: {channel_member: [read-channel]}}}", "", []string{"as messaging has them: admin, guest, user", "match has grants for roles that the file does not name: admin (2), guest (1), user (2)", "quotes: false"}, 0},
-		"a set of commands":              {nil, "channel_types: {messaging: {commands: [all]}, team: {commands: [fun_set]}}", "", []string{"commands: + all", "commands: + fun_set"}, 0},
-		"a role with grants":             {[]string{"POST", "/roles", `{"name":"old"}`, "PATCH", "/app", `{"grants":{"old":["search-user"]}}`, "PUT", "/channeltypes/team", `{` + required + `,"grants":{"old":["read-channel"]}}`}, "absent: {roles: [old]}", "-allow-delete", []string{"grants.old: - search-user", "~ channel type team   (needs -allow-delete)", "done: delete role old"}, 0},
-		"a later value of a new type":    {nil, "channel_types: {match: {automod_behavior: shadow_block, partition_size: 5}}", "", []string{"done: create channel type match", "done: update channel type match"}, 0},
-		"a value beyond the description": {nil, "channel_types: {messaging: {max_message_length: 300}}\napp: {cdn_expiration_seconds: 14400}", "", []string{"max_message_length: 5000 -> 300"}, 0},
-		"a part of a setting":            {nil, "app: {file_upload_config: {blocked_file_extensions: [exe]}}", "", []string{"done: update the app's settings"}, 0},
-		"a value that Stream refuses":    {nil, "app: {cdn_expiration_seconds: 60, guest_user_creation_disabled: true}\nchannel_types: {match: {automod: oracle, max_message_length: 90000}}", "", []string{"left out, because Stream refused it: update the app's settings: cdn_expiration_seconds", "left out, because Stream refused it: update channel type match: automod", "guest_user_creation_disabled: false -> true", "max_message_length: 90000", "done: create channel type match"}, -1},
-		"a change of a team's blocklist": {[]string{"POST", "/blocklists", `{"name":"rude","team":"red","words":["x"]}`}, "blocklists: {rude: {team: red, words: [y]}}", "", []string{"~ blocklist rude (red)", "words: - x, + y"}, 0},
-		"a team's blocklist":             {nil, "blocklists: {rude: [darn], rude in red: {name: rude, team: red, type: domain, words: [x.org]}}", "", []string{"+ blocklist rude (red)"}, 0},
-		"a role that Stream may have":    {nil, "roles: [support]\ngrants: {global_reader: [search-user], support: [search-user]}\nchannel_types: {team: {grants: {global_reader: [read-channel]}}}", "", []string{"the app has no role global_reader: add it to roles if it is yours", "done: update the app's settings", "left out, because Stream refused it: update the app's settings: grants.global_reader", "left out, because Stream refused it: update channel type team: grants.global_reader"}, -1},
-		"a blocklist of an unknown type": {nil, "blocklists: {wild: {type: wildcard, words: ['a*']}, plain: [x]}", "", []string{"left out, because Stream refused it: create blocklist wild", "done: create blocklist plain"}, -1},
-		"what is not in the description": {nil, "roles: [support]\napp: {quantum_mode: true}", "", []string{"quantum_mode = true   (each apply tries it: quantum_mode is not in Stream's description)", "left out, because Stream refused it", "done: create role support"}, -1},
+		"a double goes":                    {hooks(ours + `,"event_types":["message.new"]},` + ours + `,"event_types":[]}`), hook, "-allow-delete", []string{"- webhook hook " + hookURL + "   (needs -allow-delete)"}, 1},
+		"stars are all":                    {hooks(ours + `,"event_types":["*"]}`), hook, "", []string{"nothing to change"}, 1},
+		"a star double goes":               {hooks(ours + `,"event_types":["message.new"]},` + ours + `,"event_types":["*"]}`), hook, "-allow-delete", []string{"Plan: 0 to add, 0 to change, 1 to delete."}, 1},
+		"other events stay":                {hooks(ours + `,"event_types":["user.updated"]}`), strings.Replace(hook, "[]", "[message.new]", 1), "", []string{"~ webhook hook", "- user.updated, + message.new"}, 1},
+		"two of one address":               {nil, "hooks: [{hook_type: webhook, webhook_url: 'https://a', event_types: [user.updated]}, {hook_type: webhook, webhook_url: 'https://a', event_types: [message.new]}]", "", []string{"Plan: 2 to add, 0 to change, 0 to delete."}, 2},
+		"another product's hook stays":     {hooks(ours + `,"product":"video"}`), hook, "", []string{"Plan: 1 to add"}, 2},
+		"the chat's hook is meant":         {hooks(ours + `,"product":"chat"}`), hook, "", []string{"nothing to change"}, 1},
+		"a foreign hook can be absent":     {hooks(`{"hook_type":"gcp_pubsub","gcp_pubsub_topic":"projects/plum/topics/chat"}`), "absent: {hooks: [projects/plum/topics/chat]}", "-allow-delete", []string{"- gcp_pubsub hook projects/plum/topics/chat"}, 0},
+		"a hook can be absent by its id":   {hooks(`{"id":"one","hook_type":"webhook"}`), "absent: {hooks: [one]}", "-allow-delete", []string{"- webhook hook one"}, 0},
+		"the stack's hook moves":           {hooks(`{"hook_type":"webhook","enabled":true,"webhook_url":"https://client.example.com/v1/webhook"}`), hook, "-output ClientApiUrl=https://client.example.com/v1", []string{"webhook_url: https://client.example.com/v1/webhook -> " + hookURL, "1 to change"}, 1},
+		"the stack's callbacks move":       {hooks(`{"hook_type":"pending_message","enabled":true,"webhook_url":"https://client.example.com/v1/webhook"}`), strings.Replace(hook, "hook_type: webhook", "hook_type: pending_message", 1), "-output ClientApiUrl=https://client.example.com/v1", []string{"webhook_url: https://client.example.com/v1/webhook -> " + hookURL, "1 to change"}, 1},
+		"callbacks have no such address":   {nil, "hooks: [{hook_type: pending_message, webhook_url: 'https://client.example.com/v1/webhook'}]", "-output ClientApiUrl=https://client.example.com/v1", []string{"this one has no routes below it: make it ${WebhookUrl}"}, 1},
+		"the earlier address may stay":     {hooks(`{"hook_type":"webhook","enabled":true,"webhook_url":"https://client.example.com/v1/webhook"}`), strings.Replace(hook, "${WebhookUrl}", "https://client.example.com/v1/webhook", 1), "-output ClientApiUrl=https://client.example.com/v1", []string{"nothing to change"}, 1},
+		"an unknown event type":            {nil, strings.Replace(hook, "[]", "[mesage.new, call.endet, tea.ready, feeds.activity.added]", 1), "", []string{"Stream knows no event mesage.new: did you mean message.new?", "Stream knows no event call.endet: did you mean call.ended?", "Stream knows no event tea.ready\n"}, 1},
+		"one field of a channel type":      {nil, "channel_types: {messaging: {typing_events: false}}", "", []string{"typing_events: true -> false"}, 0},
+		"a new channel type":               {nil, "channel_types: {match: {quotes: false, reminders: false, grants: {channel_member: [read-channel]}}}", "", []string{"as messaging has them: admin, guest, user", "match has grants for roles that the file does not name: admin (2), guest (1), user (2)", "quotes: false"}, 0},
+		"a set of commands":                {nil, "channel_types: {messaging: {commands: [all]}, team: {commands: [fun_set]}}", "", []string{"commands: + all", "commands: + fun_set"}, 0},
+		"a role with grants":               {[]string{"POST", "/roles", `{"name":"old"}`, "PATCH", "/app", `{"grants":{"old":["search-user"]}}`, "PUT", "/channeltypes/team", `{` + required + `,"grants":{"old":["read-channel"]}}`}, "absent: {roles: [old]}", "-allow-delete", []string{"grants.old: - search-user", "~ channel type team   (needs -allow-delete)", "done: delete role old"}, 0},
+		"a later value of a new type":      {nil, "channel_types: {match: {automod_behavior: shadow_block, partition_size: 5}}", "", []string{"done: create channel type match", "done: update channel type match"}, 0},
+		"a value beyond the description":   {nil, "channel_types: {messaging: {max_message_length: 300}}\napp: {cdn_expiration_seconds: 14400}", "", []string{"max_message_length: 5000 -> 300"}, 0},
+		"a part of a setting":              {nil, "app: {file_upload_config: {blocked_file_extensions: [exe]}}", "", []string{"done: update the app's settings"}, 0},
+		"a value that Stream refuses":      {nil, "app: {cdn_expiration_seconds: 60, guest_user_creation_disabled: true}\nchannel_types: {match: {automod: oracle, max_message_length: 90000}}", "", []string{"left out, because Stream refused it: update the app's settings: cdn_expiration_seconds", "left out, because Stream refused it: update channel type match: automod", "guest_user_creation_disabled: false -> true", "max_message_length: 90000", "done: create channel type match"}, -1},
+		"a value that only creating takes": {nil, "channel_types: {match: {max_message_length: 90000, quotes: false}}", "", []string{"left out, because Stream refused it: update channel type match: max_message_length", "done: update channel type match\n"}, -1},
+		"a change of a team's blocklist":   {[]string{"POST", "/blocklists", `{"name":"rude","team":"red","words":["x"]}`}, "blocklists: {rude: {team: red, words: [y]}}", "", []string{"~ blocklist rude (red)", "words: - x, + y"}, 0},
+		"a team's blocklist":               {nil, "blocklists: {rude: [darn], rude in red: {name: rude, team: red, type: domain, words: [x.org]}}", "", []string{"+ blocklist rude (red)"}, 0},
+		"a role that Stream may have":      {nil, "roles: [support]\ngrants: {global_reader: [search-user], support: [search-user]}\nchannel_types: {team: {grants: {global_reader: [read-channel]}}}", "", []string{"the app has no role global_reader: add it to roles if it is yours", "done: update the app's settings", "left out, because Stream refused it: update the app's settings: grants.global_reader", "left out, because Stream refused it: update channel type team: grants.global_reader"}, -1},
+		"a blocklist of an unknown type":   {nil, "blocklists: {wild: {type: wildcard, words: ['a*']}, plain: [x]}", "", []string{"left out, because Stream refused it: create blocklist wild", "done: create blocklist plain"}, -1},
+		"what is not in the description":   {nil, "roles: [support]\napp: {quantum_mode: true}", "", []string{"quantum_mode = true   (each apply tries it: quantum_mode is not in Stream's description)", "left out, because Stream refused it", "done: create role support"}, -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -308,7 +318,7 @@ func TestWhatCannotBeReadBackIsSentWithOtherChangesOrOnDemand(t *testing.T) {
 func TestWhatStreamRefusesHoldsNothingElseBack(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
-	a.file("stream.yaml", "roles: [support]\napp: {webhook_url: x, multi_tenant_enabled: true}\nchannel_types: {match: {uploads: false, grants: {support: [nothing]}}}\nblocklists: {rude: [x]}")
+	a.file("stream.yaml", "roles: [support]\napp: {webhook_url: x, multi_tenant_enabled: true}\nchannel_types: {match: {uploads: false, grants: {support: [nothing]}}, team: {automod: AI, automod_behavior: block, grants: {user: [read-channel], support: [nothing], guest: []}}}\nblocklists: {rude: [x]}")
 	refused := func(w http.ResponseWriter, r *http.Request, n int) bool {
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
@@ -321,8 +331,12 @@ func TestWhatStreamRefusesHoldsNothingElseBack(t *testing.T) {
 	}
 	a.intercept(refused)
 	a.run("apply", "-yes", "-allow-lockout").want(t, 1, "done: create blocklist rude", "done: create channel type match", "done: update channel type match: uploads", "done: update the app's settings: multi_tenant_enabled",
-		"took all else: update the app's settings: webhook_url, update channel type match: grants.support. Mend it in the file, or remove it")
-	a.run("plan").want(t, 0, "grants.support: + nothing", "Plan: 0 to add, 2 to change")
+		"took all else: update the app's settings: webhook_url, update channel type match: grants.support, update channel type team: grants.support. Mend it in the file, or remove it")
+	a.run("plan").want(t, 0, "grants.support: + nothing", "Plan: 0 to add, 3 to change")
+	team := a.call("GET", "/channeltypes/team", nil)
+	if grants := team["grants"].(map[string]any); team["automod"] != "AI" || team["automod_behavior"] != "block" || fmt.Sprint(grants["user"], grants["guest"]) != "[read-channel] []" {
+		t.Errorf("want all else of the type, got %v", team)
+	}
 	a.intercept(nil)
 	a.run("apply", "-yes", "-allow-lockout").want(t, 0)
 	a.run("plan").want(t, 0, "nothing to change")

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -28,6 +29,7 @@ type planner struct {
 	service   *stack.Service
 	file      *file
 	state     *state
+	taken     map[string]Document // the last body that Stream took, by path
 }
 
 func newPlanner(c *console.Console, at *stack.Target) (*planner, []cli.Flag) {
@@ -236,6 +238,9 @@ func repeated(steps, again []step) (late []string) {
 	for _, s := range again {
 		for _, c := range s.Changes {
 			left[c.Action+" "+c.What] = true
+			for field := range c.Fields { // a part
+				left[c.Action+" "+c.What+": "+field] = true
+			}
 		}
 	}
 	for _, s := range steps {
@@ -322,10 +327,31 @@ func (p *planner) send(ctx context.Context, s step) error {
 			return fmt.Errorf("%s: %w", titles(s), err)
 		}
 	}
+	taken := p.taken[s.Path]
+	if s.Method == http.MethodPut { // with the present values of what only goes along
+		body = maps.Clone(body)
+		for field := range body {
+			if v, ok := taken[field]; ok && !s.sets(field) {
+				body[field] = v
+			}
+		}
+	}
 	if _, err := p.service.Stream(ctx, s.Method, s.Path, body, nil); err != nil {
 		return fmt.Errorf("%s: Stream or the proxy answered %w", titles(s), err)
 	}
+	if s.Method == http.MethodPut {
+		if p.taken == nil {
+			p.taken = map[string]Document{}
+		}
+		p.taken[s.Path] = body
+	}
 	return nil
+}
+
+// sets reports whether a field of its body is one that the step changes.
+func (s step) sets(field string) bool {
+	_, sets := s.Changes[0].Fields[field]
+	return sets || field == "grants"
 }
 
 // withHook returns a list of hooks with one in the place of that with its id, or at the end.

@@ -122,11 +122,17 @@ func (k kind) check(place string, wanted, set Document, known func(field string)
 	return why, nil
 }
 
-// likelyMistake reports whether a value of another type is somebody's mistake. Stream
-// answers switches and numbers as such; texts and objects may change their form.
+// likelyMistake reports whether a value of another type is somebody's mistake: a switch, a
+// number or a list's item that was written as a text. Stream's own fields may change their form.
 func likelyMistake(row streamspec.Field, v any) bool {
-	_, text := v.(string)
-	return row.Type == "boolean" || (row.Type == "integer" || row.Type == "number") && text || row.Type[0] == '[' && text
+	text, _ := v.(string)
+	switch row.Type {
+	case "boolean":
+		return confused.MatchString(text) || text == "true" || text == "false"
+	case "integer", "number":
+		return text != "" && strings.Trim(text, "0123456789.-_") == ""
+	}
+	return row.Type[0] == '[' && text != ""
 }
 
 // nearest returns the name that a word with a mistake or two was meant to be, or "".

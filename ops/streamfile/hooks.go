@@ -34,7 +34,9 @@ func Address(hook Document) string {
 // Hooks returns an app's event hooks.
 func Hooks(app Document) (hooks []Document) {
 	for _, v := range List(app["event_hooks"]) {
-		hooks = append(hooks, Object(v))
+		if hook := Object(v); hook != nil {
+			hooks = append(hooks, hook)
+		}
 	}
 	return hooks
 }

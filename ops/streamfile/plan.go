@@ -79,7 +79,7 @@ func missing(set, before, doubtful Document, why map[string]string, f *file, st 
 	has := func(path, name string) bool {
 		known := func(d Document) bool { return Text(d["name"]) == name || path == "commands" && Text(d["set"]) == name }
 		for _, items := range []map[string]Document{st.items[path], f.items[path]} {
-			if items[name] != nil || slices.ContainsFunc(slices.Collect(maps.Values(items)), known) {
+			if items[name] != nil || name != "" && slices.ContainsFunc(slices.Collect(maps.Values(items)), known) {
 				return true
 			}
 		}
@@ -200,7 +200,10 @@ func (p *plan) app(f *file, st *state, send blindness) error {
 		blind = nil
 	}
 	for field, v := range blind {
-		set[field], fields[field] = v, difference{nil, v}
+		if set[field], fields[field] = v, (difference{nil, v}); why[field] != "" {
+			doubtful[field] = v
+			delete(set, field)
+		}
 	}
 	const what = "the app's settings"
 	patch := step{Method: http.MethodPatch, Path: "/app", Body: Document{}, stage: stageApp}
@@ -325,6 +328,14 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, f *file, st
 			later[field] = v
 		default:
 			now[field] = v
+		}
+	}
+	if !exists && len(later)+len(doubtful) > 0 { // an update will not do with what only creating takes
+		for field, v := range now {
+			if why[field] != "" && doubt == "" {
+				doubtful[field] = v
+				delete(now, field)
+			}
 		}
 	}
 	put := func(stage int, set Document, before Document) step {

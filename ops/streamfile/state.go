@@ -83,7 +83,9 @@ func (st *state) readItems(ctx context.Context, s *stack.Service, k kind) error 
 				if command, ok := v.(Document); ok {
 					v = command["name"]
 				}
-				commands = append(commands, v)
+				if v != nil {
+					commands = append(commands, v)
+				}
 			}
 			item["commands"] = commands
 			items[name] = item
