@@ -24,7 +24,7 @@ func BenchmarkLoad(b *testing.B) {
 	if err != nil {
 		duration = 5 * time.Second
 	}
-	local := awstest.NewService(b, nil)
+	local := awstest.NewDevServer(b, nil)
 	transport := &http.Transport{MaxIdleConnsPerHost: callers}
 	b.Cleanup(transport.CloseIdleConnections)
 	for _, route := range []string{"token", "config", "proxy", "api-key", "mixed"} {

@@ -33,7 +33,7 @@ func TestCanaryConnectsAsAUserOrSaysWhatIsBroken(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "index.js"), []byte(code), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	local := awstest.NewService(t, nil)
+	local := awstest.NewDevServer(t, nil)
 	answer, err := http.Get(local.Client + "/.local/health")
 	if err != nil {
 		t.Fatal(err)

@@ -342,7 +342,7 @@ func newWorld(t *testing.T) *world {
 			t.Fatal(err)
 		}
 	}
-	local := awstest.NewService(t, []string{
+	local := awstest.NewDevServer(t, []string{
 		"AWS_REGION=" + region, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_SESSION_TOKEN=",
 		"AWS_ENDPOINT_URL_SSM=" + w.moto, "AWS_ENDPOINT_URL_EVENTBRIDGE=" + w.moto, "AWS_ENDPOINT_URL_SQS=" + w.moto, "AWS_ENDPOINT_URL_S3=" + w.moto,
 	}, "-parameter-overrides", "ParameterTtl=1")

@@ -73,7 +73,7 @@ func gate(next http.Handler) http.Handler {
 }
 
 func TestExamplesCallTheServiceAPI(t *testing.T) {
-	local := awstest.NewService(t, nil).Service
+	local := awstest.NewDevServer(t, nil).Service
 	target, err := url.Parse(local)
 	if err != nil {
 		t.Fatal(err)

@@ -34,7 +34,7 @@ func TestUsersComeAndGoWithCognitos(t *testing.T) {
 		awstest.Missing(t, "python3 with botocore and urllib3: %v %s", err, out)
 	}
 	c := exec.CommandContext(t.Context(), "python3", "-c", program)
-	c.Env = append(os.Environ(), "PYTHONPATH=.:../user-ids", "PYTHONDONTWRITEBYTECODE=1", "SERVICE_URL="+awstest.NewService(t, nil).Service,
+	c.Env = append(os.Environ(), "PYTHONPATH=.:../user-ids", "PYTHONDONTWRITEBYTECODE=1", "SERVICE_URL="+awstest.NewDevServer(t, nil).Service,
 		"AWS_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=not-a-secret")
 	out, err := c.CombinedOutput()
 	if want := "['Jane']\n[]\n"; err != nil || string(out) != want {

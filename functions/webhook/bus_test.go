@@ -24,7 +24,7 @@ var large = `{"type":"message.new","text":"` + strings.Repeat("é", 600<<10) + `
 // A failure answers a call instead of its service if it returns true.
 type failure = func(http.ResponseWriter, *http.Request) bool
 
-func instead(aws *awstest.EventBus, s eventbus.Service, f failure) {
+func instead(aws *awstest.EventBus, s eventbus.API, f failure) {
 	aws.Fault[s].Set(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if !f(w, r) {
 			next.ServeHTTP(w, r)
@@ -134,7 +134,7 @@ func TestEventThatTheBusDoesNotTakeNowIsQueued(t *testing.T) {
 
 func TestOneFailureIsRetried(t *testing.T) {
 	for name, c := range map[string]struct {
-		service eventbus.Service
+		service eventbus.API
 		failure failure
 	}{
 		"bus, error":      {awstest.EventBridge, failing(http.StatusInternalServerError, "InternalFailure")},
@@ -364,7 +364,7 @@ func TestNoBodyOrSignatureIsLogged(t *testing.T) {
 	everyWay()
 	// A service may quote the whole call that it refuses.
 	for service, code := range []string{awstest.EventBridge: "ValidationException", awstest.SQS: "InvalidMessageContents", awstest.S3: "InvalidArgument"} {
-		instead(aws, eventbus.Service(service), func(w http.ResponseWriter, _ *http.Request) bool {
+		instead(aws, eventbus.API(service), func(w http.ResponseWriter, _ *http.Request) bool {
 			w.WriteHeader(http.StatusBadRequest)
 			_ = json.NewEncoder(w).Encode(map[string]string{"__type": code, "message": "Value 'the-text-of-the-message' failed to satisfy a constraint"})
 			return true

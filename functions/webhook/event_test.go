@@ -63,7 +63,7 @@ func wantBody(t testing.TB, e awstest.Entry, body string) map[string]any {
 
 func TestEventCarriesStreamsOwnBytes(t *testing.T) {
 	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-		for _, other := range []eventbus.Service{awstest.SQS, awstest.S3} {
+		for _, other := range []eventbus.API{awstest.SQS, awstest.S3} {
 			instead(aws, other, func(_ http.ResponseWriter, r *http.Request) bool {
 				t.Errorf("want only the bus called, got %s %s", r.Method, r.URL)
 				return false

@@ -41,7 +41,7 @@ func TestDocumentsShowWhatIsAnswered(t *testing.T) {
 			awstest.Missing(t, "%s is not installed", tool)
 		}
 	}
-	local := awstest.NewService(t, nil)
+	local := awstest.NewDevServer(t, nil)
 	documents, _ := filepath.Glob(filepath.Join(root, "docs/*.md"))
 	ran := 0
 	for _, document := range append(documents, filepath.Join(root, "README.md")) {

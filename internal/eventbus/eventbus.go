@@ -20,11 +20,11 @@ import (
 	"chat-service-backend/internal/standin"
 )
 
-// A Service is one of the three.
-type Service int
+// An API is one of the three.
+type API int
 
 const (
-	EventBridge Service = iota
+	EventBridge API = iota
 	SQS
 	S3
 )

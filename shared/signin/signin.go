@@ -195,7 +195,7 @@ func (r *Rule) invoke(ctx context.Context, caller identity.Caller, clientType, r
 	if err != nil {
 		return answer, 0, err
 	}
-	answer, err = read(body)
+	answer, err = newReply(body)
 	return answer, len(body), err
 }
 
@@ -213,11 +213,11 @@ type reply struct {
 	ExpiresIn int64                      `json:"expiresIn"`
 }
 
-// read returns the reply in an answer: {} or nothing, or an object whose members are
+// newReply returns the reply in an answer: {} or nothing, or an object whose members are
 // right. One wrong member makes the answer useless. Other members are ignored.
-func read(body []byte) (reply, error) {
-	broken := func(want string) (reply, error) {
-		return reply{}, &lambdainvoke.Error{Reason: lambdainvoke.Broken, Text: "the sign-in function's answer: " + want}
+func newReply(body []byte) (reply, error) {
+	broken := func(wrong string) (reply, error) {
+		return reply{}, &lambdainvoke.Error{Reason: lambdainvoke.Broken, Text: "the sign-in function's answer: " + wrong}
 	}
 	var r reply
 	if text := bytes.TrimSpace(body); len(text) == 0 || string(text) == "null" {

@@ -10,16 +10,16 @@ import (
 	"testing"
 )
 
-// A Service is the development server, as make run starts it.
-type Service struct {
+// A DevServer is the development server, as make run starts it.
+type DevServer struct {
 	Client  string `json:"clientUrl"`
 	Service string `json:"serviceUrl"`
 	PID     int    `json:"-"`
 }
 
-// NewService starts the development server on free ports, with variables
+// NewDevServer starts the development server on free ports, with variables
 // ("NAME=value") over those of this process. It stops with the test.
-func NewService(t testing.TB, environment []string, flags ...string) *Service {
+func NewDevServer(t testing.TB, environment []string, flags ...string) *DevServer {
 	t.Helper()
 	server := exec.CommandContext(t.Context(), Binary(t, "./local"), append([]string{"-addr", ":0", "-json"}, flags...)...)
 	server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
@@ -40,7 +40,7 @@ func NewService(t testing.TB, environment []string, flags ...string) *Service {
 		_ = server.Wait()
 		log.Close()
 	})
-	s := &Service{PID: server.Process.Pid}
+	s := &DevServer{PID: server.Process.Pid}
 	if err := json.NewDecoder(out).Decode(s); err != nil {
 		text, _ := os.ReadFile(log.Name())
 		t.Fatalf("the development server did not start: %v\n%s", err, text)
