@@ -7,16 +7,17 @@ import (
 	"strings"
 )
 
-// toStream lists the caller's header fields that reach Stream: those that describe
-// the body, what is accepted, and the ids that find the request in a log. Any other
-// could mean something to a server on the way, or reveal who the caller is. Userid
-// is not for Stream, but for a stack like this one in its place, as in the tests.
+// toStream is the allow list of the caller's header fields: those that describe the
+// body, what is accepted, and the ids that find the request in a log. Any other could
+// mean something to a server on the way, or reveal who the caller is. With an
+// Idempotency-Key, net/http would repeat a POST. Userid is not for Stream, but for a
+// stack like this one in its place, as in the tests.
 var toStream = []string{
 	"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Content-Encoding", "Content-Language", "Content-Type", "User-Agent",
 	"Traceparent", "Tracestate", "Userid", "X-Client-Request-Id", "X-Request-Id",
 }
 
-// fromStream lists Stream's header fields that reach the caller. A cookie or a CORS
+// fromStream is the allow list of Stream's header fields for the caller. A cookie or a CORS
 // field would take effect for our host name.
 var fromStream = []string{
 	"Allow", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Length", "Content-Type", "Date", "Etag",

@@ -173,7 +173,7 @@ func (b *bus) send(ctx context.Context, e entry) error {
 
 // errNotAWS is for a response with status 200 that does not confirm the operation: AWS
 // cannot have sent it.
-var errNotAWS = errors.New("the response is not one of the AWS API")
+var errNotAWS = errors.New("the response is not one of AWS's; something else answers at its address")
 
 // enqueue puts an entry into the queue, for an operator to send it to the bus.
 func (b *bus) enqueue(ctx context.Context, e entry) error {

@@ -72,7 +72,7 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, callback strin
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(r.Context(), receiveTimeout)
 	defer cancel()
-	body, err := io.ReadAll(r.Body)
+	body, err := io.ReadAll(r.Body) // Lambda limits it to 6 MB
 	if err != nil {
 		return unreadable(err)
 	}

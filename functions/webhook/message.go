@@ -23,7 +23,7 @@ import (
 // https://getstream.io/chat/docs/node/sqs/
 func (h *handler) ServeMessage(ctx context.Context, m lambdahttp.Message) error {
 	if h.bus == nil {
-		return errors.New("publish a message: EVENT_BUS_NAME is not set")
+		return errors.New("publish a message: EVENT_BUS_NAME is not set; set it to the name of the bus")
 	}
 	body, err := messageBody(m.Body)
 	if err != nil {
@@ -60,7 +60,7 @@ var streamTypes = []string{
 // whether they match its case. A body that is not a JSON object is an error.
 func namedApps(body []byte) (keys []string, err error) {
 	if !json.Valid(body) || !utf8.Valid(body) || !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
-		return nil, errors.New("read a message: it is not a JSON object")
+		return nil, errors.New("read a message: it is not a JSON object; look at who may write into the queue")
 	}
 	members := json.NewDecoder(bytes.NewReader(body))
 	_, _ = members.Token() // the brace; after json.Valid, nothing here can fail

@@ -39,7 +39,7 @@ const (
 	staleFor      = 24 * time.Hour
 
 	// refetchAfter is the time between fetches for tokens that no key fits, which
-	// anybody can make up, and between fetches of an issuer that is down.
+	// anybody can make up (negative caching), and of an issuer that is down.
 	refetchAfter = time.Minute
 
 	// firstRetry and lastRetry bound the time between fetches while there are no

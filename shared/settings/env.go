@@ -37,7 +37,7 @@ func Bool(getenv func(string) string, name string, otherwise bool) (bool, error)
 	case "true", "false":
 		return text == "true", nil
 	default:
-		return false, fmt.Errorf("%s: %q is neither true nor false", name, text)
+		return false, fmt.Errorf("%s: %q is neither true nor false; use one of them", name, text)
 	}
 }
 

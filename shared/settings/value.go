@@ -13,7 +13,7 @@ import (
 
 const (
 	// askAgainAfter is the time between refreshes that fail, at most. Where there is
-	// no value to serve, each access fetches.
+	// no value to serve, each access fetches: there is no negative caching.
 	askAgainAfter = 10 * time.Second
 
 	// renewAfter is the time since the last fetch before [Value.Renew] fetches.
@@ -66,7 +66,7 @@ func Keep[T any](s *Store, staleFor time.Duration, fetch func(context.Context) (
 	return &Value[T]{store: s, staleFor: staleFor, fetch: fetch}
 }
 
-// Load fetches the value in Lambda's init phase. While SSM throttles, it waits its
+// Load fetches the value in Lambda's init phase, at a cold start. While SSM throttles, it waits its
 // turn until ctx ends. It logs a failure, and leaves the fetch to the next access.
 func (v *Value[T]) Load(ctx context.Context) {
 	patience := patience

@@ -28,7 +28,7 @@ const (
 	timeout = 2 * time.Second
 
 	// keptFor is how long an answer is remembered with its token, and failedFor how long
-	// a failure is.
+	// a failure is (negative caching).
 	keptFor   = time.Minute
 	failedFor = 2 * time.Second
 
