@@ -400,6 +400,12 @@ func TestPageKeepsToFlagsAndSettings(t *testing.T) {
 			t.Errorf("%s %s: want 400 with %q, got %+v", wrong.method, wrong.path, wrong.want, got)
 		}
 	}
+	for _, path := range []string{"seed", "trigger", "reset"} {
+		call(t, "POST", api+path, `{"values":{"stream/api-key":"another"}}`)
+	}
+	if got := call(t, "POST", api+"trigger", `{"type":"message.new"}`); !strings.Contains(got.body, `"status":200`) {
+		t.Errorf("a webhook after a reset: want it taken with the key of the start, got %+v", got)
+	}
 	call(t, "PUT", api+"faults/SSM", "throttle")
 	if got := call(t, "POST", loopbackURL(c.server.aws), "{}", "X-Amz-Target", "AmazonSSM.GetParameters"); got.status != http.StatusBadRequest || !strings.Contains(got.body, "ThrottlingException") {
 		t.Errorf("a throttled call of Parameter Store: want AWS's 400 with ThrottlingException, got %+v", got)
