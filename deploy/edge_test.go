@@ -39,7 +39,7 @@ func TestEdgeLimitsEachAddressAndIsTheOnlyWayToItsOrigin(t *testing.T) {
 		}
 		return got.(map[string]any)
 	}
-	s, err := edge(t, "us-east-1", append(distribution, "RequestsPerFiveMinutes=77")...)
+	s, err := edge(t, "us-east-1", append(distribution, "RequestsPerFiveMinutes=77", "AccessLogBucket=logs.s3.amazonaws.com")...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,6 +50,9 @@ func TestEdgeLimitsEachAddressAndIsTheOnlyWayToItsOrigin(t *testing.T) {
 	}
 	if config["WebACLId"] != "Limits.Arn" || config["DefaultCacheBehavior"].(map[string]any)["CachePolicyId"] != "4135ea2d-6df8-44a3-9df3-4b5a84be39ad" {
 		t.Errorf("want WAF in front and nothing cached, got %v", config)
+	}
+	if got := fmt.Sprint(config["Logging"]); got != "map[Bucket:logs.s3.amazonaws.com IncludeCookies:false]" {
+		t.Errorf("want access logs, without cookies, got %s", got)
 	}
 	rule := property(s, "AWS::WAFv2::WebACL", "Limits")["Rules"].([]any)[0].(map[string]any)
 	if got := fmt.Sprint(rule["Action"], rule["Statement"]); got != "map[Block:map[]] map[RateBasedStatement:map[AggregateKeyType:IP EvaluationWindowSec:300 Limit:77]]" {
