@@ -432,6 +432,16 @@ func TestPullWritesAFileWhosePlanIsEmpty(t *testing.T) {
 	a.file("stream.yaml", "hooks: [{hook_type: webhook, webhook_url: '${WebhookUrl}'}]")
 	a.run("apply", "-yes").want(t, 0)
 	a.run("pull", "-file", "-").want(t, 0, "webhook_url: ${WebhookUrl}", "$schema=")
+	a.call("PATCH", "/app", map[string]any{"custom_action_handler_url": "https://ops:pw@a.example/x", "event_hooks": []any{map[string]any{"hook_type": "webhook", "enabled": true, "webhook_url": "https://b.example/x?token=t"}}})
+	if err := os.Chmod(a.dir+"/stream.yaml", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := a.run("pull", "-yes")
+	r.want(t, 0, "these addresses have a password or a query, which the file now has, too; keep it as safe as they are: app.custom_action_handler_url, webhook hook https://b.example/x")
+	r.hides(t, "ops:pw", "token=t")
+	if is, err := os.Stat(a.dir + "/stream.yaml"); err != nil || is.Mode().Perm() != 0o600 {
+		t.Errorf("want a file for the operator alone, got %v, %v", is.Mode(), err)
+	}
 }
 
 func TestServicesOwnErrorsAreShownAsTheyAre(t *testing.T) {

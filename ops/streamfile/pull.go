@@ -56,12 +56,14 @@ func pull(ctx context.Context, c *console.Console, at *stack.Target, name string
 		_, err = c.Out.Write(text)
 		return err
 	}
+	const mode = 0o600
 	if _, err := os.Stat(name); err == nil {
 		if yes, err := c.Confirm(ctx, name+" exists. Overwrite it?"); err != nil || !yes {
 			return errors.Join(err, errors.New("nothing was written"))
 		}
 	}
-	if err := os.WriteFile(name, text, 0o600); err != nil {
+	_ = os.Chmod(name, mode) // or the earlier file's would stay
+	if err := os.WriteFile(name, text, mode); err != nil {
 		return err
 	}
 	c.Say("wrote %s: %d channel types, %d event hooks", name, len(st.items["channeltypes"]), len(Hooks(st.app)))
@@ -125,10 +127,15 @@ func pulled(st *state, outputs map[string]string, earlier Document) (text []byte
 		f["grants"] = st.allGrants(st.app["grants"])
 	}
 	hooks, roles, open := []any{}, []any{}, []string{}
+	for field, v := range app {
+		if exposes(Text(v)) {
+			open = append(open, "app."+field)
+		}
+	}
 	all := Hooks(st.app)
 	for i, h := range all {
 		what := title(h)
-		if u, err := url.Parse(Address(h)); err == nil && (u.User != nil || u.RawQuery != "") {
+		if exposes(Address(h)) {
 			open = append(open, what)
 		}
 		before := len(foreign)
@@ -204,6 +211,12 @@ func pulled(st *state, outputs map[string]string, earlier Document) (text []byte
 		return nil, nil, fmt.Errorf("write YAML: %w", err)
 	}
 	return append([]byte(pulledHeader), body...), notes, nil
+}
+
+// exposes reports whether an address has a password or a query, which may be one.
+func exposes(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Host != "" && (u.User != nil || u.RawQuery != "")
 }
 
 // allGrants returns grants with those built-in roles that have none: another app may give
