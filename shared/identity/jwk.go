@@ -25,7 +25,7 @@ const (
 
 // A key is one of an issuer's public keys.
 type key struct {
-	id         string // its kid, or ""
+	id         string // its kid, or "" if that is not a text
 	public     crypto.PublicKey
 	algorithms []string // that its alg, kty and crv allow
 }
@@ -68,7 +68,7 @@ func parseKey(raw json.RawMessage) (key, error) {
 	}
 	var operations []string
 	_ = json.Unmarshal(members["key_ops"], &operations)
-	k := key{id: keyID(members["kid"])}
+	k := key{id: text("kid")}
 	switch kind := text("kty"); {
 	case text("use") == "enc", len(operations) > 0 && !slices.Contains(operations, "verify") && !slices.Contains(operations, "sign"):
 		return k, errors.New("it is for encryption")
@@ -110,14 +110,6 @@ func parseKey(raw json.RawMessage) (key, error) {
 		return k, errors.New("it is of a type that cannot be used here")
 	}
 	return k, nil
-}
-
-// keyID returns a kid, whatever its type: it is only compared. It returns "" for none.
-func keyID(raw json.RawMessage) (id string) {
-	if json.Unmarshal(raw, &id) != nil {
-		return string(raw)
-	}
-	return id // "" for null
 }
 
 // publicKey returns the key in the members of a JSON Web Key, or else in its certificate.

@@ -89,7 +89,7 @@ func parse(token string) (*parsedToken, error) {
 	if _, err := base64.RawURLEncoding.DecodeString(parts[2]); err != nil {
 		return nil, errUnreadable
 	}
-	t.id = keyID(t.header["kid"])
+	t.id, _ = t.header.Text("kid")
 	t.signed, t.signature = parts[0]+"."+parts[1], parts[2]
 	return t, nil
 }
