@@ -152,15 +152,15 @@ func ShortURL(s string) string {
 func Nearest(s string, names ...string) (nearest string) {
 	best := 1 + len(s)/3
 	for _, name := range names {
-		if n := distance(strings.ToLower(s), strings.ToLower(name)); n <= best {
+		if n := Distance(strings.ToLower(s), strings.ToLower(name)); n <= best {
 			best, nearest = n-1, name
 		}
 	}
 	return nearest
 }
 
-// distance returns how many characters have to be changed, added or left out.
-func distance(a, b string) int {
+// Distance returns how many characters have to be changed, added or left out to make b of a.
+func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

@@ -100,7 +100,7 @@ func (p *planner) read(ctx context.Context) (*plan, error) {
 		return nil, err
 	}
 	if slices.ContainsFunc(p.file.hooks, func(h Document) bool { return Events(h) != nil }) {
-		st.readEvents(ctx, p.service)
+		st.events = EventTypes(ctx, p.service)
 	}
 	p.state = st
 	return compare(p.file, st, map[bool]blindness{true: always}[p.writeOnly])

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"chat-service-backend/ops/console"
 	"chat-service-backend/ops/streamspec"
 )
 
@@ -139,31 +140,11 @@ func likelyMistake(row streamspec.Field, v any) bool {
 func nearest(word string, names []string) string {
 	best, least := "", min(3, len(word)/4+1)
 	for _, name := range names {
-		if d := distance(word, name); d < least {
+		if d := console.Distance(word, name); d < least {
 			best, least = name, d
 		}
 	}
 	return best
-}
-
-// distance is how many letters must be changed, added or removed to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			d := before
-			if a[i] != b[j] {
-				d = min(before, row[j], row[j+1]) + 1
-			}
-			before, row[j+1] = row[j+1], d
-		}
-	}
-	return row[len(b)]
 }
 
 // secret matches the names of fields that hold credentials, also of hooks that the

@@ -231,11 +231,12 @@ func (k kind) known(field string) bool {
 func shownOf(set Document, fields map[string]difference) map[string]difference {
 	shown := maps.Clone(fields)
 	maps.DeleteFunc(shown, func(field string, _ difference) bool {
-		role, isGrant := strings.CutPrefix(field, "grants.")
-		if isGrant {
-			return Object(set["grants"])[role] == nil
+		from := set
+		if role, isGrant := strings.CutPrefix(field, "grants."); isGrant {
+			from, field = Object(set["grants"]), role
 		}
-		return set[field] == nil
+		_, ok := from[field]
+		return !ok
 	})
 	return shown
 }

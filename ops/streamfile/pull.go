@@ -114,8 +114,10 @@ func pulled(st *state, outputs map[string]string, earlier Document) (text []byte
 		left = append(left, "app.revoke_tokens_issued_before")
 	}
 	app = withoutCredentials("app.", app, &left).(Document)
-	for field := range push(st.app) {
-		left = append(left, "app."+field)
+	for _, provider := range Object(st.app["push_notifications"]) { // each holds credentials
+		if Object(provider)["enabled"] == true {
+			left = append(left, "app.push_notifications")
+		}
 	}
 	for field, v := range earlier {
 		if _, answered := st.app[field]; !answered && appKind.known(field) && !appKind.answered(field) {
@@ -230,16 +232,6 @@ func (st *state) allGrants(grants any) Document {
 	}
 	maps.Copy(all, Object(grants))
 	return all
-}
-
-// push returns the settings of push providers, which hold credentials, if any is set up.
-func push(app Document) Document {
-	for _, v := range Object(app["push_notifications"]) {
-		if Object(v)["enabled"] == true {
-			return Document{"push_notifications": nil}
-		}
-	}
-	return nil
 }
 
 // blindFields returns the settings that Stream does not answer and the file does not have.

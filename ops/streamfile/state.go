@@ -103,9 +103,6 @@ func (st *state) readItems(ctx context.Context, s *stack.Service, k kind) error 
 // eventType is the shape of one.
 var eventType = regexp.MustCompile(`^[a-z_]+(\.[a-z0-9_]+)+$`)
 
-// readEvents reads which types of events Stream knows.
-func (st *state) readEvents(ctx context.Context, s *stack.Service) { st.events = EventTypes(ctx, s) }
-
 // EventTypes returns the types of events that Stream knows: those that it answers, or else
 // those of its description. The form of the answer is documented nowhere, so any text in it
 // that looks like one counts.
