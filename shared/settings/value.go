@@ -19,9 +19,9 @@ const (
 	// renewAfter is the time since the last fetch before [Value.Renew] fetches.
 	renewAfter = 10 * time.Second
 
-	// moment is how long a request waits for a refresh. It takes less, unless SSM is
-	// slow, and Stream does not wait long for an answer to a hook.
-	moment = 100 * time.Millisecond
+	// refreshTimeout bounds a refresh where there is a value to serve: its request waits
+	// for it, and Stream does not wait long for an answer to a hook.
+	refreshTimeout = 500 * time.Millisecond
 
 	// patience bounds how long a request waits for a value while SSM throttles.
 	patience = 3 * time.Second
@@ -73,74 +73,60 @@ func (v *Value[T]) Load(ctx context.Context) {
 	if deadline, ok := ctx.Deadline(); ok {
 		patience = time.Until(deadline)
 	}
-	if _, err := v.get(ctx, patience, moment); err != nil {
+	if _, err := v.get(ctx, patience, false); err != nil {
 		slog.WarnContext(ctx, "settings not available at start, will ask again", "cause", err.Error())
 	}
 }
 
 // Get returns the value, and fetches it first if it is due. That takes up to 2 s, or
-// up to 5 s if SSM throttles, while there is no value; where there is one, Get waits for
-// a new one for a moment only. Every error matches [ErrUnavailable].
-func (v *Value[T]) Get(ctx context.Context) (T, error) { return v.get(ctx, patience, moment) }
+// up to 3 s if SSM throttles, while there is no value; where there is one, it takes up to
+// 500 ms, and other requests do not wait. Every error matches [ErrUnavailable].
+func (v *Value[T]) Get(ctx context.Context) (T, error) { return v.get(ctx, patience, false) }
 
 // Renew is [Value.Get] for a caller that has reason to believe that the value has
 // changed. It fetches before the value is due, unless the last fetch was less than
-// 10 s ago, and waits for as long as that takes.
-func (v *Value[T]) Renew(ctx context.Context) (T, error) {
-	v.mu.Lock()
-	if v.known && now().Sub(v.fetched) >= renewAfter {
-		v.due = now()
-	}
-	v.mu.Unlock()
-	return v.get(ctx, patience, callTimeout)
-}
+// 10 s ago, and takes up to 2 s.
+func (v *Value[T]) Renew(ctx context.Context) (T, error) { return v.get(ctx, patience, true) }
 
-// get returns the value, after a fetch if one is due. Where there is no value, the fetch
-// may take patience; where there is one, get waits for grace.
-func (v *Value[T]) get(ctx context.Context, patience, grace time.Duration) (T, error) {
+// get returns the value, after a fetch if one is due, which may take patience where
+// there is no value.
+func (v *Value[T]) get(ctx context.Context, patience time.Duration, renew bool) (T, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	known, waits := v.known, grace == callTimeout
-	if v.pending == nil {
-		if known && now().Before(v.due) {
-			return v.result(ctx)
+	switch {
+	case v.known && renew:
+		patience = callTimeout
+	case v.known:
+		patience = refreshTimeout
+	}
+	switch {
+	case v.pending != nil && v.known && !renew:
+		// The old value is good enough meanwhile.
+	case v.pending != nil:
+		pending := v.pending
+		v.mu.Unlock()
+		select {
+		case <-pending:
+		case <-ctx.Done():
 		}
-		if waits = true; known {
-			patience = callTimeout // for one call: there is a value to serve
+		v.mu.Lock()
+		if !v.known && v.pending != nil {
+			var none T
+			return none, fmt.Errorf("%w: wait for the fetch: %w", ErrUnavailable, context.Cause(ctx))
 		}
-		v.pending = make(chan struct{})
-		// Other requests wait for this fetch: it must outlive this one.
-		go v.fetchOnce(context.WithoutCancel(ctx), patience)
-	}
-	if known && !waits {
-		return v.result(ctx)
-	}
-	pending := v.pending
-	var over <-chan time.Time
-	if known {
-		timer := time.NewTimer(grace)
-		defer timer.Stop()
-		over = timer.C
-	}
-	v.mu.Unlock()
-	select {
-	case <-pending:
-	case <-over:
-	case <-ctx.Done():
-	}
-	v.mu.Lock()
-	if !v.known && v.pending != nil {
-		var none T
-		return none, fmt.Errorf("%w: wait for the fetch: %w", ErrUnavailable, context.Cause(ctx))
+	case !v.known, !now().Before(v.due), renew && now().Sub(v.fetched) >= renewAfter:
+		v.fetchOnce(ctx, patience)
 	}
 	return v.result(ctx)
 }
 
-// fetchOnce fetches the value and closes v.pending.
+// fetchOnce fetches the value. v.mu is held, but not while fetching.
 func (v *Value[T]) fetchOnce(ctx context.Context, patience time.Duration) {
-	value, err := v.call(ctx, patience)
+	v.pending = make(chan struct{})
+	v.mu.Unlock()
+	// Other requests wait for this fetch: it must outlive this one.
+	value, err := v.call(context.WithoutCancel(ctx), patience)
 	v.mu.Lock()
-	defer v.mu.Unlock()
 	close(v.pending)
 	v.pending, v.err, v.stale, v.fetched = nil, err, nil, now()
 	switch {
