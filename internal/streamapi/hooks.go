@@ -19,17 +19,18 @@ import (
 
 // askHook returns what the app's before-message-send hook makes of a message, or nil. As
 // at Stream, a hook that fails or takes too long lets the message pass.
-func (s *API) askHook(payload document) document {
+func (s *API) askHook(payload func() document) document {
 	url := text(s.seen().app["before_message_send_hook_url"])
 	if url == "" {
 		return nil
 	}
+	asked := payload()
 	limit := time.Duration(number(s.seen().app["before_message_send_hook_attempt_timeout_ms"], 1500)) * time.Millisecond
 	s.mu.Unlock()
 	defer s.mu.Lock()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	status, body, err := s.callHook(ctx, url, rand.Text(), 1, payload)
+	status, body, err := s.callHook(ctx, url, rand.Text(), 1, asked)
 	var answer document
 	if err != nil || status != http.StatusOK || json.Unmarshal(body, &answer) != nil {
 		return nil

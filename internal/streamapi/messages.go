@@ -59,7 +59,9 @@ func (s *API) sendMessage(r *http.Request, channel string, body document) (docum
 		message["type"] = "reply"
 	}
 	// The hook is asked first. Other calls go on in the meantime.
-	answer := s.askHook(document{"message": s.show("", message)[0], "user": s.known(author), "channel": s.channel(channel)})
+	answer := s.askHook(func() document {
+		return document{"message": s.show("", message)[0], "user": s.known(author), "channel": s.channel(channel)}
+	})
 	if answer["type"] == "error" {
 		return document{"message": s.show(author, changed(message, document{"type": "error", "text": answer["text"]}))[0]}, nil
 	}
