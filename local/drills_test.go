@@ -22,6 +22,7 @@ import (
 
 	"chat-service-backend/internal/awstest"
 	"chat-service-backend/internal/standin"
+	"chat-service-backend/internal/streamapi"
 )
 
 // followWithin is when every request must use a new value: after the time to live
@@ -146,9 +147,9 @@ func drillOutput(t *testing.T, d *drill) {
 	_ = w.Close()
 
 	body := `{"type":"message.new","text":"` + hidden["body"] + `"}`
-	signed, wrong := signature(hidden["API secret"], []byte(body)), signature("another secret", []byte(body))
+	signed, wrong := streamapi.Sign(hidden["API secret"], []byte(body)), streamapi.Sign("another secret", []byte(body))
 	hidden["signature"], hidden["wrong signature"] = signed, wrong
-	hidden["signature with the previous secret"] = signature(hidden["previous secret"], []byte(body))
+	hidden["signature with the previous secret"] = streamapi.Sign(hidden["previous secret"], []byte(body))
 	hidden["base64 of a body"] = base64.StdEncoding.EncodeToString([]byte(body))
 	hidden["base64 of a gzip body"] = base64.StdEncoding.EncodeToString(zipped.Bytes())
 
@@ -313,7 +314,7 @@ func (d *drill) routes(t *testing.T) map[string]func() string {
 // accepted, else the status and the body.
 func (d *drill) webhook(t *testing.T, secret string) string {
 	const body = `{"type":"message.new","text":"ångström"}`
-	g, err := tryCall(t.Context(), "POST", d.clientURL+"/webhook", body, "X-Signature", signature(secret, []byte(body)))
+	g, err := tryCall(t.Context(), "POST", d.clientURL+"/webhook", body, "X-Signature", streamapi.Sign(secret, []byte(body)))
 	if g.status == http.StatusOK {
 		return secret
 	}
@@ -324,7 +325,7 @@ func (d *drill) webhook(t *testing.T, secret string) string {
 // 401, and the 500 that it has for any failure as 503.
 func (d *drill) verify(t *testing.T, secret string) string {
 	const body = `{"type":"message.new"}`
-	g, err := tryCall(t.Context(), "POST", d.serviceURL+"/webhook/verify", verification(body, signature(secret, []byte(body))))
+	g, err := tryCall(t.Context(), "POST", d.serviceURL+"/webhook/verify", verification(body, streamapi.Sign(secret, []byte(body))))
 	switch {
 	case g.body == `{"isValid":true}`:
 		return secret

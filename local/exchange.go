@@ -2,10 +2,6 @@ package main
 
 import (
 	"bytes"
-	"compress/gzip"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +14,7 @@ import (
 
 	"chat-service-backend/internal/issuer"
 	"chat-service-backend/internal/standin"
+	"chat-service-backend/internal/streamapi"
 )
 
 // exchange is a request that the server sent for the page, and its answer.
@@ -141,30 +138,6 @@ func (p *page) sendWebhook(r *http.Request) exchange {
 		event = append(event, bytes.Repeat([]byte(" "), maxEvent)...)
 		shown = fmt.Sprintf("(the event, and %d spaces)", maxEvent)
 	}
-	signed := signature(secret, event) // before compression, as Stream does
-	if kind == "gzip" {
-		var compressed bytes.Buffer
-		z := gzip.NewWriter(&compressed)
-		_, _ = z.Write(event) // a Buffer takes everything
-		_ = z.Close()
-		event = compressed.Bytes()
-	}
-	request, err := http.NewRequestWithContext(r.Context(), http.MethodPost, p.clientURL+p.basePath+"/webhook", bytes.NewReader(event))
-	if err == nil {
-		request.Header = http.Header{
-			"Content-Type": {"application/json"}, "X-Signature": {signed}, "X-Api-Key": {values[p.prefix()+"/stream/api-key"]},
-			"X-Webhook-Id": {standin.UUID()}, "X-Webhook-Attempt": {"1"},
-		}
-		if kind == "gzip" {
-			request.Header.Set("Content-Encoding", "gzip")
-		}
-	}
+	request, err := streamapi.Webhook(r.Context(), p.clientURL+p.basePath+"/webhook", values[p.prefix()+"/stream/api-key"], secret, standin.UUID(), 1, event, kind == "gzip")
 	return send(request, shown, err)
-}
-
-// signature returns Stream's signature of a webhook.
-func signature(secret string, body []byte) string {
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write(body)
-	return hex.EncodeToString(mac.Sum(nil))
 }

@@ -50,22 +50,20 @@ var (
 	zipping   sync.Mutex
 )
 
-// callHook signs what it sends as Stream does, before compression.
-func (s *API) callHook(ctx context.Context, url, id string, attempt int, payload document) (status int, answer []byte, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 6*time.Second)
-	defer cancel()
-	key, secrets, err := s.credentials()
-	if err != nil {
-		return 0, nil, err
-	}
-	body := fmtJSON(payload)
-	mac := hmac.New(sha256.New, []byte(secrets[0]))
+// Sign returns Stream's signature of a webhook.
+func Sign(secret string, body []byte) string {
+	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write(body)
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// Webhook returns a request as Stream sends it, which is signed before it is compressed.
+func Webhook(ctx context.Context, url, key, secret, id string, attempt int, body []byte, compress bool) (*http.Request, error) {
 	header := http.Header{
-		"Content-Type": {"application/json"}, "X-Signature": {hex.EncodeToString(mac.Sum(nil))},
+		"Content-Type": {"application/json"}, "X-Signature": {Sign(secret, body)},
 		"X-Api-Key": {key}, "X-Webhook-Id": {id}, "X-Webhook-Attempt": {strconv.Itoa(attempt)},
 	}
-	if s.Compress && len(body) >= 256 { // Stream leaves short ones plain
+	if compress {
 		var zipped bytes.Buffer
 		zipping.Lock()
 		zipper.Reset(&zipped)
@@ -76,10 +74,25 @@ func (s *API) callHook(ctx context.Context, url, id string, attempt int, payload
 		header.Set("Content-Encoding", "gzip")
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err == nil {
+		r.Header = header
+	}
+	return r, err
+}
+
+// callHook sends a webhook, or asks a hook.
+func (s *API) callHook(ctx context.Context, url, id string, attempt int, payload document) (status int, answer []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 6*time.Second)
+	defer cancel()
+	key, secrets, err := s.credentials()
 	if err != nil {
 		return 0, nil, err
 	}
-	r.Header = header
+	body := fmtJSON(payload)
+	r, err := Webhook(ctx, url, key, secrets[0], id, attempt, body, s.Compress && len(body) >= 256) // Stream leaves short ones plain
+	if err != nil {
+		return 0, nil, err
+	}
 	response, err := hooks.Do(r)
 	if err != nil {
 		return 0, nil, err
