@@ -105,7 +105,15 @@ func TestWhateverStreamAnswersSurvivesPullAndGoesToASecondApp(t *testing.T) {
 				answer["app"].(map[string]any)["reminders_max_members"] = 1
 			}
 		}, file: "read_events:\n", other: "left out, because Stream refused it: update channel type team: read_events: "},
-		"permissions v1": {setup: setup{"PUT", "/channeltypes/team", `{"automod":"disabled","automod_behavior":"flag","max_message_length":5000,"permissions":[{"name":"All","action":"Allow","owner":false,"priority":2,"resources":["*"],"roles":["*"]}]}`, "PATCH", "/app", `{"permission_version":"v1"}`}, file: "priority: 2"},
+		"permissions v1": {setup: setup{"PUT", "/channeltypes/team", `{"automod":"disabled","automod_behavior":"flag","max_message_length":5000,"permissions":[{"name":"All","action":"Allow","owner":false,"priority":2,"resources":["*"],"roles":["*"]}]}`, "PATCH", "/app", `{"permission_version":"v1"}`},
+			twist: func(path string, answer map[string]any) {
+				if path == "/channeltypes" {
+					policy := answer["channel_types"].(map[string]any)["team"].(map[string]any)["permissions"]
+					for _, v := range anyList(policy) {
+						v.(map[string]any)["owner"], v.(map[string]any)["resources"] = nil, nil
+					}
+				}
+			}, file: "priority: 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
