@@ -352,15 +352,15 @@ func TestKeysAtTheUsualPlaceSaveARoundTrip(t *testing.T) {
 		{"/realms/acme", "/protocol/openid-connect/certs", "", 2},
 	} {
 		i := newIssuer(t)
-		var requests atomic.Int64
+		var requests, early atomic.Int64
 		asked := make(chan struct{})
 		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			n := requests.Add(1)
+			requests.Add(1)
 			switch r.URL.Path {
 			case c.path + "/" + wellKnown:
 				<-asked
 			case usualKeys(&url.URL{Path: c.path + "/"}).Path:
-				if n == 2 {
+				if early.Add(1) == 1 {
 					close(asked)
 					if c.usual != "" {
 						io.WriteString(w, c.usual)
