@@ -134,10 +134,8 @@ func TestAnswers(t *testing.T) {
 			}
 		}
 	}
-	for _, why := range []string{"want a statusCode from 200 to 599"} {
-		if !strings.Contains(log.String(), why) {
-			t.Errorf("want %q in the log, got %s", why, log)
-		}
+	if why := "has the statusCode 42; it must be 200 to 599"; !strings.Contains(log.String(), why) {
+		t.Errorf("want %q in the log, got %s", why, log)
 	}
 	if g := call(t, "GET", s.serviceURL+"/echo/multi", ""); !slices.Equal(g.header.Values("X-Multi"), []string{"one", "two"}) {
 		t.Errorf("want multiValueHeaders to win, got %+v", g)
