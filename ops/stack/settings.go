@@ -4,11 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"unicode"
 
@@ -24,9 +22,6 @@ type Settings struct {
 	// belongs; empty if the file does not say.
 	Account, Region string
 }
-
-// Names returns the names of the parameters, sorted.
-func (s *Settings) Names() []string { return slices.Sorted(maps.Keys(s.Parameters)) }
 
 // A FileError is a line of deploy/<env>.env that cannot be meant.
 type FileError struct{ error }

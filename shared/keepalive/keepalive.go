@@ -20,9 +20,9 @@ import (
 )
 
 const (
-	// IdleTimeout is how long a silent connection is trusted. Load balancers close
+	// idleTimeout is how long a silent connection is trusted. Load balancers close
 	// theirs after a minute.
-	IdleTimeout = 30 * time.Second
+	idleTimeout = 30 * time.Second
 
 	// dialTimeout bounds the making of a connection, without TLS.
 	dialTimeout = 5 * time.Second
@@ -45,7 +45,7 @@ type Transport struct{ *http.Transport }
 func New() Transport {
 	return Transport{&http.Transport{
 		DialContext:         Dial,
-		IdleConnTimeout:     IdleTimeout,
+		IdleConnTimeout:     idleTimeout,
 		MaxIdleConnsPerHost: 10,
 		TLSHandshakeTimeout: dialTimeout,
 	}}
@@ -139,9 +139,9 @@ func (c *Conn) Write(p []byte) (int, error) {
 }
 
 // Dead reports whether the peer has closed the connection, or may have done so because
-// it has been silent for longer than IdleTimeout. That is by the wall clock, which keeps
+// it has been silent for longer than idleTimeout. That is by the wall clock, which keeps
 // going while Lambda has the process stopped.
 func (c *Conn) Dead() bool {
 	silent := time.Duration(time.Now().UnixNano() - c.heard.Load())
-	return silent > IdleTimeout || closedByPeer(c.TCPConn)
+	return silent > idleTimeout || closedByPeer(c.TCPConn)
 }

@@ -45,7 +45,7 @@ func TestRequestOnADeadConnectionIsNotWritten(t *testing.T) {
 			_, _ = peer.Write([]byte("goodbye"))
 			_ = peer.CloseWrite()
 		},
-		"silent for too long": func(c *Conn, _ *net.TCPConn) { c.heard.Add(-int64(IdleTimeout)) },
+		"silent for too long": func(c *Conn, _ *net.TCPConn) { c.heard.Add(-int64(idleTimeout)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, peer := pair(t)
@@ -119,7 +119,7 @@ func TestTransportSendsTheRequestOnAnotherConnection(t *testing.T) {
 					_, _ = io.Copy(io.Discard, response.Body)
 					_ = response.Body.Close()
 				}
-				last.heard.Add(-int64(IdleTimeout))
+				last.heard.Add(-int64(idleTimeout))
 			}
 			if requests.Load() != 2*rounds || connections.Load() != rounds {
 				t.Errorf("want %d requests on %d connections, got %d on %d", 2*rounds, rounds, requests.Load(), connections.Load())
