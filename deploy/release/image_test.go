@@ -16,7 +16,7 @@ import (
 // this machine, and returns it and the command that the image runs.
 func image(t *testing.T, release string) (folder, entrypoint string) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(release, "Dockerfile"))
+	text, err := os.ReadFile(filepath.Join(release, "deploy/Dockerfile"))
 	if err != nil {
 		t.Fatal(err)
 	}

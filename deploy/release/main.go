@@ -54,8 +54,8 @@ var tools = []string{"./ops", "./local"}
 
 // copied are the files of the repository that a release has as they are.
 var copied = []string{
-	"stream.yaml", "samconfig.toml", "SECURITY.md", "CHANGELOG.md", "deploy/sample.env", "deploy/*.yaml",
-	"docs/*.md", "docs/openapi.yaml", "docs/policies/*.json",
+	"stream.yaml", "samconfig.toml", "SECURITY.md", "CHANGELOG.md", "deploy/sample.env", "deploy/*.yaml", "deploy/Dockerfile",
+	"docs/*.md", "bench/README.md", "ops/streamfile/stream.schema.json", "docs/openapi.yaml", "docs/policies/*.json",
 	// Examples that need no Go.
 	"examples/cdk/*.ts", "examples/cdk/cdk.json", "examples/cdk/package.json", "examples/cdk/tsconfig.json",
 	"examples/clients/*", "examples/events/*.yaml", "examples/events/node/*.mjs", "examples/events/python/*.py", "examples/existing-users/*js",
@@ -140,9 +140,6 @@ func release(ctx context.Context, root, out, version, runbook string, systems ta
 	}
 	for name, content := range files {
 		files[name] = bytes.ReplaceAll(content, []byte("Runbook - docs/runbook.md#"), []byte("Runbook - "+runbook+"#"))
-	}
-	if files["Dockerfile"], err = os.ReadFile(filepath.Join(root, "deploy/Dockerfile")); err != nil {
-		return err
 	}
 	for i, name := range names {
 		binary := binaries[packages[i]]

@@ -27,7 +27,6 @@ var small = map[string]string{
 	"go.mod":                          "module chat-service-backend\ngo 1.26\n",
 	"shared/lambdahttp/lambdahttp.go": "package lambdahttp\nvar version string\nfunc Main() { println(version) }\n",
 	"ops/main.go":                     tool, "local/main.go": tool,
-	"deploy/Dockerfile":                  "s",
 	"functions/token/bootstrap/main.go":  "package main\nimport \"chat-service-backend/shared/lambdahttp\"\nfunc main() { lambdahttp.Main() }\n",
 	"functions/apikey/bootstrap/main.go": "package main\nimport \"chat-service-backend/shared/lambdahttp\"\nfunc main() { lambdahttp.Main() }\n",
 	"template.yaml": `Globals:
@@ -98,7 +97,7 @@ func TestReleaseHasAllThatADeploymentNeeds(t *testing.T) {
 	}
 	var sums strings.Builder
 	ops, local := "ops-"+build.Host.OS+"-"+build.Host.Arch, "local-"+build.Host.OS+"-"+build.Host.Arch
-	want := []string{"Dockerfile", "apikey.cdx.json", "apikey.zip", local, "local.cdx.json", ops, "ops.cdx.json", "template.yaml", "token.cdx.json", "token.zip"}
+	want := []string{"apikey.cdx.json", "apikey.zip", local, "local.cdx.json", ops, "ops.cdx.json", "template.yaml", "token.cdx.json", "token.zip"}
 	for _, pattern := range copied {
 		want = append(want, file(pattern))
 	}
