@@ -13,6 +13,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -98,13 +100,17 @@ func (i *Issuer) authorize(w http.ResponseWriter, r *http.Request) {
 		}))
 	}
 	if q.Get("response_mode") == "fragment" {
-		back.Fragment = answer.Encode()
-	} else {
-		query := back.Query()
-		maps.Copy(query, answer)
-		back.RawQuery = query.Encode()
+		back.Fragment, answer = answer.Encode(), nil
 	}
-	w.Header().Set("Location", back.String())
+	redirect(w, back, answer)
+}
+
+// redirect sends a browser to an address, with more in its query.
+func redirect(w http.ResponseWriter, to *url.URL, more url.Values) {
+	query := to.Query()
+	maps.Copy(query, more)
+	to.RawQuery = query.Encode()
+	w.Header().Set("Location", to.String())
 	w.WriteHeader(http.StatusSeeOther)
 }
 
@@ -186,7 +192,7 @@ func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
 	changes := map[string]any{"iss": base, "exp": time.Now().Add(AccessLife).Unix(), "client_id": g.client, "scope": g.scope}
 	maps.Copy(changes, g.claims)
 	access, err := i.Bearer(g.user, changes)
-	changes = map[string]any{"iss": base, "aud": g.client, "auth_time": time.Now().Unix(), "name": strings.ToUpper(g.user[:1]) + g.user[1:]}
+	changes = map[string]any{"iss": base, "aud": g.client, "auth_time": time.Now().Unix(), "name": name(g.user)}
 	if nonce != "" {
 		changes["nonce"] = nonce
 	}
@@ -201,6 +207,17 @@ func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// name is Alice for alice.
+func name(user string) string {
+	first, size := utf8.DecodeRuneInString(user)
+	return string(unicode.ToUpper(first)) + user[size:]
+}
+
+func expired(exp any) bool {
+	at, _ := exp.(float64)
+	return int64(at) < time.Now().Unix()
+}
+
 // userInfo answers with the claims of the bearer's token.
 func (i *Issuer) userInfo(w http.ResponseWriter, r *http.Request) {
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -210,7 +227,7 @@ func (i *Issuer) userInfo(w http.ResponseWriter, r *http.Request) {
 		payload, err = signed.Verify(i.key().Public())
 	}
 	var claims map[string]any
-	if err != nil || json.Unmarshal(payload, &claims) != nil || claims["exp"] == nil || int64(claims["exp"].(float64)) < time.Now().Unix() {
+	if err != nil || json.Unmarshal(payload, &claims) != nil || expired(claims["exp"]) {
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 		http.Error(w, "the bearer token is not this issuer's or has expired", http.StatusUnauthorized)
 		return
@@ -220,7 +237,7 @@ func (i *Issuer) userInfo(w http.ResponseWriter, r *http.Request) {
 	}
 	user, _ := claims["sub"].(string)
 	if claims["name"] == nil && user != "" {
-		claims["name"] = strings.ToUpper(user[:1]) + user[1:]
+		claims["name"] = name(user)
 	}
 	answer(w, claims)
 }
@@ -232,11 +249,9 @@ func (i *Issuer) logout(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "Signed out.", http.StatusOK)
 		return
 	}
-	if state := r.FormValue("state"); state != "" {
-		query := back.Query()
-		query.Set("state", state)
-		back.RawQuery = query.Encode()
+	state := url.Values{}
+	if v := r.FormValue("state"); v != "" {
+		state.Set("state", v)
 	}
-	w.Header().Set("Location", back.String())
-	w.WriteHeader(http.StatusSeeOther)
+	redirect(w, back, state)
 }

@@ -110,3 +110,9 @@ func TestAppSignsInWithPKCE(t *testing.T) {
 		t.Errorf("want the browser sent back, got %v, %v", response, err)
 	}
 }
+
+func TestNamesBeginWithACapital(t *testing.T) {
+	if got := name("éva"); got != "Éva" {
+		t.Errorf("want Éva, got %s", got)
+	}
+}
