@@ -102,68 +102,38 @@ func issuersFromEnv(getenv func(string) string) (issuers, error) {
 	if err != nil {
 		return nil, err
 	}
-	var policies []*policy
-	byPrefix, named := map[string]*policy{}, map[string]bool{}
-	for _, item := range list(getenv("OIDC_ISSUER")) {
-		prefix, names, ok := strings.Cut(item, "=")
-		if !ok || strings.Contains(prefix, ":") {
-			prefix, names = "", item
-		} else if !userid.ValidPrefix(prefix) {
-			return nil, errors.New("OIDC_ISSUER: a prefix is not 1 to 32 letters, digits, _ and -; write prefix=issuer")
-		}
-		if byPrefix[prefix] != nil {
-			return nil, fmt.Errorf("OIDC_ISSUER: %q needs a prefix of its own, as in staff=https://host/path; join the names of one issuer with |", item)
-		}
-		p := &policy{names: strings.Split(names, "|"), prefix: prefix, maxLifetime: maxLifetime}
-		for _, name := range p.names {
-			if name == "" || named[name] {
-				return nil, fmt.Errorf("OIDC_ISSUER: %q has an empty name, or one that is there twice; name each issuer once", item)
-			}
-			named[name] = true
-		}
-		byPrefix[prefix], policies = p, append(policies, p)
+	policies, byPrefix, err := parseIssuers(getenv("OIDC_ISSUER"))
+	if err != nil {
+		return nil, err
 	}
 	if len(policies) == 0 {
 		return nil, nil
 	}
 
 	for _, l := range []struct {
-		variable, text string
-		set            func(p *policy, value string) error
+		variable string
+		set      func(p *policy, value string) error
 	}{
-		{"OIDC_AUDIENCE", getenv("OIDC_AUDIENCE"), (*policy).setAudience},
-		{"OIDC_DISCOVERY_URL", getenv("OIDC_DISCOVERY_URL"), func(p *policy, value string) (err error) {
+		{"OIDC_AUDIENCE", (*policy).setAudience},
+		{"OIDC_DISCOVERY_URL", func(p *policy, value string) (err error) {
 			p.discovery, err = address("OIDC_DISCOVERY_URL", strings.TrimSuffix(value, "/"+wellKnown))
 			return err
 		}},
-		{"OIDC_JWKS_URL", getenv("OIDC_JWKS_URL"), func(p *policy, value string) (err error) {
+		{"OIDC_JWKS_URL", func(p *policy, value string) (err error) {
 			p.jwks, err = address("OIDC_JWKS_URL", value)
 			return err
 		}},
-		{"USER_ID_CLAIM", getenv("USER_ID_CLAIM"), func(p *policy, value string) error {
+		{"USER_ID_CLAIM", func(p *policy, value string) error {
 			if p.claim != "" {
 				return fmt.Errorf("USER_ID_CLAIM: one issuer has the claims %q and %q; name one", p.claim, value)
 			}
 			p.claim = value
 			return nil
 		}},
-		{"REQUIRED_CLAIMS", getenv("REQUIRED_CLAIMS"), (*policy).require},
+		{"REQUIRED_CLAIMS", (*policy).require},
 	} {
-		for _, item := range list(l.text) {
-			prefix, value, _ := strings.Cut(item, "=")
-			p := byPrefix[prefix]
-			if p == nil || prefix == "" {
-				p, value = byPrefix[""], item
-			}
-			if p == nil {
-				return nil, fmt.Errorf("%s: %q does not begin with the prefix of an issuer and =; every issuer has one", l.variable, item)
-			}
-			if value == "" {
-				return nil, fmt.Errorf("%s: %q has no value after the prefix", l.variable, item)
-			}
-			if err := l.set(p, value); err != nil {
-				return nil, err
-			}
+		if err := assign(byPrefix, l.variable, getenv(l.variable), l.set); err != nil {
+			return nil, err
 		}
 	}
 	all := issuers{}
@@ -179,8 +149,57 @@ func issuersFromEnv(getenv func(string) string) (issuers, error) {
 		if p.claim == "" {
 			p.claim = "sub"
 		}
+		p.maxLifetime = maxLifetime
 	}
 	return all, nil
+}
+
+// parseIssuers returns the policies of OIDC_ISSUER, with nothing but names, in order and
+// by prefix.
+func parseIssuers(text string) (policies []*policy, byPrefix map[string]*policy, err error) {
+	byPrefix = map[string]*policy{}
+	named := map[string]bool{}
+	for _, item := range list(text) {
+		prefix, names, ok := strings.Cut(item, "=")
+		if !ok || strings.Contains(prefix, ":") {
+			prefix, names = "", item
+		} else if !userid.ValidPrefix(prefix) {
+			return nil, nil, errors.New("OIDC_ISSUER: a prefix is not 1 to 32 letters, digits, _ and -; write prefix=issuer")
+		}
+		if byPrefix[prefix] != nil {
+			return nil, nil, fmt.Errorf("OIDC_ISSUER: %q needs a prefix of its own, as in staff=https://host/path; join the names of one issuer with |", item)
+		}
+		p := &policy{names: strings.Split(names, "|"), prefix: prefix}
+		for _, name := range p.names {
+			if name == "" || named[name] {
+				return nil, nil, fmt.Errorf("OIDC_ISSUER: %q has an empty name, or one that is there twice; name each issuer once", item)
+			}
+			named[name] = true
+		}
+		byPrefix[prefix], policies = p, append(policies, p)
+	}
+	return policies, byPrefix, nil
+}
+
+// assign sets a variable's values in the policies whose prefixes they have.
+func assign(byPrefix map[string]*policy, variable, text string, set func(*policy, string) error) error {
+	for _, item := range list(text) {
+		prefix, value, _ := strings.Cut(item, "=")
+		p := byPrefix[prefix]
+		if p == nil || prefix == "" {
+			p, value = byPrefix[""], item
+		}
+		if p == nil {
+			return fmt.Errorf("%s: %q does not begin with the prefix of an issuer and =; every issuer has one", variable, item)
+		}
+		if value == "" {
+			return fmt.Errorf("%s: %q has no value after the prefix", variable, item)
+		}
+		if err := set(p, value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // setAudience adds an item of OIDC_AUDIENCE: an audience, azp:client, machine:client, or an
