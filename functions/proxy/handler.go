@@ -38,7 +38,7 @@ func newHandler(app *streamchat.App, base *url.URL, transport http.RoundTripper)
 		if err := checkPath(path); err != nil {
 			return err
 		}
-		if err := checkHeader(r.Header); err != nil {
+		if err := checkHeader(r.Header, r.URL.RawQuery); err != nil {
 			return err
 		}
 		if err := checkBody(w, r); err != nil {
@@ -79,9 +79,12 @@ func checkPath(path string) error {
 	return nil
 }
 
-// checkHeader rejects fields that net/http would refuse to send on.
-func checkHeader(header http.Header) error {
+// checkHeader rejects fields and a query that net/http would refuse to send on.
+func checkHeader(header http.Header, query string) error {
 	forbidden := func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f } // RFC 9110 section 5.5
+	if strings.ContainsFunc(query, func(c rune) bool { return c == '\t' || forbidden(c) }) {
+		return httpjson.Errorf(http.StatusBadRequest, "The query has a control character; percent-encode it.")
+	}
 	for _, name := range toStream {
 		if strings.ContainsFunc(strings.Join(header[name], ""), forbidden) {
 			return httpjson.Errorf(http.StatusBadRequest, "The header field %s has a control character; send it without.", name)

@@ -199,7 +199,7 @@ func TestWhatStreamNeedsReachesStream(t *testing.T) {
 }
 
 // net/http would not send them, and the caller would be told that Stream is down.
-func TestHeaderFieldsThatHTTPForbidsAreTheCallersFault(t *testing.T) {
+func TestCharactersThatHTTPForbidsAreTheCallersFault(t *testing.T) {
 	h, _ := recording(t, nil)
 	for _, value := range []string{"a\r\nX-Evil: 1", "a\n", "\x00", "a\x7f"} {
 		for _, name := range []string{"Accept", "User-Agent", "X-Request-Id"} {
@@ -209,6 +209,9 @@ func TestHeaderFieldsThatHTTPForbidsAreTheCallersFault(t *testing.T) {
 			}
 		}
 	}
+	r := newRequest(http.MethodGet, "/proxy/users", "", nil)
+	r.URL.RawQuery = "payload=a\n"
+	awstest.WantError(t, awstest.Do(h, r), http.StatusBadRequest)
 	if response := awstest.Do(h, newRequest(http.MethodPost, "/proxy/users", "{}", http.Header{"X-Other": {"\x00"}, "Accept": {"a\té\xff"}})); response.StatusCode != http.StatusOK {
 		t.Errorf("want a field that is not sent on ignored, got %d", response.StatusCode)
 	}

@@ -40,7 +40,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
-	path := strings.Split(r.URL.Path, "/")[1:]
+	path := strings.Split(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	if path[0] != "webhook" {
 		return httpjson.NotFound()
 	}
