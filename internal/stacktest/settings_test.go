@@ -31,7 +31,7 @@ func variables(t *testing.T) map[string]string {
 
 func TestTemplateSetsWhatTheCodeReads(t *testing.T) {
 	t.Parallel()
-	read := slices.DeleteFunc(inCode(t, `getenv\("([A-Z]+_[A-Z0-9_]+)"\)|\(getenv, "([A-Z]+_[A-Z0-9_]+)"`),
+	read := slices.DeleteFunc(inCode(t, `getenv\("([A-Z]+_[A-Z0-9_]+)"\)|\(getenv, "([A-Z]+_[A-Z0-9_]+)"|\{"([A-Z]+_[A-Z0-9_]+)", (?:\(|func)`),
 		func(name string) bool { return strings.HasPrefix(name, "AWS_") }) // which Lambda sets
 	same(t, "environment in template.yaml, compared with the code", sortedKeys(variables(t)), append(read, "GOMAXPROCS")) // which Go reads itself
 }
