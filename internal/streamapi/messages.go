@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"crypto/rand"
 	"maps"
+	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -124,6 +126,50 @@ func (s *API) messagesByID(r *http.Request, channel string, _ document) (documen
 		return message["cid"] == channel && slices.Contains(ids, text(message["id"]))
 	})
 	return document{"messages": s.show("", found...)}, nil
+}
+
+// search finds the messages of the channels that match which have each word of the query.
+func (s *API) search(r *http.Request, _ document) (document, error) {
+	query, err := decode("payload", []byte(r.URL.Query().Get("payload")))
+	if err != nil {
+		return nil, err
+	}
+	filter := object(query["filter_conditions"])
+	if filter == nil {
+		return nil, badInput("Search failed with error: filter_conditions is a required field")
+	}
+	var failed error
+	found := s.find(func(message document) bool {
+		in, err := matches(s.channels[text(message["cid"])], filter)
+		if err == nil && in {
+			in, err = matches(message, object(query["message_filter_conditions"]))
+		}
+		failed = cmp.Or(failed, err)
+		for word := range strings.FieldsSeq(strings.ToLower(text(query["query"]))) {
+			in = in && strings.Contains(strings.ToLower(text(message["text"])), word)
+		}
+		return in
+	})
+	found = found[min(number(query["offset"], 0), len(found)):]
+	results := []document{}
+	for _, message := range s.show(caller(r), found[:min(number(query["limit"], 10), len(found))]...) {
+		results = append(results, document{"message": message})
+	}
+	return document{"results": results}, failed
+}
+
+// upload answers with the address of a file, which the stand-in does not keep.
+func (s *API) upload(r *http.Request, _ document) (document, error) {
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "multipart/form-data" {
+		return nil, badInput("UploadFile failed with error: the body is %s and not multipart/form-data", kind)
+	}
+	r.Body = http.MaxBytesReader(nil, r.Body, maxBody)
+	file, header, err := r.FormFile("file")
+	if err != nil {
+		return nil, badInput("UploadFile failed with error: the form has no file: %v", err)
+	}
+	_ = file.Close()
+	return document{"file": "https://uploads.invalid/" + strings.ToLower(rand.Text()) + "/" + url.PathEscape(header.Filename)}, nil
 }
 
 func (s *API) replies(r *http.Request, _ document) (document, error) {

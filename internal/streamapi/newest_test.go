@@ -1,8 +1,12 @@
 package streamapi
 
 import (
+	"bytes"
 	"encoding/json"
+	"mime/multipart"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -37,6 +41,14 @@ func TestNewestSDKsFindTheirCalls(t *testing.T) {
 		t.Errorf("want the member that is given as an object, got %v", got)
 	}
 	id := text(object(ask(http.MethodPost, channel+"/message", `{"message":{"text":"Hello big world","user_id":"bob"}}`)["message"])["id"])
+	for query, want := range map[string]int{"big hello": 1, "small": 0} {
+		payload := url.QueryEscape(`{"filter_conditions":{"cid":"messaging:general"},"query":"` + query + `"}`)
+		for _, path := range []string{"/search", "/api/v2/chat/search"} {
+			if got := list(ask(http.MethodGet, path+"?payload="+payload, "")["results"]); len(got) != want {
+				t.Errorf("%s %q: want %d messages, got %v", path, query, want, got)
+			}
+		}
+	}
 	if got := list(ask(http.MethodGet, channel+"/messages?ids="+id+",other", "")["messages"]); len(got) != 1 {
 		t.Errorf("want the message by its id, got %v", got)
 	}
@@ -48,6 +60,23 @@ func TestNewestSDKsFindTheirCalls(t *testing.T) {
 		if status, answer, _ := call(t, app, http.MethodPost, path, "key", "jwt", token, `{"users":{"eve":{"id":"eve","color":"red"}}}`); status != want {
 			t.Errorf("POST %s with a custom field beside the others: want %d, got %d %v", path, want, status, answer)
 		}
+	}
+	for _, path := range []string{"/api/v2/uploads/file", channel + "/image", "/channels/messaging/general/file"} {
+		var body bytes.Buffer
+		form := multipart.NewWriter(&body)
+		part, _ := form.CreateFormFile("file", "a b.bin")
+		_, _ = part.Write([]byte{0, 0xff})
+		form.Close()
+		r := httptest.NewRequest(http.MethodPost, path+"?api_key=key", &body)
+		r.Header = http.Header{"Authorization": {token}, "Stream-Auth-Type": {"jwt"}, "Content-Type": {form.FormDataContentType()}}
+		w := httptest.NewRecorder()
+		app.ServeHTTP(w, r)
+		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "/a%20b.bin") {
+			t.Errorf("%s: want the file's address, got %d %s", path, w.Code, w.Body)
+		}
+	}
+	if status, answer, _ := call(t, app, http.MethodPost, "/api/v2/uploads/file?", "key", "jwt", token, `{"file":"a"}`); status != http.StatusBadRequest {
+		t.Errorf("want an upload that is no form refused, got %d %v", status, answer)
 	}
 }
 

@@ -112,6 +112,8 @@ func New(c Credentials) *API {
 		"POST /messages/{id}/reaction":          s.react,
 		"DELETE /messages/{id}/reaction/{type}": s.unreact,
 
+		"GET /search": s.search, "POST /uploads/{kind}": s.upload, "POST /channels/{type}/{id}/file": s.upload, "POST /channels/{type}/{id}/image": s.upload,
+
 		"GET /hi": nothing, "POST /channels/delivered": nothing, "POST /threads": nothing, "POST /sync": nothing,
 		"POST /drafts/query": nothing, "GET /unread": nothing,
 
