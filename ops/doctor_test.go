@@ -695,6 +695,7 @@ func TestTokenIsExplained(t *testing.T) {
 	warned(nil, "says nothing of its session")
 	warned(map[string]any{"sid": "s", "name": "Alice"}, "no claim picture")
 	warned(map[string]any{"sid": "s"}, "only its session")
+	warned(map[string]any{"groups": strings.Repeat("x", 8000)}, "leave groups and profile out of it")
 	warned(map[string]any{"auth_time": time.Now().Unix()}, "")
 	warned(map[string]any{"fva": []int{5, -1}}, "")
 	d := deploy(t, nil)
