@@ -170,38 +170,27 @@ func TestDeploySaysWhatIsWrongBeforeItDoesAnything(t *testing.T) {
 			}
 		}
 	})
-	t.Run("a deployment under way", func(t *testing.T) {
-		d := deploy(t, nil)
-		d.settings(t, "dev", "")
-		calls := d.tools(t, "sam")
-		d.onAWS = func(w http.ResponseWriter, r *http.Request, body string) bool {
-			if strings.Contains(body, "Action=DescribeStacks") {
-				d.describe(w, "UPDATE_IN_PROGRESS")
-				return true
+	for state, want := range map[string]string{
+		"UPDATE_IN_PROGRESS": "chat-service-dev is UPDATE_IN_PROGRESS, perhaps by somebody else",
+		"ROLLBACK_COMPLETE":  "delete it (aws cloudformation delete-stack --stack-name chat-service-dev)", // after a failed first deployment
+	} {
+		t.Run(state, func(t *testing.T) {
+			d := deploy(t, nil)
+			d.settings(t, "dev", "")
+			calls := d.tools(t, "sam")
+			d.onAWS = func(w http.ResponseWriter, r *http.Request, body string) bool {
+				if strings.Contains(body, "Action=DescribeStacks") {
+					d.describe(w, state)
+					return true
+				}
+				return false
 			}
-			return false
-		}
-		d.tool.run(t.Context(), "", "deploy").want(t, 1, "chat-service-dev is UPDATE_IN_PROGRESS, perhaps by somebody else")
-		if got := calls(); got != "" {
-			t.Errorf("want no call, got %s", got)
-		}
-	})
-	t.Run("a failed first deployment", func(t *testing.T) {
-		d := deploy(t, nil)
-		d.settings(t, "dev", "")
-		calls := d.tools(t, "sam")
-		d.onAWS = func(w http.ResponseWriter, r *http.Request, body string) bool {
-			if strings.Contains(body, "Action=DescribeStacks") {
-				d.describe(w, "ROLLBACK_COMPLETE")
-				return true
+			d.tool.run(t.Context(), "", "deploy").want(t, 1, want)
+			if got := calls(); got != "" {
+				t.Errorf("want no call, got %s", got)
 			}
-			return false
-		}
-		d.tool.run(t.Context(), "", "deploy").want(t, 1, "delete it (aws cloudformation delete-stack --stack-name chat-service-dev)")
-		if got := calls(); got != "" {
-			t.Errorf("want no call, got %s", got)
-		}
-	})
+		})
+	}
 	t.Run("no tool", func(t *testing.T) {
 		d := deploy(t, nil)
 		d.settings(t, "dev", "")
