@@ -129,11 +129,7 @@ func (s *API) messagesByID(r *http.Request, channel string, _ document) (documen
 }
 
 // search finds the messages of the channels that match which have each word of the query.
-func (s *API) search(r *http.Request, _ document) (document, error) {
-	query, err := decode("payload", []byte(r.URL.Query().Get("payload")))
-	if err != nil {
-		return nil, err
-	}
+func (s *API) search(r *http.Request, query document) (document, error) {
 	filter := object(query["filter_conditions"])
 	if filter == nil {
 		return nil, badInput("Search failed with error: filter_conditions is a required field")
