@@ -208,6 +208,15 @@ func newGate(t *testing.T) *gate {
 	return g
 }
 
+func wait(t *testing.T, what string, c <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("want %s within 30 s", what)
+	}
+}
+
 // testOptions returns the options of a server with fake functions on free ports.
 func testOptions(t *testing.T, lines io.Writer) options {
 	t.Helper()

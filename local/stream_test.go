@@ -41,7 +41,7 @@ func TestStreamedAnswerArrivesInPieces(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	wantNext(t, resp, "first") // before the second is there
-	<-gate.arrived
+	wait(t, "the function at the gate", gate.arrived)
 	close(gate.open)
 	if rest, err := io.ReadAll(resp.Body); err != nil || string(rest) != "second" {
 		t.Fatalf("want the second piece, got %q, %v", rest, err)
@@ -114,7 +114,7 @@ func TestCallerWithTheWholeAnswerMayHangUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantNext(t, resp, "whole")
-	<-gate.arrived
+	wait(t, "the function at the gate", gate.arrived)
 	conn.Close()
 	for range 20 {
 		call(t, "GET", s.serviceURL+"/nothing", "")
@@ -130,23 +130,15 @@ func TestCallerWithTheWholeAnswerMayHangUp(t *testing.T) {
 func TestCallerWhoLeavesEndsTheWorkOnTheAnswer(t *testing.T) {
 	t.Parallel()
 	s, _ := startTest(t, func(o *options) { o.overrides["TimeoutSeconds"] = "900" }) // which does not end it
-	for do, read := range map[string]string{
-		"slowly": "first", // the function waits for its own source
-		"wait":   "",      // even before the answer
+	for _, do := range []string{
+		"slowly", // in the middle of the answer
+		"wait",   // before it
 	} {
 		gate := newGate(t)
 		ctx, cancel := context.WithCancel(t.Context())
-		go func() {
-			if resp, err := open(ctx, s, do, gate); err == nil {
-				wantNext(t, resp, read)
-				cancel()
-			}
-		}()
-		<-gate.arrived
-		if read == "" {
-			cancel()
-		}
-		<-gate.left
+		go open(ctx, s, do, gate) // and read nothing: whoever left on reading could be gone before the function is at the gate
+		wait(t, "the function at the gate", gate.arrived)
 		cancel()
+		wait(t, "the end of the function's work", gate.left)
 	}
 }
