@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -122,22 +123,11 @@ func release(ctx context.Context, root, out, version, runbook string, systems ta
 	if err != nil {
 		return err
 	}
-	files := map[string][]byte{"template.yaml": []byte(template)}
-	for _, pattern := range copied {
-		paths, err := filepath.Glob(filepath.Join(root, pattern))
-		if err != nil || len(paths) == 0 {
-			return fmt.Errorf("there is no %s for the release: %w", pattern, cmp.Or(err, fs.ErrNotExist))
-		}
-		for _, path := range paths {
-			name, err := filepath.Rel(root, path)
-			if err != nil {
-				return err
-			}
-			if files[filepath.ToSlash(name)], err = os.ReadFile(path); err != nil {
-				return err
-			}
-		}
+	files, err := copies(root)
+	if err != nil {
+		return err
 	}
+	files["template.yaml"] = []byte(template)
 	for name, content := range files {
 		files[name] = bytes.ReplaceAll(content, []byte("Runbook - docs/runbook.md#"), []byte("Runbook - "+runbook+"#"))
 	}
@@ -193,6 +183,45 @@ func release(ctx context.Context, root, out, version, runbook string, systems ta
 	}
 	return nil
 }
+
+// copies returns the copied files by path. Links to what a release has not, such as
+// source code, are only text in it.
+func copies(root string) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	for _, pattern := range copied {
+		paths, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil || len(paths) == 0 {
+			return nil, fmt.Errorf("there is no %s for the release: %w", pattern, cmp.Or(err, fs.ErrNotExist))
+		}
+		for _, file := range paths {
+			name, err := filepath.Rel(root, file)
+			if err != nil {
+				return nil, err
+			}
+			if files[filepath.ToSlash(name)], err = os.ReadFile(file); err != nil {
+				return nil, err
+			}
+		}
+	}
+	names := slices.Sorted(maps.Keys(files))
+	for name, content := range files {
+		if path.Ext(name) != ".md" {
+			continue
+		}
+		files[name] = links.ReplaceAllFunc(content, func(link []byte) []byte {
+			parts := links.FindSubmatch(link)
+			target := path.Join(path.Dir(name), string(parts[2]))
+			if slices.ContainsFunc(names, func(name string) bool { return name == target || strings.HasPrefix(name, target+"/") }) {
+				return link
+			}
+			return parts[1]
+		})
+	}
+	return files, nil
+}
+
+// links are those to other files, as text and path.
+var links = regexp.MustCompile(`\[([^][]*)\]\(([^():#]+)(?:#[^()]*)?\)`)
 
 // zipped returns a zip file with the binary as its only file, bootstrap. Neither
 // the time nor the user changes its bytes.

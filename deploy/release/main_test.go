@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -182,6 +183,29 @@ func TestReleaseHasEachExampleThatNeedsNoGo(t *testing.T) {
 		if filepath.Ext(path) == ".go" {
 			t.Errorf("want no Go in a release, got %s", path)
 		}
+	}
+}
+
+func TestReleaseHasNoLinkToWhatItHasNot(t *testing.T) {
+	t.Parallel()
+	files, err := copies("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range files {
+		if path.Ext(name) != ".md" {
+			continue
+		}
+		for _, link := range regexp.MustCompile(`\]\(([^)#]+)`).FindAllStringSubmatch(string(content), -1) {
+			target := path.Join(path.Dir(name), link[1])
+			_, file := files[target]
+			if folder := slices.ContainsFunc(slices.Collect(maps.Keys(files)), func(name string) bool { return strings.HasPrefix(name, target+"/") }); !file && !folder && !strings.Contains(link[1], "://") {
+				t.Errorf("%s: want no link to %s", name, link[1])
+			}
+		}
+	}
+	if page := string(files["docs/user-ids.md"]); !strings.Contains(page, "userid.go") || !strings.Contains(page, "(../examples/user-ids/user_id.mjs)") {
+		t.Errorf("want the text of a link to source code, and other links, got %s", page)
 	}
 }
 
