@@ -156,11 +156,14 @@ func rejected(r *http.Request, cause string) error {
 }
 
 func unreadable(cause error) error {
-	message := "This webhook's body cannot be read; send the JSON that Stream signed, plain or as gzip."
-	if errors.Is(cause, streamchat.ErrDamaged) {
+	status, message := http.StatusBadRequest, "This webhook's body cannot be read; send the JSON that Stream signed, plain or as gzip."
+	switch {
+	case errors.Is(cause, streamchat.ErrDamaged):
 		message = "This webhook's gzip body was damaged on the way; send it with Content-Encoding: gzip."
+	case errors.Is(cause, streamchat.ErrTooLarge):
+		status, message = http.StatusRequestEntityTooLarge, "This webhook's gzip body inflates to over 8 MiB, or to over 512 KiB and 64 times its size; send it without gzip."
 	}
-	return &httpjson.Error{Status: http.StatusBadRequest, Message: message, Cause: cause}
+	return &httpjson.Error{Status: status, Message: message, Cause: cause}
 }
 
 type verifyRequest struct {

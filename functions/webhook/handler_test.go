@@ -168,6 +168,16 @@ func TestBrokenGzipIsABadRequest(t *testing.T) {
 	awstest.WantError(t, awstest.Do(h, webhook(whole[:len(whole)-9])), http.StatusBadRequest)
 }
 
+func TestGzipThatInflatesToTooMuchSaysSo(t *testing.T) {
+	h, _ := verifier(t)
+	got := awstest.WantError(t, awstest.Do(h, compressedWebhook(strings.Repeat(" ", 512<<10+1))), http.StatusRequestEntityTooLarge)
+	if !strings.Contains(got, "without gzip") {
+		t.Errorf("want it to say what to do, got %q", got)
+	}
+	wantAcknowledged(t, awstest.Do(h, compressedWebhook(strings.Repeat(" ", 512<<10))))
+	wantAcknowledged(t, awstest.Do(h, webhook(strings.Repeat(" ", 1<<20))))
+}
+
 // As an HTTP API hands on gzip that says it is JSON and not that it is gzip.
 func TestDamagedGzipSaysWhatItIs(t *testing.T) {
 	h, _ := verifier(t)

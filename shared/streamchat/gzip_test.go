@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -34,6 +35,10 @@ func TestPlainBody(t *testing.T) {
 	for i := range largest {
 		largest[i] = "0123456789abcdef"[random.IntN(16)]
 	}
+	var members []byte // 2 MB, who share their data
+	for i := range 400 {
+		members = append(append(strconv.AppendInt(members, int64(i), 10), largest[16*i:][:40]...), largest[:5000]...)
+	}
 	free := bytes.Repeat([]byte("x"), freePlain)
 	packedLargest := compress(t, largest)
 	tests := map[string]struct{ body, want []byte }{
@@ -49,6 +54,7 @@ func TestPlainBody(t *testing.T) {
 		"as large as can be":       {packedLargest, largest},
 		"a byte larger":            {append(bytes.Clone(packedLargest), compress(t, []byte("x"))...), nil},
 		"a small body, repeated":   {compress(t, free), free},
+		"members of a channel":     {compress(t, members), members},
 		"bomb":                     {compress(t, append(free, 'x')), nil},
 		"bomb of members":          {bytes.Repeat(compress(t, free), 4), nil},
 		"bomb that lies":           {append(compress(t, append(free, 'x')), compress(t, nil)...), nil},
