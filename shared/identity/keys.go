@@ -327,9 +327,15 @@ func (s *keySet) fetch(ctx context.Context, last metadata, limit time.Duration) 
 	}()
 	// Other requests wait for these keys: the fetch must outlive this one.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
-	defer cancel()
-	// Fetches are far apart: a connection kept until the next would be dead.
-	defer s.client.CloseIdleConnections()
+	guessed := func() guesses { return nil }
+	defer func() {
+		go func() { // unused guesses delay nobody
+			guessed().wait()
+			cancel()
+			// Fetches are far apart: a connection kept until the next would be dead.
+			s.client.CloseIdleConnections()
+		}()
+	}()
 	if s.fixed != nil {
 		keys, skipped, err = s.keySet(ctx, s.fixed)
 		return keys, skipped, last, err
@@ -341,8 +347,8 @@ func (s *keySet) fetch(ctx context.Context, last metadata, limit time.Duration) 
 			}
 		}
 	}
-	guess := usualKeys(s.base)
-	asking, early := s.meanwhile(ctx, guess)
+	var asking context.Context
+	asking, guessed = s.meanwhile(ctx)
 	if found, err = s.discover(asking); err != nil {
 		return nil, nil, found, err
 	}
@@ -350,58 +356,96 @@ func (s *keySet) fetch(ctx context.Context, last metadata, limit time.Duration) 
 	if err != nil {
 		return nil, nil, found, fmt.Errorf("jwks_uri in the issuer's metadata: %w", err)
 	}
-	if u.String() == guess.String() {
-		if keys, skipped = early(); keys != nil {
-			return keys, skipped, found, nil
-		}
+	if keys, skipped = guessed().at(u); keys != nil {
+		return keys, skipped, found, nil
 	}
 	keys, skipped, err = s.keySet(ctx, u)
 	return keys, skipped, found, err
 }
 
 // usualKeys returns where the keys of the issuer at base are, most likely.
-func usualKeys(base *url.URL) *url.URL {
+func usualKeys(base *url.URL) (places []*url.URL) {
+	// Amazon Cognito, Auth0, Clerk, Supabase, Ory; oidc-provider, Logto; Dex; Spring.
+	paths := []string{".well-known/jwks.json", "jwks", "keys", "oauth2/jwks"}
 	switch {
 	case strings.Contains(base.Path, "/realms/"): // Keycloak
-		return base.JoinPath("protocol/openid-connect/certs")
+		paths = []string{"protocol/openid-connect/certs"}
 	case strings.HasSuffix(base.Host, ".okta.com"):
-		return base.JoinPath("v1/keys")
+		paths = []string{"v1/keys"}
+	case strings.HasSuffix(base.Host, ".zitadel.cloud"):
+		paths = []string{"oauth/v2/keys"}
+	case base.Host == "appleid.apple.com":
+		paths = []string{"auth/keys"}
 	case base.Host == "login.microsoftonline.com": // Entra ID, whose URL ends in v2.0
-		return base.JoinPath("../discovery/v2.0/keys")
+		paths = []string{"../discovery/v2.0/keys"}
 	}
-	return base.JoinPath(".well-known/jwks.json") // Amazon Cognito, Auth0, Clerk, Supabase, Ory
+	for _, path := range paths {
+		places = append(places, base.JoinPath(path))
+	}
+	return places
+}
+
+// guesses are requests for keys at the usual places, while the metadata is on its way.
+type guesses []*guess
+
+type guess struct {
+	place   string
+	done    chan struct{} // closed once keys are there, or not
+	keys    []key
+	skipped []string
 }
 
 // meanwhile returns a context for the request for an issuer's metadata. If that goes over
-// HTTP/2, the keys at guess are asked for at once over the same connection, which saves a
-// round trip. early returns them, or none.
-func (s *keySet) meanwhile(ctx context.Context, guess *url.URL) (asking context.Context, early func() ([]key, []string)) {
-	var shared, asked atomic.Bool
-	var keys []key
-	var skipped []string
-	answered := make(chan struct{})
+// HTTP/2, keys are asked for at once over the same connection, which saves a round trip.
+// guessed returns those requests, or none.
+func (s *keySet) meanwhile(ctx context.Context) (asking context.Context, guessed func() guesses) {
+	var shared atomic.Bool
+	var all atomic.Pointer[guesses]
 	asking = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(got httptrace.GotConnInfo) {
 			c, ok := got.Conn.(*tls.Conn)
 			shared.Store(ok && c.ConnectionState().NegotiatedProtocol == "h2")
 		},
 		WroteRequest: func(httptrace.WroteRequestInfo) {
-			if !shared.Load() || asked.Swap(true) {
+			if !shared.Load() || all.Load() != nil {
 				return
 			}
-			go func() {
-				defer close(answered)
-				defer func() { _ = recover() }() // they are asked for again
-				keys, skipped, _ = s.keySet(ctx, guess)
-			}()
+			var asked guesses
+			for _, u := range usualKeys(s.base) {
+				g := &guess{place: u.String(), done: make(chan struct{})}
+				asked = append(asked, g)
+				go func() {
+					defer close(g.done)
+					defer func() { _ = recover() }() // they are asked for again
+					g.keys, g.skipped, _ = s.keySet(ctx, u)
+				}()
+			}
+			all.Store(&asked)
 		},
 	})
-	return asking, func() ([]key, []string) {
-		if !asked.Load() {
-			return nil, nil
+	return asking, func() guesses {
+		if asked := all.Load(); asked != nil {
+			return *asked
 		}
-		<-answered
-		return keys, skipped
+		return nil
+	}
+}
+
+// at returns the keys at a place, or none.
+func (all guesses) at(u *url.URL) (keys []key, skipped []string) {
+	for _, g := range all {
+		if g.place == u.String() {
+			<-g.done
+			return g.keys, g.skipped
+		}
+	}
+	return nil, nil
+}
+
+// wait returns when all have been answered.
+func (all guesses) wait() {
+	for _, g := range all {
+		<-g.done
 	}
 }
 

@@ -18,7 +18,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -332,40 +334,51 @@ func TestMetadataAndKeysAreFetchedOverOneConnection(t *testing.T) {
 func TestUsualPlaceIsThatOfTheProvider(t *testing.T) {
 	for base, want := range map[string]string{
 		"https://acme.eu.auth0.com/":                 "https://acme.eu.auth0.com/.well-known/jwks.json",
+		"https://appleid.apple.com":                  "https://appleid.apple.com/auth/keys",
+		"https://acme-ab12cd.zitadel.cloud":          "https://acme-ab12cd.zitadel.cloud/oauth/v2/keys",
 		"https://acme.okta.com/oauth2/default":       "https://acme.okta.com/oauth2/default/v1/keys",
 		"https://login.microsoftonline.com/8ea/v2.0": "https://login.microsoftonline.com/8ea/discovery/v2.0/keys",
 	} {
 		u, err := url.Parse(base)
-		if got := usualKeys(u).String(); err != nil || got != want {
+		if got := usualKeys(u)[0].String(); err != nil || got != want {
 			t.Errorf("%s: want %s, got %s, %v", base, want, got, err)
 		}
 	}
 }
 
-// The metadata comes only once the keys at the usual place are asked for.
-func TestKeysAtTheUsualPlaceSaveARoundTrip(t *testing.T) {
+// The metadata comes only once keys are asked for at each usual place.
+func TestKeysAtAUsualPlaceSaveARoundTrip(t *testing.T) {
 	for _, c := range []struct {
-		path, keys, usual string // of the issuer and its keys, and what the usual place answers first
-		requests          int64
+		path, keys, usual string // of the issuer and its keys, and what usual places answer first
+		requests          int    // for the keys
 	}{
-		{"", "/.well-known/jwks.json", "", 2}, {"", "/.well-known/jwks.json", "busy", 3}, {"", "/keys", "nothing", 3}, {"", "/keys", `{"keys":[{"kty":"oct"}]}`, 3},
-		{"/realms/acme", "/protocol/openid-connect/certs", "", 2},
+		{"", "/.well-known/jwks.json", "", 1}, {"", "/jwks", "", 1}, {"", "/keys", "", 1}, {"", "/oauth2/jwks", "", 1},
+		{"", "/jwks", "busy", 2}, {"", "/elsewhere", "nothing", 1}, {"", "/elsewhere", `{"keys":[{"kty":"oct"}]}`, 1},
+		{"/realms/acme", "/protocol/openid-connect/certs", "", 1},
 	} {
 		i := newIssuer(t)
-		var requests, early atomic.Int64
-		asked := make(chan struct{})
+		var mu sync.Mutex
+		requests := map[string]int{}
+		asked := make(chan bool, 10)
+		places := usualKeys(&url.URL{Path: c.path + "/"})
 		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			requests.Add(1)
-			switch r.URL.Path {
-			case c.path + "/" + wellKnown:
-				<-asked
-			case usualKeys(&url.URL{Path: c.path + "/"}).Path:
-				if early.Add(1) == 1 {
-					close(asked)
-					if c.usual != "" {
-						io.WriteString(w, c.usual)
-						return
+			mu.Lock()
+			requests[r.URL.Path]++
+			first := requests[r.URL.Path] == 1
+			mu.Unlock()
+			switch isUsual := slices.ContainsFunc(places, func(u *url.URL) bool { return u.Path == r.URL.Path }); {
+			case r.URL.Path == c.path+"/"+wellKnown:
+				for range places {
+					select {
+					case <-asked:
+					case <-r.Context().Done():
 					}
+				}
+			case isUsual && first:
+				asked <- true
+				if c.usual != "" {
+					io.WriteString(w, c.usual)
+					return
 				}
 			}
 			i.ServeHTTP(w, r)
@@ -377,9 +390,11 @@ func TestKeysAtTheUsualPlaceSaveARoundTrip(t *testing.T) {
 		callers := i.callers(t, nil)
 		callers.issuers[i.URL].keys.client.Transport = server.Client().Transport
 		wantUser(t, callers, "u1", "Bearer "+i.good(t, nil))
-		if requests.Load() != c.requests {
-			t.Errorf("%v: want %d requests, got %d", c, c.requests, requests.Load())
+		mu.Lock()
+		if got := requests[c.path+c.keys]; got != c.requests {
+			t.Errorf("%v: want %d requests for the keys, got %d", c, c.requests, got)
 		}
+		mu.Unlock()
 		server.Close()
 	}
 }

@@ -1,10 +1,14 @@
 // Command token is the smallest function that mints a user token: Stream's own
-// library, the secret in the environment, no SSM, no check of the caller.
+// library, the secret in the environment, no SSM, no check of the caller. In init it gets
+// the addresses in FETCH, one after the other, and does nothing with them.
 package main
 
 import (
 	"encoding/json"
+	"io"
+	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	stream "github.com/GetStream/stream-chat-go/v6"
@@ -16,6 +20,15 @@ func main() {
 	client, err := stream.NewClient(os.Getenv("STREAM_KEY"), os.Getenv("STREAM_SECRET"))
 	if err != nil {
 		panic(err)
+	}
+	issuer := &http.Client{Transport: new(http.Transport)}
+	for _, address := range strings.Fields(os.Getenv("FETCH")) {
+		response, err := issuer.Get(address)
+		if err != nil {
+			panic(err)
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		response.Body.Close()
 	}
 	lambda.Start(func(e events.APIGatewayProxyRequest) (events.APIGatewayProxyResponse, error) {
 		id := e.PathParameters["userId"]
