@@ -129,6 +129,9 @@ func (c Claims) empty(name string) bool {
 
 // oddType is the reason to refuse a token because of the type of a claim's value.
 func (c Claims) oddType(name, want string) error {
+	if strings.HasPrefix(want, c.kind(name)) {
+		return badToken("claim " + name + " is not Unicode")
+	}
 	return badToken(fmt.Sprintf("claim %s is %s, not %s", name, c.kind(name), want))
 }
 

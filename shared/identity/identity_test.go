@@ -14,6 +14,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -430,8 +431,11 @@ func TestKeysThatCannotBeFetchedMakeTokensUnverifiable(t *testing.T) {
 		"redirect to http":           {func(i *testIssuer) { i.redirect = "http://192.0.2.1/moved" }, "redirect: its URL is not https"},
 		"endless redirects":          {func(i *testIssuer) { i.redirect = i.URL + "/.well-known/openid-configuration" }, "redirects more than 3 times"},
 		"no usable key":              {func(i *testIssuer) { i.Keys = i.Keys[:4] }, ErrNoKeys.Error()},
-		"no keys":                    {func(i *testIssuer) { i.Keys = []any{} }, ErrNoKeys.Error()},
-		"too long":                   {func(i *testIssuer) { i.Metadata["x"] = strings.Repeat("x", maxDocument) }, "the answer is over 1048576 bytes"},
+		"a list of keys": {func(i *testIssuer) {
+			i.more = map[string]http.Handler{"/keys": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `[{"kty":"EC"}]`) })}
+		}, "another kind of document: it has an unexpected array"},
+		"no keys":  {func(i *testIssuer) { i.Keys = []any{} }, ErrNoKeys.Error()},
+		"too long": {func(i *testIssuer) { i.Metadata["x"] = strings.Repeat("x", maxDocument) }, "the answer is over 1048576 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			i := newIssuer(t)

@@ -51,6 +51,11 @@ var (
 	}
 )
 
+// privateMembers are those of which one is enough to know the private key.
+//
+// https://www.rfc-editor.org/rfc/rfc7518#section-6.3.2
+var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi"}
+
 // parseKey reads a JSON Web Key as it is published. It reads only what a signature needs:
 // issuers publish thumbprints (x5t) that do not fit their certificate, keys with a
 // certificate (x5c) and no more, and keys without kid or alg. The error says why tokens
@@ -72,7 +77,7 @@ func parseKey(raw json.RawMessage) (key, error) {
 	switch kind := text("kty"); {
 	case text("use") == "enc", len(operations) > 0 && !slices.Contains(operations, "verify") && !slices.Contains(operations, "sign"):
 		return k, errors.New("it is for encryption")
-	case text("d") != "" || text("p") != "":
+	case slices.ContainsFunc(privateMembers, func(name string) bool { return text(name) != "" }):
 		return k, errors.New("its private half is published too, so anybody could sign with it")
 	case kind != "" && kind != "RSA" && kind != "EC" && kind != "OKP":
 		return k, fmt.Errorf("its type is %.20q; it must be RSA, EC or OKP", kind)

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -536,7 +537,12 @@ func (s *keySet) get(ctx context.Context, u *url.URL, bearer string, v any) erro
 	if len(document) > maxDocument {
 		return fmt.Errorf("GET %s: the answer is over %d bytes", u, maxDocument)
 	}
-	if err := json.Unmarshal(document, v); err != nil {
+	// Files that were saved on Windows may begin with a byte order mark.
+	err = json.Unmarshal(bytes.TrimPrefix(document, []byte("\ufeff")), v)
+	if other, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Errorf("GET %s: the answer is another kind of document: it has an unexpected %s; set the address of the metadata or the keys", u, other.Value)
+	}
+	if err != nil {
 		return fmt.Errorf("GET %s: the answer is not JSON: %w", u, err)
 	}
 	return nil

@@ -110,6 +110,7 @@ func TestKeysCountAsTheyArePublished(t *testing.T) {
 		"exponent as a number":       {published(t, "rsa", map[string]any{"e": 65537}), "rsa", "RS256", "rsa", "its exponent (e) is not"},
 		"private members of null":    {published(t, "rsa", map[string]any{"d": null, "p": null, "x5c": null, "use": null, "key_ops": null, "oth": null}), "rsa", "RS256", "rsa", ""},
 		"private":                    {published(t, "ec", map[string]any{"d": "AQ"}), "ec", "ES256", "ec", "its private half"},
+		"private, by one exponent":   {published(t, "rsa", map[string]any{"dp": "AQ"}), "rsa", "RS256", "rsa", "its private half"},
 		"for encryption":             {published(t, "rsa", map[string]any{"use": "enc"}), "rsa", "RS256", "rsa", "it is for encryption"},
 		"for encryption, by key_ops": {published(t, "rsa", map[string]any{"key_ops": []string{"wrapKey"}}), "rsa", "RS256", "rsa", "it is for encryption"},
 		"symmetric":                  {map[string]any{"kty": "oct", "kid": "ec", "k": "AAAA"}, "ec", "ES256", "ec", `its type is "oct"`},
@@ -136,6 +137,16 @@ func TestKeysCountAsTheyArePublished(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestDocumentsMayBeginWithAByteOrderMark(t *testing.T) {
+	i := newIssuer(t)
+	marked := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "\ufeff")
+		i.Issuer.ServeHTTP(w, r)
+	})
+	i.more = map[string]http.Handler{"/keys": marked, "/" + wellKnown: marked}
+	wantUser(t, i.callers(t, nil), "u1", "Bearer "+i.good(t, nil))
 }
 
 func TestEd25519IsAcceptedByItsNewName(t *testing.T) {
@@ -530,6 +541,11 @@ func TestReasonsTellAbsentFromWrong(t *testing.T) {
 	} {
 		if err := wantRefused(t, c, ErrBadToken, "Bearer "+i.good(t, changes)); err != nil && !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%v: want %q, got %q", changes, want, err)
+		}
+	}
+	for claim, value := range map[string]string{"iss": `"` + i.URL + `\ud800"`, "sub": `"\ud800"`, "aud": `"\ud800"`} {
+		if err := wantRefused(t, c, ErrBadToken, "Bearer "+i.good(t, map[string]any{claim: json.RawMessage(value)})); err == nil || err.Error() != "claim "+claim+" is not Unicode" {
+			t.Errorf("%s: want it named as not Unicode, got %v", claim, err)
 		}
 	}
 	good := i.good(t, nil)
