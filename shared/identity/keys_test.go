@@ -446,6 +446,11 @@ func TestTokensThatAreNotForCallsAreRefused(t *testing.T) {
 		want    error
 	}{
 		"Casdoor's":                     {map[string]any{"tokenType": "refresh-token"}, errRefresh},
+		"Casdoor's, JWT-Custom":         {map[string]any{"tokenType": "access-token", "TokenType": "refresh-token"}, errRefresh},
+		"Authorizer's magic link":       {map[string]any{"token_type": "magic_link_login"}, errPurpose},
+		"Authorizer's sign-up":          {map[string]any{"token_type": "basic_auth_signup"}, errPurpose},
+		"Authorizer's access token":     {map[string]any{"token_type": "access_token"}, nil},
+		"a user who signed in by mail":  {map[string]any{"type": "email"}, nil},
 		"Pocket ID's":                   {map[string]any{"type": "refresh-token"}, errRefresh},
 		"Authorizer's":                  {map[string]any{"token_type": "refresh_token"}, errRefresh},
 		"Keycloak's":                    {map[string]any{"typ": "Refresh"}, errRefresh},

@@ -28,13 +28,16 @@ func forCalls(header, c Claims) error {
 	if c.has("cnf") { // RFC 7800
 		return errBound
 	}
-	// Casdoor has tokenType, Pocket ID type, Authorizer token_type, Keycloak typ, Descope drn.
-	for _, name := range []string{"token_use", "tokenUse", "token_type", "tokenType", "type", "typ", "use", "kind", "token_kind", "drn"} {
+	for name := range c {
+		mark := strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(name))
+		if !slices.Contains(marks, mark) {
+			continue
+		}
 		for _, use := range c.values(name) {
 			switch use = strings.ToLower(use); {
 			case refreshes(use):
 				return errRefresh
-			case strings.Contains(use, "logout"):
+			case strings.Contains(use, "logout"), mark == "tokentype" && slices.ContainsFunc(mailed, func(word string) bool { return strings.Contains(use, word) }):
 				return errPurpose
 			}
 		}
@@ -46,6 +49,15 @@ func forCalls(header, c Claims) error {
 	}
 	return nil
 }
+
+// marks are claims that say what a token is for, in lower case without _ and -: Casdoor has
+// tokenType (and in refresh tokens of its format JWT-Custom also TokenType), Pocket ID type,
+// Authorizer token_type, Keycloak typ, Descope drn.
+var marks = []string{"tokenuse", "tokentype", "tokenkind", "type", "typ", "use", "kind", "purpose", "drn"}
+
+// mailed are words of the token_type of what Authorizer sends in links by e-mail: sign-up,
+// magic link, forgotten password, new address, invitation. Their subject is the address.
+var mailed = []string{"signup", "magic", "password", "email", "invite", "verif"}
 
 // refreshes reports whether a word for the use of a token, in lower case, is that of
 // refresh tokens, or of Keycloak's offline ones.
