@@ -88,10 +88,17 @@ func machine(c Claims, claim string) bool {
 			return true
 		}
 	}
+	// Casdoor's users have any id, its applications owner/name, and a jti of their owner.
+	sub, _ := c.Text("sub")
+	jti, _ := c.Text("jti")
+	if owner, _, ok := strings.Cut(sub, "/"); ok && c.has("tokenType") && strings.HasPrefix(jti, owner+"/") {
+		return true
+	}
 	for name, value := range map[string]string{
-		"idtyp": "app",         // Entra ID, if it is switched on
-		"type":  "application", // Casdoor
-		"aut":   "APPLICATION", // WSO2
+		"idtyp":        "app",             // Entra ID, if it is switched on
+		"type":         "application",     // Casdoor
+		"aut":          "APPLICATION",     // WSO2
+		"login_method": "service_account", // Authorizer
 	} {
 		if kind, _ := c.Text(name); kind == value {
 			return true
