@@ -30,8 +30,8 @@ export interface Parameters {
   readonly OidcDiscoveryUrl?: string;
   /** URL of the issuer's keys (a JSON Web Key Set), for an issuer without metadata. */
   readonly OidcJwksUrl?: string;
-  /** Seconds from iat to exp that a bearer token may be valid; longer ones are refused as refresh tokens. */
-  readonly MaxTokenLifetime?: `${number}`;
+  /** Seconds from iat to exp that a bearer token may be valid; longer ones are refused as refresh tokens. After a comma, seconds until an issuer's keys are fetched again. */
+  readonly MaxTokenLifetime?: string;
   /** Claims that a bearer token must have besides, as claim=value or claim=one|other. Other users get a 403. */
   readonly RequiredClaims?: string;
   /** Claim of a bearer token that holds the user's id. */

@@ -11,7 +11,7 @@ func TestFunctionsGetTheSettingsTheyReadAndNoCredential(t *testing.T) {
 	t.Parallel()
 	shared := []string{"PARAMETER_PREFIX=/acme/prod/chat", "PARAMETER_TTL=7", "GOMAXPROCS=1"}
 	caller := []string{"OIDC_ISSUER=https://i", "OIDC_AUDIENCE=a", "OIDC_DISCOVERY_URL=https://d", "USER_ID_CLAIM=c",
-		"OIDC_JWKS_URL=https://k", "OIDC_KEY_MAX_AGE=3600", "MAX_TOKEN_LIFETIME=62", "REQUIRED_CLAIMS=p=v", "CREATE_USERS=false", "REFUSE_USERS=banned", "USER_INFO=true", "SIGN_IN_FUNCTION_ARN=" + signInARN, "SIGN_IN_FAIL_CLOSED=false",
+		"OIDC_JWKS_URL=https://k", "OIDC_KEY_MAX_AGE=63", "MAX_TOKEN_LIFETIME=62", "REQUIRED_CLAIMS=p=v", "CREATE_USERS=false", "REFUSE_USERS=banned", "USER_INFO=true", "SIGN_IN_FUNCTION_ARN=" + signInARN, "SIGN_IN_FAIL_CLOSED=false",
 		"SYNC_USERS=true", "USER_FIELDS=n=c", "STREAM_BASE_URL=https://s", "TOKENS_PER_MINUTE=300", "EXPIRATION_TOKEN_DURATION=9"}
 	want := map[string][]string{
 		"Token":  caller,

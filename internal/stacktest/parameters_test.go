@@ -63,7 +63,7 @@ func TestParameterPatternsAcceptGoodValuesOnly(t *testing.T) {
 		},
 		"OidcDiscoveryUrl": {good: []string{"", "https://a/t", "staff=https://a"}, bad: []string{"http://a", "a"}},
 		"OidcJwksUrl":      {good: []string{"", "https://a/keys", "https://a/keys?p=b2c", "x=https://a/keys", "http://127.0.0.1:1/jwks"}, bad: []string{"http://a/keys", "keys", "https://a#b"}},
-		"MaxTokenLifetime": {good: []string{"60", "604800"}, bad: []string{"", "0", "1d"}},
+		"MaxTokenLifetime": {good: []string{"60", "604800", "172800,600"}, bad: []string{"", "0", "1d", "60,", "60,0", "60,86400", "60,60,60"}},
 		"RequiredClaims":   {good: []string{"", "plan=pro", "https://acme.com/plan=pro|team,x=1", "staff=plan=pro"}, bad: []string{"plan", "plan=", "=pro", "a=b,", "a=b, c=d"}},
 		"OidcAudience":     {good: []string{"", "my-app", "https://api.example.com", "a,b"}, bad: []string{"a b", "a, b"}},
 		"UserFields":       {good: []string{"name=name", "name=n,teams=https://x/org,role=cognito:role"}, bad: []string{"", "name", "name=", "a=b,", "a=b, c=d", "a.b=c"}},

@@ -1,9 +1,11 @@
 package stacktest
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -11,8 +13,11 @@ import (
 
 var update = flag.Bool("update", false, "write docs/settings.md from template.yaml")
 
+// parameterOf matches a value that is a parameter, or an item of one.
+var parameterOf = regexp.MustCompile(`^\{(?:"Fn::Select":.*(?:"Ref":"|\$\{)|"Ref":")(\w+)`)
+
 // variables maps each environment variable of a function to the template parameter
-// it gets its value from, "" for one that is not a parameter's alone.
+// it gets its value from, "" for one that has it from more, or elsewhere.
 func variables(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -23,7 +28,10 @@ func variables(t *testing.T) map[string]string {
 	for _, properties := range all {
 		variables, _ := dig(properties, "Environment", "Variables").(object)
 		for key, value := range variables {
-			found[key], _ = dig(value, "Ref").(string)
+			text, _ := json.Marshal(value)
+			if found[key] = ""; parameterOf.Match(text) {
+				found[key] = string(parameterOf.FindSubmatch(text)[1])
+			}
 		}
 	}
 	return found

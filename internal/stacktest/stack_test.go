@@ -44,7 +44,7 @@ var (
 		"Environment=prod", "AlarmTarget=ops@example.com", "NoEventsHours=6", "RetentionDays=14", "Tracing=true", "ServiceApiAccessLogs=true",
 		"ParameterPrefix=/acme/prod/chat", "ParameterTtl=7", "KmsKeyArn=" + kmsARN, "PermissionsBoundaryArn=" + boundaryARN, "StreamBaseUrl=https://s",
 		"OidcIssuer=https://i", "OidcAudience=a", "OidcDiscoveryUrl=https://d", "UserIdClaim=c", "SyncUsers=true",
-		"OidcJwksUrl=https://k", "MaxTokenLifetime=62", "RequiredClaims=p=v", "CreateUsers=false", "RefuseUsers=banned", "UserInfo=true", "SignInFunctionArn=" + signInARN, "SignInFailClosed=false",
+		"OidcJwksUrl=https://k", "MaxTokenLifetime=62,63", "RequiredClaims=p=v", "CreateUsers=false", "RefuseUsers=banned", "UserInfo=true", "SignInFunctionArn=" + signInARN, "SignInFailClosed=false",
 		"UserFields=n=c", "ExpirationTokenDuration=9", "UserIdHeaderKey=h", "ErrorObjKey=e",
 		"AllowedOrigins=https://a.example.com,https://b.example.com", "AllowedHeaders=x-app,x-team",
 		"Size=medium", "Monitoring=70000,8", "ClientApiLimit=11,12", "WebhookLimit=13,14,9", "ServiceApiLimit=15,16", "WebhookPath=-rotated",
