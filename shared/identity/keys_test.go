@@ -451,6 +451,8 @@ func TestTokensThatAreNotForCallsAreRefused(t *testing.T) {
 		"Authorizer's sign-up":          {map[string]any{"token_type": "basic_auth_signup"}, errPurpose},
 		"Authorizer's access token":     {map[string]any{"token_type": "access_token"}, nil},
 		"a user who signed in by mail":  {map[string]any{"type": "email"}, nil},
+		"ForgeRock's":                   {map[string]any{"tokenName": "refresh_token", "token_type": "Bearer"}, errRefresh},
+		"Quasr's":                       {map[string]any{"https://api.quasr.io/claims/typ": "oauth2:refresh"}, errRefresh},
 		"Pocket ID's":                   {map[string]any{"type": "refresh-token"}, errRefresh},
 		"Authorizer's":                  {map[string]any{"token_type": "refresh_token"}, errRefresh},
 		"Keycloak's":                    {map[string]any{"typ": "Refresh"}, errRefresh},

@@ -29,7 +29,7 @@ func forCalls(header, c Claims) error {
 		return errBound
 	}
 	for name := range c {
-		mark := strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(name))
+		mark := strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(name[strings.LastIndexByte(name, '/')+1:]))
 		if !slices.Contains(marks, mark) {
 			continue
 		}
@@ -50,10 +50,12 @@ func forCalls(header, c Claims) error {
 	return nil
 }
 
-// marks are claims that say what a token is for, in lower case without _ and -: Casdoor has
-// tokenType (and in refresh tokens of its format JWT-Custom also TokenType), Pocket ID type,
-// Authorizer token_type, Keycloak typ, Descope drn.
-var marks = []string{"tokenuse", "tokentype", "tokenkind", "type", "typ", "use", "kind", "purpose", "drn"}
+// marks are claims that say what a token is for, in lower case without _ and -, and without
+// the URL before them: Casdoor has tokenType (and in refresh tokens of its format JWT-Custom
+// also TokenType), Pocket ID type, Authorizer token_type, Keycloak typ, ForgeRock tokenName,
+// Quasr https://api.quasr.io/claims/typ. Descope has drn:
+// https://docs.descope.com/session-overview
+var marks = []string{"tokenuse", "tokentype", "tokenkind", "tokenname", "type", "typ", "use", "kind", "purpose", "drn"}
 
 // mailed are words of the token_type of what Authorizer sends in links by e-mail: sign-up,
 // magic link, forgotten password, new address, invitation. Their subject is the address.
@@ -97,7 +99,7 @@ func machine(c Claims, claim string) bool {
 	for name, value := range map[string]string{
 		"idtyp":        "app",             // Entra ID, if it is switched on
 		"type":         "application",     // Casdoor
-		"aut":          "APPLICATION",     // WSO2
+		"aut":          "APPLICATION",     // WSO2: https://github.com/wso2/product-is/issues/11200
 		"login_method": "service_account", // Authorizer
 	} {
 		if kind, _ := c.Text(name); kind == value {
