@@ -2,12 +2,11 @@ package keepalive
 
 import (
 	"net"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
-// tcpEstablished is the tcp_info.tcpi_state of a connection that neither side has
-// closed.
+// tcpEstablished is the tcpi_state, the first byte of tcp_info, of a connection that
+// neither side has closed.
 //
 // https://man7.org/linux/man-pages/man7/tcp.7.html
 const tcpEstablished = 1
@@ -21,8 +20,8 @@ func closedByPeer(c *net.TCPConn) bool {
 	}
 	closed := false
 	if err := raw.Control(func(fd uintptr) {
-		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		closed = err == nil && info.State != tcpEstablished
+		info, err := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_INFO) // its first four bytes
+		closed = err == nil && byte(info) != tcpEstablished
 	}); err != nil {
 		return true
 	}
