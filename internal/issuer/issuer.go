@@ -6,15 +6,17 @@ import (
 	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/base64"
 	"encoding/json"
 	"io"
+	"math/big"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
+	"github.com/golang-jwt/jwt/v4"
 )
 
 // An Issuer publishes its metadata and its key below URL, and signs tokens.
@@ -50,6 +52,14 @@ func (i *Issuer) key() *rsa.PrivateKey {
 		}
 	})
 	return i.made
+}
+
+// jwk returns the public key as RFC 7517 writes it.
+func (i *Issuer) jwk() map[string]string {
+	encode, key := base64.RawURLEncoding.EncodeToString, i.key()
+	return map[string]string{
+		"kty": "RSA", "use": "sig", "alg": "RS256", "kid": keyID, "n": encode(key.N.Bytes()), "e": encode(big.NewInt(int64(key.E)).Bytes()),
+	}
 }
 
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -88,7 +98,7 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.HasSuffix(keysURL, path):
 		keys := i.Keys
 		if keys == nil {
-			keys = []any{jose.JSONWebKey{Key: i.key().Public(), KeyID: keyID, Algorithm: "RS256", Use: "sig"}}
+			keys = []any{i.jwk()}
 		}
 		answer(w, map[string]any{"keys": keys})
 	default:
@@ -127,27 +137,7 @@ func (i *Issuer) Claims(user string, changes map[string]any) map[string]any {
 
 // Bearer returns a token for user with the claims that [Issuer.Claims] returns.
 func (i *Issuer) Bearer(user string, changes map[string]any) (string, error) {
-	claims, err := json.Marshal(i.Claims(user, changes))
-	if err != nil {
-		return "", err
-	}
-	return Sign(jose.RS256, i.key(), map[string]any{"kid": keyID, "typ": "JWT"}, claims)
-}
-
-// Sign returns a token. Beyond "alg", the header is the caller's, and the payload
-// need not make sense.
-func Sign(algorithm jose.SignatureAlgorithm, key any, header map[string]any, payload []byte) (string, error) {
-	options := &jose.SignerOptions{}
-	for name, value := range header {
-		options.WithHeader(jose.HeaderKey(name), value)
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: key}, options)
-	if err != nil {
-		return "", err
-	}
-	token, err := signer.Sign(payload)
-	if err != nil {
-		return "", err
-	}
-	return token.CompactSerialize()
+	token := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims(i.Claims(user, changes)))
+	token.Header["kid"] = keyID
+	return token.SignedString(i.key())
 }

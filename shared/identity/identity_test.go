@@ -153,7 +153,26 @@ func sign(t testing.TB, algorithm jose.SignatureAlgorithm, key any, header map[s
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := issuer.Sign(algorithm, key, header, payload)
+	return signText(t, algorithm, key, header, payload)
+}
+
+// signText is [sign] for a payload that need not make sense. It signs with another library than
+// the one that is tested. The header's alg is the algorithm's.
+func signText(t testing.TB, algorithm jose.SignatureAlgorithm, key any, header map[string]any, payload []byte) string {
+	t.Helper()
+	options := &jose.SignerOptions{}
+	for name, value := range header {
+		options.WithHeader(jose.HeaderKey(name), value)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: key}, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := signer.Sign(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := signed.CompactSerialize()
 	if err != nil {
 		t.Fatal(err)
 	}
