@@ -59,7 +59,7 @@ func PlainBody(body []byte) ([]byte, error) {
 	}
 	compressed := bytes.NewReader(body)
 	inflater, err := gzip.NewReader(compressed)
-	plain := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
+	plain := bytes.NewBuffer(make([]byte, 0, size+1+bytes.MinRead))
 	for members := 1; err == nil; members++ {
 		inflater.Multistream(false)
 		if _, err = io.Copy(plain, io.LimitReader(inflater, int64(most+1-plain.Len()))); err != nil {
