@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"chat-service-backend/shared/keepalive"
@@ -25,16 +24,15 @@ import (
 // https://getstream.io/chat/docs/api_errors_response
 const codeMissing = 16
 
-// The pauses between calls about users who sign in at the same time. Stream takes 1,000
-// reads and 300 writes a minute from all processes together; X-RateLimit-Remaining says
-// when they have used that up.
+// Stream's limits for most apps, and the pauses between calls that fit them: 0.6 of the
+// reads, since a second may have only a thirtieth of a minute's calls, and 0.3 of the few
+// writes.
 const (
-	readEvery  = 100 * time.Millisecond
-	writeEvery = 250 * time.Millisecond
+	readLimit, readEvery   = 1000, 100 * time.Millisecond
+	writeLimit, writeEvery = 300, 600 * time.Millisecond
 )
 
-// A client calls Stream's REST API. After a failure, or when a rate limit is nearly used
-// up, it pauses calls for all users, so that they do not wait for a timeout one by one.
+// A client calls Stream's REST API.
 type client struct {
 	base string
 	http *http.Client
@@ -42,25 +40,21 @@ type client struct {
 	reads           collector[struct{}]
 	creates, writes collector[document]
 
-	mu     sync.Mutex
-	paused map[bool]time.Time // end of the pause of reads (false) and writes (true)
-
-	app     sync.Mutex
-	revoked time.Time // since when tokens of the whole app count
-	due     time.Time // when that is to be read again
+	app                chan struct{} // full while somebody reads the app
+	revoked            time.Time     // since when tokens of the whole app count
+	due                time.Time     // when that is to be read again
+	among, left, reset int64         // how many processes read it; how often it may be read, until when
 }
 
-var errPaused = errors.New("calls to Stream are paused: it failed a moment ago, or its rate limit is nearly used up")
-
 func newClient(base *url.URL) *client {
-	c := &client{base: base.String(), paused: map[bool]time.Time{}, http: &http.Client{
+	c := &client{base: base.String(), app: make(chan struct{}, 1), http: &http.Client{
 		Transport: keepalive.New(),
 		// A redirect is an error: the server token goes to Stream alone.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
-	c.reads = collector[struct{}]{every: readEvery, call: c.findAll}
-	c.creates = collector[document]{every: writeEvery, call: c.createAll}
-	c.writes = collector[document]{every: writeEvery, call: c.changeAll}
+	c.reads.limit, c.reads.every, c.reads.call = readLimit, readEvery, c.findAll
+	c.creates.limit, c.creates.every, c.creates.call = writeLimit, writeEvery, c.createAll
+	c.writes.limit, c.writes.every, c.writes.call = writeLimit, writeEvery, c.changeAll
 	return c
 }
 
@@ -105,7 +99,7 @@ func (c *client) findAll(ctx context.Context, credentials *streamchat.Credential
 		return nil, err
 	}
 	var answer struct{ Users []document }
-	if err := c.call(ctx, credentials, http.MethodGet, "/users?payload="+url.QueryEscape(string(payload)), nil, &answer); err != nil {
+	if err := c.call(ctx, credentials, &c.reads.pace, http.MethodGet, "/users?payload="+url.QueryEscape(string(payload)), nil, &answer); err != nil {
 		return nil, err
 	}
 	found := map[string]document{}
@@ -124,7 +118,7 @@ func (c *client) createAll(ctx context.Context, credentials *streamchat.Credenti
 			all[id] = maps.Clone(fields)
 			all[id]["id"] = id
 		}
-		return c.write(ctx, credentials, http.MethodPost, map[string]any{"users": all})
+		return c.write(ctx, credentials, &c.creates.pace, http.MethodPost, map[string]any{"users": all})
 	})
 }
 
@@ -134,105 +128,86 @@ func (c *client) changeAll(ctx context.Context, credentials *streamchat.Credenti
 		for _, id := range slices.Sorted(maps.Keys(users)) {
 			all = append(all, map[string]any{"id": id, "set": users[id]})
 		}
-		return c.write(ctx, credentials, http.MethodPatch, map[string]any{"users": all})
+		return c.write(ctx, credentials, &c.writes.pace, http.MethodPatch, map[string]any{"users": all})
 	})
 }
 
 // deletedForGood marks, in the answer of a write, a user whose id Stream never reuses.
 const deletedForGood = "deleted for good"
 
-// each writes users together or, if Stream refuses that because of one of them, one by
-// one.
+// each writes users together or, if Stream refuses that because of one of them, in halves.
 func (c *client) each(users map[string]document, write func(map[string]document) (map[string]document, error)) (map[string]document, error) {
 	all, err := write(users)
 	e, ok := errors.AsType[*streamrest.Error](err)
-	if !ok || e.Status >= 500 || e.Status == http.StatusTooManyRequests {
+	if !ok || fails(e) {
 		return all, err
 	}
-	if len(users) == 1 {
-		for id := range users {
-			if e.Code == codeMissing {
-				return map[string]document{id: {"id": id, deletedForGood: true}}, nil
-			}
+	ids := slices.Sorted(maps.Keys(users))
+	if len(ids) == 1 {
+		if e.Code == codeMissing {
+			return map[string]document{ids[0]: {"id": ids[0], deletedForGood: true}}, nil
 		}
 		return nil, err
 	}
 	all = map[string]document{}
-	for id, fields := range users {
-		one, err := c.each(map[string]document{id: fields}, write)
-		if err == nil {
-			maps.Copy(all, one)
+	for half := range slices.Chunk(ids, (len(ids)+1)/2) {
+		part := map[string]document{}
+		for _, id := range half {
+			part[id] = users[id]
+		}
+		some, err := c.each(part, write)
+		maps.Copy(all, some)
+		if e, ok := errors.AsType[*streamrest.Error](err); err != nil && (!ok || fails(e)) {
+			break
 		}
 	}
 	return all, nil
 }
 
-func (c *client) write(ctx context.Context, credentials *streamchat.Credentials, method string, body any) (map[string]document, error) {
+// fails reports whether a response concerns all users.
+func fails(e *streamrest.Error) bool {
+	return e.Status >= 500 || e.Status == http.StatusTooManyRequests
+}
+
+func (c *client) write(ctx context.Context, credentials *streamchat.Credentials, p *pace, method string, body any) (map[string]document, error) {
 	var answer struct{ Users map[string]document }
-	err := c.call(ctx, credentials, method, "/users", body, &answer)
+	err := c.call(ctx, credentials, p, method, "/users", body, &answer)
 	return answer.Users, err
 }
 
-// call is [client.send], or errPaused during a pause.
-func (c *client) call(ctx context.Context, credentials *streamchat.Credentials, method, path string, body, answer any) error {
-	writes := method != http.MethodGet
-	c.mu.Lock()
-	paused := c.paused[writes]
-	c.mu.Unlock()
-	if now().Before(paused) {
-		return errPaused
-	}
-	err := c.send(ctx, credentials, method, path, body, answer)
+// call is [client.send] with a pace.
+func (c *client) call(ctx context.Context, credentials *streamchat.Credentials, p *pace, method, path string, body, answer any) error {
+	began := now()
+	header, err := c.send(ctx, credentials, method, path, body, answer)
+	p.heed(began, header)
 	e, answered := errors.AsType[*streamrest.Error](err)
-	if err == nil || answered && e.Status < 500 && e.Status != http.StatusTooManyRequests {
-		return err // the failure concerns this user only
-	}
-	var reset time.Time
-	if answered {
+	switch {
+	case err == nil || answered && !fails(e): // which concerns this user only
+	case answered:
 		l, _ := streamrest.Limit(e.Header)
-		reset = l.ResetTime()
+		p.fail(l.ResetTime())
+	default:
+		p.fail(time.Time{})
 	}
-	c.pause(writes, now().Add(pause), reset)
 	return err
 }
 
-// pause pauses reads or writes until the later of two times, which is a minute away at
-// most.
-func (c *client) pause(writes bool, until, reset time.Time) {
-	if reset.After(until) {
-		until = now().Add(min(reset.Sub(now()), keptFor))
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.paused[writes] = until
-}
-
-// heed pauses calls when a rate limit that others share is nearly used up.
-func (c *client) heed(method string, header http.Header) {
-	if l, ok := streamrest.Limit(header); ok && 10*l.Remaining < l.Limit {
-		c.pause(method != http.MethodGet, now(), l.ResetTime())
-	}
-}
-
-// send sends a request and decodes the response.
-func (c *client) send(ctx context.Context, credentials *streamchat.Credentials, method, path string, body, answer any) error {
+// send sends a request, decodes the response, and returns its header.
+func (c *client) send(ctx context.Context, credentials *streamchat.Credentials, method, path string, body, answer any) (http.Header, error) {
 	response, err := credentials.Client(c.base, c.http).Send(ctx, method, path, body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := response.Err(); err != nil {
 		if e, ok := errors.AsType[*streamrest.Error](err); ok {
 			e.Message = "" // which names the user
 		}
-		return fmt.Errorf("Stream refuses %s %s: %w", method, strings.SplitN(path, "?", 2)[0], err)
-	}
-	if path != "/app" {
-		c.heed(method, response.Header)
+		return response.Header, fmt.Errorf("Stream refuses %s %s: %w", method, strings.SplitN(path, "?", 2)[0], err)
 	}
 	if err := json.Unmarshal(response.Body, answer); err != nil {
-		return fmt.Errorf("%s %s: Stream's answer is not JSON: %w", method, path, err)
+		return response.Header, fmt.Errorf("%s %s: Stream's answer is not JSON: %w", method, path, err)
 	}
-	return nil
+	return response.Header, nil
 }
 
 // refused returns why we refuse the user, or nil. Stream itself refuses deactivated users;

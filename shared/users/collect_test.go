@@ -6,39 +6,47 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// A limited Stream answers 429 above its limits, as X-RateLimit-* says. All its users
-// exist and have no fields.
+// A limited Stream answers 429 above its limits, as X-RateLimit-* says: in a minute, and a
+// thirtieth of that in a second. All its users exist and have no fields.
 type limitedStream struct {
-	left, calls   map[bool]int // of reads (false) and writes (true)
-	limit         map[bool]int // a minute
-	refused, most int          // 429s; users in one call
 	mu            sync.Mutex
+	endpoints     map[string]*endpoint
+	refused, most int // 429s; users in one call
+}
+
+type endpoint struct {
+	limit           int // a minute
+	minute, second  int // calls
+	at              time.Time
+	calls           int
+	perMinute, peak int // the most
 }
 
 func (s *limitedStream) answer(r *http.Request) (*http.Response, error) {
 	time.Sleep(20 * time.Millisecond)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	write := r.Method != http.MethodGet
-	reset := time.Now().Truncate(time.Minute).Add(time.Minute)
-	header := http.Header{}
-	header.Set("X-RateLimit-Limit", fmt.Sprint(s.limit[write]))
-	header.Set("X-RateLimit-Remaining", fmt.Sprint(max(0, s.left[write]-1)))
-	header.Set("X-RateLimit-Reset", fmt.Sprint(reset.Unix()))
-	if s.left[write]--; s.left[write] < 0 {
+	e := s.endpoints[r.Method+r.URL.Path]
+	header, ok := e.count()
+	if !ok {
 		s.refused++
 		return &http.Response{StatusCode: http.StatusTooManyRequests, Header: header, Body: io.NopCloser(bytes.NewBufferString(`{"code":9}`))}, nil
 	}
-	s.calls[write]++
 	var out any
-	if write {
+	switch {
+	case strings.HasSuffix(r.URL.Path, "/app"):
+		out = map[string]any{"app": map[string]any{}}
+	case r.Method != http.MethodGet:
 		var in struct{ Users []document }
 		_ = json.NewDecoder(r.Body).Decode(&in)
 		users := map[string]document{}
@@ -47,7 +55,7 @@ func (s *limitedStream) answer(r *http.Request) (*http.Response, error) {
 		}
 		out = map[string]any{"users": users}
 		s.most = max(s.most, len(users))
-	} else {
+	default:
 		var in struct {
 			Filter struct{ ID map[string][]string } `json:"filter_conditions"`
 		}
@@ -63,16 +71,40 @@ func (s *limitedStream) answer(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Header: header, Body: io.NopCloser(bytes.NewReader(text))}, nil
 }
 
-func limited(s *stream, reads, writes int) *limitedStream {
-	l := &limitedStream{calls: map[bool]int{}, limit: map[bool]int{false: reads, true: writes}, left: map[bool]int{false: reads, true: writes}}
-	s.fault = l.answer
+func (e *endpoint) count() (http.Header, bool) {
+	now := time.Now()
+	if now.Truncate(time.Minute).After(e.at) {
+		e.minute = 0
+	}
+	if now.Truncate(time.Second).After(e.at) {
+		e.second = 0
+	}
+	e.at = now
+	ok := e.minute < e.limit && e.second < e.limit/30
+	if ok {
+		e.calls, e.minute, e.second = e.calls+1, e.minute+1, e.second+1
+		e.perMinute, e.peak = max(e.perMinute, e.minute), max(e.peak, e.second)
+	}
+	header := http.Header{}
+	header.Set("X-RateLimit-Limit", fmt.Sprint(e.limit))
+	header.Set("X-RateLimit-Remaining", fmt.Sprint(e.limit-e.minute))
+	header.Set("X-RateLimit-Reset", fmt.Sprint(now.Truncate(time.Minute).Add(time.Minute).Unix()))
+	return header, ok
+}
+
+// The endpoints of a limited Stream.
+const app, reads, writes = "GET/app", "GET/users", "PATCH/users"
+
+func limited(s *stream) *limitedStream {
+	l := &limitedStream{endpoints: map[string]*endpoint{app: {limit: 10_000}, reads: {limit: 1000}, writes: {limit: 300}, "POST/users": {limit: 300}}}
+	s.fault, s.app = l.answer, l.answer
 	return l
 }
 
 func TestUsersWhoSignInTogetherAreReadAndWrittenTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, s := start(t, "")
-		l := limited(s, 1000, 300)
+		l := limited(s)
 		var wg sync.WaitGroup
 		const minute = 10_000
 		for i := range minute {
@@ -88,20 +120,93 @@ func TestUsersWhoSignInTogetherAreReadAndWrittenTogether(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if l.refused > 0 || l.calls[false] > 900 || l.calls[true] > 270 || l.most > maxTogether {
-			t.Errorf("want less than Stream's limits, got %v calls of up to %d users, %d refused", l.calls, l.most, l.refused)
+		if l.refused > 0 || l.most > maxTogether {
+			t.Errorf("want no refusal, got %d, up to %d users in a call", l.refused, l.most)
 		}
 	})
+}
+
+// Processes know nothing of each other. Lambda's serve one request at a time, and it starts
+// one for each that finds none free; others, 10 to 100 of them, serve all that come.
+func TestManyProcessesStayBelowStreamsLimits(t *testing.T) {
+	for _, processes := range []int{0, 1, 10, 40, 100} {
+		synctest.Test(t, func(t *testing.T) {
+			_, s := start(t, "")
+			l := limited(s)
+			process := func() *Directory {
+				d, _ := start(t, "")
+				d.client.http.Transport = s
+				return d
+			}
+			var all []*Directory
+			for range processes {
+				all = append(all, process())
+			}
+			time.Sleep(30 * time.Second) // of the limits' minute
+			began := time.Now()
+			var wg sync.WaitGroup
+			var mu sync.Mutex
+			var took []time.Duration
+			started, checked := processes, 0
+			const people = 10_000
+			for i := range people { // of whom a third comes within the first fifth of a minute
+				time.Sleep(time.Duration(math.Pow(float64(i)/people, 1.5)*float64(time.Minute)) - time.Since(began))
+				wg.Go(func() {
+					began := time.Now()
+					mu.Lock()
+					var d *Directory
+					switch {
+					case processes > 0:
+						d = all[i%processes]
+						mu.Unlock()
+					case len(all) > 0:
+						d, all = all[len(all)-1], all[:len(all)-1]
+						mu.Unlock()
+					default:
+						started++
+						mu.Unlock()
+						time.Sleep(200 * time.Millisecond)
+						d = process()
+					}
+					_, err := d.SignIn(t.Context(), credentials(), caller(fmt.Sprint("u", i), `{"name":"U"}`))
+					time.Sleep(3 * time.Millisecond)
+					mu.Lock()
+					defer mu.Unlock()
+					if processes == 0 {
+						all = append(all, d)
+					}
+					took = append(took, time.Since(began))
+					if err == nil {
+						checked++
+					}
+				})
+			}
+			wg.Wait()
+			slices.Sort(took)
+			p99 := took[len(took)*99/100]
+			t.Logf("%d processes: %d of %d checked, p99 %v", started, checked, people, p99)
+			for name, e := range l.endpoints {
+				t.Logf("  %s: %d calls, at most %d a minute, %d a second", name, e.calls, e.perMinute, e.peak)
+			}
+			if l.refused > 2 || p99 > timeout+300*time.Millisecond {
+				t.Errorf("%d processes: want no call refused, a stray one aside, and nobody delayed, got %d and %v", started, l.refused, p99)
+			}
+		})
+	}
 }
 
 func TestAloneNobodyWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, s := start(t, "")
-		limited(s, 1000, 300)
+		limited(s)
 		for i := range 3 {
 			began := time.Now()
 			signIn(t, d, caller(fmt.Sprint("u", i), `{"name":"U"}`))
-			if took := time.Since(began); took != 40*time.Millisecond { // a read and a write
+			calls := time.Duration(2) // a read and a write
+			if i == 0 {
+				calls++ // the app, once a minute
+			}
+			if took := time.Since(began); took != calls*20*time.Millisecond {
 				t.Errorf("want no wait, got %v", took)
 			}
 			time.Sleep(time.Second)
@@ -113,8 +218,9 @@ func TestAloneNobodyWaits(t *testing.T) {
 func TestCallsPauseBeforeTheLimitIsUsedUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, s := start(t, "")
-		l := limited(s, 1000, 300)
-		l.left[false] = 50
+		l := limited(s)
+		l.endpoints[reads].minute = 950
+		l.endpoints[reads].at = time.Now()
 		signIn(t, d, caller("u1", `{"name":"U"}`))
 		for i := range 100 {
 			time.Sleep(200 * time.Millisecond)
@@ -122,13 +228,30 @@ func TestCallsPauseBeforeTheLimitIsUsedUp(t *testing.T) {
 				t.Fatalf("want %v, got %v", ErrNotSynced, err)
 			}
 		}
-		l.left[false] = 1000
 		time.Sleep(time.Minute)
 		signIn(t, d, caller("u10", `{"name":"U"}`))
-		if l.calls[false] != 2 || l.refused != 0 {
-			t.Errorf("want 2 reads, got %d", l.calls[false])
+		if l.endpoints[reads].calls != 2 || l.refused != 0 {
+			t.Errorf("want 2 reads, got %d", l.endpoints[reads].calls)
 		}
 	})
+}
+
+func TestOddLimitsAreNoFailure(t *testing.T) {
+	p := pace{limit: 300, every: time.Second}
+	for range 2 {
+		for _, limit := range []string{"1", "0", "-1", "60", "9223372036854775807", "x"} {
+			for _, remaining := range []string{"5000", "0", "-9223372036854775808", "9223372036854775807"} {
+				p.heed(time.Now(), http.Header{"X-Ratelimit-Limit": {limit}, "X-Ratelimit-Remaining": {remaining}, "X-Ratelimit-Reset": {"1"}})
+				for _, among := range []int64{0, 1, 2, 10_000} {
+					p.began = time.Time{}
+					p.share(among)
+				}
+				if wait := time.Until(later(p.free, p.paused)); wait > time.Minute {
+					t.Fatalf("limit %s, remaining %s: want a minute at most, got %v", limit, remaining, wait)
+				}
+			}
+		}
+	}
 }
 
 // Stream refuses a call whole because of one of its users.

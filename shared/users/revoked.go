@@ -12,6 +12,7 @@ import (
 
 	"chat-service-backend/shared/identity"
 	"chat-service-backend/shared/streamchat"
+	"chat-service-backend/shared/streamrest"
 )
 
 // signedIn returns when a token's user signed in, which a refreshed token may be younger
@@ -77,11 +78,18 @@ func (d *Directory) end(ctx context.Context, credentials *streamchat.Credentials
 	}
 }
 
+const (
+	// usualAppLimit is how often a minute most apps may be read.
+	usualAppLimit = 10_000
+	// recount is after how long processes count themselves again if they are not few.
+	recount, few = 5 * time.Second, 3
+)
+
 // appRevoked returns since when tokens of the whole app count, which Stream said within
 // the last minute if it could be asked.
 func (c *client) appRevoked(ctx context.Context, credentials *streamchat.Credentials) time.Time {
-	c.app.Lock() // others wait: a second at most
-	defer c.app.Unlock()
+	c.app <- struct{}{} // others wait: a second at most
+	defer func() { <-c.app }()
 	if now().Before(c.due) {
 		return c.revoked
 	}
@@ -93,8 +101,22 @@ func (c *client) appRevoked(ctx context.Context, credentials *streamchat.Credent
 			Revoked any `json:"revoke_tokens_issued_before"`
 		}
 	}
-	err := c.send(ctx, credentials, http.MethodGet, "/app", nil, &answer)
+	header, err := c.send(ctx, credentials, http.MethodGet, "/app", nil, &answer)
 	c.due = now().Add(keptFor)
+	if l, ok := streamrest.Limit(header); ok && l.Limit > 0 { // and each process reads the app
+		among := max(c.among, l.Limit-l.Remaining) // if the minute has just begun
+		if l.Reset == c.reset {
+			among = c.left - l.Remaining
+		}
+		c.among, c.left, c.reset = among, l.Remaining, l.Reset
+		among = int64(usualAppLimit * float64(min(max(among, 1), usualAppLimit)) / float64(l.Limit))
+		c.reads.share(among)
+		c.creates.share(among)
+		c.writes.share(among)
+		if among > few {
+			c.due = now().Add(recount)
+		}
+	}
 	since, ok := moment(answer.App.Revoked)
 	switch {
 	case err != nil:

@@ -303,13 +303,8 @@ func (d *Directory) sync(ctx context.Context, credentials *streamchat.Credential
 	if len(odd) > 0 {
 		slog.WarnContext(ctx, "claims cannot set their fields in USER_FIELDS", "claims", odd)
 	}
-	known := make(chan struct{})
-	go func() {
-		d.client.appRevoked(ctx, credentials) // at the same time
-		close(known)
-	}()
+	d.client.appRevoked(ctx, credentials) // first: it tells how many processes call Stream
 	found, err = d.client.find(ctx, credentials, caller.UserID)
-	<-known
 	switch {
 	case err != nil:
 		return nil, err

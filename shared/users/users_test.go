@@ -25,6 +25,7 @@ type stream struct {
 	t     *testing.T
 	api   *streamapi.API
 	fault func(*http.Request) (*http.Response, error) // passes on the calls for which it returns nil
+	app   func(*http.Request) (*http.Response, error) // likewise, for reading the app
 
 	mu    sync.Mutex
 	calls []string
@@ -34,7 +35,7 @@ func (s *stream) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.mu.Lock()
 	fault := s.fault
 	if strings.HasSuffix(r.URL.Path, "/app") {
-		fault = nil
+		fault = s.app
 	} else {
 		s.calls = append(s.calls, r.Method)
 	}
@@ -319,7 +320,7 @@ func TestRateLimitOfWritesLeavesRefusalsInForce(t *testing.T) {
 		for _, id := range []string{"new", "old", "newer"} {
 			wantNotSynced(t, d, caller(id, `{"name":"Jane"}`))
 		}
-		s.wantCalls("GET", "POST", "GET", "GET")
+		s.wantCalls("GET", "POST", "GET", "PATCH", "GET") // each has its own limit
 		wantRefused(t, d, caller("bad", `{}`), ErrDeactivated)
 		s.fault = nil
 		time.Sleep(39 * time.Second)
