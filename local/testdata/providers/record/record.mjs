@@ -197,6 +197,30 @@ const servers = {
     return { version: '3.52.0', base, discovery, settings: { OidcAudience: 'web' }, tokens: { 'id token': [issued.id_token, { aud: ['orders'], azp: 'orders' }] }, opaque: ['access token'] };
   },
 
+  // go build -tags exclude_frontend -o pocket-id ./cmd, in the folder backend of Pocket ID's repository.
+  async 'pocket-id'() {
+    const base = 'http://localhost:4809';
+    const key = 'x'.repeat(32);
+    await program('pocket-id', [], { url: base, env: { APP_URL: base, PORT: '4809', ENCRYPTION_KEY: key, STATIC_API_KEY: key, ANALYTICS_DISABLED: 'true', VERSION_CHECK_DISABLED: 'true' } });
+    const api = (path, value) => json(`${base}/api/${path}`, body(value, { 'x-api-key': key }));
+    const { id } = await api('users', { username: 'jane', email: 'jane.doe@example.com', firstName: 'Jane', lastName: 'Doe', displayName: 'Jane Doe' });
+    const { id: client } = await api('oidc/clients', { name: 'App', callbackURLs: [app], isPublic: true, pkceEnabled: true });
+    const { token } = await api(`users/${id}/one-time-access-token`, { ttl: '1h' });
+    const visit = browser();
+    await visit(`${base}/api/one-time-access-token/${token}`, { method: 'POST' });
+    const at = async (url) => { // as its page does
+      const asked = new URL(url).searchParams;
+      const answer = await visit(`${base}/api/oidc/authorize`, body({ clientID: client, scope: asked.get('scope'), callbackURL: app, nonce: asked.get('nonce'), codeChallenge: asked.get('code_challenge'), codeChallengeMethod: 'S256' }));
+      return `${app}?${new URLSearchParams(await answer.json())}`;
+    };
+    const discovery = await discover(base);
+    const issued = await signIn({ discovery, client, visit, at });
+    return {
+      version: '2.5.0', base, discovery, settings: { OidcAudience: client }, refused: { 'refresh token': issued.refresh_token },
+      tokens: { 'access token': [issued.access_token, { aud: ['orders'] }], 'id token': [issued.id_token, { aud: ['orders'] }] },
+    };
+  },
+
   // go install github.com/keratin/authn-server.
   async keratin() {
     const base = 'http://localhost:4806';
