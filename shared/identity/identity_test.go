@@ -464,6 +464,9 @@ func TestKeysThatCannotBeFetchedMakeTokensUnverifiable(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), test.cause) || errors.Is(err, ErrThrottled) != (name == "rate limit") {
 				t.Errorf("want cause %q, got %v", test.cause, err)
 			}
+			if i.requests() > 5 {
+				t.Errorf("want the few requests of one try, got %d", i.requests())
+			}
 			wantAnonymous(t, c)
 			wantRefused(t, c, ErrBadToken, "Bearer garbage")
 		})

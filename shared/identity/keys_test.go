@@ -466,6 +466,7 @@ func TestTokensThatAreNotForCallsAreRefused(t *testing.T) {
 		"DPoP":                          {map[string]any{"cnf": map[string]any{"jkt": "x"}}, errBound},
 		"mutual TLS":                    {map[string]any{"cnf": map[string]any{"x5t#S256": "x"}}, errBound},
 		"Auth0's machine":               {map[string]any{"sub": "c1@clients", "azp": "c1", "gty": "client-credentials"}, errMachine},
+		"Auth0's machine, another sub":  {map[string]any{"gty": "client-credentials"}, errMachine},
 		"Auth0's machine, RFC 9068":     {map[string]any{"sub": "c1@clients", "client_id": "c1"}, errMachine},
 		"RFC 9068's machine":            {map[string]any{"sub": "c1", "client_id": "c1"}, errMachine},
 		"Okta's machine":                {map[string]any{"sub": "c1", "cid": "c1"}, errMachine},
