@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -227,6 +228,12 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 		want   string
 	}{
 		"no region": {func(d *deployment) { d.aws = func(context.Context) (aws.Config, error) { return aws.Config{}, nil } }, "bad", "credentials", "no AWS region is set: set AWS_REGION"},
+		"no credentials": {func(d *deployment) {
+			d.aws = func(context.Context) (aws.Config, error) {
+				none := func(context.Context) (aws.Credentials, error) { return aws.Credentials{}, errors.New("no role found") }
+				return aws.Config{Region: region, Credentials: aws.CredentialsProviderFunc(none)}, nil
+			}
+		}, "bad", "credentials", "there are no valid AWS credentials (aws sso login, AWS_PROFILE): no role found"},
 		"credentials refused": {onAWS(func(w http.ResponseWriter, r *http.Request, body string) bool {
 			return strings.Contains(body, "GetCallerIdentity") && forbidden(w)
 		}), "bad", "credentials", "not valid"},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/logging"
 	"github.com/urfave/cli/v3"
 
 	"chat-service-backend/ops/console"
@@ -34,8 +35,10 @@ func main() {
 	// Stop catching signals after the first, so that a second Ctrl-C exits at once.
 	context.AfterFunc(ctx, stop)
 	e := environment{
-		getenv:  os.Getenv,
-		loadAWS: func(ctx context.Context) (aws.Config, error) { return config.LoadDefaultConfig(ctx) },
+		getenv: os.Getenv,
+		loadAWS: func(ctx context.Context) (aws.Config, error) {
+			return config.LoadDefaultConfig(ctx, config.WithLogger(logging.Nop{})) // or a line about IMDSv1 precedes every error
+		},
 		dir:     ".",
 		program: os.Args[0],
 		wait:    stack.Wait,

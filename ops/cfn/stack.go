@@ -118,7 +118,7 @@ func check(p map[string]any, value string) error {
 		}
 	}
 	if allowed := list(p["AllowedValues"]); allowed != nil && !slices.Contains(allowed, any(value)) {
-		return fmt.Errorf("it is none of %q", allowed)
+		return fmt.Errorf("%.80q is none of %q", value, allowed)
 	}
 	return nil
 }

@@ -158,7 +158,7 @@ func Events(c *console.Console, at *stack.Target) *cli.Command {
 		Name:        "events",
 		Usage:       "prints the events of the last hours from the bus's archive",
 		Description: "ops events -env dev -since 1h\nops events -env dev -since 24h -json\nops events -service-url http://127.0.0.1:3001",
-		Flags:       []cli.Flag{&cli.DurationFlag{Name: "since", Value: time.Hour, Usage: "how far back"}},
+		Flags:       []cli.Flag{&cli.DurationFlag{Name: "since", Value: time.Hour, Usage: "how far back, as in 90m or 72h"}},
 		Action: func(ctx context.Context, flags *cli.Command) error {
 			began := time.Now().Add(-flags.Duration("since"))
 			if at.Local() {

@@ -64,6 +64,9 @@ func (t *Target) AWS(ctx context.Context) (aws.Config, *sts.GetCallerIdentityOut
 	if cfg.Region == "" {
 		return cfg, nil, errors.New("no AWS region is set: set AWS_REGION, or region in the profile")
 	}
+	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+		return cfg, nil, fmt.Errorf("there are no valid AWS credentials (aws sso login, AWS_PROFILE): %w", err)
+	}
 	who, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, nil)
 	if err != nil {
 		if errors.As(err, new(*smithyhttp.RequestSendError)) {
