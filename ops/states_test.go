@@ -164,7 +164,7 @@ func TestSchemaAllowsWhatPullWrites(t *testing.T) {
 	a.file("stream.yaml", whole)
 	a.run("apply", "-yes", "-allow-lockout").want(t, 0)
 	a.run("pull", "-yes").want(t, 0)
-	schema, err := jsonschema.NewCompiler().Compile("streamfile/stream.schema.json")
+	schema, err := jsonschema.NewCompiler().Compile("../docs/stream.schema.json")
 	if err != nil {
 		t.Fatal(err)
 	}

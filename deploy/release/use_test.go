@@ -142,9 +142,10 @@ func TestReleaseIsAllThatAMachineWithoutGoNeeds(t *testing.T) {
 		}
 		return string(out)
 	}
+	run("", "ln", "-s", "ops"+end, "ops") // as docs/pipelines.md says; nothing in a release may be called ops
 	ops := func(stdin string, args ...string) string {
 		t.Helper()
-		return run(stdin, append([]string{filepath.Join(dir, "ops"+end)}, args...)...)
+		return run(stdin, append([]string{"./ops"}, args...)...)
 	}
 	if err := os.WriteFile(dir+"/deploy/dev.env", []byte("AwsAccount=123456789012\nAwsRegion=eu-central-1\nEnvironment=dev\nParameterTtl=1\n"), 0o644); err != nil {
 		t.Fatal(err)

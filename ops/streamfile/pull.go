@@ -20,7 +20,7 @@ import (
 	"chat-service-backend/ops/streamspec"
 )
 
-const pulledHeader = `# yaml-language-server: $schema=ops/streamfile/stream.schema.json
+const pulledHeader = `# yaml-language-server: $schema=docs/stream.schema.json
 # ops plan and ops apply compare this with the app at Stream. They leave alone what is not in this file.
 `
 

@@ -165,11 +165,11 @@ func TestEditorsKnowEachFieldOfStreams(t *testing.T) {
 	}
 	text := strings.ReplaceAll(want.String(), `},"`, "},\n\"") // a line for each field
 	if *write {
-		if err := os.WriteFile("stream.schema.json", []byte(text), 0o644); err != nil {
+		if err := os.WriteFile("../../docs/stream.schema.json", []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got, err := os.ReadFile("stream.schema.json"); err != nil || string(got) != text {
+	if got, err := os.ReadFile("../../docs/stream.schema.json"); err != nil || string(got) != text {
 		t.Errorf("stream.schema.json is not what follows from Stream's description (%v): run this test with -write", err)
 	}
 }
