@@ -71,7 +71,7 @@ func TestImportSendsCustomFieldsBesideTheOthers(t *testing.T) {
 	if sent := fmt.Sprint(a.requests()); !strings.Contains(sent, "alice:map[color:red id:alice size:2]") || !strings.Contains(sent, "id:bob set:map[color:blue]") {
 		t.Errorf("want custom fields beside the others, got %s", sent)
 	}
-	for custom, want := range map[string]string{`{"role":"admin"}`: "line 1: custom has role, which is also a field of the user", `{"x":1},"x":2`: "custom has x, which", `[]`: "custom is [] and not an object"} {
+	for custom, want := range map[string]string{`{"role":"admin"}`: "line 1: custom has role, which is also a field of the user", `{"x":1},"x":2`: "custom has x, which", `["secret"]`: "custom is a list: make it an object", `7`: "custom is a number", `"x"`: "custom is a text"} {
 		a.file("users.jsonl", `{"id":"eve","custom":`+custom+`}`)
 		a.run("users import", a.dir+"/users.jsonl").want(t, 1, want)
 	}
@@ -182,6 +182,8 @@ func TestFileOfUsersThatCannotBeRightIsRefusedWhole(t *testing.T) {
 		`[{"id":"a"}]`:                   "line 1 is not one JSON object",
 		"{\"id\":\"a\"}\nnonsense":       "line 2 is not one JSON object",
 		"{\"id\":\"a\"}\n{\"id\":\"a\"}": "line 2: a is also on line 1",
+		lines(1, 150) + lines(7, 7):      "line 151: user-007 is also on line 7",
+		"\n" + lines(1, 150) + "\n{":     "line 153 is not one JSON object",
 		`{"id":"a b"}`:                   "line 1 has neither a claim nor a valid id",
 		`{"id":1}`:                       "line 1 has neither a claim nor a valid id",
 		`{"id":"a"} {"id":"b"}`:          "line 1 is not one JSON object",

@@ -97,7 +97,8 @@ var client = &http.Client{
 
 func transport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.MaxIdleConnsPerHost = 32 // for parallel calls
+	t.MaxIdleConnsPerHost = 32                           // for parallel calls
+	t.ReadBufferSize, t.WriteBufferSize = 64<<10, 64<<10 // a batch of users at once
 	return t
 }
 

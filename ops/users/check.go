@@ -19,17 +19,16 @@ const maxQuery = 5000
 func existing(ctx context.Context, service *stack.Service, users []user) (map[string]bool, error) {
 	exists := map[string]bool{}
 	for len(users) > 0 {
-		ids, n := []byte(nil), 0
+		ids, length, n := []byte(nil), 0, 0
 		for ; n < min(batch, len(users)); n++ {
-			more := url.QueryEscape(`,"` + users[n].id + `"`) // an id needs no other escapes
-			if len(ids)+len(more) > maxQuery {
+			id := users[n].id // needs no escapes but for @
+			if length += len(`%2C%22%22`) + len(id) + 2*strings.Count(id, "@"); length > maxQuery {
 				break
 			}
-			ids = append(ids, more...)
+			ids = append(append(append(ids, `,"`...), id...), '"')
 		}
 		users = users[n:]
-		query := url.QueryEscape(`{"filter_conditions":{"id":{"$in":[`) + strings.TrimPrefix(string(ids), "%2C") +
-			url.QueryEscape(fmt.Sprintf(`]}},"include_deactivated_users":true,"limit":%d}`, n))
+		query := url.QueryEscape(fmt.Sprintf(`{"filter_conditions":{"id":{"$in":[%s]}},"include_deactivated_users":true,"limit":%d}`, ids[1:], n))
 		var found struct{ Users []struct{ ID string } }
 		if _, err := service.Stream(ctx, http.MethodGet, "/users?payload="+query, nil, &found); err != nil {
 			return nil, fmt.Errorf("find out which users exist: %w", err)
@@ -48,7 +47,12 @@ func check(ctx context.Context, c *console.Console, at *stack.Target, f file) er
 	var users []user
 	err := f.check()
 	if err == nil {
-		err = f.each(func(u user) error { users = append(users, user{line: u.line, id: u.id}); return nil })
+		_, err = f.each(ctx, 1, 1, func(more []user) error {
+			for _, u := range more {
+				users = append(users, user{line: u.line, id: u.id})
+			}
+			return nil
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.name, err)

@@ -4,14 +4,18 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/maphash"
 	"io"
 	"iter"
+	"math"
 	"os"
+	"runtime"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -35,62 +39,139 @@ type file struct {
 	plain        bool
 }
 
-// check returns the first line that is wrong, so that a wrong file changes nothing. It
+// check returns what is wrong with the file, so that a wrong one changes nothing. It
 // remembers a few bytes of each user.
 func (f file) check() error {
-	seed, seen := maphash.MakeSeed(), map[uint64]int32{}
-	return f.each(func(u user) error {
-		id := maphash.String(seed, u.id)
-		if seen[id] > 0 {
-			return fmt.Errorf("line %d: %s is also on line %d", u.line, u.id, seen[id])
+	var mu sync.Mutex
+	seed, seen := maphash.MakeSeed(), map[uint64]int{}
+	first, twice := math.MaxInt, error(nil)
+	_, err := f.each(context.Background(), 1, runtime.GOMAXPROCS(0), func(users []user) error {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, u := range users {
+			id, line := maphash.String(seed, u.id), u.line
+			if other := seen[id]; other > 0 {
+				later := max(line, other)
+				if line = min(line, other); later < first {
+					first, twice = later, fmt.Errorf("line %d: %s is also on line %d", later, u.id, line)
+				}
+			}
+			seen[id] = line
 		}
-		seen[id] = int32(u.line)
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return twice
 }
 
-// each calls do with the users one by one, until it fails. Their fields are do's until it
-// returns.
-func (f file) each(do func(user) error) error {
+// each calls do with the users from a line on, a batch at a time and several at once, until
+// one fails or ctx ends. It returns the first line that is not done, and why.
+func (f file) each(ctx context.Context, from, workers int, do func([]user) error) (undone int, failed error) {
 	content, err := os.Open(f.name)
 	if err != nil {
-		return errors.Unwrap(err)
+		return from, errors.Unwrap(err)
 	}
 	defer content.Close()
 	if info, err := content.Stat(); err != nil || !info.Mode().IsRegular() {
-		return errors.New("not a file: it is read twice, so save it as one first")
+		return from, errors.New("not a file: it is read twice, so save it as one first")
 	}
-	lines := bufio.NewReaderSize(content, 64<<10)
-	var line []byte
-	for n := 1; ; n++ {
-		line = line[:0]
-		var err error
-		for more := true; more; {
-			var part []byte
-			part, err = lines.ReadSlice('\n')
-			line = append(line, part...)
-			more = err == bufio.ErrBufferFull
+	var mu sync.Mutex
+	fail := func(line int, err error) (stop bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil && (failed == nil || line < undone) {
+			undone, failed = line, err
 		}
-		if err != nil && err != io.EOF {
-			return err
-		}
-		if text := bytes.TrimSpace(line); len(text) > 0 {
-			u, err := f.parse(n, text)
-			if err == nil {
-				err = do(u)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		if err == io.EOF {
-			return nil
-		}
+		return failed != nil
 	}
+	batches := make(chan lines)
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			for b := range batches {
+				users, err := f.parse(b)
+				if err == nil {
+					err = do(users)
+				}
+				fail(b.first, err)
+			}
+		})
+	}
+	in := reader{Reader: bufio.NewReaderSize(content, 64<<10)}
+	for {
+		b, err := in.read(from)
+		if err == nil {
+			err = context.Cause(ctx)
+		}
+		if b.users == 0 && err == io.EOF || fail(b.first, err) {
+			break
+		}
+		batches <- b
+	}
+	close(batches)
+	all.Wait()
+	return undone, failed
 }
 
-// parse reads a line. The user's fields may share its memory.
-func (f file) parse(n int, line []byte) (user, error) {
+// lines are those of a batch of users, and empty ones between.
+type lines struct {
+	first, users int
+	text         []byte
+}
+
+// A reader knows which line of the file it has read.
+type reader struct {
+	*bufio.Reader
+	line, size int
+}
+
+// read returns the next lines of the file, from one on; io.EOF if there are no more.
+func (r *reader) read(from int) (lines, error) {
+	b := lines{first: r.line + 1, text: make([]byte, 0, r.size)}
+	for b.users < batch {
+		start := len(b.text)
+		part, err := r.ReadSlice('\n')
+		for ; err == bufio.ErrBufferFull; part, err = r.ReadSlice('\n') {
+			b.text = append(b.text, part...)
+		}
+		b.text = append(b.text, part...)
+		r.line++
+		switch empty := len(bytes.TrimSpace(b.text[start:])) == 0; {
+		case r.line < from || empty && b.users == 0:
+			b.first, b.text = r.line+1, b.text[:0]
+		case !empty:
+			b.users++
+		}
+		if err == io.EOF && b.users > 0 {
+			break
+		} else if err != nil {
+			return b, err
+		}
+	}
+	r.size = len(b.text) + len(b.text)/8
+	return b, nil
+}
+
+// parse reads lines. The users' fields may share their memory.
+func (f file) parse(b lines) ([]user, error) {
+	users := make([]user, 0, b.users)
+	for line := range bytes.Lines(b.text) {
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			u, err := f.parseLine(b.first, line)
+			if err != nil {
+				return nil, err
+			}
+			users = append(users, u)
+		}
+		b.first++
+	}
+	return users, nil
+}
+
+// parseLine reads one of them.
+func (f file) parseLine(n int, line []byte) (user, error) {
 	u := user{line: n}
 	if line = bytes.TrimPrefix(line, []byte("\ufeff")); !utf8.Valid(line) {
 		return u, fmt.Errorf("line %d is not Unicode: save the file as UTF-8", n)
@@ -152,8 +233,9 @@ func spread(fields map[string]json.RawMessage, custom []byte) error {
 	}
 	delete(fields, "custom")
 	var own map[string]json.RawMessage
-	if err := json.Unmarshal(custom, &own); err != nil {
-		return fmt.Errorf("custom is %s and not an object", custom)
+	if json.Unmarshal(custom, &own) != nil {
+		kind := map[byte]string{'[': "a list", '"': "a text", 't': "true", 'f': "false"}[custom[0]]
+		return fmt.Errorf("custom is %s: make it an object, such as {\"color\":\"red\"}", cmp.Or(kind, "a number"))
 	}
 	for name, value := range own {
 		_, streams := streamspec.Objects["FullUserResponse"][name]

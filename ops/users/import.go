@@ -1,14 +1,12 @@
 package users
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
 
@@ -26,16 +24,13 @@ type importer struct {
 	service          *stack.Service
 
 	mu       sync.Mutex
-	Created  int   `json:"created"`
-	Updated  int   `json:"updated"`
-	Refused  int   `json:"refused"`
-	open     []int // first lines of the batches that are not done, in order
-	failed   error // of the first batch that failed
+	Created  int `json:"created"`
+	Updated  int `json:"updated"`
+	Refused  int `json:"refused"`
 	reported time.Time
 }
 
-// importFile creates and updates the users of a file, several batches at once. It reads
-// the file as it goes, so that its size does not matter.
+// importFile creates and updates the users of a file, several batches at once.
 func importFile(ctx context.Context, c *console.Console, at *stack.Target, f file, from int) error {
 	if err := f.check(); err != nil {
 		return fmt.Errorf("%s: %w", f.name, err)
@@ -47,50 +42,9 @@ func importFile(ctx context.Context, c *console.Console, at *stack.Target, f fil
 	// A few MB live at a time: collecting them less often saves a third of the CPU.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	i := &importer{Console: c, service: service, reported: time.Now()}
-	batches := make(chan []user)
-	var all sync.WaitGroup
-	for range workers {
-		all.Go(func() {
-			for batch := range batches {
-				i.done(batch, i.put(ctx, batch))
-			}
-		})
-	}
-	var next []user
-	flush := func() error {
-		if len(next) == 0 {
-			return nil
-		}
-		i.mu.Lock()
-		err := errors.Join(i.failed, context.Cause(ctx))
-		i.open = append(i.open, next[0].line)
-		i.mu.Unlock()
-		if err == nil {
-			batches <- next
-		}
-		next = make([]user, 0, batch)
-		return err
-	}
-	err = f.each(func(u user) error {
-		if u.line < from {
-			return nil
-		}
-		u.fields = bytes.Clone(u.fields)
-		if next = append(next, u); len(next) < batch {
-			return nil
-		}
-		return flush()
-	})
-	if err == nil {
-		err = flush()
-	}
-	close(batches)
-	all.Wait()
-	if len(i.open) > 0 {
-		if err = i.failed; err == nil {
-			err = context.Cause(ctx)
-		}
-		err = fmt.Errorf("the import is incomplete, go on with -from %d: %w", i.open[0], err)
+	undone, err := f.each(ctx, from, workers, func(users []user) error { return i.put(ctx, users) })
+	if err != nil {
+		err = fmt.Errorf("the import is incomplete, go on with -from %d: %w", undone, err)
 	}
 	c.Say("%d created, %d updated, %d refused", i.Created, i.Updated, i.Refused)
 	if c.JSON {
@@ -100,23 +54,6 @@ func importFile(ctx context.Context, c *console.Console, at *stack.Target, f fil
 		err = errors.New("Stream refused some users: the reasons are above")
 	}
 	return err
-}
-
-// done takes note of a batch.
-func (i *importer) done(batch []user, err error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if err != nil {
-		if i.failed == nil {
-			i.failed = err
-		}
-		return
-	}
-	i.open = slices.DeleteFunc(i.open, func(line int) bool { return line == batch[0].line })
-	if time.Since(i.reported) >= time.Second {
-		i.reported = time.Now()
-		i.Progress("line %d: %d created, %d updated, %d refused", batch[len(batch)-1].line, i.Created, i.Updated, i.Refused)
-	}
 }
 
 // put creates the users that do not exist. Of those that do, it sets only the fields in
@@ -134,13 +71,24 @@ func (i *importer) put(ctx context.Context, users []user) error {
 			update = append(update, u)
 		}
 	}
-	return errors.Join(i.send(ctx, http.MethodPost, create, &i.Created, created), i.send(ctx, http.MethodPatch, update, &i.Updated, updated))
+	err = errors.Join(i.send(ctx, http.MethodPost, create, &i.Created, created), i.send(ctx, http.MethodPatch, update, &i.Updated, updated))
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if time.Since(i.reported) >= time.Second {
+		i.reported = time.Now()
+		i.Progress("line %d: %d created, %d updated, %d refused", users[len(users)-1].line, i.Created, i.Updated, i.Refused)
+	}
+	return err
 }
 
 // created and updated are the users in the form of their calls.
 
 func created(users []user) json.RawMessage {
-	body := []byte(`{"users":`)
+	size := len(`{"users":}}`)
+	for _, u := range users {
+		size += len(`{"":`) + len(u.id) + len(u.fields)
+	}
+	body := append(make([]byte, 0, size), `{"users":`...)
 	for n, u := range users {
 		body = append(append(append(body, "{,"[min(n, 1)], '"'), u.id...), `":`...)
 		body = append(body, u.fields...)
