@@ -335,12 +335,11 @@ func TestFileThatCannotBeRightIsRefused(t *testing.T) {
 	a := newApp(t)
 	a.file("v1.json", `{"messaging":[{"name":"x","priority":1}]}`)
 	for text, want := range map[string]string{
-		"channel_types: {messaging: {typing_event: true}}":                              "typing_event",
-		"hooks: [{hook_type: webhook, webhook_url: '${Nothing}'}]":                      "no output Nothing, it has ClientApiUrl, WebhookUrl",
-		"hooks: [{hook_type: sqs, sqs_queue_url: 'https://q', sqs_secret: x}]":          "sqs_secret",
-		"roles: {support: true}":                                                        "/roles",
-		"roles: [":                                                                      "yaml",
-		"roles: [x]\nabsent: {roles: [x]}":                                              "role x is listed twice",
+		"hooks: [{hook_type: webhook, webhook_url: '${Nothing}'}]":             "no output Nothing, it has ClientApiUrl, WebhookUrl",
+		"hooks: [{hook_type: sqs, sqs_queue_url: 'https://q', sqs_secret: x}]": "sqs_secret",
+		"roles: {support: true}":           "/roles",
+		"roles: [":                         "yaml",
+		"roles: [x]\nabsent: {roles: [x]}": "role x is listed twice",
 		"channel_types: {messaging: {permissions: [{name: x, priority: 1}]}}":           "the app has permissions v2",
 		"permissions_config: nothing.json":                                              "no such file",
 		"permissions_config: v1.json\npermissions_version: 1":                           "the app has permissions v2",
@@ -374,6 +373,12 @@ func TestKeysOfAQueueComeFromTheEnvironmentAndAreNotShown(t *testing.T) {
 		t.Errorf("want the keys at Stream, got %v", hook)
 	}
 	a.run("plan").want(t, 0, "nothing to change") // without the keys: those that are there stay
+	a.env = map[string]string{"STREAM_SQS_KEY": "AKIA-MINE", "STREAM_SQS_SECRET": "my-queue-secret", "STREAM_SQS_KEY_OTHER_Q": "AKIA-OTHER", "STREAM_SQS_SECRET_OTHER_Q": "other-secret"}
+	a.file("stream.yaml", "hooks: [{hook_type: sqs, sqs_queue_url: 'https://sqs.example.com/q', sqs_auth_type: keys}, {hook_type: sqs, sqs_queue_url: 'https://sqs.example.com/other-q', sqs_auth_type: keys}]")
+	a.run("apply", "-yes").want(t, 0, "Plan: 1 to add, 0 to change")
+	if hook := a.hooks()[1].(map[string]any); hook["sqs_key"] != "AKIA-OTHER" || hook["sqs_secret"] != "other-secret" {
+		t.Errorf("want the queue's own keys, got %v", hook)
+	}
 }
 
 func TestPluginsPermissionFilesAreReadAsTheyAre(t *testing.T) {

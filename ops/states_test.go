@@ -105,6 +105,27 @@ func TestWhateverStreamAnswersSurvivesPullAndGoesToASecondApp(t *testing.T) {
 				answer["app"].(map[string]any)["reminders_max_members"] = 1
 			}
 		}, file: "read_events:\n", other: "left out, because Stream refused it: update channel type team: read_events: "},
+		"nearly a field of Stream's": {twist: func(path string, answer map[string]any) {
+			if path == "/channeltypes" {
+				team := answer["channel_types"].(map[string]any)["team"].(map[string]any)
+				team["typing_event"], team["polls"], team["blocklists"] = true, "yes", []any{map[string]any{"blocklist": ""}}
+				team["grants"].(map[string]any)["user"] = "all"
+			} else if path == "/app" {
+				for _, v := range anyList(answer["app"].(map[string]any)["event_hooks"]) {
+					v.(map[string]any)["timeouts_ms"] = 10
+				}
+			}
+		}, setup: hooks(`{"hook_type":"webhook","enabled":true,"webhook_url":"https://a"}`), file: "typing_event: true", other: "timeouts_ms is not in Stream's description: did you mean timeout_ms?"},
+		"what has no name": {twist: func(path string, answer map[string]any) {
+			if types, ok := answer["channel_types"].(map[string]any); ok {
+				types["ghost"] = nil
+			}
+			for _, kind := range []string{"roles", "commands", "blocklists", "permissions"} {
+				if list, ok := answer[kind].([]any); ok {
+					answer[kind] = append(list, nil, map[string]any{"name": "", "custom": true})
+				}
+			}
+		}, lacks: "ghost"},
 		"permissions v1": {setup: setup{"PUT", "/channeltypes/team", `{"automod":"disabled","automod_behavior":"flag","max_message_length":5000,"permissions":[{"name":"All","action":"Allow","owner":false,"priority":2,"resources":["*"],"roles":["*"]}]}`, "PATCH", "/app", `{"permission_version":"v1"}`},
 			twist: func(path string, answer map[string]any) {
 				if path == "/channeltypes" {
@@ -222,7 +243,7 @@ func TestApplyOnAppsAsTheyAre(t *testing.T) {
 		"the earlier address may stay":     {hooks(`{"hook_type":"webhook","enabled":true,"webhook_url":"https://client.example.com/v1/webhook"}`), strings.Replace(hook, "${WebhookUrl}", "https://client.example.com/v1/webhook", 1), "-output ClientApiUrl=https://client.example.com/v1", []string{"nothing to change"}, 1},
 		"an unknown event type":            {nil, strings.Replace(hook, "[]", "[mesage.new, call.endet, tea.ready, feeds.activity.added]", 1), "", []string{"Stream knows no event mesage.new: did you mean message.new?", "Stream knows no event call.endet: did you mean call.ended?", "Stream knows no event tea.ready\n"}, 1},
 		"one field of a channel type":      {nil, "channel_types: {messaging: {typing_events: false}}", "", []string{"typing_events: true -> false"}, 0},
-		"a new channel type":               {nil, "channel_types: {match: {quotes: false, reminders: false, grants: {channel_member: [read-channel]}}}", "", []string{"as messaging has them: admin, guest, user", "match has grants for roles that the file does not name: admin (2), guest (1), user (2)", "quotes: false"}, 0},
+		"a new channel type":               {nil, "channel_types: {match: {quotes: false, reminders: false, grants: {channel_member: [read-channel]}}}", "", []string{"as messaging has them: admin, guest, user", "quotes: false"}, 0},
 		"a set of commands":                {nil, "channel_types: {messaging: {commands: [all]}, team: {commands: [fun_set]}}", "", []string{"commands: + all", "commands: + fun_set"}, 0},
 		"a role with grants":               {[]string{"POST", "/roles", `{"name":"old"}`, "PATCH", "/app", `{"grants":{"old":["search-user"]}}`, "PUT", "/channeltypes/team", `{` + required + `,"grants":{"old":["read-channel"]}}`}, "absent: {roles: [old]}", "-allow-delete", []string{"grants.old: - search-user", "~ channel type team   (needs -allow-delete)", "done: delete role old"}, 0},
 		"a later value of a new type":      {nil, "channel_types: {match: {automod_behavior: shadow_block, partition_size: 5}}", "", []string{"done: create channel type match", "done: update channel type match"}, 0},
@@ -234,6 +255,7 @@ func TestApplyOnAppsAsTheyAre(t *testing.T) {
 		"a team's blocklist":               {nil, "blocklists: {rude: [darn], rude in red: {name: rude, team: red, type: domain, words: [x.org]}}", "", []string{"+ blocklist rude (red)"}, 0},
 		"a role that Stream may have":      {nil, "roles: [support]\ngrants: {global_reader: [search-user], support: [search-user]}\nchannel_types: {team: {grants: {global_reader: [read-channel]}}}", "", []string{"the app has no role global_reader: add it to roles if it is yours", "done: update the app's settings", "left out, because Stream refused it: update the app's settings: grants.global_reader", "left out, because Stream refused it: update channel type team: grants.global_reader"}, -1},
 		"a blocklist of an unknown type":   {nil, "blocklists: {wild: {type: wildcard, words: ['a*']}, plain: [x]}", "", []string{"left out, because Stream refused it: create blocklist wild", "done: create blocklist plain"}, -1},
+		"a field with a mistake":           {nil, "app: {multi_tenent_enabled: true}\nchannel_types: {team: {polls: 'no', grants: {user: all}}}\nhooks: [{hook_type: webhook, webhook_url: 'https://a', tmeout_ms: 10}]", "", []string{"did you mean multi_tenant_enabled?", "did you mean timeout_ms?", "polls must be a boolean", "grants.user is no list of permissions", "left out, because Stream refused it: update the app's settings: multi_tenent_enabled"}, -1},
 		"what is not in the description":   {nil, "roles: [support]\napp: {quantum_mode: true}", "", []string{"quantum_mode = true   (each apply tries it: quantum_mode is not in Stream's description)", "left out, because Stream refused it", "done: create role support"}, -1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -257,17 +279,14 @@ func TestFilesThatCannotBeMeantAreRefused(t *testing.T) {
 	a := newApp(t)
 	a.call("POST", "/blocklists", map[string]any{"name": "mails", "type": "email", "words": []string{"x"}})
 	for text, want := range map[string]string{
-		`absent: {hooks: [""]}`:                                                  "names nothing: give a hook's address or id",
-		"app: {typing_events: true, multi_tenent_enabled: true}":                 "app: multi_tenent_enabled is not a field of Stream's: did you mean multi_tenant_enabled?",
-		"app: {name: other}":                                                     "app: name cannot be changed",
-		"app: {event_hooks: []}":                                                 "event_hooks has a place of its own",
-		"channel_types: {messaging: {typing_events: 'yes'}}":                     "typing_events must be a boolean",
-		"commands: {ticket: {args: x}}":                                          "command ticket: description is missing",
-		"blocklists: {mails: {type: word, words: [x]}}":                          "Stream cannot change type (email -> word)",
-		"hooks: [{webhook_url: 'https://a'}]":                                    "hooks[0] has no hook_type",
-		"hooks: [{hook_type: webhook, webhook_url: 'https://a', tmeout_ms: 10}]": "did you mean timeout_ms?",
-		"absent: {events: [x]}":                                                  "absent: there are no events to be absent",
-		"channels: {}":                                                           "channels is no part of the file",
+		`absent: {hooks: [""]}`:                         "names nothing: give a hook's address or id",
+		"app: {name: other}":                            "app: name cannot be changed",
+		"app: {event_hooks: []}":                        "event_hooks has a place of its own",
+		"commands: {ticket: {args: x}}":                 "command ticket: description is missing",
+		"blocklists: {mails: {type: word, words: [x]}}": "Stream cannot change type (email -> word)",
+		"hooks: [{webhook_url: 'https://a'}]":           "hooks[0] has no hook_type",
+		"absent: {events: [x]}":                         "absent: there are no events to be absent",
+		"channels: {}":                                  "channels is no part of the file",
 	} {
 		a.file("stream.yaml", text)
 		a.run("plan").want(t, 1, want)

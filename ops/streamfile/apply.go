@@ -218,7 +218,6 @@ func (p *planner) agree(ctx context.Context, steps []step) (late []string, err e
 		}
 		switch {
 		case agreed == 3 || waited >= Patience:
-			p.tellGrants(steps, st)
 			return repeated(changes(steps), again.steps), nil
 		case agreed == 1 && waited == 0:
 			continue
@@ -251,25 +250,6 @@ func repeated(steps, again []step) (late []string) {
 		}
 	}
 	return late
-}
-
-// tellGrants names the roles that have grants in a new channel type and not in the file.
-func (p *planner) tellGrants(steps []step, st *state) {
-	for _, s := range steps {
-		name, isType := strings.CutPrefix(s.Changes[0].What, "channel type ")
-		if !isType || s.Changes[0].Action != "create" {
-			continue
-		}
-		var roles []string
-		for role, ids := range Object(st.items["channeltypes"][name]["grants"]) {
-			if _, named := Object(p.file.items["channeltypes"][name]["grants"])[role]; !named && len(List(ids)) > 0 {
-				roles = append(roles, fmt.Sprintf("%s (%d)", role, len(List(ids))))
-			}
-		}
-		if slices.Sort(roles); len(roles) > 0 {
-			p.Say("channel type %s has grants for roles that the file does not name: %s", name, strings.Join(roles, ", "))
-		}
-	}
 }
 
 func titles(steps ...step) string {

@@ -47,7 +47,10 @@ func differences(k kind, before, wanted Document) (set Document, fields map[stri
 	}
 	have, grants := Object(before["grants"]), Document{}
 	for role, v := range Object(wanted["grants"]) {
-		ids := granted(List(have[role]), List(v))
+		ids := v
+		if list, isList := v.([]any); isList || v == nil {
+			ids = any(granted(List(have[role]), list))
+		}
 		if before == nil || !same(have[role], ids) {
 			grants[role], fields["grants."+role] = ids, difference{have[role], ids}
 		}

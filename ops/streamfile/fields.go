@@ -5,7 +5,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strings"
 
 	"chat-service-backend/ops/console"
 	"chat-service-backend/ops/streamspec"
@@ -93,47 +92,31 @@ func zero(v any) bool {
 }
 
 // check judges what the file says of an item: the names of all fields, and the values of
-// those that are to be set. It returns why Stream's description does not allow some. known
-// are the fields that Stream has answered for such items.
+// those that are to be set. It returns why Stream's description does not allow some: what
+// looks like a mistake may be Stream's all the same. known are the fields that Stream has
+// answered for such items.
 func (k kind) check(place string, wanted, set Document, known func(field string) bool) (why map[string]string, err error) {
 	why = map[string]string{}
 	for _, field := range slices.Sorted(maps.Keys(wanted)) {
 		row, ok := k.row(field)
 		_, sets := set[field]
-		at := place + ": " + field
 		switch {
 		case ok && sets:
-			for _, p := range row.Problems(at, set[field]) {
-				if p.Kind == streamspec.Missing || p.Kind == streamspec.Wrong && likelyMistake(row, set[field]) {
-					return nil, p
-				}
-				why[field] = "by Stream's description, " + strings.TrimPrefix(p.Error(), place+": ")
+			for _, p := range row.Problems(field, set[field]) {
+				why[field] = "by Stream's description, " + p.Error()
 			}
 		case ok || field == "grants" || field == k.id:
 		case k.answered(field) && sets:
-			return nil, fmt.Errorf("%s cannot be changed: remove it", at)
+			return nil, fmt.Errorf("%s: %s cannot be changed: remove it", place, field)
 		case k.answered(field) || known(field):
 		default:
-			if near := nearest(field, k.fields()); near != "" {
-				return nil, fmt.Errorf("%s is not a field of Stream's: did you mean %s?", at, near)
-			}
 			why[field] = field + " is not in Stream's description"
+			if near := nearest(field, k.fields()); near != "" {
+				why[field] += ": did you mean " + near + "?"
+			}
 		}
 	}
 	return why, nil
-}
-
-// likelyMistake reports whether a value of another type is somebody's mistake: a switch, a
-// number or a list's item that was written as a text. Stream's own fields may change their form.
-func likelyMistake(row streamspec.Field, v any) bool {
-	text, _ := v.(string)
-	switch row.Type {
-	case "boolean":
-		return confused.MatchString(text) || text == "true" || text == "false"
-	case "integer", "number":
-		return text != "" && strings.Trim(text, "0123456789.-_") == ""
-	}
-	return row.Type[0] == '[' && text != ""
 }
 
 // nearest returns the name that a word with a mistake or two was meant to be, or "".

@@ -39,6 +39,10 @@ type file struct {
 // with one $ less.
 var reference = regexp.MustCompile(`\$+\{\w+\}`)
 
+// lastPart is the name in a queue's or topic's address, and notInNames what no variable's
+// name has.
+var lastPart, notInNames = regexp.MustCompile(`[^/:]*$`), regexp.MustCompile(`\W`)
+
 // readFile reads stream.yaml and replaces each ${NAME} in its strings with that output
 // of the stack.
 func readFile(name string, outputs map[string]string, getenv func(string) string) (*file, error) {
@@ -81,8 +85,14 @@ func readFile(name string, outputs map[string]string, getenv func(string) string
 	f.outputs = outputs
 	for _, h := range f.hooks {
 		for _, via := range []string{"sqs", "sns"} {
-			if env := "STREAM_" + strings.ToUpper(via); h["hook_type"] == via && h[via+"_auth_type"] == "keys" && getenv(env+"_KEY") != "" {
-				h[via+"_key"], h[via+"_secret"] = getenv(env+"_KEY"), getenv(env+"_SECRET")
+			if h["hook_type"] != via || h[via+"_auth_type"] != "keys" {
+				continue
+			}
+			name := strings.ToUpper(notInNames.ReplaceAllString(lastPart.FindString(Address(h)), "_"))
+			for _, suffix := range []string{"", "_" + name} { // its own pair counts
+				if env := "STREAM_" + strings.ToUpper(via); getenv(env+"_KEY"+suffix) != "" {
+					h[via+"_key"], h[via+"_secret"] = getenv(env+"_KEY"+suffix), getenv(env+"_SECRET"+suffix)
+				}
 			}
 		}
 	}

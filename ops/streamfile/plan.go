@@ -87,12 +87,17 @@ func missing(set, before, doubtful Document, why map[string]string, f *file, st 
 	}
 	grants := maps.Clone(Object(set["grants"]))
 	for role, ids := range grants {
-		if !has("roles", role) {
-			if doubtful["grants."+role] = ids; zero(ids) { // they have none
-				delete(doubtful, "grants."+role)
-			}
+		_, isList := ids.([]any)
+		switch {
+		case !has("roles", role):
 			why["grants."+role] = "the app has no role " + role + ": add it to roles if it is yours"
-			delete(grants, role)
+		case !isList:
+			why["grants."+role] = "grants." + role + " is no list of permissions"
+		default:
+			continue
+		}
+		if delete(grants, role); !zero(ids) { // or they have none
+			doubtful["grants."+role] = ids
 		}
 	}
 	if delete(set, "grants"); len(grants) > 0 {
@@ -308,9 +313,6 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, f *file, st
 	}
 	if exists && len(fields) == 0 {
 		return nil
-	}
-	if err := checkGrants(what, wanted["grants"]); err != nil {
-		return err
 	}
 	now, later, doubtful, doubt := Document{}, Document{}, Document{}, ""
 	missing(set, before, doubtful, why, f, st)
@@ -604,13 +606,4 @@ func (p *plan) remove(f *file, st *state) {
 			}
 		}
 	}
-}
-
-func checkGrants(what string, grants any) error {
-	for role, ids := range Object(grants) {
-		if _, ok := ids.([]any); !ok && ids != nil {
-			return fmt.Errorf("%s: grants.%s is not a list of permissions", what, role)
-		}
-	}
-	return nil
 }

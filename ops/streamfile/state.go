@@ -74,10 +74,15 @@ func (st *state) readItems(ctx context.Context, s *stack.Service, k kind) error 
 			return err
 		}
 		for _, v := range List(answer[k.key]) {
-			items[k.label(Object(v))] = Object(v)
+			if item := Object(v); Text(item[k.id]) != "" {
+				items[k.label(item)] = item
+			}
 		}
 		for name, v := range Object(answer[k.key]) {
-			item := Object(v)
+			item, ok := v.(Document)
+			if !ok {
+				continue // there is nothing to keep
+			}
 			commands := []any{} // of a channel type: Stream answers objects and takes names
 			for _, v := range List(item["commands"]) {
 				if command, ok := v.(Document); ok {
