@@ -424,3 +424,20 @@ func TestStreamIsBelievedWhenItAgreesThreeTimes(t *testing.T) {
 		t.Errorf("want reads until three in a row agree, got %d", reads)
 	}
 }
+
+func TestARefusalRightAfterACreationIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	left := 3
+	a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
+		if r.Method != http.MethodPatch || left == 0 {
+			return false
+		}
+		left-- // from a server that does not know the role yet
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprint(w, `{"code":4,"message":"grants: role support does not exist"}`)
+		return true
+	})
+	a.file("stream.yaml", "roles: [support]\ngrants: {support: [search-user]}")
+	a.run("apply", "-yes").want(t, 0, "waiting for Stream to agree, up to 10s: it refuses to update the app's settings", "done: update the app's settings")
+}

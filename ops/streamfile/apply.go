@@ -30,6 +30,7 @@ type planner struct {
 	file      *file
 	state     *state
 	taken     map[string]Document // the last body that Stream took, by path
+	patience  time.Duration       // how long a refusal may be that of a server which does not know yet what was created
 }
 
 func newPlanner(c *console.Console, at *stack.Target) (*planner, []cli.Flag) {
@@ -173,6 +174,9 @@ func (p *planner) apply(ctx context.Context, steps []step, allowed map[string]bo
 				return done, fmt.Errorf("%w\n%d of %d steps were applied; still to do: %s. Run apply again to go on", err, done, len(steps), titles(steps[i:]...))
 			}
 			taken = append(taken, now...)
+			if slices.ContainsFunc(now, func(s step) bool { return s.Method == http.MethodPost }) {
+				p.patience = Patience
+			}
 			if done++; s.Why == "" {
 				refused = append(refused, left...)
 			}
@@ -268,13 +272,24 @@ func (p *planner) take(ctx context.Context, s step) (done []step, refused []stri
 	if ctx.Err() != nil {
 		return nil, nil, context.Cause(ctx)
 	}
-	err = p.send(ctx, s)
-	r, _ := errors.AsType[*streamrest.Error](err)
+	refusal := func() bool {
+		r, _ := errors.AsType[*streamrest.Error](err)
+		return r != nil && r.Code != 0 && r.Status < 500 && r.Status != http.StatusUnauthorized && r.Status != http.StatusTooManyRequests
+	}
+	for err = p.send(ctx, s); refusal() && s.Why == "" && p.patience > 0; err = p.send(ctx, s) {
+		if p.patience == Patience {
+			p.Progress("waiting for Stream to agree, up to %s: it refuses to %s", Patience, titles(s))
+		}
+		if err := p.at.Wait(ctx, time.Second); err != nil {
+			return nil, nil, err
+		}
+		p.patience -= time.Second
+	}
 	switch {
 	case err == nil:
 		p.Say("done: %s", titles(s))
 		return []step{s}, nil, nil
-	case r == nil || r.Code == 0 || r.Status >= 500 || r.Status == http.StatusUnauthorized || r.Status == http.StatusTooManyRequests:
+	case !refusal():
 		return nil, nil, err
 	case len(s.parts) < 2:
 		p.Say("left out, because Stream refused it: %v. Set it in Stream's dashboard, or remove it from the file", err)
