@@ -53,67 +53,6 @@ func newHandler(app *streamchat.App, base *url.URL, transport http.RoundTripper)
 	})
 }
 
-// checkPath rejects paths that Stream could read as another resource than the IAM
-// policy that let the caller in. path is percent-encoded.
-func checkPath(path string) error {
-	decoded, err := url.PathUnescape(path)
-	wrong := ""
-	switch {
-	case err != nil:
-		wrong = "a percent sign without two hexadecimal digits"
-	case path == "":
-		wrong = "no segment"
-	case strings.Contains("/"+path+"/", "//"):
-		wrong = "an empty segment"
-	case strings.Count(decoded, "/") != strings.Count(path, "/"), strings.Contains(decoded, `\`):
-		wrong = `an encoded slash or a backslash`
-	}
-	for segment := range strings.SplitSeq(decoded, "/") {
-		if segment == "." || segment == ".." {
-			wrong = "a segment of dots"
-		}
-	}
-	if wrong != "" {
-		return httpjson.Errorf(http.StatusBadRequest, "Put the path of a resource of Stream's REST API after /proxy/, as in /proxy/users; this path has %s.", wrong)
-	}
-	return nil
-}
-
-// checkHeader rejects fields and a query that net/http would refuse to send on.
-func checkHeader(header http.Header, query string) error {
-	forbidden := func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f } // RFC 9110 section 5.5
-	if strings.ContainsFunc(query, func(c rune) bool { return c == '\t' || forbidden(c) }) {
-		return httpjson.Errorf(http.StatusBadRequest, "The query has a control character; percent-encode it.")
-	}
-	for _, name := range toStream {
-		if strings.ContainsFunc(strings.Join(header[name], ""), forbidden) {
-			return httpjson.Errorf(http.StatusBadRequest, "The header field %s has a control character; send it without.", name)
-		}
-	}
-	return nil
-}
-
-// productBase returns the base URL for a path: Stream's products share key, secret and
-// tokens, and each has a host. A base that is not Chat's host, such as a stand-in's, is
-// everybody's.
-func productBase(base *url.URL, path string) *url.URL {
-	product, _, _ := strings.Cut(strings.TrimPrefix(path, "api/v2/"), "/")
-	rest, isChat := strings.CutPrefix(base.Host, "chat.")
-	if !isChat || product != "video" && product != "feeds" {
-		return base
-	}
-	u := *base
-	u.Host = product + "." + rest
-	return &u
-}
-
-// A target is where one request goes, and as whom.
-type target struct {
-	credentials *streamchat.Credentials
-	base        *url.URL
-	path        string // percent-encoded, without a slash in front
-}
-
 // forward sends r to the target and copies the response to w as it arrives.
 func forward(w http.ResponseWriter, r *http.Request, to target, transport http.RoundTripper) {
 	proxy := httputil.ReverseProxy{
@@ -141,18 +80,6 @@ func forward(w http.ResponseWriter, r *http.Request, to target, transport http.R
 
 // blameStream marks the request's log line, so that its 5xx rolls back no deployment.
 func blameStream(ctx context.Context) { lambdahttp.Annotate(ctx, slog.String("fault", "Stream")) }
-
-// setURL directs the outgoing request at the target. Path and query stay as the
-// caller wrote them.
-func (to target) setURL(p *httputil.ProxyRequest) {
-	u := *to.base
-	u.RawPath = to.base.EscapedPath() + "/" + to.path
-	// After checkPath, decoding cannot fail.
-	u.Path, _ = url.PathUnescape(u.RawPath)
-	u.RawQuery = p.In.URL.RawQuery
-	p.Out.URL = &u
-	p.Out.Host = ""
-}
 
 // upstreamError returns the error to answer with if Stream did not respond.
 func upstreamError(cause error) error {

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"chat-service-backend/shared/httpjson"
 )
 
 // toStream is the allow list of the caller's header fields: those that describe the
@@ -33,4 +35,18 @@ func only(header http.Header, list []string) {
 			return name == kept || isPrefix && strings.HasPrefix(name, prefix)
 		})
 	})
+}
+
+// checkHeader rejects fields and a query that net/http would refuse to send on.
+func checkHeader(header http.Header, query string) error {
+	forbidden := func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f } // RFC 9110 section 5.5
+	if strings.ContainsFunc(query, func(c rune) bool { return c == '\t' || forbidden(c) }) {
+		return httpjson.Errorf(http.StatusBadRequest, "The query has a control character; percent-encode it.")
+	}
+	for _, name := range toStream {
+		if strings.ContainsFunc(strings.Join(header[name], ""), forbidden) {
+			return httpjson.Errorf(http.StatusBadRequest, "The header field %s has a control character; send it without.", name)
+		}
+	}
+	return nil
 }
