@@ -1,27 +1,26 @@
 package streamapi
 
 import (
+	"cmp"
 	"crypto/rand"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
 )
 
-// A config is an app's settings and collections. One that is stored never changes.
+// A config is what an app has besides its data. One that is stored never changes.
 type config struct {
-	app         document
-	collections map[string]map[string]document // by kind and key, "roles" and "admin"
-	written     time.Time
+	items   map[string]objects // by kind and key, "roles" and "admin"; the settings by "app" and ""
+	written time.Time
 }
 
 // collectionKeys are the fields that name an item of each kind.
 var collectionKeys = map[string]string{"roles": "name", "permissions": "id", "blocklists": "name", "commands": "name", "channeltypes": "name"}
 
-// freshApp returns the settings of a new app.
-func freshApp() document {
-	return document{
+// freshConfig returns what a new app has.
+func freshConfig() config {
+	app := document{
 		"name": "local", "organization": "local", "id": 1, "permission_version": "v2", "use_hook_v2": true, "enforce_unique_usernames": "no",
 		"user_search_disallowed_roles": []any{}, "event_hooks": []any{}, "webhook_events": nil, "image_moderation_labels": nil,
 		"before_message_send_hook_url": "", "cdn_expiration_seconds": 1209600, "reminders_interval": 3600, "async_url_enrich_enabled": true,
@@ -29,12 +28,8 @@ func freshApp() document {
 		"image_upload_config": document{"size_limit": 0, "allowed_file_extensions": nil, "blocked_file_extensions": nil},
 		"grants":              document{"user": []any{"create-channel", "search-user"}, "guest": []any{"search-user"}, "anonymous": []any{}, "admin": []any{"ban-user", "search-user"}},
 	}
-}
-
-// freshCollections returns what a new app has besides its settings.
-func freshCollections() map[string]map[string]document {
-	all := map[string]map[string]document{
-		"roles": {}, "blocklists": {}, "commands": {}, "channeltypes": {},
+	all := map[string]objects{
+		"app": {"": app}, "roles": {}, "blocklists": {}, "commands": {}, "channeltypes": {},
 		"permissions": {"search-user": {"id": "search-user", "name": "Search User", "action": "SearchUser", "condition": nil}},
 	}
 	for _, name := range []string{"user", "guest", "anonymous", "admin", "moderator", "global_admin", "global_moderator", "channel_member", "channel_moderator"} {
@@ -46,7 +41,7 @@ func freshCollections() map[string]map[string]document {
 	for _, name := range []string{"messaging", "team", "livestream", "commerce", "gaming"} {
 		all["channeltypes"][name] = freshChannelType(name)
 	}
-	return all
+	return config{items: all}
 }
 
 func freshChannelType(name string) document {
@@ -67,35 +62,35 @@ func freshChannelType(name string) document {
 	return t
 }
 
-// seen returns the configuration that Stream's other servers know by now, and forgets
+// seen returns the items of a kind that Stream's other servers know by now, and forgets
 // older ones.
-func (s *API) seen() config {
+func (s *API) seen(kind string) objects {
 	for len(s.configs) > 1 && !s.Now().Before(s.configs[1].written.Add(s.Lag)) {
 		s.configs = s.configs[1:]
 	}
-	return s.configs[0]
+	return s.configs[0].items[kind]
 }
 
-// written returns the configuration as last written.
-func (s *API) written() config {
-	s.seen()
-	return s.configs[len(s.configs)-1]
-}
+// app returns the app's settings, as others know them by now.
+func (s *API) app() document { return s.seen("app")[""] }
 
-// write stores a changed copy of the configuration.
-func (s *API) write(change func(c *config)) {
-	c := s.written()
-	c.app, c.collections, c.written = maps.Clone(c.app), maps.Clone(c.collections), s.Now()
-	for kind := range c.collections {
-		c.collections[kind] = maps.Clone(c.collections[kind])
+// written returns the items of a kind as last written.
+func (s *API) written(kind string) objects { return s.configs[len(s.configs)-1].items[kind] }
+
+// write stores an item, or none in its place.
+func (s *API) write(kind, id string, item document) {
+	items := maps.Clone(s.configs[len(s.configs)-1].items)
+	items[kind] = maps.Clone(items[kind])
+	if items[kind][id] = item; item == nil {
+		delete(items[kind], id)
 	}
-	change(&c)
-	s.configs = append(s.configs, c)
+	s.configs = append(s.configs, config{items, s.Now()})
 }
 
 // patchApp sets the named settings. Event hooks are replaced as a whole: one
 // without an id becomes a new one, and those left out are gone.
-func (s *API) patchApp(_ *http.Request, set document) (document, error) {
+func (s *API) patchApp(c *call) (document, error) {
+	set := c.body
 	for _, v := range list(set["event_hooks"]) {
 		hook := object(v)
 		if _, ok := hook["event_types"]; !ok {
@@ -109,14 +104,14 @@ func (s *API) patchApp(_ *http.Request, set document) (document, error) {
 	if err := s.knowsRoles(set); err != nil {
 		return nil, err
 	}
-	s.write(func(c *config) { c.app = withGrants(c.app, set) })
-	return document{}, nil
+	s.write("app", "", withGrants(s.written("app")[""], set))
+	return nil, nil
 }
 
 // knowsRoles refuses grants of a role that does not exist, or not yet.
 func (s *API) knowsRoles(set document) error {
 	for role := range object(set["grants"]) {
-		if s.seen().collections["roles"][role] == nil {
+		if s.seen("roles")[role] == nil {
 			return badInput("grants: role %q does not exist", role)
 		}
 	}
@@ -139,21 +134,16 @@ type collection struct {
 	kind, key string
 }
 
-// id returns the key of the item that a request is about: of a blocklist, a team may
-// have one of its own under the same name.
-func (c collection) id(r *http.Request, body document) string {
-	name, team := r.PathValue(c.key), r.URL.Query().Get("team")
-	if name == "" {
-		name = text(body[c.key])
-	}
-	if team == "" {
-		team = text(body["team"])
-	}
+// id returns the key of the item that a call is about: of a blocklist, a team may have one
+// of its own under the same name.
+func (c collection) id(r *call) string {
+	name := cmp.Or(r.PathValue(c.key), text(r.body[c.key]))
+	team := cmp.Or(r.URL.Query().Get("team"), text(r.body["team"]))
 	return strings.TrimSuffix(name+"\n"+team, "\n")
 }
 
-func (c collection) list(r *http.Request, _ document) (document, error) {
-	all := c.seen().collections[c.kind]
+func (c collection) list(r *call) (document, error) {
+	all, query, items := c.seen(c.kind), r.URL.Query(), []document{}
 	if c.kind == "channeltypes" {
 		types := document{}
 		for name, t := range all {
@@ -161,118 +151,108 @@ func (c collection) list(r *http.Request, _ document) (document, error) {
 		}
 		return document{"channel_types": types}, nil
 	}
-	query, items, next := r.URL.Query(), []document{}, ""
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		if name <= query.Get("cursor") {
-			continue
-		}
-		if c.kind == "blocklists" && len(items) == number(query.Get("limit"), 25) {
-			next = text(items[len(items)-1]["name"])
-			break
-		}
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(name string) bool { return name <= query.Get("cursor") })
+	next := ""
+	if limit := number(query.Get("limit"), 25); c.kind == "blocklists" && len(names) > limit {
+		names, next = names[:limit], names[limit-1]
+	}
+	for _, name := range names {
 		items = append(items, all[name])
 	}
 	return document{c.kind: items, "next_cursor": next}, nil
 }
 
-func (c collection) get(r *http.Request, _ document) (document, error) {
-	item, ok := c.seen().collections[c.kind][c.id(r, nil)]
-	switch {
-	case !ok:
-		return nil, notFound("%s: %q does not exist", c.kind, r.PathValue(c.key))
-	case c.kind == "channeltypes":
-		return c.withCommands(item), nil
-	case c.kind == "commands":
-		return item, nil
+// getChannelType answers with the only items that are asked for one by one.
+func (s *API) getChannelType(c *call) (document, error) {
+	t := s.seen("channeltypes")[c.PathValue("name")]
+	if t == nil {
+		return nil, notFound("channeltypes: %q does not exist", c.PathValue("name"))
 	}
-	return document{strings.TrimSuffix(c.kind, "s"): item}, nil
+	return s.withCommands(t), nil
 }
 
 // withCommands returns a channel type with its commands in full.
-func (c collection) withCommands(channelType document) document {
+func (s *API) withCommands(channelType document) document {
 	commands := []any{}
 	for _, name := range list(channelType["commands"]) {
-		if command := c.seen().collections["commands"][text(name)]; command != nil {
+		if command := s.seen("commands")[text(name)]; command != nil {
 			commands = append(commands, command)
 		}
 	}
 	return changed(channelType, document{"commands": commands})
 }
 
-func (c collection) create(r *http.Request, item document) (document, error) {
-	name := c.id(r, item)
-	if text(item[c.key]) == "" || c.written().collections[c.kind][name] != nil {
-		return nil, badInput("%s: the %s %q is empty or taken", c.kind, c.key, item[c.key])
+func (c collection) create(r *call) (document, error) {
+	id := c.id(r)
+	if text(r.body[c.key]) == "" || c.written(c.kind)[id] != nil {
+		return nil, badInput("%s: the %s %q is empty or taken", c.kind, c.key, r.body[c.key])
 	}
-	fresh := document{c.key: item[c.key], "created_at": c.now()}
+	fresh := document{"created_at": c.now()}
 	switch c.kind {
 	case "channeltypes":
-		fresh = changed(freshChannelType(name), fresh)
+		fresh = changed(freshChannelType(id), fresh)
 	case "blocklists":
 		fresh["type"] = "word"
 	case "roles", "permissions":
 		fresh["custom"] = true
 	}
-	return c.put(name, fresh, item)
+	return c.put(id, fresh, r.body)
 }
 
-func (c collection) update(r *http.Request, set document) (document, error) {
-	name := c.id(r, set)
-	item := c.written().collections[c.kind][name]
+func (c collection) update(r *call) (document, error) {
+	id := c.id(r)
+	item := c.written(c.kind)[id]
 	if item == nil {
-		return nil, notFound("%s: %q does not exist", c.kind, r.PathValue(c.key))
+		return nil, notFound("%s: %q does not exist", c.kind, id)
 	}
-	return c.put(name, item, set)
+	return c.put(id, item, changed(r.body, document{c.key: item[c.key]}))
 }
 
-func (c collection) remove(r *http.Request, _ document) (document, error) {
-	id, name := c.id(r, nil), r.PathValue(c.key)
-	if c.written().collections[c.kind][id] == nil {
-		return nil, notFound("%s: %q does not exist", c.kind, name)
+func (c collection) remove(r *call) (document, error) {
+	id := c.id(r)
+	if c.written(c.kind)[id] == nil {
+		return nil, notFound("%s: %q does not exist", c.kind, id)
 	}
-	granting := []document{c.written().app}
-	for _, t := range c.written().collections["channeltypes"] {
-		granting = append(granting, t)
-	}
-	for _, d := range granting {
-		if c.kind == "roles" && len(list(object(d["grants"])[name])) > 0 {
-			return nil, badInput("role %q has grants", name)
+	for _, kind := range []string{"app", "channeltypes"} {
+		for _, item := range c.written(kind) {
+			if c.kind == "roles" && len(list(object(item["grants"])[id])) > 0 {
+				return nil, badInput("role %q has grants", id)
+			}
 		}
 	}
-	c.write(func(all *config) { delete(all.collections[c.kind], id) })
-	return document{"name": name}, nil
+	c.write(c.kind, id, nil)
+	return document{"name": r.PathValue(c.key)}, nil
 }
 
 // put stores an item with changed fields. It refuses what the item would refer to and
 // Stream does not know yet.
 func (c collection) put(id string, item, set document) (document, error) {
-	item = changed(withGrants(item, set), document{c.key: item[c.key], "updated_at": c.now()})
+	item = changed(withGrants(item, set), document{"updated_at": c.now()})
+	answer := document{strings.TrimSuffix(c.kind, "s"): item}
 	if c.kind == "channeltypes" {
-		if err := c.knowsRoles(set); err != nil {
+		commands, err := c.commandsOf(item["commands"])
+		if err = cmp.Or(err, c.knowsRoles(set)); err != nil {
 			return nil, err
 		}
-		commands := []any{}
-		known := c.seen().collections["commands"]
-		for _, v := range list(item["commands"]) {
-			if known[text(v)] != nil {
-				commands = append(commands, v)
-				continue
-			}
-			set := len(commands)
-			for _, name := range slices.Sorted(maps.Keys(known)) {
-				if v == known[name]["set"] || v == "all" {
-					commands = append(commands, name)
-				}
-			}
-			if len(commands) == set {
-				return nil, badInput("commands: %q does not exist", v)
+		item["commands"], answer = commands, item // with the commands' names
+	}
+	c.write(c.kind, id, item)
+	return answer, nil
+}
+
+// commandsOf returns the names of commands, of which some stand for a set.
+func (s *API) commandsOf(v any) (commands []any, err error) {
+	commands, known := []any{}, s.seen("commands")
+	for _, v := range list(v) {
+		before := len(commands)
+		for _, name := range slices.Sorted(maps.Keys(known)) {
+			if v == any(name) || v == known[name]["set"] || v == "all" {
+				commands = append(commands, name)
 			}
 		}
-		item["commands"] = commands
+		if len(commands) == before {
+			return nil, badInput("commands: %q does not exist", v)
+		}
 	}
-	c.write(func(all *config) { all.collections[c.kind][id] = item })
-	if c.kind == "channeltypes" {
-		return item, nil // with the commands' names
-	}
-	return document{strings.TrimSuffix(c.kind, "s"): item}, nil
+	return commands, nil
 }

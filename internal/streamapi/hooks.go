@@ -20,12 +20,12 @@ import (
 // askHook returns what the app's before-message-send hook makes of a message, or nil. As
 // at Stream, a hook that fails or takes too long lets the message pass.
 func (s *API) askHook(payload func() document) document {
-	url := text(s.seen().app["before_message_send_hook_url"])
+	url := text(s.app()["before_message_send_hook_url"])
 	if url == "" {
 		return nil
 	}
 	asked := payload()
-	limit := time.Duration(number(s.seen().app["before_message_send_hook_attempt_timeout_ms"], 1500)) * time.Millisecond
+	limit := time.Duration(number(s.app()["before_message_send_hook_attempt_timeout_ms"], 1500)) * time.Millisecond
 	s.mu.Unlock()
 	defer s.mu.Lock()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
@@ -107,7 +107,7 @@ func (s *API) callHook(ctx context.Context, url, id string, attempt int, payload
 
 // notify sends an event to the webhooks that want its type: up to three times, as Stream does.
 func (s *API) notify(event document) {
-	for _, v := range list(s.seen().app["event_hooks"]) {
+	for _, v := range list(s.app()["event_hooks"]) {
 		hook := object(v)
 		types := list(hook["event_types"])
 		if hook["hook_type"] != "webhook" || hook["enabled"] != true || len(types) > 0 && !slices.Contains(types, event["type"]) {

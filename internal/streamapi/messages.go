@@ -4,47 +4,72 @@ import (
 	"cmp"
 	"crypto/rand"
 	"maps"
-	"mime"
 	"net/http"
-	"net/url"
 	"slices"
-	"strings"
 )
 
-// find returns the messages that match, as stored.
+// find returns the messages that match, as stored, the oldest first.
 func (s *API) find(match func(document) bool) (found []document) {
-	for _, message := range s.messages {
-		if match(message) {
-			found = append(found, message)
+	for _, id := range s.sent {
+		if match(s.messages[id]) {
+			found = append(found, s.messages[id])
 		}
 	}
 	return found
 }
 
-// show returns messages as a user sees them, with their authors as stored now.
-func (s *API) show(user string, messages ...document) []document {
-	shown := make([]document, len(messages))
-	for i, message := range messages {
-		own := []any{}
-		for _, v := range list(message["latest_reactions"]) {
-			if user != "" && object(v)["user_id"] == any(user) {
-				own = append(own, v)
-			}
+// forget drops the messages that match.
+func (s *API) forget(match func(document) bool) {
+	maps.DeleteFunc(s.messages, func(_ string, message document) bool { return match(message) })
+	s.sent = slices.DeleteFunc(s.sent, func(id string) bool { return s.messages[id] == nil })
+}
+
+// change sets and removes fields of an object that exists, but not those that say which one
+// it is, and returns it.
+func (s *API) change(among objects, id string, set document, unset ...any) document {
+	before := among[id]
+	now := changed(before, set)
+	for _, name := range unset {
+		delete(now, text(name))
+	}
+	for _, fixed := range []string{"id", "cid", "created_by", "created_at", "user_id"} {
+		if value, has := before[fixed]; has {
+			now[fixed] = value
 		}
-		shown[i] = document{
-			"html": "", "attachments": []any{}, "latest_reactions": []any{}, "reaction_counts": document{}, "reaction_scores": document{}, "reaction_groups": document{},
-			"reply_count": 0, "mentioned_users": []any{}, "silent": false, "pinned": false, "shadowed": false,
+	}
+	now["updated_at"] = s.now()
+	among[id] = now
+	return now
+}
+
+// show returns a message as a user sees it, with its author as stored now.
+func (s *API) show(user string, message document) document {
+	own := []any{}
+	for _, v := range list(message["latest_reactions"]) {
+		if user != "" && object(v)["user_id"] == any(user) {
+			own = append(own, v)
 		}
-		maps.Copy(shown[i], message)
-		shown[i]["user"], shown[i]["own_reactions"] = s.known(text(message["user_id"])), own
-		delete(shown[i], "user_id")
+	}
+	shown := changed(document{
+		"html": "", "attachments": []any{}, "latest_reactions": []any{}, "reaction_counts": document{}, "reaction_scores": document{}, "reaction_groups": document{},
+		"reply_count": 0, "mentioned_users": []any{}, "silent": false, "pinned": false, "shadowed": false,
+	}, message)
+	shown["user"], shown["own_reactions"] = s.known(text(message["user_id"])), own
+	delete(shown, "user_id")
+	return shown
+}
+
+func (s *API) showAll(user string, messages []document) []document {
+	shown := []document{}
+	for _, message := range messages {
+		shown = append(shown, s.show(user, message))
 	}
 	return shown
 }
 
-func (s *API) sendMessage(r *http.Request, channel string, body document) (document, error) {
-	sent, ok := body["message"].(document)
-	author := cmp.Or(caller(r), text(sent["user_id"]), text(object(sent["user"])["id"]))
+func (s *API) sendMessage(c *call) (document, error) {
+	sent, ok := c.body["message"].(document)
+	author := c.author(sent["user_id"], object(sent["user"])["id"])
 	id := cmp.Or(text(sent["id"]), rand.Text())
 	switch {
 	case !ok:
@@ -53,194 +78,113 @@ func (s *API) sendMessage(r *http.Request, channel string, body document) (docum
 		return nil, badInput("SendMessage failed with error: either message.user or message.user_id must be provided when using server side auth")
 	case s.known(author)["banned"] == true:
 		return nil, &streamError{17, http.StatusForbidden, "SendMessage failed with error: user " + author + " is banned"}
-	case s.ids[id]:
+	case s.messages[id] != nil:
 		return nil, badInput("SendMessage failed with error: a message with id %s exists", id)
 	}
-	message := changed(sent, document{"id": id, "cid": channel, "user_id": author, "type": "regular", "created_at": s.now(), "updated_at": s.now()})
+	message := changed(sent, document{"id": id, "cid": c.id, "user_id": author, "type": "regular", "created_at": s.now(), "updated_at": s.now()})
 	if text(message["parent_id"]) != "" {
 		message["type"] = "reply"
 	}
 	// The hook is asked first. Other calls go on in the meantime.
 	answer := s.askHook(func() document {
-		return document{"message": s.show("", message)[0], "user": s.known(author), "channel": s.channel(channel)}
+		return document{"message": s.show("", message), "user": s.known(author), "channel": s.channel(c.id)}
 	})
 	if answer["type"] == "error" {
-		return document{"message": s.show(author, changed(message, document{"type": "error", "text": answer["text"]}))[0]}, nil
+		return document{"message": s.show(author, changed(message, document{"type": "error", "text": answer["text"]}))}, nil
 	}
-	s.store(changed(message, answer))
-	return s.tellMessage("message.new", r, id, document{"watcher_count": s.watchers(channel)})
+	s.store(c.id, id, author, changed(message, answer))
+	c.id = id
+	return s.tellMessage(c, "message.new", document{"watcher_count": s.watchers(text(message["cid"]))})
 }
 
 // store puts a message into its channel, which others have not read then.
-func (s *API) store(message document) {
-	channel, author, now := text(message["cid"]), text(message["user_id"]), text(message["created_at"])
-	if len(s.messages) == maxMessages {
-		for _, old := range s.messages[:1000] {
-			delete(s.ids, text(old["id"]))
+func (s *API) store(cid, id, author string, message document) {
+	if len(s.sent) == maxMessages {
+		for _, old := range s.sent[:1000] {
+			delete(s.messages, old)
 		}
-		s.messages = slices.Delete(s.messages, 0, 1000)
+		s.sent = slices.Delete(s.sent, 0, 1000)
 	}
-	s.messages, s.ids[text(message["id"])] = append(s.messages, message), true
-	for _, v := range list(s.channels[channel]["members"]) {
-		before := s.read[channel][text(v)]
+	s.messages[id], s.sent = message, append(s.sent, id)
+	now, parent := message["created_at"], text(message["parent_id"])
+	for _, v := range list(s.channels[cid]["members"]) {
+		before := s.read[cid][text(v)]
 		switch {
 		case v == any(author):
-			s.setRead(channel, author, document{"last_read": now, "last_read_message_id": message["id"], "unread_messages": 0})
-		case text(message["parent_id"]) == "":
-			s.setRead(channel, text(v), document{"unread_messages": number(before["unread_messages"], 0) + 1, "last_read": cmp.Or(before["last_read"], any(now))})
+			s.setRead(cid, author, document{"last_read": now, "last_read_message_id": id, "unread_messages": 0})
+		case parent == "":
+			s.setRead(cid, text(v), document{"unread_messages": number(before["unread_messages"], 0) + 1, "last_read": cmp.Or(before["last_read"], now)})
 		}
 	}
-	s.channels[channel] = changed(s.channels[channel], document{"last_message_at": now})
-	parent := s.changeMessage(text(message["parent_id"]), func(m document) document {
-		return document{"reply_count": number(m["reply_count"], 0) + 1, "thread_participants": append(slices.Clone(list(m["thread_participants"])), s.known(author))}
-	})
-	if parent != nil {
-		s.tell(document{"type": "message.updated", "message": s.show("", parent)[0], "user": s.known(author)}, channel)
+	s.channels[cid] = changed(s.channels[cid], document{"last_message_at": now})
+	if before := s.messages[parent]; before != nil {
+		participants := append(slices.Clone(list(before["thread_participants"])), s.known(author))
+		after := s.change(s.messages, parent, document{"reply_count": number(before["reply_count"], 0) + 1, "thread_participants": participants})
+		s.tell("message.updated", cid, author, document{"message": s.show("", after)})
 	}
 }
 
-// changeMessage sets fields of a message, if set is not nil, and returns it or nil.
-func (s *API) changeMessage(id string, set func(document) document) document {
-	for i, m := range slices.Backward(s.messages) {
-		if m["id"] == id && set == nil {
-			return m
-		} else if m["id"] == id {
-			s.messages[i] = changed(changed(m, set(m)), document{"updated_at": s.now()})
-			return s.messages[i]
-		}
-	}
-	return nil
+func (s *API) replies(c *call) (document, error) {
+	found := s.find(func(m document) bool { return m["parent_id"] == c.id })
+	return document{"messages": s.showAll(c.user, last(found, number(c.URL.Query().Get("limit"), 50)))}, nil
 }
 
-func (s *API) getMessage(r *http.Request, _ document) (document, error) {
-	message := s.changeMessage(r.PathValue("id"), nil)
-	if message == nil {
-		return nil, notFound("there is no message with id %s", r.PathValue("id"))
-	}
-	return document{"message": s.show(caller(r), message)[0], "reactions": list(message["latest_reactions"])}, nil
-}
-
-func (s *API) messagesByID(r *http.Request, channel string, _ document) (document, error) {
-	ids := strings.Split(r.URL.Query().Get("ids"), ",")
-	found := s.find(func(message document) bool {
-		return message["cid"] == channel && slices.Contains(ids, text(message["id"]))
-	})
-	return document{"messages": s.show("", found...)}, nil
-}
-
-// search finds the messages of the channels that match which have each word of the query.
-func (s *API) search(r *http.Request, query document) (document, error) {
-	filter := object(query["filter_conditions"])
-	if filter == nil {
-		return nil, badInput("Search failed with error: filter_conditions is a required field")
-	}
-	var failed error
-	found := s.find(func(message document) bool {
-		in, err := matches(s.channels[text(message["cid"])], filter)
-		if err == nil && in {
-			in, err = matches(message, object(query["message_filter_conditions"]))
-		}
-		failed = cmp.Or(failed, err)
-		for word := range strings.FieldsSeq(strings.ToLower(text(query["query"]))) {
-			in = in && strings.Contains(strings.ToLower(text(message["text"])), word)
-		}
-		return in
-	})
-	found = found[min(number(query["offset"], 0), len(found)):]
-	results := []document{}
-	for _, message := range s.show(caller(r), found[:min(number(query["limit"], 10), len(found))]...) {
-		results = append(results, document{"message": message})
-	}
-	return document{"results": results}, failed
-}
-
-// upload answers with the address of a file, which the stand-in does not keep.
-func (s *API) upload(r *http.Request, _ document) (document, error) {
-	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "multipart/form-data" {
-		return nil, badInput("UploadFile failed with error: the body is %s and not multipart/form-data", kind)
-	}
-	r.Body = http.MaxBytesReader(nil, r.Body, maxBody)
-	file, header, err := r.FormFile("file")
-	if err != nil {
-		return nil, badInput("UploadFile failed with error: the form has no file: %v", err)
-	}
-	_ = file.Close()
-	return document{"file": "https://uploads.invalid/" + strings.ToLower(rand.Text()) + "/" + url.PathEscape(header.Filename)}, nil
-}
-
-func (s *API) replies(r *http.Request, _ document) (document, error) {
-	found := s.find(func(m document) bool { return m["parent_id"] == r.PathValue("id") })
-	return document{"messages": s.show(caller(r), last(found, number(r.URL.Query().Get("limit"), 50))...)}, nil
-}
-
-// tellMessage tells everybody about the message with an id, and who changed it.
-func (s *API) tellMessage(event string, r *http.Request, id string, more document) (document, error) {
-	message := s.changeMessage(id, nil)
-	if message == nil {
-		return nil, notFound("there is no message with id %s", id)
-	}
-	user := cmp.Or(caller(r), text(message["user_id"]))
-	s.emit(changed(document{"type": event, "message": s.show("", message)[0], "user": s.known(user)}, more), text(message["cid"]))
-	return changed(document{"message": s.show(user, message)[0]}, more), nil
+// tellMessage tells everybody about the message of a call, and who changed it.
+func (s *API) tellMessage(c *call, event string, more document) (document, error) {
+	message := s.messages[c.id]
+	user := c.author(message["user_id"])
+	s.emit(event, text(message["cid"]), user, changed(document{"message": s.show("", message)}, more))
+	return changed(document{"message": s.show(user, message)}, more), nil
 }
 
 // updateMessage replaces fields (POST) or sets and unsets some (PUT).
-func (s *API) updateMessage(r *http.Request, body document) (document, error) {
-	s.changeMessage(r.PathValue("id"), func(m document) document {
-		set := changed(object(body["message"]), object(body["set"]))
-		for _, name := range list(body["unset"]) {
-			set[text(name)] = nil
-		}
-		for _, fixed := range []string{"id", "user", "user_id", "cid", "created_at", "type"} {
-			delete(set, fixed)
-		}
-		return set
-	})
-	return s.tellMessage("message.updated", r, r.PathValue("id"), nil)
+func (s *API) updateMessage(c *call) (document, error) {
+	set := changed(object(c.body["message"]), object(c.body["set"]))
+	delete(set, "type")
+	s.change(s.messages, c.id, set, list(c.body["unset"])...)
+	return s.tellMessage(c, "message.updated", nil)
 }
 
-func (s *API) deleteMessage(r *http.Request, _ document) (document, error) {
-	id, hard := r.PathValue("id"), r.URL.Query().Get("hard") == "true"
-	s.changeMessage(id, func(document) document { return document{"type": "deleted", "deleted_at": s.now(), "text": ""} })
-	answer, err := s.tellMessage("message.deleted", r, id, document{"hard_delete": hard})
+func (s *API) deleteMessage(c *call) (document, error) {
+	hard := c.URL.Query().Get("hard") == "true"
+	s.change(s.messages, c.id, document{"type": "deleted", "deleted_at": s.now(), "text": ""})
+	answer, err := s.tellMessage(c, "message.deleted", document{"hard_delete": hard})
 	if hard {
-		s.messages = slices.DeleteFunc(s.messages, func(m document) bool { return m["id"] == id })
+		s.forget(func(message document) bool { return message["id"] == c.id })
 	}
 	return answer, err
 }
 
 // react adds a reaction; a user has one of each type.
-func (s *API) react(r *http.Request, body document) (document, error) {
-	sent, now := object(body["reaction"]), s.now()
+func (s *API) react(c *call) (document, error) {
+	sent, now := object(c.body["reaction"]), s.now()
 	if text(sent["type"]) == "" {
 		return nil, badInput(`SendReaction failed with error: "reaction.type" is a required field`)
 	}
-	reaction := changed(document{"score": 1, "created_at": now, "updated_at": now, "user_id": caller(r)}, sent)
-	return s.setReaction(r, "reaction.new", reaction, body["enforce_unique"] == true)
+	reaction := changed(document{"score": 1, "created_at": now, "updated_at": now}, sent)
+	return s.setReaction(c, "reaction.new", reaction, c.body["enforce_unique"] == true)
 }
 
-func (s *API) unreact(r *http.Request, _ document) (document, error) {
-	return s.setReaction(r, "reaction.deleted", document{"type": r.PathValue("type"), "user_id": r.URL.Query().Get("user_id")}, false)
+func (s *API) unreact(c *call) (document, error) {
+	return s.setReaction(c, "reaction.deleted", document{"type": c.PathValue("reaction"), "user_id": c.URL.Query().Get("user_id")}, false)
 }
 
-func (s *API) setReaction(r *http.Request, event string, reaction document, only bool) (document, error) {
-	user := cmp.Or(caller(r), text(reaction["user_id"]))
-	maps.Copy(reaction, document{"message_id": r.PathValue("id"), "user_id": user, "user": s.known(user)})
-	s.changeMessage(r.PathValue("id"), func(m document) document {
-		all := slices.DeleteFunc(slices.Clone(list(m["latest_reactions"])), func(v any) bool {
-			return object(v)["user_id"] == any(user) && (only || object(v)["type"] == reaction["type"])
-		})
-		if event == "reaction.new" {
-			all = slices.Insert(all, 0, any(reaction))
-		}
-		counts, groups := document{}, document{}
-		for _, v := range slices.Backward(all) {
-			kind := text(object(v)["type"])
-			counts[kind] = number(counts[kind], 0) + 1
-			first := cmp.Or(text(object(groups[kind])["first_reaction_at"]), text(object(v)["created_at"]))
-			groups[kind] = document{"count": counts[kind], "sum_scores": counts[kind], "first_reaction_at": first, "last_reaction_at": object(v)["created_at"]}
-		}
-		return document{"latest_reactions": all, "reaction_counts": counts, "reaction_scores": counts, "reaction_groups": groups}
+func (s *API) setReaction(c *call, event string, reaction document, only bool) (document, error) {
+	user := c.author(reaction["user_id"])
+	maps.Copy(reaction, document{"message_id": c.id, "user_id": user, "user": s.known(user)})
+	all := slices.DeleteFunc(slices.Clone(list(s.messages[c.id]["latest_reactions"])), func(v any) bool {
+		return object(v)["user_id"] == any(user) && (only || object(v)["type"] == reaction["type"])
 	})
-	return s.tellMessage(event, r, r.PathValue("id"), document{"reaction": reaction, "user": reaction["user"]})
+	if event == "reaction.new" {
+		all = slices.Insert(all, 0, any(reaction))
+	}
+	counts, groups := document{}, document{}
+	for _, v := range slices.Backward(all) {
+		kind, at := text(object(v)["type"]), object(v)["created_at"]
+		counts[kind] = number(counts[kind], 0) + 1
+		first := cmp.Or(object(groups[kind])["first_reaction_at"], at)
+		groups[kind] = document{"count": counts[kind], "sum_scores": counts[kind], "first_reaction_at": first, "last_reaction_at": at}
+	}
+	s.change(s.messages, c.id, document{"latest_reactions": all, "reaction_counts": counts, "reaction_scores": counts, "reaction_groups": groups})
+	return s.tellMessage(c, event, document{"reaction": reaction})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"strconv"
 	"sync"
@@ -119,7 +118,7 @@ func (s *API) welcome(r *http.Request, c *connection) ([]byte, error) {
 		Details document `json:"user_details"`
 	}
 	query := r.URL.Query()
-	user, err := s.identify(query.Get("api_key"), query.Get("stream-auth-type"), query.Get("authorization"))
+	user, err := s.userOf(query.Get("api_key"), query.Get("stream-auth-type"), query.Get("authorization"))
 	switch {
 	case err != nil:
 		return nil, err
@@ -140,7 +139,7 @@ func (s *API) welcome(r *http.Request, c *connection) ([]byte, error) {
 	s.known(user)
 	s.users[user] = changed(s.users[user], set)
 	s.connections[c.id] = c
-	s.tell(document{"type": "user.presence.changed", "user": s.users[user]}, "")
+	s.tell("user.presence.changed", "", user, nil)
 	me := changed(s.users[user], document{
 		"devices": []any{}, "mutes": []any{}, "channel_mutes": []any{}, "blocked_user_ids": []any{}, "total_unread_count": 0,
 		"unread_count": 0, "unread_channels": 0, "unread_threads": 0, "invisible": false, "language": "",
@@ -160,16 +159,16 @@ func (s *API) leave(c *connection) {
 	}
 	if s.users[c.user] != nil {
 		s.users[c.user] = changed(s.users[c.user], document{"online": false, "last_active": s.now()})
-		s.tell(document{"type": "user.presence.changed", "user": s.users[c.user]}, "")
+		s.tell("user.presence.changed", "", c.user, nil)
 	}
 	for cid := range c.watching {
-		s.tell(document{"type": "user.watching.stop", "user": s.known(c.user), "watcher_count": s.watchers(cid)}, cid)
+		s.tell("user.watching.stop", cid, c.user, document{"watcher_count": s.watchers(cid)})
 	}
 }
 
-// identify checks a key and a token, and returns its user, or "" for a server's token.
+// userOf checks a key and a token, and returns its user, or "" for a server's token.
 // The caller holds s.mu.
-func (s *API) identify(key, kind, token string) (user string, err error) {
+func (s *API) userOf(key, kind, token string) (user string, err error) {
 	own, secrets, err := s.credentials()
 	switch {
 	case err != nil:
@@ -181,30 +180,23 @@ func (s *API) identify(key, kind, token string) (user string, err error) {
 	case token == "":
 		return "", unauthorized(5, "Authorization is missing")
 	}
-	claims, err := jwt.MapClaims{}, errors.New("no secret")
+	var claims jwt.MapClaims
+	parser := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithoutClaimsValidation(), jwt.WithJSONNumber())
 	for _, secret := range secrets {
 		claims = jwt.MapClaims{}
-		parser := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithoutClaimsValidation(), jwt.WithJSONNumber())
 		if _, err = parser.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) { return []byte(secret), nil }); err == nil {
 			break
 		}
 	}
 	user = text(claims["user_id"])
-	seconds := func(name string) (time.Time, bool) {
-		n, err := strconv.ParseFloat(textOf(claims[name]), 64)
-		return time.Unix(int64(n), 0), err == nil
-	}
-	expires, hasEnd := seconds("exp")
-	begins, hasBegin := seconds("nbf")
-	issued, hasIssued := seconds("iat")
-	switch now := s.clock(); {
+	switch now := s.clock().Unix(); {
 	case err != nil:
 		return "", unauthorized(43, "JWTAuth error: signature is not valid")
-	case hasEnd && !now.Before(expires):
+	case !claims.VerifyExpiresAt(now, false):
 		return "", unauthorized(40, "JWTAuth error: token is expired (exp)")
-	case hasBegin && now.Before(begins):
+	case !claims.VerifyNotBefore(now, false):
 		return "", unauthorized(41, "JWTAuth error: token is not valid yet (nbf)")
-	case hasIssued && now.Before(issued):
+	case !claims.VerifyIssuedAt(now, false):
 		return "", unauthorized(42, "JWTAuth error: token used before issue at (iat)")
 	case claims["server"] == true:
 		return "", nil
@@ -213,9 +205,9 @@ func (s *API) identify(key, kind, token string) (user string, err error) {
 	case s.deleted[user] != nil || s.users[user]["deactivated_at"] != nil:
 		return "", unauthorized(5, "user "+user+" was deleted or deactivated")
 	}
-	for _, revoked := range []any{s.users[user]["revoke_tokens_issued_before"], s.seen().app["revoke_tokens_issued_before"]} {
-		before, err := time.Parse(time.RFC3339, text(revoked))
-		if err == nil && (!hasIssued || issued.Before(before)) {
+	issued, _ := strconv.ParseInt(textOf(claims["iat"]), 10, 64)
+	for _, revoked := range []any{s.users[user]["revoke_tokens_issued_before"], s.app()["revoke_tokens_issued_before"]} {
+		if before, err := time.Parse(time.RFC3339, text(revoked)); err == nil && time.Unix(issued, 0).Before(before) {
 			return "", unauthorized(40, "This token has been revoked, please generate a new token")
 		}
 	}

@@ -30,8 +30,8 @@ func start(t *testing.T) *stream.Client {
 	return c
 }
 
-// call calls an app without the client. The path ends in "?" or "&".
-func call(t *testing.T, app *API, method, path, key, kind, token, body string) (status int, answer document, header http.Header) {
+// send calls an app without the client. The path ends in "?" or "&".
+func send(t *testing.T, app *API, method, path, key, kind, token, body string) (status int, answer document, header http.Header) {
 	t.Helper()
 	r := httptest.NewRequest(method, path+"api_key="+key, strings.NewReader(body))
 	r.Header = http.Header{"Authorization": {token}, "Stream-Auth-Type": {kind}}
@@ -167,7 +167,7 @@ func TestStreamsOwnClientReadsTheConfiguration(t *testing.T) {
 func request(t *testing.T, app *API, method, path, body string) (int, document) {
 	t.Helper()
 	path += map[bool]string{true: "&", false: "?"}[strings.Contains(path, "?")]
-	status, answer, _ := call(t, app, method, path, "key", "jwt", serverToken(t, "secret", jwt.MapClaims{"server": true}), body)
+	status, answer, _ := send(t, app, method, path, "key", "jwt", serverToken(t, "secret", jwt.MapClaims{"server": true}), body)
 	return status, answer
 }
 
@@ -251,10 +251,10 @@ func TestEventHooksAreReplacedAsAWhole(t *testing.T) {
 	token := serverToken(t, "secret", jwt.MapClaims{"server": true})
 	patch := func(hooks string, status int) []any {
 		t.Helper()
-		if got, answer, _ := call(t, app, "PATCH", "/app?", "key", "jwt", token, `{"event_hooks":[`+hooks+`]}`); got != status {
+		if got, answer, _ := send(t, app, "PATCH", "/app?", "key", "jwt", token, `{"event_hooks":[`+hooks+`]}`); got != status {
 			t.Errorf("want status %d, got %d %v", status, got, answer)
 		}
-		_, answer, _ := call(t, app, "GET", "/app?", "key", "jwt", token, "")
+		_, answer, _ := send(t, app, "GET", "/app?", "key", "jwt", token, "")
 		return list(object(answer["app"])["event_hooks"])
 	}
 	const a, b = `{"hook_type":"webhook","webhook_url":"https://a"}`, `{"hook_type":"webhook","webhook_url":"https://b"}`
@@ -292,7 +292,7 @@ func TestErrorsHaveStreamsShape(t *testing.T) {
 		{"unknown operator", "GET", "/users?payload=" + user + "&", "key", "jwt", good, "", 400, 4},
 		{"no author", "POST", "/channels/a/b/query?", "key", "jwt", good, `{"data":{}}`, 400, 4},
 	} {
-		status, e, h := call(t, app, c.method, c.path, c.key, c.kind, c.token, c.body)
+		status, e, h := send(t, app, c.method, c.path, c.key, c.kind, c.token, c.body)
 		if status != c.status || e["code"] != float64(c.code) || e["StatusCode"] != float64(c.status) || e["message"] == "" ||
 			!strings.HasSuffix(fmt.Sprint(e["duration"]), "ms") || e["more_info"] == nil || e["details"] == nil {
 			t.Errorf("%s: want %d with code %d, got %d %v", c.name, c.status, c.code, status, e)
@@ -306,20 +306,8 @@ func TestErrorsHaveStreamsShape(t *testing.T) {
 	// During a rotation both secrets count, afterwards only the new one.
 	for status, now := range map[int][]string{200: {"new", "secret"}, 401: {"new"}} {
 		secrets = now
-		if got, _, _ := call(t, app, "GET", "/users?", "key", "jwt", good, ""); got != status {
+		if got, _, _ := send(t, app, "GET", "/users?", "key", "jwt", good, ""); got != status {
 			t.Errorf("%q: want %d for a token of the old secret, got %d", now, status, got)
-		}
-	}
-}
-
-// The tokens of the chat are those of Video and Feeds.
-func TestOneTokenServesAllProducts(t *testing.T) {
-	app := New(func() (string, []string, error) { return "key", []string{"secret"}, nil })
-	token := serverToken(t, "secret", jwt.MapClaims{"user_id": "alice", "iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix()})
-	for path, created := range map[string]string{"/api/v2/video/call/default/standup?": "call", "/api/v2/feeds/feed_groups/user/feeds/alice?": "feed"} {
-		status, answer, _ := call(t, app, "POST", path, "key", "jwt", token, "{}")
-		if status != 201 || object(object(answer[created])["created_by"])["id"] != "alice" {
-			t.Errorf("%s: want something of alice's, got %d %v", path, status, answer)
 		}
 	}
 }
@@ -341,7 +329,7 @@ func TestUsersFilterAsAppsDo(t *testing.T) {
 		`{"age":{"$lt":30}}`:                      "al",
 		`{"created_at":{"$lte":"2001-01-01T00"}}`: "",
 	} {
-		_, answer, _ := call(t, app, "GET", "/users?payload="+url.QueryEscape(`{"filter_conditions":`+filter+`}`)+"&", "key", "jwt", token, "")
+		_, answer, _ := send(t, app, "GET", "/users?payload="+url.QueryEscape(`{"filter_conditions":`+filter+`}`)+"&", "key", "jwt", token, "")
 		var ids []string
 		for _, user := range list(answer["users"]) {
 			ids = append(ids, text(object(user)["id"]))
@@ -350,8 +338,8 @@ func TestUsersFilterAsAppsDo(t *testing.T) {
 			t.Errorf("%s: want %q, got %q, %v", filter, want, got, answer["message"])
 		}
 	}
-	for _, path := range []string{"/hi/there?", "/users?payload=" + url.QueryEscape(`{"filter_conditions":{"a":{"$q":"b"}}}`) + "&"} {
-		if status, answer, _ := call(t, app, "GET", path, "key", "jwt", token, ""); status != 404 && status != 400 || !strings.Contains(text(answer["message"]), "stand-in for Stream") {
+	for _, path := range []string{"/search?", "/users?payload=" + url.QueryEscape(`{"filter_conditions":{"a":{"$q":"b"}}}`) + "&"} {
+		if status, answer, _ := send(t, app, "GET", path, "key", "jwt", token, ""); status != 404 && status != 400 || !strings.Contains(text(answer["message"]), "stand-in for Stream") {
 			t.Errorf("%s: want a refusal that says what is missing, got %d %v", path, status, answer)
 		}
 	}

@@ -1,7 +1,6 @@
 package streamapi
 
 import (
-	"cmp"
 	"crypto/rand"
 	"net/http"
 	"regexp"
@@ -13,11 +12,11 @@ import (
 // userID is Stream's rule for user ids.
 var userID = regexp.MustCompile(`^[@\w-]{1,255}$`)
 
-func (s *API) upsertUsers(r *http.Request, body document) (document, error) {
-	users := object(body["users"])
+func (s *API) upsertUsers(c *call) (document, error) {
+	users := object(c.body["users"])
 	for id, v := range users {
 		for name := range object(v) { // what is custom is beside the other fields only where Stream's older SDKs call
-			if _, known := streamspec.Objects["UserRequest"][name]; !known && r != nil && r.Context().Value(newest{}) != nil {
+			if _, known := streamspec.Objects["UserRequest"][name]; !known && c.newest {
 				return nil, badInput(`UpdateUsers failed with error: "users.%s.%s is not a known field"`, id, name)
 			}
 		}
@@ -64,17 +63,15 @@ func (s *API) known(id string) document {
 	return s.putUser(id, document{}, s.now())
 }
 
-func (s *API) patchUsers(r *http.Request, body document) (document, error) {
+func (s *API) patchUsers(c *call) (document, error) {
 	patched := document{}
-	for _, v := range list(body["users"]) {
+	for _, v := range list(c.body["users"]) {
 		update := object(v)
 		id := text(update["id"])
-		set, unset := inCustom(r, "UserResponse", s.users[id], object(update["set"]), list(update["unset"]))
-		user, err := s.changeUser("UpdateUsersPartial", id, set, unset...)
-		if err != nil {
-			return nil, err
+		if s.users[id] == nil {
+			return nil, notFound("UpdateUsersPartial failed with error: user %q does not exist", id)
 		}
-		patched[id] = user["user"]
+		patched[id] = s.change(s.users, id, object(update["set"]), list(update["unset"])...)
 	}
 	if len(patched) == 0 {
 		return nil, badInput(`UpdateUsersPartial failed with error: "users" is a required field`)
@@ -82,70 +79,57 @@ func (s *API) patchUsers(r *http.Request, body document) (document, error) {
 	return document{"users": patched}, nil
 }
 
-// changeUser sets and removes fields of a user, and returns the answer to call.
-func (s *API) changeUser(call, id string, set document, unset ...any) (document, error) {
-	if s.users[id] == nil {
-		return nil, notFound("%s failed with error: user %q does not exist", call, id)
+// changeUser returns an answer that sets and removes fields of the user whom a call names.
+func (s *API) changeUser(set func() document, unset ...any) answer {
+	return func(c *call) (document, error) {
+		return document{"user": s.change(s.users, c.id, set(), unset...)}, nil
 	}
-	user := changed(s.users[id], set)
-	for _, field := range unset {
-		delete(user, text(field))
-	}
-	user["id"], user["updated_at"] = id, s.now()
-	s.users[id] = user
-	return document{"user": user}, nil
 }
 
-func (s *API) queryUsers(_ *http.Request, query document) (document, error) {
-	found, err := pick(s.users, query, 30, func(user document) bool {
-		return user["deactivated_at"] != nil && query["include_deactivated_users"] != true
+func (s *API) queryUsers(c *call) (document, error) {
+	found, err := pick(s.users, c.body)
+	found = slices.DeleteFunc(found, func(user document) bool {
+		return user["deactivated_at"] != nil && c.body["include_deactivated_users"] != true
 	})
-	return document{"users": found}, err
+	return document{"users": page(found, c.body, 30)}, err
 }
 
 // deleteUser also deletes the user's messages if the query says so. The id cannot
 // be used again.
-func (s *API) deleteUser(r *http.Request, _ document) (document, error) {
-	query := r.URL.Query()
+func (s *API) deleteUser(c *call) (document, error) {
+	query := c.URL.Query()
 	hard := query.Get("hard_delete") == "true"
-	return s.removeUser(r.PathValue("user_id"), hard, hard || query.Get("mark_messages_deleted") == "true")
+	s.removeUser(c.id, hard, hard || query.Get("mark_messages_deleted") == "true")
+	return document{"user": s.deleted[c.id]}, nil
 }
 
-func (s *API) removeUser(id string, hard, messages bool) (document, error) {
-	answer, err := s.changeUser("DeleteUser", id, document{"deleted_at": s.now()})
-	if err != nil {
-		return nil, err
+func (s *API) removeUser(id string, hard, messages bool) {
+	s.deleted[id] = changed(s.users[id], document{"deleted_at": s.now()})
+	if hard {
+		s.deleted[id] = document{"id": id, "deleted_at": s.now()} // which nobody can restore
 	}
 	delete(s.users, id)
-	s.deleted[id] = changed(object(answer["user"]), document{"hard": hard})
-	if messages {
-		for i, message := range s.messages {
-			if message["user_id"] == id {
-				s.messages[i] = changed(message, document{"type": "deleted", "deleted_at": s.now()})
-			}
-		}
+	for _, message := range s.find(func(message document) bool { return messages && message["user_id"] == id }) {
+		s.change(s.messages, text(message["id"]), document{"type": "deleted", "deleted_at": s.now()})
 	}
-	return answer, nil
 }
 
 // deleteUsers answers with a task, as does [API.exportUsers].
-func (s *API) deleteUsers(_ *http.Request, body document) (document, error) {
-	for _, id := range list(body["user_ids"]) {
+func (s *API) deleteUsers(c *call) (document, error) {
+	result := document{}
+	for _, id := range list(c.body["user_ids"]) {
 		if s.users[text(id)] == nil {
 			return nil, notFound("DeleteUsers failed with error: user %q does not exist", id)
 		}
-	}
-	result := document{}
-	for _, id := range list(body["user_ids"]) {
-		if _, err := s.removeUser(text(id), body["user"] == "hard", body["messages"] != nil); err != nil {
-			return nil, err
-		}
 		result[text(id)] = document{"status": "ok"}
+	}
+	for id := range result {
+		s.removeUser(id, c.body["user"] == "hard", c.body["messages"] != nil)
 	}
 	return s.task(result), nil
 }
 
-func (s *API) exportUsers(_ *http.Request, body document) (document, error) {
+func (s *API) exportUsers(*call) (document, error) {
 	return s.task(document{"url": "https://exports.example.com/" + rand.Text()}), nil
 }
 
@@ -156,85 +140,59 @@ func (s *API) task(result document) document {
 	return document{"task_id": id}
 }
 
-func (s *API) getTask(r *http.Request, _ document) (document, error) {
-	if task := s.tasks[r.PathValue("id")]; task != nil {
-		return task, nil
-	}
-	return nil, notFound("GetTask failed with error: there is no such task")
-}
-
-func (s *API) restoreUsers(_ *http.Request, body document) (document, error) {
-	for _, id := range list(body["user_ids"]) {
-		if user := s.deleted[text(id)]; user == nil || user["hard"] == true {
+func (s *API) restoreUsers(c *call) (document, error) {
+	for _, id := range list(c.body["user_ids"]) {
+		if user := s.deleted[text(id)]; user["created_at"] == nil {
 			return nil, notFound("RestoreUsers failed with error: user %q was not deleted softly", id)
 		}
 	}
-	for _, v := range list(body["user_ids"]) {
+	for _, v := range list(c.body["user_ids"]) {
 		id := text(v)
-		user := changed(s.deleted[id], nil)
-		delete(user, "deleted_at")
-		delete(user, "hard")
-		s.users[id] = user
+		s.users[id] = s.change(s.deleted, id, nil, "deleted_at")
 		delete(s.deleted, id)
 	}
-	return document{}, nil
+	return nil, nil
 }
 
-func (s *API) deactivateUser(r *http.Request, _ document) (document, error) {
-	return s.changeUser("DeactivateUser", r.PathValue("user_id"), document{"deactivated_at": s.now()})
-}
-
-func (s *API) reactivateUser(r *http.Request, _ document) (document, error) {
-	return s.changeUser("ReactivateUser", r.PathValue("user_id"), nil, "deactivated_at")
-}
-
-func (s *API) ban(_ *http.Request, body document) (document, error) {
-	return s.changeUser("Ban", text(body["target_user_id"]), document{"banned": true})
-}
-
-func (s *API) unban(r *http.Request, _ document) (document, error) {
-	return s.changeUser("Unban", r.URL.Query().Get("target_user_id"), document{"banned": false})
+// ban bans a user (POST), or takes that back (DELETE).
+func (s *API) ban(c *call) (document, error) {
+	id := c.author(c.body["target_user_id"], c.URL.Query().Get("target_user_id"))
+	if s.users[id] == nil {
+		return nil, notFound("Ban failed with error: user %q does not exist", id)
+	}
+	s.change(s.users, id, document{"banned": c.Method == http.MethodPost})
+	return nil, nil
 }
 
 // maxExport is how many messages the export of one user has at most.
 const maxExport = 10_000
 
-func (s *API) exportUser(r *http.Request, _ document) (document, error) {
-	id := r.PathValue("user_id")
-	user, ok := s.users[id]
-	if !ok {
-		return nil, notFound("ExportUser failed with error: user %q does not exist", id)
-	}
-	messages := s.show("", s.find(func(message document) bool { return message["user_id"] == id })...)
+func (s *API) exportUser(c *call) (document, error) {
+	messages := s.find(func(message document) bool { return message["user_id"] == c.id })
 	if len(messages) > maxExport {
 		return nil, badInput("ExportUser failed with error: the user has more than %d messages: use POST /export/users", maxExport)
 	}
-	return document{"user": user, "messages": messages, "reactions": []document{}}, nil
+	return document{"user": s.users[c.id], "messages": s.showAll("", messages), "reactions": []document{}}, nil
 }
 
-func (s *API) listDevices(r *http.Request, _ document) (document, error) {
-	user := cmp.Or(caller(r), r.URL.Query().Get("user_id"))
+// ownDevices serves a user's devices: it adds one (POST), removes one (DELETE) or lists them.
+func (s *API) ownDevices(c *call) (document, error) {
+	query := c.URL.Query()
+	user := c.author(c.body["user_id"], query.Get("user_id"))
 	if s.users[user] == nil {
-		return nil, notFound("GetDevices failed with error: user %q does not exist", user)
+		return nil, notFound("user %q does not exist", user)
 	}
-	return document{"devices": append([]document{}, s.devices[user]...)}, nil
-}
-
-func (s *API) addDevice(r *http.Request, body document) (document, error) {
-	user := cmp.Or(caller(r), text(body["user_id"]))
-	if s.users[user] == nil {
-		return nil, notFound("CreateDevice failed with error: user %q does not exist", user)
-	}
-	s.devices[user] = append(s.devices[user], document{"id": body["id"], "push_provider": body["push_provider"], "user_id": user, "created_at": s.now()})
-	return document{}, nil
-}
-
-func (s *API) removeDevice(r *http.Request, _ document) (document, error) {
-	user, id := cmp.Or(caller(r), r.URL.Query().Get("user_id")), r.URL.Query().Get("id")
 	devices := s.devices[user]
-	s.devices[user] = slices.DeleteFunc(slices.Clone(devices), func(d document) bool { return d["id"] == id })
+	switch c.Method {
+	case http.MethodGet:
+		return document{"devices": append([]document{}, devices...)}, nil
+	case http.MethodPost:
+		s.devices[user] = append(devices, document{"id": c.body["id"], "push_provider": c.body["push_provider"], "user_id": user, "created_at": s.now()})
+		return nil, nil
+	}
+	s.devices[user] = slices.DeleteFunc(slices.Clone(devices), func(d document) bool { return d["id"] == query.Get("id") })
 	if len(s.devices[user]) == len(devices) {
 		return nil, notFound("DeleteDevice failed with error: there is no such device")
 	}
-	return document{}, nil
+	return nil, nil
 }
