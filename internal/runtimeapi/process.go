@@ -12,7 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"chat-service-backend/internal/standin"
@@ -30,15 +30,11 @@ type Config struct {
 type Process struct {
 	OS *os.Process
 
-	arn    string
-	cmd    *exec.Cmd
-	events chan *invocation
-	ended  chan struct{}
-
-	mu      sync.Mutex
-	idle    chan struct{} // closed while the process waits for an event
-	waits   bool          // whether it is closed
-	current *invocation
+	arn     string
+	cmd     *exec.Cmd
+	events  chan *invocation // nil: the process need only ask for one
+	ended   chan struct{}
+	current atomic.Pointer[invocation] // without an answer
 }
 
 // Start starts a process with the environment that Lambda and c define, and nothing
@@ -54,7 +50,6 @@ func Start(c Config) (*Process, error) {
 		cmd:    exec.Command(c.Binary),
 		events: make(chan *invocation),
 		ended:  make(chan struct{}),
-		idle:   make(chan struct{}),
 	}
 	// Nobody else on this machine may take events or answer them.
 	path := "/" + rand.Text()

@@ -127,7 +127,7 @@ func testDeployed(t *testing.T, arch, run string) {
 			}
 			storm.Wait()
 			p.Stop()
-			if err := ask(p, slices.Sorted(maps.Keys(wants))[0], ""); !errors.Is(err, runtimeapi.ErrNotTaken) {
+			if err := ask(p, slices.Sorted(maps.Keys(wants))[0], ""); !errors.Is(err, runtimeapi.ErrEnded) {
 				t.Errorf("after its end: want no answer, got %v", err)
 			}
 		})
