@@ -19,7 +19,8 @@ import (
 
 // exchange is a request that the server sent for the page, and its answer.
 type exchange struct {
-	Status string  `json:"status"`
+	Status int     `json:"status"` // 0 if there is no answer
+	Text   string  `json:"text"`   // "200 OK", or why there is none
 	MS     float64 `json:"ms"`
 	Sent   string  `json:"sent"`
 	Got    string  `json:"got"`
@@ -30,7 +31,7 @@ type exchange struct {
 // is no request.
 func send(request *http.Request, shown string, err error) (e exchange) {
 	if err != nil {
-		e.Status = "Not sent: " + err.Error()
+		e.Text = "Not sent: " + err.Error()
 		return e
 	}
 	e.Sent = request.Method + " " + request.URL.RequestURI() + "\n"
@@ -56,11 +57,11 @@ func send(request *http.Request, shown string, err error) (e exchange) {
 	response, err := http.DefaultClient.Do(request)
 	e.MS = float64(time.Since(began).Microseconds()) / 1000
 	if err != nil {
-		e.Status = "No answer: " + err.Error()
+		e.Text = "No answer: " + err.Error()
 		return e
 	}
 	defer response.Body.Close()
-	e.Status = response.Status
+	e.Status, e.Text = response.StatusCode, response.Status
 	var got bytes.Buffer
 	_ = response.Header.Write(&got) // a Buffer takes everything
 	got.WriteByte('\n')

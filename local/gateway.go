@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -219,13 +220,9 @@ func headSize(r *http.Request) int {
 // buffered returns a whole answer, or an error once the gateway or the function has no more
 // time. The function then goes on, as on AWS.
 func (g *gateway) buffered(caller, work context.Context, stop func(), f *function, rt *route, payload []byte) (io.ReadCloser, error) {
-	limit := rt.Timeout
-	switch {
-	case limit > 0:
-	case g.api.REST:
-		limit = maxRESTTime
-	default:
-		limit = maxHTTPTime
+	limit := cmp.Or(rt.Timeout, maxHTTPTime)
+	if g.api.REST {
+		limit = cmp.Or(rt.Timeout, maxRESTTime)
 	}
 	caller, cancel := context.WithTimeoutCause(caller, limit, errTimeout)
 	defer cancel()
@@ -240,15 +237,14 @@ func (g *gateway) buffered(caller, work context.Context, stop func(), f *functio
 		results <- result{answer, err}
 	}()
 	select {
-	case r := <-results:
-		return r.ReadCloser, r.error
+	case <-work.Done(): // it has answered, or its time is over
 	case <-caller.Done():
 		return nil, context.Cause(caller)
-	case <-work.Done():
-		if len(results) > 0 {
-			r := <-results
-			return r.ReadCloser, r.error
-		}
+	}
+	select {
+	case r := <-results:
+		return r.ReadCloser, r.error
+	default:
 		return nil, fmt.Errorf("Task timed out after %.2f seconds", f.Timeout.Seconds())
 	}
 }

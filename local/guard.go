@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"crypto/subtle"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -117,17 +119,16 @@ func isLoopback(host string) bool {
 	return strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback()
 }
 
-// checkAddress returns an address to listen on. Without a host, that is loopback; others
-// can call the server only with -allow-host.
-func checkAddress(addr string, allowHosts []string) (string, error) {
-	host, port, err := net.SplitHostPort(addr)
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("%q is not an address; write 127.0.0.1:3000", addr)
-	case host == "":
-		return net.JoinHostPort("127.0.0.1", port), nil
+// parseAddress returns the host and the first port to listen on. Without a host, that is
+// loopback; others can call the server only with -allow-host.
+func parseAddress(addr string, allowHosts []string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(addr)
+	port, err2 := strconv.Atoi(text)
+	switch host = cmp.Or(host, "127.0.0.1"); {
+	case err != nil || err2 != nil || port < 0 || port > 65533:
+		return "", 0, fmt.Errorf("-addr: %q is not an address; write 127.0.0.1:3000, or :0 for free ports", addr)
 	case !isLoopback(host) && len(allowHosts) == 0:
-		return "", fmt.Errorf("%q lets other machines call this server, and whoever reaches it acts as your Stream app; name the hosts that may with -allow-host, or use 127.0.0.1", addr)
+		return "", 0, fmt.Errorf("-addr: %q lets other machines call this server, and whoever reaches it acts as your Stream app; name the hosts that may with -allow-host, or use 127.0.0.1", addr)
 	}
-	return addr, nil
+	return host, port, nil
 }

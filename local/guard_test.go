@@ -74,16 +74,16 @@ func TestStandInsAnswerTheFunctionsOnly(t *testing.T) {
 
 func TestOtherMachinesNeedAllowHost(t *testing.T) {
 	for addr, hosts := range map[string][]string{"0.0.0.0:0": nil, "[::]:0": nil, "192.0.2.1:0": nil, "example.com:0": nil, "127.0.0.1.example.com:0": nil} {
-		if _, err := checkAddress(addr, hosts); err == nil || !strings.Contains(err.Error(), "-allow-host") {
+		if _, _, err := parseAddress(addr, hosts); err == nil || !strings.Contains(err.Error(), "-allow-host") {
 			t.Errorf("%s: want a sentence that says what to do, got %v", addr, err)
 		}
 	}
-	for addr, want := range map[string]string{"127.0.0.1:0": "127.0.0.1:0", "127.1.2.3:0": "127.1.2.3:0", "localhost:0": "localhost:0", "[::1]:0": "[::1]:0", ":0": "127.0.0.1:0"} {
-		if got, err := checkAddress(addr, nil); err != nil || got != want {
+	for addr, want := range map[string]string{"127.0.0.1:0": "127.0.0.1", "127.1.2.3:0": "127.1.2.3", "localhost:0": "localhost", "[::1]:0": "::1", ":0": "127.0.0.1"} {
+		if got, _, err := parseAddress(addr, nil); err != nil || got != want {
 			t.Errorf("%s: want %s, got %s, %v", addr, want, got, err)
 		}
 	}
-	if _, err := checkAddress("0.0.0.0:0", []string{"192.168.1.20"}); err != nil {
+	if _, _, err := parseAddress("0.0.0.0:0", []string{"192.168.1.20"}); err != nil {
 		t.Errorf("want any address with -allow-host, got %v", err)
 	}
 }

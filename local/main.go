@@ -18,7 +18,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -77,16 +76,14 @@ func run(ctx context.Context, opts options, stdout io.Writer) int {
 
 // options are the flags, and what tests replace.
 type options struct {
-	clientAddr  string
-	serviceAddr string
-	parameters  string            // file of SSM values; "" for the built-in ones
-	overrides   map[string]string // template parameters
-	moderation  bool              // run examples/moderation for Stream's hooks
-	basePath    string            // in front of every path of both APIs, "/chat"
-	streamAddr  string            // of the stand-in for Stream; "" picks one
-	allowHosts  []string          // names of this machine that others use
-	readyFile   string            // gets the addresses as JSON
-	json        bool              // print them as JSON
+	addr       string            // of the Client API; the others have the next ports
+	parameters string            // file of SSM values; "" for the built-in ones
+	overrides  map[string]string // template parameters
+	moderation bool              // run examples/moderation for Stream's hooks
+	basePath   string            // in front of every path of both APIs, "/chat"
+	allowHosts []string          // names of this machine that others use
+	readyFile  string            // gets the addresses as JSON
+	json       bool              // print them as JSON
 
 	templateText []byte
 	starters     map[string]starter
@@ -123,10 +120,7 @@ func parseFlags(args []string, stdout io.Writer) (opts options, err error) {
 	opts.templateText, opts.starters = project.Template, starters
 	flags := flag.NewFlagSet("local", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	flags.StringVar(&opts.clientAddr, "client-addr", "127.0.0.1:3000", "`address` of the Client API; port 0 picks a free one")
-	flags.StringVar(&opts.serviceAddr, "service-addr", "127.0.0.1:3001", "`address` of the Service API")
-	flags.StringVar(&opts.streamAddr, "stream-addr", "", "`address` of the stand-in for Stream (default: 127.0.0.1:3002 if that is free)")
-	addr := flags.String("addr", "", "`address` of the Client API; the Service API and the stand-in for Stream get the next two ports.\n:0 picks free ports on this machine")
+	flags.StringVar(&opts.addr, "addr", "127.0.0.1:3000", "`address` of the Client API; the Service API and the stand-in for Stream get the next two ports.\n:0 picks free ports on this machine")
 	allow := flags.String("allow-host", "", "`names` by which others reach this machine, separated by commas: 10.0.2.2,192.168.1.20.\n"+
 		"With it, -addr 0.0.0.0:3000 serves other machines. They need the printed access key for\nthe Service API and "+pagePath)
 	flags.StringVar(&opts.readyFile, "ready-file", "", "`file` that gets every address as JSON once the server is ready")
@@ -156,16 +150,6 @@ func parseFlags(args []string, stdout io.Writer) (opts options, err error) {
 			return opts, fmt.Errorf("-allow-host: %q is not a host name or an IP address; leave out scheme, port and *", host)
 		} else if host != "" {
 			opts.allowHosts = append(opts.allowHosts, host)
-		}
-	}
-	if *addr != "" {
-		host, port, err := net.SplitHostPort(*addr)
-		first, err2 := strconv.Atoi(port)
-		if err != nil || err2 != nil || first < 0 || first > 65533 {
-			return opts, fmt.Errorf("-addr: %q is not an address; write 127.0.0.1:3000, or :0 for free ports", *addr)
-		}
-		for i, own := range []*string{&opts.clientAddr, &opts.serviceAddr, &opts.streamAddr} {
-			*own = net.JoinHostPort(host, strconv.Itoa(first+i*min(first, 1)))
 		}
 	}
 	u, err := url.Parse(*streamURL)

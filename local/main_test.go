@@ -220,7 +220,7 @@ func wait(t *testing.T, what string, c <-chan struct{}) {
 // testOptions returns the options of a server with fake functions on free ports.
 func testOptions(t *testing.T, lines io.Writer) options {
 	t.Helper()
-	opts, err := parseFlags([]string{"-client-addr", "127.0.0.1:0", "-service-addr", "127.0.0.1:0"}, io.Discard)
+	opts, err := parseFlags([]string{"-addr", ":0"}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

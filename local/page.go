@@ -69,12 +69,10 @@ func (p *page) handler() http.Handler {
 	})
 	mux.HandleFunc("GET "+pagePath+"state", p.state)
 	mux.HandleFunc("GET "+pagePath+"live", p.feed.ServeHTTP)
-	mux.HandleFunc("PUT "+pagePath+"stand-ins/{name}", change(p.switchStandIn))
 	mux.HandleFunc("PUT "+pagePath+"parameters/{name...}", change(p.writeParameter))
 	mux.HandleFunc("DELETE "+pagePath+"parameters/{name...}", change(p.deleteParameter))
 	mux.HandleFunc("PUT "+pagePath+"settings/{name}", change(p.set))
 	mux.HandleFunc("POST "+pagePath+"rotate", change(p.rotate))
-	mux.HandleFunc("POST "+pagePath+"webhook", func(w http.ResponseWriter, r *http.Request) { answerJSON(w, p.sendWebhook(r)) })
 	mux.HandleFunc("POST "+pagePath+"call", func(w http.ResponseWriter, r *http.Request) { answerJSON(w, p.call(r)) })
 	// The Service API on the page's own origin, for Swagger UI: the API itself
 	// refuses requests from another origin's page.

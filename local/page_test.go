@@ -337,7 +337,7 @@ func testForeignPage(t *testing.T, b *tab) {
 		`fetch(%q, {method: "POST", body: "{}"})`, `fetch(%q, {method: "POST", mode: "no-cors", body: "{}"})`,
 		`fetch(%q)`, `fetch(%q, {method: "PUT", body: "off"})`,
 	} {
-		for _, path := range []string{"call", "rotate", "state", "webhook", "stand-ins/SSM", "service/proxy/users"} {
+		for _, path := range []string{"call", "rotate", "state", "trigger", "faults/SSM", "service/proxy/users"} {
 			var got string
 			b.do(t, chromedp.Evaluate(fmt.Sprintf(attempt, s.clientURL+pagePath+path)+
 				`.then(async (r) => r.type + (await r.text()), () => "refused")`, &got,
@@ -363,14 +363,14 @@ func TestPageKeepsToFlagsAndSettings(t *testing.T) {
 	api := c.server.clientURL + pagePath
 	wantStatus := func(what, path, body, want string) {
 		t.Helper()
-		if got := event[exchange](t, call(t, "POST", api+path, body)); !strings.HasPrefix(got.Status, want) {
+		if got := event[exchange](t, call(t, "POST", api+path, body)); !strings.HasPrefix(got.Text, want) {
 			t.Errorf("%s: want %s, got %+v", what, want, got)
 		}
 	}
 	const asAlice = `{"who":"alice","user":"alice","api":"client","method":"GET","path":"/token/alice"}`
 	wantStatus("a call below the base path", "call", asAlice, "201")
 	wantStatus("a service's call below the base path", "call", `{"who":"alice","user":"alice","api":"service","method":"GET","path":"/token/alice"}`, "201")
-	wantStatus("a webhook below the base path", "webhook?kind=gzip", `{"type":"message.new"}`, "200")
+	wantStatus("a webhook below the base path", "trigger?kind=gzip", `{"type":"message.new"}`, "200")
 	for name, want := range map[string]string{"client": "/chat", "service": "/.local/service/chat"} {
 		document := event[struct{ Servers []struct{ URL string } }](t, call(t, "GET", api+"docs/"+name+".json", ""))
 		if len(document.Servers) != 1 || document.Servers[0].URL != want {
@@ -390,7 +390,7 @@ func TestPageKeepsToFlagsAndSettings(t *testing.T) {
 	for _, wrong := range []struct{ method, path, body, want string }{
 		{"PUT", "settings/AlarmTarget", "x", "choose one of"},
 		{"PUT", "settings/ParameterTtl", "0", "ParameterTtl"},
-		{"PUT", "stand-ins/SSM", "maybe", "is no fault"},
+		{"PUT", "faults/SSM", "maybe", "is no fault"},
 		{"PUT", "parameters/client-config/web", "", "the value is empty"},
 		{"PUT", "parameters/client-config/web", `{"a":}`, "is not a JSON object"},
 		{"PUT", "faults/stream", "off", "is no stand-in of this server"},

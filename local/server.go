@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -79,26 +80,20 @@ func start(ctx context.Context, opts options) (*server, error) {
 	return s, nil
 }
 
-func (s *server) listen(context.Context) (err error) {
-	if s.streamAddr == "" {
-		host, port, _ := net.SplitHostPort(s.clientAddr)
-		s.streamAddr = net.JoinHostPort(host, "0")
-		if fixed := net.JoinHostPort(host, "3002"); port == "3000" && free(fixed) {
-			s.streamAddr = fixed
-		}
+func (s *server) listen(context.Context) error {
+	host, port, err := parseAddress(s.addr, s.allowHosts)
+	if err != nil {
+		return err
 	}
-	for _, l := range []struct {
-		what, addr string
-		listener   *net.Listener
+	for i, l := range []struct {
+		what     string
+		listener *net.Listener
 	}{
-		{"Client API", s.clientAddr, &s.client},
-		{"Service API", s.serviceAddr, &s.service},
-		{"stand-in for Stream", s.streamAddr, &s.stream},
-		{"stand-in for AWS", "127.0.0.1:0", &s.aws},
+		{"Client API", &s.client}, {"Service API", &s.service}, {"stand-in for Stream", &s.stream}, {"stand-in for AWS", &s.aws},
 	} {
-		addr, err := checkAddress(l.addr, s.allowHosts)
-		if err != nil {
-			return fmt.Errorf("%s: %w", l.what, err)
+		addr := net.JoinHostPort(host, strconv.Itoa(port+i*min(port, 1)))
+		if l.listener == &s.aws {
+			addr = "127.0.0.1:0"
 		}
 		if *l.listener, err = net.Listen("tcp", addr); err != nil {
 			return fmt.Errorf("%s: %s cannot be used (%w); stop what uses it, or start with -addr :0 (make run ARGS=\"-addr :0\")", l.what, addr, errors.Unwrap(err))
@@ -115,15 +110,6 @@ func (s *server) listen(context.Context) (err error) {
 		s.env["AWS_ENDPOINT_URL_LAMBDA"] = loopbackURL(s.aws)
 	}
 	return nil
-}
-
-// free reports whether nobody listens on an address.
-func free(addr string) bool {
-	l, err := net.Listen("tcp", addr)
-	if err == nil {
-		l.Close()
-	}
-	return err == nil
 }
 
 // loopbackURL is where a client on this machine finds the listener.

@@ -157,7 +157,7 @@ func TestReleaseIsAllThatAMachineWithoutGoNeeds(t *testing.T) {
 	run("", cli, "s3", "mb", "s3://chat-service-dev-largeeventsbucket")
 
 	// What the stack would be: the release's development server, on the same account.
-	server := exec.CommandContext(t.Context(), filepath.Join(dir, "local"+end), "-client-addr", "127.0.0.1:0", "-service-addr", "127.0.0.1:0",
+	server := exec.CommandContext(t.Context(), filepath.Join(dir, "local"+end), "-addr", ":0",
 		"-parameter-overrides", "ParameterPrefix=/chat-service-dev ParameterTtl=1")
 	server.Dir, server.Env = dir, append(environment, "AWS_ENDPOINT_URL_SSM="+moto, "AWS_ENDPOINT_URL_EVENTBRIDGE="+moto, "AWS_ENDPOINT_URL_SQS="+moto, "AWS_ENDPOINT_URL_S3="+moto)
 	server.Cancel = func() error { return server.Process.Signal(os.Interrupt) }

@@ -13,8 +13,6 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v4"
 )
@@ -192,7 +190,7 @@ func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
 	changes := map[string]any{"iss": base, "exp": time.Now().Add(AccessLife).Unix(), "client_id": g.client, "scope": g.scope}
 	maps.Copy(changes, g.claims)
 	access, err := i.Bearer(g.user, changes)
-	changes = map[string]any{"iss": base, "aud": g.client, "auth_time": time.Now().Unix(), "name": name(g.user)}
+	changes = map[string]any{"iss": base, "aud": g.client, "auth_time": time.Now().Unix(), "name": g.user}
 	if nonce != "" {
 		changes["nonce"] = nonce
 	}
@@ -205,12 +203,6 @@ func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
 	answer(w, map[string]any{
 		"access_token": access, "id_token": id, "refresh_token": i.keep(g), "token_type": "Bearer", "expires_in": int(AccessLife.Seconds()), "scope": g.scope,
 	})
-}
-
-// name is Alice for alice.
-func name(user string) string {
-	first, size := utf8.DecodeRuneInString(user)
-	return string(unicode.ToUpper(first)) + user[size:]
 }
 
 // userInfo answers with the claims of the bearer's token.
@@ -226,10 +218,7 @@ func (i *Issuer) userInfo(w http.ResponseWriter, r *http.Request) {
 	for _, name := range []string{"iss", "aud", "exp", "iat", "client_id", "scope"} {
 		delete(claims, name)
 	}
-	user, _ := claims["sub"].(string)
-	if claims["name"] == nil && user != "" {
-		claims["name"] = name(user)
-	}
+	claims["name"] = cmp.Or(claims["name"], claims["sub"])
 	answer(w, claims)
 }
 

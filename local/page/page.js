@@ -18,7 +18,7 @@ const ask = async (method, path, body) => {
   try {
     return await (await fetch(path, { method, body })).json();
   } catch {
-    return { ok: false, text: gone, status: gone, ms: '', sent: '', got: '', curl: '' };
+    return { ok: false, text: gone, ms: '', sent: '', got: '', curl: '' };
   }
 };
 const tell = (text, ok) => {
@@ -44,7 +44,7 @@ const refresh = async () => {
   state = now;
   $('standins').replaceChildren(...state.standIns.map(({ name, on }) => {
     const box = element('input', { type: 'checkbox', checked: on, id: `standin-${name}` });
-    box.addEventListener('change', () => change('PUT', `stand-ins/${name}`, box.checked ? 'on' : 'off'));
+    box.addEventListener('change', () => change('PUT', `faults/${name}`, box.checked ? 'on' : 'off'));
     return element('label', {}, box, ` ${name}`);
   }));
   $('parameter-names').replaceChildren(...state.parameters.map(({ name }) => element('option', { value: name })));
@@ -106,9 +106,9 @@ const pretty = (text) => {
 
 // The server sends the request, as curl would, and returns the whole answer: the
 // page would see only what CORS lets through.
-const show = ({ status, ms, sent, got, curl }, kind) => {
-  $('status').textContent = status;
-  $('status').className = kind ?? (/^[23]/.test(status) ? 'good' : 'bad');
+const show = ({ text, ms, sent, got, curl }, kind) => {
+  $('status').textContent = text;
+  $('status').className = kind ?? (/^[23]/.test(text) ? 'good' : 'bad');
   $('time').textContent = ms === '' ? '' : `${ms} ms`;
   $('sent').textContent = sent;
   $('got').textContent = got.replace(/\n\n([\s\S]*)$/, (_, body) => `\n\n${pretty(body)}`);
@@ -120,7 +120,7 @@ const show = ({ status, ms, sent, got, curl }, kind) => {
 let sent = 0;
 const send = async (path, body) => {
   const mine = sent += 1;
-  show({ status: 'Waiting for the answer', ms: '', sent: '', got: '', curl: '' }, 'soft');
+  show({ text: 'Waiting for the answer', ms: '', sent: '', got: '', curl: '' }, 'soft');
   const answer = await ask('POST', path, body);
   if (mine === sent) show(answer);
 };
@@ -157,7 +157,7 @@ $('copy').addEventListener('click', async () => {
 
 $('webhook').addEventListener('submit', (e) => {
   e.preventDefault();
-  send(`webhook?kind=${e.submitter?.value ?? 'plain'}`, $('event').value);
+  send(`trigger?kind=${e.submitter?.value ?? 'plain'}`, $('event').value);
 });
 
 // ---- what happens, live ----------------------------------------------------------------------------
