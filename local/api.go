@@ -50,10 +50,7 @@ func (p *page) reset(r *http.Request, _ string) (string, error) {
 	}
 	p.events.Forget()
 	p.feed.reset()
-	if err := p.redeploy(r, maps.Clone(p.options.overrides)); err != nil {
-		return "", err
-	}
-	return "Everything is as at the start.", p.restart(r.Context()) // functions remember values
+	return "Everything is as at the start.", p.redeploy(r.Context(), maps.Clone(p.options.overrides), true) // functions remember values
 }
 
 // seed writes users, client configurations and values, and sets the clock of Stream.

@@ -120,10 +120,7 @@ func drillOutput(t *testing.T, d *drill) {
 	d.memory.Set(secretName, hidden["API secret"])
 	d.memory.Set(secretName+"-previous", hidden["previous secret"])
 	d.memory.Set("/chat-service/client-config/broken", `{"text":"`+hidden["broken configuration"])
-	for _, f := range d.functions {
-		f.Store(nil)
-	}
-	if err := d.startFunctions(t.Context()); err != nil { // with these values
+	if err := d.startFunctions(t.Context(), true); err != nil { // with these values
 		t.Fatal(err)
 	}
 	user := hidden["user id"]

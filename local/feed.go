@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"sync"
 	"time"
-
-	"chat-service-backend/internal/eventbus"
 )
 
 // maxFeed is how many events are kept for a page that opens later, and how many
@@ -91,9 +89,4 @@ func (f *feed) reset() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.last = nil
-}
-
-// sendEvent sends an event that the bus took.
-func (f *feed) sendEvent(e eventbus.Entry) {
-	f.send("bus", map[string]any{"type": e.DetailType, "text": e.Detail})
 }

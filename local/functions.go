@@ -75,9 +75,9 @@ type function struct {
 	invoke      invoker
 }
 
-// startFunctions starts every function whose environment is not what it was, and leaves
-// the others as they are. If one cannot start, all stay as they were.
-func (s *server) startFunctions(ctx context.Context) error {
+// startFunctions starts all functions, or only those whose environment is not what it was.
+// If one cannot start, all stay as they were.
+func (s *server) startFunctions(ctx context.Context, all bool) error {
 	functions, err := s.stack.Functions()
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func (s *server) startFunctions(ctx context.Context) error {
 		if running == nil {
 			continue // no route leads to it
 		}
-		if now := running.Load(); now != nil && maps.Equal(now.environment, environment) && now.LogLevel == f.LogLevel {
+		if now := running.Load(); !all && now != nil && maps.Equal(now.environment, environment) && now.LogLevel == f.LogLevel {
 			continue
 		}
 		start := s.starters[name]

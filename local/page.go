@@ -78,9 +78,6 @@ func (p *page) handler() http.Handler {
 	// refuses requests from another origin's page.
 	mux.HandleFunc(servicePath+"/", func(w http.ResponseWriter, r *http.Request) {
 		r.RequestURI = strings.TrimPrefix(r.RequestURI, servicePath)
-		if strings.Contains(r.Referer(), pagePath+"docs/") {
-			r.RequestURI = strings.ReplaceAll(r.RequestURI, "%2F", "/") // Swagger UI encodes the slashes of {path+}
-		}
 		p.serviceAPI.ServeHTTP(w, r)
 	})
 	p.docs(mux)
@@ -255,25 +252,26 @@ func (p *page) set(r *http.Request, value string) (string, error) {
 	changed := maps.Clone(p.now)
 	p.mu.Unlock()
 	changed[name] = value
-	if err := p.redeploy(r, changed); err != nil {
+	if err := p.redeploy(r.Context(), changed, false); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%s is %q now.", name, value), nil
 }
 
-// redeploy gives the stack other parameters, or leaves it as it was.
-func (p *page) redeploy(r *http.Request, parameters map[string]string) error {
+// redeploy gives the stack other parameters, or leaves it as it was, and starts the functions
+// that this concerns, or all.
+func (p *page) redeploy(ctx context.Context, parameters map[string]string, all bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before := p.now
 	p.now = parameters
-	err := p.deploy(r.Context())
+	err := p.deploy(ctx)
 	if err == nil {
-		err = p.startFunctions(r.Context())
+		err = p.startFunctions(ctx, all)
 	}
 	if err != nil {
 		p.now = before
-		return errors.Join(err, p.deploy(r.Context()))
+		return errors.Join(err, p.deploy(ctx))
 	}
 	return nil
 }
@@ -282,14 +280,7 @@ func (p *page) redeploy(r *http.Request, parameters map[string]string) error {
 func (p *page) restart(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, f := range p.functions {
-		if now := f.Load(); now != nil {
-			again := *now
-			again.environment = nil
-			f.Store(&again)
-		}
-	}
-	return p.startFunctions(ctx)
+	return p.startFunctions(ctx, true)
 }
 
 // source says where the values come from.

@@ -69,7 +69,7 @@ func start(ctx context.Context, opts options) (*server, error) {
 		s.deploy,
 		s.routeRequests,
 		s.serveStandIns,
-		s.startFunctions, // before their first requests, so that a broken one shows
+		func(ctx context.Context) error { return s.startFunctions(ctx, true) }, // before their first requests, so that a broken one shows
 		s.serveAPIs,
 	} {
 		if err := step(ctx); err != nil {
@@ -191,7 +191,10 @@ func (s *server) serveStandIns(context.Context) (err error) {
 	signed := &standin.Credentials{AccessKeyID: s.env["AWS_ACCESS_KEY_ID"], SecretAccessKey: s.env["AWS_SECRET_ACCESS_KEY"], Region: s.region}
 	ssm := s.faults.ssm.Handler(&parameterstore.Store{Values: s.values, Credentials: signed, Log: s.log.Printf})
 	lambda := s.moderationAPI(signed)
-	s.events = &eventbus.Bus{Credentials: signed, Log: s.log.Printf, Took: s.feed.sendEvent}
+	s.events = &eventbus.Bus{Credentials: signed, Took: func(e eventbus.Entry, line string) {
+		s.log.Print(line)
+		s.feed.send("bus", map[string]any{"type": e.DetailType, "text": e.Detail})
+	}}
 	s.serve(s.aws, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case strings.HasPrefix(r.Header.Get("X-Amz-Target"), "AmazonSSM."):

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -63,29 +64,19 @@ func folder(f cfn.Function) string { return strings.ToLower(strings.TrimSuffix(f
 // awsEnvironment returns the variables with which the functions reach AWS: the
 // stand-ins at a URL, or what the developer's environment names instead.
 func awsEnvironment(getenv func(string) string, standIns string) map[string]string {
-	env := map[string]string{}
-	take := func(names ...string) (found bool) {
-		for _, name := range names {
-			if v := getenv(name); v != "" {
-				env[name], found = v, true
-			}
-		}
-		return found
-	}
-	own := false
+	env, own := map[string]string{}, false
 	for _, service := range []string{"SSM", "EVENTBRIDGE", "SQS", "S3", "LAMBDA"} {
-		if name := "AWS_ENDPOINT_URL_" + service; take(name) {
-			own = true
-		} else {
-			env[name] = standIns // or the function would call AWS itself
-		}
+		name := "AWS_ENDPOINT_URL_" + service
+		env[name] = cmp.Or(getenv(name), standIns) // or the function would call AWS itself
+		own = own || getenv(name) != ""
 	}
 	// The stand-ins accept no credentials but those of this run, because others may
 	// use this machine. An endpoint of the developer's needs theirs.
-	if !own || !take("AWS_ACCESS_KEY_ID") {
-		env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"] = rand.Text(), rand.Text()
-	} else {
-		take("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+	env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"] = rand.Text(), rand.Text()
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"} {
+		if own && getenv(name) != "" {
+			env[name] = getenv(name)
+		}
 	}
 	return env
 }

@@ -42,10 +42,9 @@ type Entry struct {
 type Bus struct {
 	// What callers must name; anything if empty.
 	Name, QueueURL, Bucket string
-	Credentials            *standin.Credentials             // that calls must be signed with; nil: any
-	Log                    func(format string, args ...any) // gets a line for each event, without its body; may be nil
-	Took                   func(Entry)                      // gets each event and message; may be nil
-	Fault                  [3]standin.Switch                // by service
+	Credentials            *standin.Credentials       // that calls must be signed with; nil: any
+	Took                   func(e Entry, line string) // gets each event, message and object, and a line without its body; may be nil
+	Fault                  [3]standin.Switch          // by service
 
 	mu       sync.Mutex
 	events   []Entry
@@ -103,17 +102,10 @@ func (b *Bus) Object(key string) ([]byte, bool) {
 	return content, ok
 }
 
-// took reports what the bus or the queue accepted.
+// took reports what was accepted.
 func (b *Bus) took(e Entry, format string, args ...any) {
 	if b.Took != nil {
-		b.Took(e)
-	}
-	b.log(format, args...)
-}
-
-func (b *Bus) log(format string, args ...any) {
-	if b.Log != nil {
-		b.Log(format, args...)
+		b.Took(e, fmt.Sprintf(format, args...))
 	}
 }
 
@@ -229,6 +221,6 @@ func (b *Bus) putObject(r *http.Request, body []byte) error {
 		b.objects = make(map[string][]byte)
 	}
 	b.objects[key] = body
-	b.log("events: %d bytes kept in %s", len(body), r.URL.Path)
+	b.took(Entry{DetailType: "in the bucket", Detail: r.URL.Path}, "events: %d bytes kept in %s", len(body), r.URL.Path)
 	return nil
 }

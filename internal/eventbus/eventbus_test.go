@@ -25,7 +25,7 @@ func entries(detail string) string {
 
 func TestEventsAreLoggedWithoutTheirBody(t *testing.T) {
 	var log strings.Builder
-	b := &Bus{Log: func(format string, args ...any) { fmt.Fprintf(&log, format+"\n", args...) }}
+	b := &Bus{Took: func(_ Entry, line string) { log.WriteString(line + "\n") }}
 	got := call(b, "POST", "/", "AWSEvents.PutEvents", entries(`{"metadata":{"webhookId":"w1","attempt":2},"event":{"text":"private"}}`))
 	if !strings.HasPrefix(got, `200 `) || !strings.Contains(got, `"FailedEntryCount":0`) || len(b.Events()) != 1 {
 		t.Errorf("want the event taken, got %s", got)

@@ -128,16 +128,12 @@ func (s *API) welcome(r *http.Request, c *connection) ([]byte, error) {
 		return nil, unauthorized(5, "the token is another user's than user_id says")
 	}
 	c.user = user
-	set := document{"online": true, "last_active": s.now()}
-	for name, v := range hello.Details {
-		switch name {
-		case "id", "role", "teams", "banned", "online", "created_at", "updated_at", "last_active", "deactivated_at", "revoke_tokens_issued_before":
-		default:
-			set[name] = v
-		}
+	set := changed(hello.Details, nil)
+	for _, own := range []string{"role", "teams", "banned", "deactivated_at", "revoke_tokens_issued_before"} {
+		delete(set, own)
 	}
 	s.known(user)
-	s.users[user] = changed(s.users[user], set)
+	s.change(s.users, user, changed(set, document{"online": true, "last_active": s.now()}))
 	s.connections[c.id] = c
 	s.tell("user.presence.changed", "", user, nil)
 	me := changed(s.users[user], document{
