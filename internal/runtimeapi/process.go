@@ -11,11 +11,8 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"strings"
 	"sync/atomic"
 	"time"
-
-	"chat-service-backend/internal/standin"
 )
 
 // A Config describes what to start. Only Binary is required.
@@ -31,7 +28,6 @@ type Process struct {
 	OS *os.Process
 
 	arn     string
-	cmd     *exec.Cmd
 	events  chan *invocation // nil: the process need only ask for one
 	ended   chan struct{}
 	current atomic.Pointer[invocation] // without an answer
@@ -42,39 +38,32 @@ type Process struct {
 func Start(c Config) (*Process, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, fmt.Errorf("Runtime API: %w", err)
+		return nil, err
 	}
 	c.Name = cmp.Or(c.Name, "function")
-	p := &Process{
-		arn:    "arn:aws:lambda:us-east-1:000000000000:function:" + c.Name,
-		cmd:    exec.Command(c.Binary),
-		events: make(chan *invocation),
-		ended:  make(chan struct{}),
-	}
+	p := &Process{arn: "arn:aws:lambda:us-east-1:000000000000:function:" + c.Name, events: make(chan *invocation), ended: make(chan struct{})}
 	// Nobody else on this machine may take events or answer them.
 	path := "/" + rand.Text()
-	// Ended reports a process that exits, so the server need not log it.
-	api := &http.Server{Handler: http.StripPrefix(path, p), ErrorLog: log.New(io.Discard, "", 0)}
+	api := &http.Server{Handler: http.StripPrefix(path, p), ErrorLog: log.New(io.Discard, "", 0)} // Ended reports a process that exits
 	go api.Serve(listener)
-
-	p.cmd.Dir = "/"
-	p.cmd.Env = c.environment(listener.Addr().String() + path)
+	cmd := exec.Command(c.Binary)
+	cmd.Dir, cmd.Env = "/", c.environment(listener.Addr().String()+path)
 	// One writer for both keeps the lines in order.
-	p.cmd.Stdout, p.cmd.Stderr = c.Output, c.Output
+	cmd.Stdout, cmd.Stderr = c.Output, c.Output
 	// Wait must not wait for a grandchild that keeps the pipe open.
-	p.cmd.WaitDelay = time.Second
-	if err := p.cmd.Start(); err != nil {
+	cmd.WaitDelay = time.Second
+	if err := cmd.Start(); err != nil {
 		api.Close()
-		return nil, fmt.Errorf("start: %w", err)
+		return nil, err
 	}
-	p.OS = p.cmd.Process
+	p.OS = cmd.Process
 	go func() {
-		p.cmd.Wait()
+		_ = cmd.Wait()
 		if output, ok := c.Output.(io.Closer); ok {
 			output.Close()
 		}
 		api.Close()
-		p.finish(fmt.Errorf("%w: %s", ErrEnded, p.cmd.ProcessState))
+		p.finish(fmt.Errorf("%w: %s", ErrEnded, cmd.ProcessState))
 		close(p.ended)
 	}()
 	return p, nil
@@ -95,14 +84,14 @@ func (p *Process) Stop() {
 // environment returns the variables that Lambda sets, with c.Env.
 //
 // https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
-func (c *Config) environment(api string) []string {
+func (c *Config) environment(api string) (env []string) {
 	vars := map[string]string{
 		"AWS_LAMBDA_RUNTIME_API":          api,
 		"AWS_LAMBDA_FUNCTION_NAME":        c.Name,
 		"AWS_LAMBDA_FUNCTION_VERSION":     "$LATEST",
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
 		"AWS_LAMBDA_LOG_GROUP_NAME":       "/aws/lambda/" + c.Name,
-		"AWS_LAMBDA_LOG_STREAM_NAME":      time.Now().UTC().Format("2006/01/02") + "/[$LATEST]" + strings.ReplaceAll(standin.UUID(), "-", ""),
+		"AWS_LAMBDA_LOG_STREAM_NAME":      "2026/01/31/[$LATEST]example",
 		"AWS_LAMBDA_LOG_FORMAT":           "JSON",
 		"AWS_LAMBDA_LOG_LEVEL":            "INFO",
 		"AWS_LAMBDA_INITIALIZATION_TYPE":  "on-demand",
@@ -116,7 +105,6 @@ func (c *Config) environment(api string) []string {
 		"PATH":                            "/usr/local/bin:/usr/bin:/bin:/opt/bin",
 	}
 	maps.Copy(vars, c.Env)
-	env := make([]string, 0, len(vars))
 	for name, value := range vars {
 		env = append(env, name+"="+value)
 	}
