@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/rand"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -39,12 +40,21 @@ func freshConfig() config {
 		all["commands"][name] = document{"name": name, "description": "built in", "args": "", "set": set}
 	}
 	for _, name := range []string{"messaging", "team", "livestream", "commerce", "gaming"} {
-		all["channeltypes"][name] = freshChannelType(name)
+		all["channeltypes"][name] = fresh("channeltypes", name)
 	}
 	return config{items: all}
 }
 
-func freshChannelType(name string) document {
+// fresh returns an item of a kind that has only what Stream gives it.
+func fresh(kind, name string) document {
+	switch kind {
+	case "blocklists":
+		return document{"type": "word"}
+	case "roles", "permissions":
+		return document{"custom": true}
+	case "commands":
+		return nil
+	}
 	t := document{
 		"name": name, "automod": "disabled", "automod_behavior": "flag", "max_message_length": 5000, "message_retention": "infinite",
 		"commands": []any{}, "permissions": []any{}, "blocklist": "", "blocklist_behavior": "", "partition_ttl": nil, "push_level": "all",
@@ -182,30 +192,32 @@ func (s *API) withCommands(channelType document) document {
 	return changed(channelType, document{"commands": commands})
 }
 
-func (c collection) create(r *call) (document, error) {
-	id := c.id(r)
-	if text(r.body[c.key]) == "" || c.written(c.kind)[id] != nil {
-		return nil, badInput("%s: the %s %q is empty or taken", c.kind, c.key, r.body[c.key])
-	}
-	fresh := document{"created_at": c.now()}
-	switch c.kind {
-	case "channeltypes":
-		fresh = changed(freshChannelType(id), fresh)
-	case "blocklists":
-		fresh["type"] = "word"
-	case "roles", "permissions":
-		fresh["custom"] = true
-	}
-	return c.put(id, fresh, r.body)
-}
-
-func (c collection) update(r *call) (document, error) {
+// store creates an item (POST) or changes one (PUT). It refuses what the item would refer to
+// and Stream does not know yet.
+func (c collection) store(r *call) (document, error) {
 	id := c.id(r)
 	item := c.written(c.kind)[id]
-	if item == nil {
+	switch {
+	case r.Method == http.MethodPut && item == nil:
 		return nil, notFound("%s: %q does not exist", c.kind, id)
+	case r.Method == http.MethodPut:
+		r.body[c.key] = item[c.key]
+	case item != nil || text(r.body[c.key]) == "":
+		return nil, badInput("%s: the %s %q is empty or taken", c.kind, c.key, r.body[c.key])
+	default:
+		item = changed(fresh(c.kind, id), document{"created_at": c.now()})
 	}
-	return c.put(id, item, changed(r.body, document{c.key: item[c.key]}))
+	item = changed(withGrants(item, r.body), document{"updated_at": c.now()})
+	answer := document{strings.TrimSuffix(c.kind, "s"): item}
+	if c.kind == "channeltypes" {
+		commands, err := c.commandsOf(item["commands"])
+		if err = cmp.Or(err, c.knowsRoles(r.body)); err != nil {
+			return nil, err
+		}
+		item["commands"], answer = commands, item // with the commands' names
+	}
+	c.write(c.kind, id, item)
+	return answer, nil
 }
 
 func (c collection) remove(r *call) (document, error) {
@@ -222,22 +234,6 @@ func (c collection) remove(r *call) (document, error) {
 	}
 	c.write(c.kind, id, nil)
 	return document{"name": r.PathValue(c.key)}, nil
-}
-
-// put stores an item with changed fields. It refuses what the item would refer to and
-// Stream does not know yet.
-func (c collection) put(id string, item, set document) (document, error) {
-	item = changed(withGrants(item, set), document{"updated_at": c.now()})
-	answer := document{strings.TrimSuffix(c.kind, "s"): item}
-	if c.kind == "channeltypes" {
-		commands, err := c.commandsOf(item["commands"])
-		if err = cmp.Or(err, c.knowsRoles(set)); err != nil {
-			return nil, err
-		}
-		item["commands"], answer = commands, item // with the commands' names
-	}
-	c.write(c.kind, id, item)
-	return answer, nil
 }
 
 // commandsOf returns the names of commands, of which some stand for a set.

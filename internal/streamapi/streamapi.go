@@ -160,9 +160,9 @@ func New(c Credentials) *API {
 	for kind, key := range collectionKeys {
 		c := collection{s, kind, key}
 		item := "/" + kind + "/{" + key + "}"
-		s.handle(servers, nil, map[string]answer{"GET /" + kind: c.list, "POST /" + kind: c.create, "DELETE " + item: c.remove})
+		s.handle(servers, nil, map[string]answer{"GET /" + kind: c.list, "POST /" + kind: c.store, "DELETE " + item: c.remove})
 		if kind != "roles" {
-			s.handle(servers, nil, map[string]answer{"PUT " + item: c.update})
+			s.handle(servers, nil, map[string]answer{"PUT " + item: c.store})
 		}
 	}
 	return s
@@ -258,13 +258,7 @@ func (s *API) handle(serverOnly bool, among objects, calls map[string]answer) {
 				object = spec.Answer
 			}
 			content = changed(content, document{"duration": fmt.Sprintf("%.2fms", float64(time.Since(began).Microseconds())/1000)})
-			h := w.Header()
-			h.Set("Content-Type", "application/json")
-			// No limit is enforced.
-			h.Set("X-Ratelimit-Limit", "10000")
-			h.Set("X-Ratelimit-Remaining", "9999")
-			h.Set("X-Ratelimit-Reset", strconv.FormatInt(began.Truncate(time.Minute).Add(time.Minute).Unix(), 10))
-			w.WriteHeader(status)
+			writeHeader(w, status, "9999", began.Truncate(time.Minute).Add(time.Minute)) // no limit is enforced
 			buffer := buffers.Get().(*[]byte)
 			*buffer = streamspec.Append((*buffer)[:0], object, content)
 			if c.newest {
@@ -330,19 +324,23 @@ func errorDocument(err error) document {
 	}
 }
 
+func writeHeader(w http.ResponseWriter, status int, remaining string, reset time.Time) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Ratelimit-Limit", "10000")
+	h.Set("X-Ratelimit-Remaining", remaining)
+	h.Set("X-Ratelimit-Reset", strconv.FormatInt(reset.Unix(), 10))
+	w.WriteHeader(status)
+}
+
 // Refuse returns a fault that answers every call with an error in Stream's shape. A 429
 // asks for a second's patience.
 func Refuse(status, code int) standin.Fault {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
-		h := w.Header()
-		h.Set("Content-Type", "application/json")
 		if status == http.StatusTooManyRequests {
-			h.Set("Retry-After", "1")
-			h.Set("X-Ratelimit-Limit", "10000")
-			h.Set("X-Ratelimit-Remaining", "0")
-			h.Set("X-Ratelimit-Reset", strconv.FormatInt(time.Now().Unix()+1, 10))
+			w.Header().Set("Retry-After", "1")
 		}
-		w.WriteHeader(status)
+		writeHeader(w, status, "0", time.Now().Add(time.Second))
 		_ = json.NewEncoder(w).Encode(errorDocument(&streamError{code, status, "a fault is switched on"}))
 	}
 }
