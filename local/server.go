@@ -185,7 +185,7 @@ func (s *server) serveStandIns(context.Context) (err error) {
 			return fmt.Errorf("-parameters: %w", err)
 		}
 	default:
-		s.memory = builtInValues(prefix)
+		s.memory = parameterstore.NewMemory(builtInValues(prefix))
 		s.values = s.memory.Values
 	}
 	signed := &standin.Credentials{AccessKeyID: s.env["AWS_ACCESS_KEY_ID"], SecretAccessKey: s.env["AWS_SECRET_ACCESS_KEY"], Region: s.region}

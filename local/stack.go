@@ -86,8 +86,8 @@ func awsEnvironment(getenv func(string) string, standIns string) map[string]stri
 const developmentSecret = "local-secret-for-development-only"
 
 // builtInValues are the parameters of a server without -parameters.
-func builtInValues(prefix string) *parameterstore.Memory {
-	return parameterstore.NewMemory(map[string]string{
+func builtInValues(prefix string) map[string]string {
+	return map[string]string{
 		prefix + "/stream/api-key":    "local-key",
 		prefix + "/stream/api-secret": developmentSecret,
 		prefix + "/client-config/web": `{"theme":{"name":"light","accent":"#005fff"},` +
@@ -96,7 +96,7 @@ func builtInValues(prefix string) *parameterstore.Memory {
 			`"features":{"reactions":true,"threads":false,"fileUpload":true},"pushProvider":"firebase","maxMessageLength":2000}`,
 		moderationPrefix + "/refuse": "scam",
 		moderationPrefix + "/mask":   "darn",
-	})
+	}
 }
 
 // endpointValues returns what the stand-in for Stream needs of the values at the

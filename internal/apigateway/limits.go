@@ -26,28 +26,23 @@ type Limits struct {
 	Now func() time.Time
 
 	mu      sync.Mutex
-	routes  map[string]*rate.Limiter
-	account *rate.Limiter
+	buckets map[string]*rate.Limiter // by route; the account's by ""
 }
 
 // NewLimits returns limits with full buckets.
-func NewLimits() *Limits {
-	return &Limits{Now: time.Now, routes: map[string]*rate.Limiter{}, account: rate.NewLimiter(accountRate, accountBurst)}
-}
+func NewLimits() *Limits { return &Limits{Now: time.Now, buckets: map[string]*rate.Limiter{}} }
 
 // Allow reports whether a request to a route, which has these limits from the first
 // request on, passes. A route whose rate is 0 has the account's limit only.
 func (l *Limits) Allow(route string, perSecond float64, burst int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := l.Now()
-	if perSecond > 0 {
-		if l.routes[route] == nil {
-			l.routes[route] = rate.NewLimiter(rate.Limit(perSecond), burst)
-		}
-		if !l.routes[route].AllowN(now, 1) {
-			return false
-		}
+	return (perSecond <= 0 || l.take(route, perSecond, burst)) && l.take("", accountRate, accountBurst)
+}
+
+func (l *Limits) take(bucket string, perSecond float64, burst int) bool {
+	if l.buckets[bucket] == nil {
+		l.buckets[bucket] = rate.NewLimiter(rate.Limit(perSecond), burst)
 	}
-	return l.account.AllowN(now, 1)
+	return l.buckets[bucket].AllowN(l.Now(), 1)
 }

@@ -69,10 +69,8 @@ type Memory struct {
 
 // NewMemory returns a Memory that holds values.
 func NewMemory(values map[string]string) *Memory {
-	m := &Memory{all: map[string]parameter{}}
-	for name, value := range values {
-		m.Set(name, value)
-	}
+	m := &Memory{}
+	m.Replace(values)
 	return m
 }
 
@@ -112,17 +110,24 @@ func (m *Memory) get(name string) parameter {
 			return p
 		}
 	}
+	kind := "String"
 	if strings.HasSuffix(name, "/api-secret") || strings.HasSuffix(name, "/api-secret-previous") {
-		return parameter{Name: name, Type: "SecureString", Version: 1}
+		kind = "SecureString"
 	}
-	return parameter{Name: name, Type: "String", Version: 1}
+	return parameter{Name: name, Type: kind, Version: 1}
 }
 
-// Replace gives m the parameters of other, which nobody else uses.
-func (m *Memory) Replace(other *Memory) {
+// Replace gives m other parameters.
+func (m *Memory) Replace(values map[string]string) {
+	fresh := make(map[string]parameter, len(values))
+	for name, value := range values {
+		p := (*Memory)(nil).get(name)
+		p.Value = value
+		fresh[name] = p
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.all = other.all
+	m.all = fresh
 }
 
 // Delete removes a parameter.
