@@ -239,6 +239,7 @@ func (s *API) setRead(cid, user string, at document) {
 }
 
 func (s *API) markRead(c *call) (document, error) {
+	user := c.author(c.body["user_id"])
 	at := document{"last_read": s.now(), "unread_messages": 0, "last_read_message_id": ""}
 	for _, id := range slices.Backward(s.sent) {
 		if s.messages[id]["cid"] == c.id {
@@ -246,8 +247,8 @@ func (s *API) markRead(c *call) (document, error) {
 			break
 		}
 	}
-	s.setRead(c.id, c.user, at)
-	event := s.emit("message.read", c.id, c.user, document{"last_read_message_id": at["last_read_message_id"]})
+	s.setRead(c.id, user, at)
+	event := s.emit("message.read", c.id, user, document{"last_read_message_id": at["last_read_message_id"]})
 	return document{"event": event}, nil
 }
 
@@ -257,5 +258,5 @@ func (s *API) sendEvent(c *call) (document, error) {
 	if text(event["type"]) == "" {
 		return nil, badInput(`SendEvent failed with error: "event.type" is a required field`)
 	}
-	return document{"event": s.tell(text(event["type"]), c.id, c.user, event)}, nil
+	return document{"event": s.tell(text(event["type"]), c.id, c.author(event["user_id"]), event)}, nil
 }
