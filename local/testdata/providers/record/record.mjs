@@ -351,6 +351,7 @@ function write(name, { version, base, issuer, discovery, keys, settings, tokens,
   for (const token of Object.values(issued)) {
     const claims = part(token.token, 1);
     for (const time of ['iat', 'exp', 'nbf', 'auth_time']) if (claims[time]) claims[time] = 1;
+    if (claims.rt) claims.rt = 'secret'; // Pocket ID's refresh token itself
     Object.assign(token, { header: part(token.token, 0), claims, otherApp: token.otherApp, token: undefined });
   }
   const first = Object.values(issued).find((t) => t.otherApp).claims;
