@@ -61,6 +61,13 @@ test('429, 503 and network errors are tried again', async () => {
   await chat.signOut();
 });
 
+test('the wait before another attempt is random', { timeout: 30_000 }, async (t) => {
+  failures = [429, 503];
+  t.mock.method(Math, 'random', () => 0);
+  const access = await bearer('alice');
+  assert.ok((await backend(api, () => access, { first: 60_000, longest: 60_000 })('/config?clientType=web')).authentication);
+});
+
 test('400 is not tried again', async () => {
   const access = await bearer('alice');
   await assert.rejects(connect(backend(api, () => access), ''), { status: 400 });
@@ -80,6 +87,16 @@ test('a token with another signature is renewed', async () => {
   const chat = await signIn('alice');
   assert.deepEqual(requests, ['/config?clientType=web', '/token/me']);
   assert.ok((await chat.call((client) => client.queryUsers({ id: 'alice' }))).users);
+  await chat.signOut();
+});
+
+test('renewals at the same time share one request', async () => {
+  const chat = await signIn('alice');
+  requests = [];
+  const provider = chat.client.tokenManager.tokenProvider;
+  const tokens = await Promise.all([provider(), provider(), provider()]);
+  assert.equal(new Set(tokens).size, 1);
+  assert.deepEqual(requests, ['/token/me']);
   await chat.signOut();
 });
 
