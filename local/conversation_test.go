@@ -149,7 +149,7 @@ func talk(ts *testscript.TestScript) *conversation {
 }
 
 func startConversation(t *testing.T, args []string) (*conversation, error) {
-	args = append([]string{"-addr", ":0"}, args...)
+	args = append([]string{"-client-addr", "127.0.0.1:0", "-service-addr", "127.0.0.1:0"}, args...)
 	opts, err := parseFlags(args, io.Discard)
 	if err != nil {
 		return nil, err

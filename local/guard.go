@@ -126,9 +126,9 @@ func parseAddress(addr string, allowHosts []string) (host string, port int, err 
 	port, err2 := strconv.Atoi(text)
 	switch host = cmp.Or(host, "127.0.0.1"); {
 	case err != nil || err2 != nil || port < 0 || port > 65533:
-		return "", 0, fmt.Errorf("-addr: %q is not an address; write 127.0.0.1:3000, or :0 for free ports", addr)
+		return "", 0, fmt.Errorf("%q is not an address; write 127.0.0.1:3000, or :0 for free ports", addr)
 	case !isLoopback(host) && len(allowHosts) == 0:
-		return "", 0, fmt.Errorf("-addr: %q lets other machines call this server, and whoever reaches it acts as your Stream app; name the hosts that may with -allow-host, or use 127.0.0.1", addr)
+		return "", 0, fmt.Errorf("%q lets other machines call this server, and whoever reaches it acts as your Stream app; name the hosts that may with -allow-host, or use 127.0.0.1", addr)
 	}
 	return host, port, nil
 }

@@ -77,6 +77,7 @@ func run(ctx context.Context, opts options, stdout io.Writer) int {
 // options are the flags, and what tests replace.
 type options struct {
 	addr       string            // of the Client API; the others have the next ports
+	own        [3]string         // addresses of the Client API, the Service API and the stand-in for Stream in place of those
 	parameters string            // file of SSM values; "" for the built-in ones
 	overrides  map[string]string // template parameters
 	moderation bool              // run examples/moderation for Stream's hooks
@@ -121,6 +122,9 @@ func parseFlags(args []string, stdout io.Writer) (opts options, err error) {
 	flags := flag.NewFlagSet("local", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&opts.addr, "addr", "127.0.0.1:3000", "`address` of the Client API; the Service API and the stand-in for Stream get the next two ports.\n:0 picks free ports on this machine")
+	for i, name := range []string{"client", "service", "stream"} {
+		flags.StringVar(&opts.own[i], name+"-addr", "", "`address` in place of the one that -addr gives")
+	}
 	allow := flags.String("allow-host", "", "`names` by which others reach this machine, separated by commas: 10.0.2.2,192.168.1.20.\n"+
 		"With it, -addr 0.0.0.0:3000 serves other machines. They need the printed access key for\nthe Service API and "+pagePath)
 	flags.StringVar(&opts.readyFile, "ready-file", "", "`file` that gets every address as JSON once the server is ready")

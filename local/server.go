@@ -80,26 +80,33 @@ func start(ctx context.Context, opts options) (*server, error) {
 	return s, nil
 }
 
-func (s *server) listen(context.Context) error {
-	host, port, err := parseAddress(s.addr, s.allowHosts)
-	if err != nil {
-		return err
+func (s *server) listen(context.Context) (err error) {
+	if s.own[0] != "" && s.own[2] == "" { // not beside a port that it has nothing to do with
+		s.own[2] = ":0"
 	}
 	for i, l := range []struct {
 		what     string
 		listener *net.Listener
 	}{
-		{"Client API", &s.client}, {"Service API", &s.service}, {"stand-in for Stream", &s.stream}, {"stand-in for AWS", &s.aws},
+		{"Client API", &s.client}, {"Service API", &s.service}, {"stand-in for Stream", &s.stream},
 	} {
-		addr := net.JoinHostPort(host, strconv.Itoa(port+i*min(port, 1)))
-		if l.listener == &s.aws {
-			addr = "127.0.0.1:0"
+		host, port, err := parseAddress(cmp.Or(s.own[i], s.addr), s.allowHosts)
+		if err != nil {
+			return fmt.Errorf("%s: %w", l.what, err)
 		}
+		if s.own[i] == "" {
+			port += i * min(port, 1)
+		}
+		addr := net.JoinHostPort(host, strconv.Itoa(port))
 		if *l.listener, err = net.Listen("tcp", addr); err != nil {
 			return fmt.Errorf("%s: %s cannot be used (%w); stop what uses it, or start with -addr :0 (make run ARGS=\"-addr :0\")", l.what, addr, errors.Unwrap(err))
 		}
 		s.listeners = append(s.listeners, *l.listener)
 	}
+	if s.aws, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		return fmt.Errorf("stand-in for AWS: %w", err)
+	}
+	s.listeners = append(s.listeners, s.aws)
 	s.clientURL, s.serviceURL = loopbackURL(s.client), loopbackURL(s.service)
 	s.region = cmp.Or(s.getenv("AWS_REGION"), s.getenv("AWS_DEFAULT_REGION"), "us-east-1")
 	s.env = awsEnvironment(s.getenv, loopbackURL(s.aws))

@@ -70,7 +70,7 @@ func TestHelpExplainsEveryFlag(t *testing.T) {
 	if status := mainImpl(t.Context(), []string{"-h"}, noEnv, &out, &log); status != 0 || log.Len() != 0 {
 		t.Fatalf("want status 0, got %d %q", status, log.String())
 	}
-	for _, flag := range []string{"-addr", "-parameters", "-stream-url", "-parameter-overrides", "-moderation", "-base-path", "127.0.0.1:3000", "AWS_ENDPOINT_URL_SSM"} {
+	for _, flag := range []string{"-addr", "-client-addr", "-service-addr", "-parameters", "-stream-url", "-parameter-overrides", "-moderation", "-base-path", "127.0.0.1:3000", "AWS_ENDPOINT_URL_SSM"} {
 		if !strings.Contains(out.String(), flag) {
 			t.Errorf("want %s in the usage", flag)
 		}
@@ -102,17 +102,18 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 		change func(*options)
 		want   string
 	}{
-		"taken client port": {func(o *options) { o.addr = taken.Addr().String() }, "cannot be used (bind: address already in use); stop what uses it, or start with -addr :0 (make run ARGS=\"-addr :0\")"},
-		"any address":       {func(o *options) { o.addr = "0.0.0.0:0" }, "name the hosts that may with -allow-host"},
-		"no address":        {func(o *options) { o.addr = "3000" }, `-addr: "3000" is not an address`},
-		"broken template":   {func(o *options) { o.templateText = []byte("Resources: [") }, "template.yaml: yaml"},
-		"unknown function":  {func(o *options) { o.starters = nil }, "does not know: add it to local/functions.go"},
-		"unknown parameter": {func(o *options) { o.overrides["Nothing"] = "1" }, `no parameter "Nothing"`},
-		"broken constraint": {func(o *options) { o.overrides["TimeoutSeconds"] = "0" }, "parameter TimeoutSeconds: it is not a number from 1 to 900"},
-		"no file":           {func(o *options) { o.parameters = filepath.Join(dir, "none.json") }, "-parameters: open"},
-		"no text values":    {func(o *options) { o.parameters = numbers }, "numbers.json:1:30 is not a JSON object whose values are texts"},
-		"no leading slash":  {func(o *options) { o.parameters = relative }, "unknown parameter stream/api-key; did you mean /chat-service/stream/api-key?"},
-		"http to elsewhere": {func(o *options) { o.overrides["StreamBaseUrl"] = "http://chat.test" }, "parameter StreamBaseUrl"},
+		"taken client port":  {func(o *options) { o.addr = taken.Addr().String() }, "cannot be used (bind: address already in use); stop what uses it, or start with -addr :0 (make run ARGS=\"-addr :0\")"},
+		"taken service port": {func(o *options) { o.own[1] = taken.Addr().String() }, "Service API: 127.0.0.1:"},
+		"any address":        {func(o *options) { o.addr = "0.0.0.0:0" }, "name the hosts that may with -allow-host"},
+		"no address":         {func(o *options) { o.addr = "3000" }, `Client API: "3000" is not an address`},
+		"broken template":    {func(o *options) { o.templateText = []byte("Resources: [") }, "template.yaml: yaml"},
+		"unknown function":   {func(o *options) { o.starters = nil }, "does not know: add it to local/functions.go"},
+		"unknown parameter":  {func(o *options) { o.overrides["Nothing"] = "1" }, `no parameter "Nothing"`},
+		"broken constraint":  {func(o *options) { o.overrides["TimeoutSeconds"] = "0" }, "parameter TimeoutSeconds: it is not a number from 1 to 900"},
+		"no file":            {func(o *options) { o.parameters = filepath.Join(dir, "none.json") }, "-parameters: open"},
+		"no text values":     {func(o *options) { o.parameters = numbers }, "numbers.json:1:30 is not a JSON object whose values are texts"},
+		"no leading slash":   {func(o *options) { o.parameters = relative }, "unknown parameter stream/api-key; did you mean /chat-service/stream/api-key?"},
+		"http to elsewhere":  {func(o *options) { o.overrides["StreamBaseUrl"] = "http://chat.test" }, "parameter StreamBaseUrl"},
 		"no Parameter Store": {func(o *options) {
 			o.getenv = func(name string) string {
 				return map[string]string{"AWS_ENDPOINT_URL_SSM": "http://127.0.0.1:1"}[name]

@@ -5,7 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -150,9 +150,11 @@ func (s *API) updateChannel(c *call) (document, error) {
 	gone := userIDs(c.body["remove_members"])
 	members := userIDs(append(slices.Clone(list(before["members"])), list(c.body["add_members"])...))
 	members = slices.DeleteFunc(members, func(v any) bool { return slices.Contains(gone, v) })
-	set := changed(object(c.body["data"]), object(c.body["set"]))
-	maps.Copy(set, document{"members": members, "member_count": len(members)})
-	s.change(s.channels, c.id, set, list(c.body["unset"])...)
+	set, unset := object(c.body["data"]), []any(nil)
+	if c.Method == http.MethodPatch {
+		set, unset = c.inCustom("ChannelResponse", before, object(c.body["set"]), list(c.body["unset"]))
+	}
+	s.change(s.channels, c.id, changed(set, document{"members": members, "member_count": len(members)}), unset...)
 	s.emit("channel.updated", c.id, c.user, document{"channel": s.channel(c.id)})
 	answer := s.screen(c, c.id, nil)
 	return document{"channel": answer["channel"], "members": answer["members"]}, nil

@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 )
 
 // find returns the messages that match, as stored, the oldest first.
@@ -127,6 +129,47 @@ func (s *API) store(cid, id, author string, message document) {
 func (s *API) replies(c *call) (document, error) {
 	found := s.find(func(m document) bool { return m["parent_id"] == c.id })
 	return document{"messages": s.showAll(c.user, last(found, number(c.URL.Query().Get("limit"), 50)))}, nil
+}
+
+func (s *API) messagesByID(c *call) (document, error) {
+	ids := strings.Split(c.URL.Query().Get("ids"), ",")
+	found := s.find(func(m document) bool { return m["cid"] == c.id && slices.Contains(ids, text(m["id"])) })
+	return document{"messages": s.showAll(c.user, found)}, nil
+}
+
+// search finds the messages of the channels that match which have each word of the query.
+func (s *API) search(c *call) (document, error) {
+	if c.body["filter_conditions"] == nil {
+		return nil, badInput("Search failed with error: filter_conditions is a required field")
+	}
+	filter := object(c.body["message_filter_conditions"])
+	channels, err := pick(s.channels, c.body)
+	if _, wrong := matches(nil, filter); cmp.Or(err, wrong) != nil {
+		return nil, cmp.Or(err, wrong)
+	}
+	found := s.find(func(message document) bool {
+		in, _ := matches(message, filter)
+		for word := range strings.FieldsSeq(strings.ToLower(text(c.body["query"]))) {
+			in = in && strings.Contains(strings.ToLower(text(message["text"])), word)
+		}
+		return in && slices.ContainsFunc(channels, func(channel document) bool { return channel["cid"] == message["cid"] })
+	})
+	results := []document{}
+	for _, message := range s.showAll(c.user, page(found, c.body, 10)) {
+		results = append(results, document{"message": message})
+	}
+	return document{"results": results}, nil
+}
+
+// upload answers with the address of a file, which the stand-in does not keep.
+func (s *API) upload(c *call) (document, error) {
+	c.Body = http.MaxBytesReader(nil, c.Body, maxBody)
+	file, header, err := c.FormFile("file")
+	if err != nil {
+		return nil, badInput("UploadFile failed with error: the body is not a form with a file: %v", err)
+	}
+	_ = file.Close()
+	return document{"file": "https://uploads.invalid/" + rand.Text() + "/" + url.PathEscape(header.Filename)}, nil
 }
 
 // tellMessage tells everybody about the message of a call, and who changed it.

@@ -338,7 +338,7 @@ func TestUsersFilterAsAppsDo(t *testing.T) {
 			t.Errorf("%s: want %q, got %q, %v", filter, want, got, answer["message"])
 		}
 	}
-	for _, path := range []string{"/search?", "/users?payload=" + url.QueryEscape(`{"filter_conditions":{"a":{"$q":"b"}}}`) + "&"} {
+	for _, path := range []string{"/polls/query?", "/users?payload=" + url.QueryEscape(`{"filter_conditions":{"a":{"$q":"b"}}}`) + "&"} {
 		if status, answer, _ := send(t, app, "GET", path, "key", "jwt", token, ""); status != 404 && status != 400 || !strings.Contains(text(answer["message"]), "stand-in for Stream") {
 			t.Errorf("%s: want a refusal that says what is missing, got %d %v", path, status, answer)
 		}

@@ -71,7 +71,8 @@ func (s *API) patchUsers(c *call) (document, error) {
 		if s.users[id] == nil {
 			return nil, notFound("UpdateUsersPartial failed with error: user %q does not exist", id)
 		}
-		patched[id] = s.change(s.users, id, object(update["set"]), list(update["unset"])...)
+		set, unset := c.inCustom("UserResponse", s.users[id], object(update["set"]), list(update["unset"]))
+		patched[id] = s.change(s.users, id, set, unset...)
 	}
 	if len(patched) == 0 {
 		return nil, badInput(`UpdateUsersPartial failed with error: "users" is a required field`)
