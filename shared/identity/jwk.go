@@ -157,6 +157,11 @@ func publicKey(kind string, text func(string) string, x5c json.RawMessage) (cryp
 		}
 		return ed25519.PublicKey(x), nil
 	}
+	return certified(kind, x5c)
+}
+
+// certified returns the key in the first certificate of a JSON Web Key.
+func certified(kind string, x5c json.RawMessage) (crypto.PublicKey, error) {
 	var chain []string
 	if json.Unmarshal(x5c, &chain) != nil || len(chain) == 0 {
 		return nil, errors.New("it has neither the members of its type nor a certificate")
