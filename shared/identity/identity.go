@@ -42,9 +42,9 @@ type Caller struct {
 	// Token is a hash of the bearer token.
 	Token string
 
-	token              string    // itself
-	expires, notBefore time.Time // of the token
-	refused            error     // why the user is, though the token is good
+	token   string // itself
+	expires time.Time
+	refused error // why the user is, though the token is good
 }
 
 // The errors of [Callers.Identify]. Their texts say what happened and quote

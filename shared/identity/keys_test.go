@@ -106,6 +106,8 @@ func TestKeysCountAsTheyArePublished(t *testing.T) {
 		"alg of another type":        {published(t, "rsa", map[string]any{"alg": "ES256"}), "rsa", "RS256", "rsa", `its alg is "ES256"`},
 		"another kid":                {published(t, "ec", map[string]any{"kid": "other"}), "ec", "ES256", "ec", "-"},
 		"1,024 bits":                 {published(t, "rsa", map[string]any{"n": base64.RawURLEncoding.EncodeToString(small.N.Bytes())}), "rsa", "RS256", "rsa", "it has 1024 bits"},
+		"16,392 bits":                {published(t, "rsa", map[string]any{"n": base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("\xff", 2049)))}), "rsa", "RS256", "rsa", "it has 16392 bits"},
+		"an even exponent":           {published(t, "rsa", map[string]any{"e": "AQAA"}), "rsa", "RS256", "rsa", "its exponent"},
 		"exponent 1":                 {published(t, "rsa", map[string]any{"e": "AQ"}), "rsa", "RS256", "rsa", "its exponent"},
 		"exponent as a number":       {published(t, "rsa", map[string]any{"e": 65537}), "rsa", "RS256", "rsa", "its exponent (e) is not"},
 		"private members of null":    {published(t, "rsa", map[string]any{"d": null, "p": null, "x5c": null, "use": null, "key_ops": null, "oth": null}), "rsa", "RS256", "rsa", ""},

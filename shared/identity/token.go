@@ -147,19 +147,15 @@ func (all issuers) user(ctx context.Context, token string) (Caller, error) {
 	claim, _ := t.claims.Text(i.claim) // check has required it
 	caller := Caller{Kind: User, UserID: userid.Map(i.prefix, claim), Claim: claim, Claims: t.claims, Issuer: name, Token: string(h[:]), token: token, refused: i.judge(t.claims)}
 	caller.expires, _ = t.claims.Time("exp")
-	caller.notBefore, _ = t.claims.Time("nbf")
 	i.keys.remember(h, caller, 2*len(token), edition)
 	return caller.admit()
 }
 
 // admit checks what changes with time, and returns what [trusted.judge] has found.
 func (c Caller) admit() (Caller, error) {
-	now := time.Now()
 	switch {
-	case !now.Before(c.expires):
+	case !time.Now().Before(c.expires):
 		return Caller{}, errExpired
-	case c.notBefore.After(now.Add(notBeforeLeeway)):
-		return Caller{}, errNotYet
 	case c.refused != nil:
 		return Caller{}, c.refused
 	}
