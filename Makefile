@@ -6,6 +6,9 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2 -checks inherit,-ST1005
 # For x86: make build GOARCH=amd64
 GOARCH ?= arm64
 ENV    ?= dev
+ifeq ($(origin env),command line)
+$(error env=$(env) is not ENV: write ENV=$(env))
+endif
 
 # The version that the functions report.
 VERSION ?= dev

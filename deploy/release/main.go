@@ -56,7 +56,7 @@ var tools = []string{"./ops", "./local"}
 // copied are the files of the repository that a release has as they are.
 var copied = []string{
 	"stream.yaml", "samconfig.toml", "SECURITY.md", "CHANGELOG.md", "deploy/sample.env", "deploy/*.yaml", "deploy/Dockerfile",
-	"docs/*.md", "bench/README.md", "docs/openapi.yaml", "docs/stream.schema.json", "docs/policies/*.json",
+	"README.md", "docs/*.md", "docs/images/*.png", "bench/README.md", "docs/openapi.yaml", "docs/stream.schema.json", "docs/policies/*.json",
 	// Examples that need no Go.
 	"examples/cdk/*.ts", "examples/cdk/cdk.json", "examples/cdk/package.json", "examples/cdk/tsconfig.json",
 	"examples/clients/*", "examples/events/*.yaml", "examples/events/node/*.mjs", "examples/events/python/*.py", "examples/existing-users/*js",
