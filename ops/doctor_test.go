@@ -42,7 +42,9 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	issuer := issuers(t)
 	signsIn := func(issuer, audience string) func(*deployment) {
-		return func(d *deployment) { d.parameters["OidcIssuer"], d.parameters["OidcAudience"] = issuer, audience }
+		return func(d *deployment) {
+			d.parameters["OidcIssuer"], d.parameters["OidcAudience"], d.parameters["MaxTokenLifetime"] = issuer, audience, "172800,3600"
+		}
 	}
 	choices := func(text string) func(*deployment) { return func(d *deployment) { d.choose(text) } }
 	onAWS := func(answered func(w http.ResponseWriter, r *http.Request, body string) bool) func(*deployment) {

@@ -44,6 +44,13 @@ func (s *Stack) Getenv(name string) string {
 	for word := range strings.SplitSeq(name, "_") {
 		parameter += word[:1] + strings.ToLower(word[1:])
 	}
+	lifetime, age, _ := strings.Cut(s.Parameters["MaxTokenLifetime"], ",")
+	switch name {
+	case "MAX_TOKEN_LIFETIME":
+		return lifetime
+	case "OIDC_KEY_MAX_AGE":
+		return age
+	}
 	return s.Parameters[parameter]
 }
 
