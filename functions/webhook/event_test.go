@@ -91,6 +91,7 @@ func TestMetadataOfAWebhook(t *testing.T) {
 		"complete":                   {"id-1", "3", `{"webhookId":"id-1","attempt":3,` + rest},
 		"empty":                      {"", "", `{` + rest},
 		"attempt that is no number":  {"", "first", `{` + rest},
+		"attempt that is too large":  {"", "99999999999999999999", `{` + rest},
 		"id that has to be escaped ": {"\"}\\\x00\xff", "", `{"webhookId":"\"}\\\u0000\ufffd",` + rest},
 	} {
 		t.Run(name, func(t *testing.T) {

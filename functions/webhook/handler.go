@@ -104,7 +104,10 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, callback strin
 	}
 	lambdahttp.SetCaller(r.Context(), "stream")
 	lambdahttp.Count(r.Context(), "WebhooksAccepted")
-	attempt, _ := strconv.Atoi(r.Header.Get("X-Webhook-Attempt")) // 0, for unknown, if it is not a number
+	attempt, err := strconv.Atoi(r.Header.Get("X-Webhook-Attempt"))
+	if err != nil { // of a number too large, Atoi returns the largest
+		attempt = 0
+	}
 	about := metadata{WebhookID: r.Header.Get("X-Webhook-Id"), Attempt: attempt, Via: viaWebhook, APIKey: cmp.Or(key, credentials.Key())}
 	e := newEvent(about, plain)
 	if callback != "" {
