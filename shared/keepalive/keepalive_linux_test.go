@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // pair returns a connection and its peer's end. Nothing reads from the connection,
@@ -60,8 +61,10 @@ func TestRequestOnADeadConnectionIsNotWritten(t *testing.T) {
 				t.Fatal(err)
 			}
 			end(c, peer)
-			for !c.Dead() {
-				runtime.Gosched()
+			for limit := time.Now().Add(30 * time.Second); !c.Dead(); runtime.Gosched() {
+				if time.Now().After(limit) {
+					t.Fatal("want the connection known to be dead within 30 s")
+				}
 			}
 			c.begins.Store(true)
 			before := c.written.Load()
