@@ -202,7 +202,7 @@ func (d *deployment) Do(r *http.Request) (*http.Response, error) {
 	case strings.HasPrefix(target, "AmazonSSM.") && target != "AmazonSSM.DescribeParameters":
 		(&parameterstore.Store{Values: d.values.Values, Memory: d.values}).ServeHTTP(w, r)
 	case target == "AmazonSQS.GetQueueAttributes":
-		fmt.Fprint(w, `{"Attributes":{"ApproximateNumberOfMessages":"0"}}`)
+		fmt.Fprint(w, `{"Attributes":{"ApproximateNumberOfMessages":"0","RedrivePolicy":"{\"deadLetterTargetArn\":\"arn:aws:sqs:eu-central-1:123456789012:dead\"}"}}`)
 	case strings.Contains(body, "Action=ListStackResources"):
 		d.resources(w)
 	case strings.HasSuffix(r.URL.Path, "/operation/DescribeAlarms"):
@@ -283,6 +283,9 @@ func alarms(w http.ResponseWriter, alarm cbor.Map) bool {
 	all := cbor.List{}
 	if alarm != nil {
 		alarm["AlarmName"] = cbor.String("chat-NoEventsAlarm-1")
+		if alarm["AlarmActions"] == nil {
+			alarm["AlarmActions"] = cbor.List{cbor.String("arn:aws:sns:eu-central-1:123456789012:alarms")}
+		}
 		all = append(all, alarm)
 	}
 	w.Header().Set("Smithy-Protocol", "rpc-v2-cbor")

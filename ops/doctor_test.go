@@ -221,6 +221,21 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 	t.Cleanup(login.Close)
 	redirects := httptest.NewServer(http.RedirectHandler(login.URL, http.StatusFound))
 	t.Cleanup(redirects.Close)
+	sendsToQueue := func(d *deployment) {
+		d.app["event_hooks"] = []any{map[string]any{"hook_type": "sqs", "sqs_queue_url": d.outputs["StreamQueueUrl"], "enabled": true}}
+	}
+	odd := map[string]string{}
+	for name, answer := range map[string]string{"list": `[]`, "relative": `{"issuer":"URL","jwks_uri":"/keys"}`, "null": `{"issuer":"URL","jwks_uri":"URL/keys","keys":null}`, "loop": ""} {
+		var s *httptest.Server
+		s = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if answer == "" {
+				http.Redirect(w, r, s.URL+r.URL.Path, http.StatusFound)
+			}
+			fmt.Fprint(w, strings.ReplaceAll(answer, "URL", s.URL))
+		}))
+		t.Cleanup(s.Close)
+		odd[name] = s.URL
+	}
 	silent := target("AmazonSQS.ReceiveMessage", func(w http.ResponseWriter) bool { fmt.Fprint(w, `{}`); return true })
 
 	for name, c := range map[string]struct {
@@ -245,8 +260,10 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 		}), "bad", "clock", "off the clock of AWS"},
 		"another clock at the Client API": {client("/api-key", 200, http.Header{"Date": {time.Now().Add(4 * time.Minute).UTC().Format(http.TimeFormat)}}, `{}`), "bad", "clock", "off the clock of the Client API"},
 		"no stack":                        {func(d *deployment) { d.missing = true }, "bad", "stack", "there is no stack"},
-		"no right to describe the stack": {onAWS(func(w http.ResponseWriter, r *http.Request, body string) bool {
-			return strings.Contains(body, "DescribeStacks") && forbidden(w)
+		"no right to describe the stack": {query("DescribeStacks", func(w http.ResponseWriter) bool {
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprint(w, `<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>`)
+			return true
 		}), "bad", "stack", "ask for the right cloudformation:DescribeStacks"},
 		"a deployment rolled back":      {stackStatus("UPDATE_ROLLBACK_COMPLETE"), "bad", "stack", "UPDATE_ROLLBACK_COMPLETE"},
 		"a deployment under way":        {stackStatus("UPDATE_IN_PROGRESS"), "bad", "stack", "UPDATE_IN_PROGRESS"},
@@ -533,7 +550,71 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 			}
 		}, "warn", "event", "is deactivated the user chat-service-doctor must be neither banned nor deactivated"},
 
+		"an alarm without a target": {onAWS(func(w http.ResponseWriter, r *http.Request, _ string) bool {
+			return strings.HasSuffix(r.URL.Path, "/DescribeAlarms") && alarms(w, cbor.Map{"StateValue": cbor.String("OK"), "AlarmActions": cbor.List{}})
+		}), "warn", "alarms", "chat-NoEventsAlarm-1 tells nobody: somebody has removed its actions"},
+		"an address that has unsubscribed":     {query("ListSubscriptionsByTopic", func(w http.ResponseWriter) bool { return subscribed(w, "Deleted") }), "bad", "alarms", "nobody gets the alarms of"},
+		"a KMS key without material":           {both(parameter("KmsKeyArn", arnOfKey), target("TrentService.DescribeKey", answers(`{"KeyMetadata":{"KeyId":"1","KeyState":"PendingImport"}}`))), "bad", "key", "aws kms describe-key --key-id " + arnOfKey},
+		"a parked domain of the Service API":   {service("/api-key", 200, `<html>`), "bad", "service API", "something else answers there"},
+		"a redirect before the Service API":    {service("/api-key", 302, ``), "bad", "service API", "have the URL lead to the API itself"},
+		"a service domain's other certificate": {func(d *deployment) { d.outputs["ServiceApiUrl"] = stranger.URL }, "bad", "service API", "CertificateArn"},
+		"an API key that is text":              {client("/api-key", 200, nil, `"local-key"`), "bad", "client API", "is not the JSON expected: it has an unexpected string check the URL"},
+		"an empty answer":                      {client("/config", 200, nil, ``), "bad", "client API", "GET /config: the answer with status 200 is not the JSON expected: it is empty"},
+		"a connection closed": {func(d *deployment) {
+			d.onClient = func(_ http.ResponseWriter, r *http.Request, _ string) bool {
+				if r.URL.Path == "/config" {
+					panic(http.ErrAbortHandler)
+				}
+				return false
+			}
+		}, "bad", "client API", "GET /config: no answer: the connection was closed"},
+		"an app that is a list": {signedOnly("/proxy/app", 200, `{"app":[]}`), "bad", "Stream", "it has an unexpected array"},
+		"hooks of an odd form":  {setting("event_hooks", []any{nil, "x", map[string]any{"webhook_url": 7, "event_types": "message.new", "enabled": "yes"}}), "bad", "webhook", "Stream does not send to"},
+		"a rule that is off, on the second page": {onAWS(func(w http.ResponseWriter, r *http.Request, body string) bool {
+			switch {
+			case r.Header.Get("X-Amz-Target") != "AWSEvents.ListRules":
+				return false
+			case strings.Contains(body, "NextToken"):
+				return answers(`{"Rules":[{"Name":"mine","State":"DISABLED"}]}`)(w)
+			}
+			return answers(`{"Rules":[],"NextToken":"2"}`)(w)
+		}), "warn", "bus", "the rule mine is disabled"},
+		"a mapping that is being deleted": {both(streamQueue, path("/event-source-mappings/uuid-1", answers(`{"State":"Deleting"}`))), "bad", "Stream's queue", "nobody will read it"},
+		"a queue without dead letters":    {both(streamQueue, sendsToQueue, target("AmazonSQS.GetQueueAttributes", answers(`{"Attributes":{"ApproximateNumberOfMessages":"0"}}`))), "warn", "Stream's dead-letter queue", "somebody has removed it from Stream's queue"},
+		"metadata that is a list":         {signsIn(odd["list"], "app"), "bad", "issuer", "it has an unexpected array; set the address of the metadata or the keys correct OidcDiscoveryUrl"},
+		"keys at a relative address":      {signsIn(odd["relative"], "app"), "bad", "issuer", "correct OidcDiscoveryUrl"},
+		"an issuer that redirects always": {signsIn(odd["loop"], "app"), "bad", "issuer", "it redirects more than 3 times; set the address at the end correct OidcDiscoveryUrl"},
+		"tokens for ten years":            {parameter("ExpirationTokenDuration", "315360000"), "warn", "tokens", "user tokens expire after 3650 days"},
+		"a firewall that knows no OPTIONS": {both(parameter("AllowedOrigins", "https://app.example.com"), func(d *deployment) {
+			d.onClient = func(w http.ResponseWriter, r *http.Request, _ string) bool {
+				if r.Method == http.MethodOptions {
+					w.WriteHeader(http.StatusForbidden)
+				}
+				return r.Method == http.MethodOptions
+			}
+		}), "bad", "CORS", "OPTIONS /config: 403: no page may call the Client API look at what is in front"},
+		"an origin that is there twice": {origins("https://app.example.com, *"), "bad", "CORS", "browsers refuse an answer with two origins"},
+		"a function gone from the stack": {query("ListStackResources", answers(`<ListStackResourcesResponse><ListStackResourcesResult><StackResourceSummaries><member><LogicalResourceId>TokenFunctionAliaslive</LogicalResourceId><PhysicalResourceId>x:live</PhysicalResourceId></member></StackResourceSummaries></ListStackResourcesResult></ListStackResourcesResponse>`)),
+			"bad", "functions", "the token function is no longer in the stack"},
+		"a CloudFormation that throttles": {query("DescribeStacks", func(w http.ResponseWriter) bool {
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(w, `<ErrorResponse><Error><Code>Throttling</Code><Message>Rate exceeded</Message></Error></ErrorResponse>`)
+			return true
+		}), "bad", "stack", "Throttling: Rate exceeded wait a minute"},
+		"a CloudFormation that is a page": {query("DescribeStacks", func(w http.ResponseWriter) bool {
+			w.WriteHeader(http.StatusNotImplemented)
+			fmt.Fprint(w, `<html>`)
+			return true
+		}), "bad", "stack", "stack chat: status 501, and the answer is not one of AWS's check the network"},
+		"a page in EventBridge's place": {target("AWSEvents.DescribeEventBus", answers(`<html>`)), "bad", "bus", "status 200, and the answer is not one of AWS's check the network, HTTPS_PROXY"},
+		"tokens revoked in the future":  {setting("revoke_tokens_issued_before", "2099-01-01T00:00:00Z"), "bad", "app", "until then Stream refuses every user token"},
+		"a misspelt name below stream":  {value("/stream/api-secret-prev", "x", types.ParameterTypeSecureString), "bad", "values", "is the name misspelt?"},
+		"keys that are null":            {signsIn(odd["null"], "app"), "bad", "issuer", "its member keys is missing or empty"},
+
 		// What looks like a fault and is none.
+		"a hook function in another region": {both(parameter("HookFunctionArn", "arn:aws:lambda:us-east-1:123456789012:function:hook"), asks, parameter("HookTimeoutMs", "1000"), onAWS(func(w http.ResponseWriter, r *http.Request, _ string) bool {
+			return strings.Contains(r.URL.Path, "function:hook") && !strings.Contains(r.Header.Get("Authorization"), "us-east-1") && refuse(w, "ResourceNotFoundException")
+		})), "ok", "functions", "function:hook exists"},
 		"a key by its alias": {both(parameter("KmsKeyArn", arnOfKey), onAWS(func(w http.ResponseWriter, r *http.Request, _ string) bool {
 			switch r.Header.Get("X-Amz-Target") {
 			case "AmazonSSM.DescribeParameters":
@@ -595,7 +676,7 @@ func TestDoctorExaminesWhatItCanWithoutAWS(t *testing.T) {
 		"open": {func(d *deployment) {
 			d.onService = func(w http.ResponseWriter, r *http.Request, _ string) bool { fmt.Fprint(w, `{}`); return true }
 		}, 1, []string{"BAD   service API     an unsigned call of GET /api-key is answered with 200"}},
-		"nobody there": {func(d *deployment) { d.outputs["ServiceApiUrl"] = "http://0.0.0.0:1" }, 1, []string{"BAD   service API     no answer"}},
+		"nobody there": {func(d *deployment) { d.outputs["ServiceApiUrl"] = "http://0.0.0.0:1" }, 1, []string{"BAD   service API     GET /api-key: no answer"}},
 		"no client":    {func(d *deployment) { d.outputs["ClientApiUrl"] = "" }, 0, []string{"skip  client API      its URL is unknown: set it with -output ClientApiUrl=URL"}},
 	} {
 		t.Run(name, func(t *testing.T) {

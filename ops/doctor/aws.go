@@ -73,8 +73,11 @@ func (d *doctor) clock(whose string, theirs time.Time) {
 func (d *doctor) deployment(ctx context.Context) {
 	s, err := d.at.Describe(ctx, d.cfg)
 	if err != nil {
-		mend := "ask for the right cloudformation:DescribeStacks"
-		if errors.Is(err, stack.ErrNoStack) {
+		mend := advice(err)
+		switch {
+		case stack.Denied(err):
+			mend = "ask for the right cloudformation:DescribeStacks"
+		case errors.Is(err, stack.ErrNoStack):
 			mend = "is it in another region (AWS_REGION) or account? If it was never deployed: " + d.again("deploy")
 		}
 		d.bad("stack", mend, "%v", err)
@@ -277,8 +280,12 @@ func (d *doctor) kmsKey(ctx context.Context) {
 			state = string(out.KeyMetadata.KeyState)
 		}
 		do := "aws kms enable-key --key-id " + key
-		if state == string(kmstypes.KeyStatePendingDeletion) {
+		switch kmstypes.KeyState(state) {
+		case kmstypes.KeyStateDisabled:
+		case kmstypes.KeyStatePendingDeletion:
 			do = "aws kms cancel-key-deletion --key-id " + key + ", then " + do
+		default: // such as one whose material is not there
+			do = "ask whoever runs the key to make it usable: " + kmsCommand(key)
 		}
 		d.bad("key", do, "the KMS key %s is %s, so no function can read the secret", key, state)
 		return
@@ -318,10 +325,12 @@ func (d *doctor) quotas(ctx context.Context) {
 }
 
 func (d *doctor) tokens(context.Context) {
-	const least = 60 // seconds
+	const least, most = 60, 31 * 24 * 3600 // seconds
 	life := d.stack.Parameters["ExpirationTokenDuration"]
 	if n, err := strconv.Atoi(life); err == nil && n < least {
 		d.warn("tokens", "set ExpirationTokenDuration, as to 3600, then "+d.again("deploy"), "user tokens expire after %s s: clients ask for new ones all the time, and a slow one never connects", life)
+	} else if err == nil && n > most {
+		d.warn("tokens", "set ExpirationTokenDuration, as to 3600, then "+d.again("deploy"), "user tokens expire after %d days: whoever gets one stays that user until then", n/(24*3600))
 	} else if life == "" {
 		d.warn("tokens", "set ExpirationTokenDuration, as to 3600, then "+d.again("deploy"), "user tokens never expire: whoever gets one stays that user until the secret is rotated")
 	} else {

@@ -125,16 +125,23 @@ func (d *doctor) asked(check, what, right string, err error) bool {
 		d.skip(check, "%s: you have no right to %s", what, right)
 	case stack.Throttled(err):
 		d.skip(check, "%s: AWS limits the calls: %v", what, stack.Reason(err))
-	case stack.Expired(err):
-		d.bad(check, "sign in (aws sso login), then run the doctor again", "%s: %v", what, stack.Reason(err))
 	default:
-		do := "check the network, then run the doctor again"
-		if errors.As(err, new(smithy.APIError)) {
-			do = "look up what AWS says, mend it, then run the doctor again"
-		}
-		d.bad(check, do, "%s: %v", what, stack.Reason(err))
+		d.bad(check, advice(err), "%s: %v", what, stack.Reason(err))
 	}
 	return false
+}
+
+// advice returns what to do about an error of AWS's that says nothing of a right.
+func advice(err error) string {
+	switch {
+	case stack.Throttled(err):
+		return "wait a minute, then run the doctor again"
+	case stack.Expired(err):
+		return "sign in (aws sso login), then run the doctor again"
+	case errors.As(err, new(smithy.APIError)):
+		return "look up what AWS says, mend it, then run the doctor again"
+	}
+	return "check the network, HTTPS_PROXY and AWS_ENDPOINT_URL, then run the doctor again"
 }
 
 // again returns how to run a command on the deployment.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	cfntypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -22,6 +23,7 @@ func (d *doctor) functions(ctx context.Context) {
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if !d.asked("functions", "the stack's resources", "cloudformation:ListStackResources", err) {
+			clear(d.resources) // some of them say nothing of the rest
 			break
 		}
 		for _, r := range page.StackResourceSummaries {
@@ -54,9 +56,9 @@ func (d *doctor) functions(ctx context.Context) {
 
 // version returns the version of a function that the stack has published.
 func (d *doctor) version(function string) string {
-	for name, arn := range d.resources {
+	for name, id := range d.resources {
 		if strings.HasPrefix(name, function+"FunctionVersion") {
-			return arn[strings.LastIndex(arn, ":")+1:]
+			return id[strings.LastIndex(id, ":")+1:]
 		}
 	}
 	return ""
@@ -65,6 +67,10 @@ func (d *doctor) version(function string) string {
 // own examines one of the stack's functions, and reports whether it is as deployed.
 func (d *doctor) own(ctx context.Context, name, function, version string) bool {
 	what := "the " + name + " function"
+	if function == "" {
+		d.bad("functions", "find out who removed it (CloudTrail), then deploy a new stack", "%s is no longer in the stack", what)
+		return false
+	}
 	more := "aws lambda delete-function-concurrency --function-name " + function
 	if name == "webhook" { // which has a reserve
 		more = "aws lambda put-function-concurrency --function-name " + function + " --reserved-concurrent-executions N, as Size has it"
@@ -93,7 +99,12 @@ func (d *doctor) own(ctx context.Context, name, function, version string) bool {
 
 // runs examines whether a function may run. more lets it run more than 0 requests at once.
 func (d *doctor) runs(ctx context.Context, what, long, function, more string) bool {
-	out, err := lambda.NewFromConfig(d.cfg).GetFunction(ctx, &lambda.GetFunctionInput{FunctionName: &function})
+	client := lambda.NewFromConfig(d.cfg, func(o *lambda.Options) {
+		if a, err := arn.Parse(function); err == nil { // one of the team's, which may be in another region
+			o.Region = a.Region
+		}
+	})
+	out, err := client.GetFunction(ctx, &lambda.GetFunctionInput{FunctionName: &function})
 	if !d.asked("functions", long, "lambda:GetFunction", err) {
 		return false
 	}
@@ -127,7 +138,9 @@ func (d *doctor) mapping(ctx context.Context, part, resource string) {
 	if !d.asked(part, "the mapping "+id, "lambda:GetEventSourceMapping", err) {
 		return
 	}
-	if state := aws.ToString(out.State); strings.HasPrefix(state, "Disabl") {
+	if state := aws.ToString(out.State); state == "Deleting" {
+		d.bad(part, "find out who removes it (CloudTrail), then make it again: aws lambda create-event-source-mapping", "its mapping is being deleted: nobody will read it")
+	} else if strings.HasPrefix(state, "Disabl") {
 		d.bad(part, enable(id), "nobody reads it: its mapping is %s", state)
 	} else if result := aws.ToString(out.LastProcessingResult); strings.HasPrefix(result, "PROBLEM") {
 		d.bad(part, "see the log of the webhook function ("+path.Join("/aws/lambda", d.stack.Name, "webhook")+")", "its mapping says %s", result)

@@ -76,6 +76,8 @@ next:
 				do = "something else answers there, such as a login page: the functions must reach it without a sign-in"
 			case reason == badCertificate:
 				do = "its certificate is not one that everybody trusts, so the functions refuse it: get one of a public authority"
+			case strings.Contains(err.Error(), "redirects"), strings.Contains(err.Error(), "another kind of document"), strings.Contains(err.Error(), "jwks_uri in"):
+				do = "correct OidcDiscoveryUrl or OidcJwksUrl in deploy/" + d.at.Environment + ".env, then " + d.again("deploy") + "; if neither is set, ask whoever runs the issuer"
 			case strings.Contains(err.Error(), "status 404"):
 				do = "make OidcIssuer exactly the tokens' iss; if it is, set OidcDiscoveryUrl or OidcJwksUrl"
 			}

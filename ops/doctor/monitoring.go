@@ -29,6 +29,11 @@ func (d *doctor) alarms(ctx context.Context) {
 	if len(all) == 0 {
 		return
 	}
+	topics := slices.DeleteFunc(strings.Split(d.stack.Parameters["AlarmTarget"], ","), func(s string) bool { return !strings.HasPrefix(s, "arn:") })
+	for _, name := range d.called("Topic") {
+		topics = append(topics, d.resources[name])
+	}
+	const again = "deploy once with Monitoring=false and once as before"
 	missing, fine := maps.Clone(all), true
 	for some := range slices.Chunk(slices.Sorted(maps.Keys(all)), 100) { // as many as a call takes
 		out, err := cloudwatch.NewFromConfig(d.cfg).DescribeAlarms(ctx, &cloudwatch.DescribeAlarmsInput{AlarmNames: some, MaxRecords: aws.Int32(100)})
@@ -45,16 +50,15 @@ func (d *doctor) alarms(ctx context.Context) {
 			if a.ActionsEnabled != nil && !*a.ActionsEnabled {
 				fine = false
 				d.warn("alarms", "aws cloudwatch enable-alarm-actions --alarm-names "+name, "%s tells nobody: its actions are off", name)
+			} else if len(a.AlarmActions) == 0 && len(topics) > 0 {
+				fine = false
+				d.warn("alarms", again, "%s tells nobody: somebody has removed its actions", name)
 			}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(missing)) {
 		fine = false
-		d.bad("alarms", "deploy once with Monitoring=false and once as before", "the alarm %s does not exist", name)
-	}
-	topics := slices.DeleteFunc(strings.Split(d.stack.Parameters["AlarmTarget"], ","), func(s string) bool { return !strings.HasPrefix(s, "arn:") })
-	for _, name := range d.called("Topic") {
-		topics = append(topics, d.resources[name])
+		d.bad("alarms", again, "the alarm %s does not exist", name)
 	}
 	if len(topics) == 0 {
 		d.warn("alarms", "set AlarmTarget, then "+d.again("deploy"), "none of %d tells anybody: AlarmTarget is empty", len(all))
@@ -77,7 +81,7 @@ func (d *doctor) heard(ctx context.Context, topic string) bool {
 	for _, s := range out.Subscriptions {
 		if strings.HasPrefix(aws.ToString(s.SubscriptionArn), "arn:") {
 			confirmed++
-		} else {
+		} else if aws.ToString(s.SubscriptionArn) != "Deleted" { // by a link in a mail
 			pending = append(pending, aws.ToString(s.Endpoint))
 		}
 	}

@@ -26,12 +26,19 @@ func (d *doctor) bus(ctx context.Context) {
 		return
 	}
 	d.ok("bus", "%s exists", bus)
-	if rules, err := client.ListRules(ctx, &eventbridge.ListRulesInput{EventBusName: &bus}); d.asked("bus", "its rules", "events:ListRules", err) {
+	for in := (&eventbridge.ListRulesInput{EventBusName: &bus}); ; {
+		rules, err := client.ListRules(ctx, in)
+		if !d.asked("bus", "its rules", "events:ListRules", err) {
+			break
+		}
 		for _, rule := range rules.Rules {
 			if rule.State == bustypes.RuleStateDisabled {
 				name := aws.ToString(rule.Name)
 				d.warn("bus", "aws events enable-rule --event-bus-name "+bus+" --name "+name, "the rule %s is disabled: its targets get no events", name)
 			}
+		}
+		if in.NextToken = rules.NextToken; aws.ToString(in.NextToken) == "" {
+			break
 		}
 	}
 	archive := d.resources["ChatEventArchive"]
@@ -70,11 +77,14 @@ func (d *doctor) queues(ctx context.Context) {
 	d.mapping(ctx, "Stream's queue", "StreamEventsMapping")
 	var policy struct{ DeadLetterTargetArn string }
 	_ = json.Unmarshal([]byte(attributes["RedrivePolicy"]), &policy)
+	const what = "Stream's dead-letter queue"
 	dead, err := arn.Parse(policy.DeadLetterTargetArn)
 	if err != nil {
+		if attributes != nil {
+			d.warn(what, "aws sqs set-queue-attributes --queue-url "+url+" with the RedrivePolicy of StreamEventsQueue in template.yaml", "somebody has removed it from Stream's queue: an event that cannot be handled is tried until it is too old, and then lost")
+		}
 		return
 	}
-	const what = "Stream's dead-letter queue"
 	out, err := sqs.NewFromConfig(d.cfg).GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &dead.Resource, QueueOwnerAWSAccountId: &dead.AccountID})
 	if d.asked(what, dead.Resource, "sqs:GetQueueUrl", err) {
 		// Only Stream may write to its queue, so nobody can move them back.

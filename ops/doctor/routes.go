@@ -5,9 +5,9 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -46,6 +46,9 @@ func (d *doctor) answered(api string, r route, status int, err error) bool {
 	}
 	switch {
 	case status == 0:
+		if errors.Is(err, io.EOF) {
+			err = errors.New("the connection was closed")
+		}
 		do := "check the URL, the network and HTTPS_PROXY"
 		switch network(err) {
 		case "":
@@ -60,7 +63,7 @@ func (d *doctor) answered(api string, r route, status int, err error) bool {
 			do = "point the domain's name at the output ClientApiDnsTarget or ServiceApiDnsTarget (CNAME)"
 		}
 		d.bad(api, do, "%s: no answer: %v", what, err)
-	case errors.As(err, new(*json.SyntaxError)):
+	case status < 300 && err != nil:
 		d.bad(api, "check the URL: something else answers there, such as a login page", "%s: %v", what, err)
 	case status == r.want || status < 300 && r.want == http.StatusOK: // /token answers 201
 		return true
@@ -134,8 +137,6 @@ func (d *doctor) clientAPI(ctx context.Context) {
 		if status == 0 {
 			return
 		}
-	case err != nil:
-		d.bad("client API", "check the URL: something else answers there", "%s/api-key: %v", base, err)
 	case d.key != "" && body.APIKey != d.key:
 		d.bad("client API", "wait for ParameterTtl seconds; after that see the log of the apikey function", "%s/api-key returns another key than the one in Parameter Store", base)
 	default:
@@ -170,8 +171,14 @@ func (d *doctor) cors(ctx context.Context, base string) {
 			d.bad("CORS", "see client API", "%v", err)
 			return
 		}
-		got := a.Header.Get("Access-Control-Allow-Origin")
+		got := strings.Join(a.Header.Values("Access-Control-Allow-Origin"), ", ")
 		switch may := got == origin || got == "*"; {
+		case a.Status >= 400 && origin != stranger:
+			d.bad("CORS", "look at what is in front of the API, such as a firewall (WAF): it must let OPTIONS pass", "OPTIONS /config: %d: no page may call the Client API", a.Status)
+			return
+		case strings.Contains(got, ","):
+			d.bad("CORS", "look at what is in front of the API: only one of the two may set it", "browsers refuse an answer with two origins: Access-Control-Allow-Origin is %s", got)
+			return
 		case !may && origin != stranger:
 			d.bad("CORS", d.again("deploy"), "AllowedOrigins is %q, but pages of %s may not call the Client API", allowed, origin)
 			return
@@ -228,7 +235,7 @@ func (d *doctor) serviceAPI(ctx context.Context) {
 		a, err := d.service.Send(ctx, r.method, r.path, r.body)
 		status := 0
 		if err == nil {
-			status, err = a.Status, a.Decode(nil)
+			status, err = a.Status, a.Decode(new(any))
 		}
 		if d.answered("service API", r, status, err) {
 			d.ok("service API", "%s %s: %d, as it should", r.method, r.path, status)
@@ -249,8 +256,10 @@ func (d *doctor) closed(ctx context.Context, key route) bool {
 			d.bad("service API", "run the doctor inside the VPC of "+private, "it is private and cannot be reached from here: %v", err)
 			return false
 		case err != nil:
-			d.bad("service API", "check the network and the output ServiceApiUrl", "no answer: %v", err)
+			d.answered("service API", r, 0, err)
 			return false
+		case r.path == key.path && (a.Status >= 300 && a.Status < 400 || a.Status < 300 && a.Decode(new(any)) != nil): // another server
+			return d.answered("service API", r, a.Status, a.Decode(new(any)))
 		case a.Status == http.StatusNotFound:
 			d.bad("service API", "check the URL and the domain's mapping, then "+d.again("deploy"), "%s %s: 404: the route does not exist", r.method, r.path)
 			open = true

@@ -95,6 +95,9 @@ func (d *doctor) appSettings(context.Context) {
 			d.bad("app", "set "+field+": false below app: in stream.yaml, then "+d.again("apply"), "%s is on: %s", field, what)
 		}
 	}
+	if before, err := time.Parse(time.RFC3339, streamfile.Text(d.app["revoke_tokens_issued_before"])); err == nil && before.After(time.Now().Add(maxSkew)) {
+		d.bad("app", "set it to a time that has passed: update the app's settings (PATCH /app) through /proxy", "revoke_tokens_issued_before is %s: until then Stream refuses every user token", before.UTC().Format(time.RFC3339))
+	}
 	if region := d.region(); region != "" {
 		d.bad("app", "set StreamBaseUrl to the app's region, or to https://chat.stream-io-api.com, then "+d.again("deploy"),
 			"StreamBaseUrl is in %s, and the app in %s", region, placementOf(d.app))

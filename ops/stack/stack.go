@@ -137,6 +137,10 @@ func Reason(err error) error {
 	if errors.As(err, &unsent) {
 		return unsent.Err
 	}
+	var answer *smithyhttp.ResponseError
+	if errors.As(err, &answer) {
+		return fmt.Errorf("status %d, and the answer is not one of AWS's", answer.HTTPStatusCode())
+	}
 	return err
 }
 

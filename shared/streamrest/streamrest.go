@@ -126,6 +126,13 @@ func (a *Answer) Decode(out any) error {
 		return err
 	}
 	if err := Unmarshal(a.Body, out); err != nil {
+		var other *json.UnmarshalTypeError
+		switch {
+		case errors.As(err, &other): // which names Go's types
+			err = fmt.Errorf("it has an unexpected %s", other.Value)
+		case err == io.EOF:
+			err = errors.New("it is empty")
+		}
 		return fmt.Errorf("the answer with status %d is not the JSON expected: %w", a.Status, err)
 	}
 	return nil
