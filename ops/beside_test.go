@@ -104,3 +104,32 @@ func TestTwoAppliesLoseNothingUnnoticed(t *testing.T) {
 		t.Errorf("want one of the two told, and both hooks after it applied again, got %v and %v", results, hooks)
 	}
 }
+
+// Stream takes a name once. The second learns that it may be the other who has made it.
+func TestOfTwoAppliesOfOneFileTheSecondSaysSo(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.file("stream.yaml", "roles: [support]")
+	together := pair()
+	a.intercept(func(_ http.ResponseWriter, r *http.Request, n int) bool {
+		if r.Method == http.MethodPost {
+			together()
+		}
+		return false
+	})
+	var both sync.WaitGroup
+	results := make([]result, 2)
+	for i := range 2 {
+		both.Go(func() { results[i] = a.run("apply", "-yes") })
+	}
+	both.Wait()
+	failed := 0
+	for _, r := range results {
+		if failed += r.status; r.status != 0 {
+			r.want(t, 1, "Run plan: what it no longer shows, somebody else has made meanwhile")
+		}
+	}
+	if a.run("plan").want(t, 0, "nothing to change"); failed != 1 {
+		t.Errorf("want one of the two told, got %v", results)
+	}
+}

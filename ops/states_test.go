@@ -358,7 +358,7 @@ func TestWhatStreamRefusesHoldsNothingElseBack(t *testing.T) {
 	}
 	a.intercept(refused)
 	a.run("apply", "-yes", "-allow-lockout").want(t, 1, "done: create blocklist rude", "done: create channel type match", "done: update channel type match: uploads", "done: update the app's settings: multi_tenant_enabled",
-		"took all else: update the app's settings: webhook_url, update channel type match: grants.support, update channel type team: grants.support. Mend it in the file, or remove it")
+		"took all else: update the app's settings: webhook_url, update channel type match: grants.support, update channel type team: grants.support. Run plan: ")
 	a.run("plan").want(t, 0, "grants.support: + nothing", "Plan: 0 to add, 3 to change")
 	team := a.call("GET", "/channeltypes/team", nil)
 	if grants := team["grants"].(map[string]any); team["automod"] != "AI" || team["automod_behavior"] != "block" || fmt.Sprint(grants["user"], grants["guest"]) != "[read-channel] []" {

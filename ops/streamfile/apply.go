@@ -193,7 +193,7 @@ func (p *planner) apply(ctx context.Context, steps []step, allowed map[string]bo
 	}
 	switch {
 	case len(refused) > 0:
-		return done, fmt.Errorf("Stream refused this, for the reasons above, and took all else: %s. Mend it in the file, or remove it", strings.Join(refused, ", "))
+		return done, fmt.Errorf("Stream refused this, for the reasons above, and took all else: %s. Run plan: what it no longer shows, somebody else has made meanwhile; mend the rest in the file, or remove it", strings.Join(refused, ", "))
 	case len(late) > 0:
 		return done, fmt.Errorf("Stream took all of it, but %s later still answers otherwise: %s. Run plan in a minute: what it shows then, Stream keeps otherwise than it was written, or somebody else has changed meanwhile",
 			Patience, strings.Join(late, ", "))
