@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -24,10 +25,22 @@ func moto(t *testing.T) aws.Config {
 	}
 }
 
+// oneByOne sends one request at a time: DynamoDB checks a condition and writes at once, and
+// moto, whose requests run in parallel, first one and then the other.
+type oneByOne struct{ sync.Mutex }
+
+func (o *oneByOne) Do(r *http.Request) (*http.Response, error) {
+	o.Lock()
+	defer o.Unlock()
+	return http.DefaultClient.Do(r)
+}
+
 // newTable creates the template's table in moto.
 func newTable(t *testing.T, name string) *table {
 	t.Helper()
-	m := &table{dynamodb.NewFromConfig(moto(t)), name}
+	config := moto(t)
+	config.HTTPClient = new(oneByOne)
+	m := &table{dynamodb.NewFromConfig(config), name}
 	if _, err := m.client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
 		TableName:            &name,
 		BillingMode:          types.BillingModePayPerRequest,
