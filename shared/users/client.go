@@ -138,13 +138,12 @@ const deletedForGood = "deleted for good"
 // each writes users together or, if Stream refuses that because of one of them, in halves.
 func (c *client) each(users map[string]document, write func(map[string]document) (map[string]document, error)) (map[string]document, error) {
 	all, err := write(users)
-	e, ok := errors.AsType[*streamrest.Error](err)
-	if !ok || fails(e) {
+	if err == nil || fails(err) {
 		return all, err
 	}
 	ids := slices.Sorted(maps.Keys(users))
 	if len(ids) == 1 {
-		if e.Code == codeMissing {
+		if e, _ := errors.AsType[*streamrest.Error](err); e.Code == codeMissing {
 			return map[string]document{ids[0]: {"id": ids[0], deletedForGood: true}}, nil
 		}
 		return nil, err
@@ -157,16 +156,17 @@ func (c *client) each(users map[string]document, write func(map[string]document)
 		}
 		some, err := c.each(part, write)
 		maps.Copy(all, some)
-		if e, ok := errors.AsType[*streamrest.Error](err); err != nil && (!ok || fails(e)) {
+		if fails(err) {
 			break
 		}
 	}
 	return all, nil
 }
 
-// fails reports whether a response concerns all users.
-func fails(e *streamrest.Error) bool {
-	return e.Status >= 500 || e.Status == http.StatusTooManyRequests
+// fails reports whether an error of a call concerns all users: all but a refusal.
+func fails(err error) bool {
+	e, answered := errors.AsType[*streamrest.Error](err)
+	return err != nil && (!answered || e.Status >= 500 || e.Status == http.StatusTooManyRequests)
 }
 
 func (c *client) write(ctx context.Context, credentials *streamchat.Credentials, p *pace, method string, body any) (map[string]document, error) {
@@ -180,14 +180,13 @@ func (c *client) call(ctx context.Context, credentials *streamchat.Credentials, 
 	began := now()
 	header, err := c.send(ctx, credentials, method, path, body, answer)
 	p.heed(began, header)
-	e, answered := errors.AsType[*streamrest.Error](err)
-	switch {
-	case err == nil || answered && !fails(e): // which concerns this user only
-	case answered:
-		l, _ := streamrest.Limit(e.Header)
-		p.fail(l.ResetTime())
-	default:
-		p.fail(time.Time{})
+	if fails(err) {
+		var reset time.Time
+		if e, answered := errors.AsType[*streamrest.Error](err); answered {
+			l, _ := streamrest.Limit(e.Header)
+			reset = l.ResetTime()
+		}
+		p.fail(reset)
 	}
 	return err
 }
