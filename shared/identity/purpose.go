@@ -29,7 +29,7 @@ func forCalls(header, c Claims) error {
 		return errBound
 	}
 	for name := range c {
-		mark := strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(name[strings.LastIndexByte(name, '/')+1:]))
+		mark := unspaced.Replace(strings.ToLower(name[strings.LastIndexByte(name, '/')+1:]))
 		if !slices.Contains(marks, mark) {
 			continue
 		}
@@ -56,6 +56,9 @@ func forCalls(header, c Claims) error {
 // Quasr https://api.quasr.io/claims/typ. Descope has drn:
 // https://docs.descope.com/session-overview
 var marks = []string{"tokenuse", "tokentype", "tokenkind", "tokenname", "type", "typ", "use", "kind", "purpose", "drn"}
+
+// unspaced removes what separates the words of a claim's name.
+var unspaced = strings.NewReplacer("_", "", "-", "")
 
 // mailed are words of the token_type of what Authorizer sends in links by e-mail: sign-up,
 // magic link, forgotten password, new address, invitation. Their subject is the address.
