@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -57,7 +58,7 @@ func BenchmarkUnsigned(b *testing.B) {
 				r := httptest.NewRequest(http.MethodPost, "/webhook", bytes.NewReader(body))
 				r.Header.Set("X-Signature", forged)
 				r.Header.Set("X-Api-Key", key)
-				if response := awstest.Do(h, r); response.StatusCode < 400 || response.StatusCode > 413 {
+				if response := awstest.Do(h, r); !slices.Contains([]int{400, 401, 413}, response.StatusCode) {
 					b.Fatalf("want it refused, got %d", response.StatusCode)
 				}
 			}
