@@ -18,18 +18,21 @@ func pick(all objects, query document) ([]document, error) {
 	if _, err := matches(nil, filter); err != nil { // depends on the filter only
 		return nil, err
 	}
-	ids := slices.Collect(maps.Keys(all))
-	if in := list(object(filter["id"])["$in"]); in != nil { // at once, however many others there are
-		ids = nil
-		for _, id := range in {
-			ids = append(ids, text(id))
-		}
+	var ids []string
+	in, some := object(filter["id"])["$in"].([]any) // at once, however many others there are
+	for _, id := range in {
+		ids = append(ids, text(id))
+	}
+	if !some {
+		ids = slices.Collect(maps.Keys(all))
 	}
 	slices.Sort(ids)
 	found := []document{}
 	for _, id := range slices.Compact(ids) {
-		if yes, _ := matches(all[id], filter); yes && all[id] != nil {
-			found = append(found, all[id])
+		if doc := all[id]; doc != nil {
+			if yes, _ := matches(doc, filter); yes {
+				found = append(found, doc)
+			}
 		}
 	}
 	return found, nil
