@@ -26,8 +26,10 @@ const (
 	streamCall    = 50 * time.Millisecond  // likewise
 	firstRequest  = 20 * time.Millisecond  // the issuer's keys
 	warmRequest   = 3 * time.Millisecond
-	concurrency   = 1000 // of the account, https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html
-	startsPer10s  = 1000 // of a function
+	concurrency   = 1000   // of the account, https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html
+	startsPer10s  = 1000   // of a function
+	accountRate   = 10_000 // requests a second at all APIs, https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+	accountBurst  = 5_000
 	browserWaits  = 4 * time.Second
 	firstWait     = 500 * time.Millisecond
 	longestClient = 8 * time.Second
@@ -51,8 +53,7 @@ type morning struct {
 	before   bool    // the build and the clients that this project began with
 	withSync bool    // SyncUsers, whose calls Stream does not limit: see shared/users
 
-	limits          *apigateway.Limits
-	routes          map[string]cfn.Limit
+	limits          map[string]*rate.Limiter // by route; the account's by ""
 	bucket          *rate.Limiter
 	connecting      *minuteLimit
 	mu              *sync.Mutex
@@ -117,16 +118,16 @@ func (m *morning) play(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.mu, m.routes, m.free = new(sync.Mutex), map[string]cfn.Limit{}, map[string][]*process{}
-	for _, f := range functions {
-		for _, r := range f.Routes {
-			if !r.REST {
-				m.routes[r.Path] = r.Limit
+	m.mu, m.free = new(sync.Mutex), map[string][]*process{}
+	synctest.Test(t, func(t *testing.T) {
+		m.limits, m.bucket = map[string]*rate.Limiter{"": rate.NewLimiter(accountRate, accountBurst)}, rate.NewLimiter(rate.Limit(m.ssm), int(m.ssm))
+		for _, f := range functions {
+			for _, r := range f.Routes {
+				if !r.REST && r.Limit.Rate > 0 {
+					m.limits[r.Path] = rate.NewLimiter(rate.Limit(r.Limit.Rate), r.Limit.Burst)
+				}
 			}
 		}
-	}
-	synctest.Test(t, func(t *testing.T) {
-		m.limits, m.bucket = apigateway.NewLimits(), rate.NewLimiter(rate.Limit(m.ssm), int(m.ssm))
 		m.connecting = &minuteLimit{minute: int(connects * m.asked), second: int(connects * m.asked / 30)}
 		random := rand.New(rand.NewPCG(1, 2))
 		arrivals := make([]time.Duration, m.people)
@@ -214,8 +215,8 @@ func (m *morning) request(route string) bool {
 	m.wait(network)
 	m.mu.Lock()
 	m.requests++
-	limit := m.routes[route]
-	if !m.limits.Allow(route, limit.Rate, limit.Burst) || m.inFlight >= concurrency {
+	own := m.limits[route] // what it refuses does not count towards the account's
+	if own != nil && !own.Allow() || !m.limits[""].Allow() || m.inFlight >= concurrency {
 		m.mu.Unlock()
 		return false
 	}

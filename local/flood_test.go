@@ -24,7 +24,7 @@ func TestAFloodOnEveryKnownRouteLosesNoneOfStreamsEventsAndHooks(t *testing.T) {
 	s := c.server
 	t.Cleanup(s.close)
 	now := time.Now()
-	s.limits.Now = func() time.Time { return now }
+	s.clock = func() time.Time { return now }
 
 	send := func(g *gateway, method, target, body string) (int, string) {
 		r := httptest.NewRequest(method, target, strings.NewReader(body))

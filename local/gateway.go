@@ -165,7 +165,7 @@ func (g *gateway) handle(w *statusWriter, r *http.Request) (err error) {
 	if rt == nil {
 		return errNoRoute
 	}
-	if !g.limits.Allow(g.name+" "+rt.key(), rt.Limit.Rate, rt.Limit.Burst) {
+	if !rt.limiter.AllowN(g.clock(), 1) {
 		return errThrottled
 	}
 	request.Resource, request.RouteKey = rt.Path, rt.key()

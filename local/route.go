@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/time/rate"
+
 	"chat-service-backend/ops/cfn"
 )
 
@@ -16,6 +18,7 @@ type route struct {
 	cfn.Route
 	function string
 	pattern  *regexp.Regexp // of the path, with a named group for each parameter
+	limiter  *rate.Limiter  // full at the start
 }
 
 // Parameters of a path, after QuoteMeta.
@@ -28,7 +31,11 @@ func newRoute(function string, r cfn.Route) route {
 	pattern := parameter.ReplaceAllString(regexp.QuoteMeta(r.Path), `(?P<$1>[^/]+)`)
 	// The rest may be empty ("/proxy/"): the function says what is wrong with that.
 	pattern = greedy.ReplaceAllString(pattern, `(?P<$1>.*)`)
-	return route{r, function, regexp.MustCompile(`(?s)^` + pattern + `$`)}
+	limit := rate.Limit(r.Limit.Rate)
+	if limit == 0 {
+		limit = rate.Inf // the account's limit is far away
+	}
+	return route{r, function, regexp.MustCompile(`(?s)^` + pattern + `$`), rate.NewLimiter(limit, r.Limit.Burst)}
 }
 
 // key is an HTTP API's name for the route.

@@ -51,7 +51,7 @@ type server struct {
 	stop                  func() // the watch of the parameter file; may be nil
 	key                   string // that others need for what is dangerous
 
-	limits    *apigateway.Limits
+	clock     func() time.Time    // of the routes' limits
 	functions map[string]*running // by name of the folder
 	listeners []net.Listener
 	servers   []*http.Server
@@ -63,7 +63,7 @@ func start(ctx context.Context, opts options) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("template.yaml: %w", err)
 	}
-	s := &server{options: opts, now: maps.Clone(opts.overrides), template: template, functions: map[string]*running{}, limits: apigateway.NewLimits(), feed: feed{pages: map[chan string]bool{}}}
+	s := &server{options: opts, now: maps.Clone(opts.overrides), template: template, functions: map[string]*running{}, clock: time.Now, feed: feed{pages: map[chan string]bool{}}}
 	for _, step := range []func(context.Context) error{
 		s.listen, // before anything needs an address
 		s.deploy,
