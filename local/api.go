@@ -26,35 +26,35 @@ type health struct {
 	Parameters map[string]string `json:"parameters"` // of the template
 }
 
-func (p *page) health() health {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (s *server) health() health {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	parameters := map[string]string{}
-	for name := range p.template.Section("Parameters") {
-		parameters[name] = p.stack.Parameter(name)
+	for name := range s.template.Section("Parameters") {
+		parameters[name] = s.stack.Parameter(name)
 	}
-	return health{p.clientURL + p.basePath, p.serviceURL + p.basePath, p.streamURL, parameters["OidcIssuer"], p.clientURL + pagePath, parameters}
+	return health{s.clientURL + s.basePath, s.serviceURL + s.basePath, s.streamURL, parameters["OidcIssuer"], s.clientURL + pagePath, parameters}
 }
 
 // reset brings back the values, settings, clocks and stand-ins of the start.
-func (p *page) reset(r *http.Request, _ string) (string, error) {
-	for _, name := range slices.Sorted(maps.Keys(p.standIns)) {
-		p.standIns[name].Set(nil)
+func (s *server) reset(r *http.Request, _ string) (string, error) {
+	for _, name := range slices.Sorted(maps.Keys(s.standIns)) {
+		s.standIns[name].Set(nil)
 	}
-	if p.memory != nil {
-		p.memory.Replace(builtInValues(p.prefix()))
+	if s.memory != nil {
+		s.memory.Replace(builtInValues(s.prefix()))
 	}
-	if p.chat != nil {
-		p.chat.Reset()
-		p.connectChat()
+	if s.chat != nil {
+		s.chat.Reset()
+		s.connectChat()
 	}
-	p.events.Forget()
-	p.feed.reset()
-	return "Everything is as at the start.", p.redeploy(r.Context(), maps.Clone(p.options.overrides), true) // functions remember values
+	s.events.Forget()
+	s.feed.reset()
+	return "Everything is as at the start.", s.redeploy(r.Context(), maps.Clone(s.options.overrides), true) // functions remember values
 }
 
 // seed writes users, client configurations and values, and sets the clock of Stream.
-func (p *page) seed(r *http.Request, body string) (string, error) {
+func (s *server) seed(r *http.Request, body string) (string, error) {
 	var in struct {
 		Users  []map[string]any           `json:"users"`
 		Config map[string]json.RawMessage `json:"config"` // by client type
@@ -66,31 +66,31 @@ func (p *page) seed(r *http.Request, body string) (string, error) {
 	if err := decoder.Decode(&in); err != nil {
 		return "", fmt.Errorf(`the body is not {"users": [...], "config": {...}, "values": {...}, "time": "..."}: %w`, err)
 	}
-	if (in.Config != nil || in.Values != nil) && p.memory == nil {
-		return "", fmt.Errorf("the values come from %s: change them there", p.source())
+	if (in.Config != nil || in.Values != nil) && s.memory == nil {
+		return "", fmt.Errorf("the values come from %s: change them there", s.source())
 	}
-	if (in.Users != nil || in.Time != nil) && p.chat == nil {
+	if (in.Users != nil || in.Time != nil) && s.chat == nil {
 		return "", errors.New("Stream is not the stand-in, so it takes no users from here")
 	}
 	for _, user := range in.Users {
-		if err := p.chat.PutUser(user); err != nil {
+		if err := s.chat.PutUser(user); err != nil {
 			return "", err
 		}
 	}
 	for kind, value := range in.Config {
-		p.memory.Set(p.prefix()+"/client-config/"+kind, string(value))
+		s.memory.Set(s.prefix()+"/client-config/"+kind, string(value))
 	}
 	for name, value := range in.Values {
 		if !strings.HasPrefix(name, "/") {
-			name = p.prefix() + "/" + name
+			name = s.prefix() + "/" + name
 		}
-		p.memory.Set(name, value)
+		s.memory.Set(name, value)
 	}
 	if in.Time != nil {
-		p.chat.SetTime(*in.Time)
+		s.chat.SetTime(*in.Time)
 	}
 	if in.Config != nil || in.Values != nil {
-		return "Seeded.", p.restart(r.Context()) // no test waits for a time to live
+		return "Seeded.", s.restart(r.Context()) // no test waits for a time to live
 	}
 	return "Seeded.", nil
 }
@@ -110,7 +110,7 @@ type busEvent struct {
 
 // busEvents answers with the events of the bus since a time or since one that has a
 // number. With wait, it holds the answer for some seconds until there is one.
-func (p *page) busEvents(w http.ResponseWriter, r *http.Request) {
+func (s *server) busEvents(w http.ResponseWriter, r *http.Request) {
 	since := r.URL.Query().Get("since")
 	first, err := strconv.Atoi(since)
 	var from time.Time
@@ -124,11 +124,11 @@ func (p *page) busEvents(w http.ResponseWriter, r *http.Request) {
 	limit := time.NewTimer(time.Duration(min(max(wait, 0), 60)) * time.Second)
 	defer limit.Stop()
 	for {
-		entries, next, arrived := p.events.Since(first)
+		entries, next, arrived := s.events.Since(first)
 		events := []busEvent{}
 		for _, e := range entries {
 			if !e.At.Before(from) {
-				events = append(events, busEvent{"0", e.ID, e.DetailType, e.Source, apigateway.AccountID, e.At, p.region, []string{}, json.RawMessage(e.Detail)})
+				events = append(events, busEvent{"0", e.ID, e.DetailType, e.Source, apigateway.AccountID, e.At, s.region, []string{}, json.RawMessage(e.Detail)})
 			}
 		}
 		if len(events) > 0 || wait <= 0 {
@@ -143,14 +143,4 @@ func (p *page) busEvents(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-}
-
-// tools answers what is on both ports.
-func (p *page) tools(mux *http.ServeMux) {
-	mux.HandleFunc("GET "+pagePath+"health", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, p.health()) })
-	mux.HandleFunc("GET "+pagePath+"events", p.busEvents)
-	mux.HandleFunc("POST "+pagePath+"trigger", func(w http.ResponseWriter, r *http.Request) { answerJSON(w, p.sendWebhook(r)) })
-	mux.HandleFunc("POST "+pagePath+"reset", change(p.reset))
-	mux.HandleFunc("POST "+pagePath+"seed", change(p.seed))
-	mux.HandleFunc("PUT "+pagePath+"faults/{name}", change(p.switchStandIn))
 }

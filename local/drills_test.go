@@ -206,7 +206,7 @@ func drillOutput(t *testing.T, d *drill) {
 		}
 	}
 	traffic(true)
-	d.faults.ssm.Set(standin.Refuse(http.StatusBadRequest, "ThrottlingException"))
+	d.standIns["SSM"].Set(standin.Refuse(http.StatusBadRequest, "ThrottlingException"))
 	within(t, "values served stale", func() bool {
 		traffic(false)
 		return d.warnings("webhook") > 0 && d.warnings("proxy") > 0

@@ -74,7 +74,7 @@ func send(request *http.Request, shown string, err error) (e exchange) {
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
 // call sends the request that the page describes, as the caller it names.
-func (p *page) call(r *http.Request) exchange {
+func (s *server) call(r *http.Request) exchange {
 	var in struct{ Who, User, API, Method, Path, Body string }
 	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&in); err != nil {
 		return send(nil, "", err)
@@ -82,37 +82,37 @@ func (p *page) call(r *http.Request) exchange {
 	if in.Method == http.MethodGet {
 		in.Body = ""
 	}
-	url := p.clientURL
+	url := s.clientURL
 	if in.API == "service" {
-		url = p.serviceURL
+		url = s.serviceURL
 	}
 	if !strings.HasPrefix(in.Path, "/") { // "@host" would make the address a user's name
 		return send(nil, "", errors.New("the path must begin with a slash"))
 	}
-	request, err := http.NewRequestWithContext(r.Context(), in.Method, url+p.basePath+in.Path, strings.NewReader(in.Body))
+	request, err := http.NewRequestWithContext(r.Context(), in.Method, url+s.basePath+in.Path, strings.NewReader(in.Body))
 	if err == nil && in.Body != "" {
 		request.Header.Set("Content-Type", "application/json")
 	}
 	if err == nil && in.Who != "nobody" {
-		err = p.identify(request, in.API, in.Who, in.User)
+		err = s.identify(request, in.API, in.Who, in.User)
 	}
 	return send(request, in.Body, err)
 }
 
 // identify makes a caller known: a service names its user in a header, everybody
 // else has a bearer token, which may only look like one of the issuer's.
-func (p *page) identify(request *http.Request, api, who, user string) error {
+func (s *server) identify(request *http.Request, api, who, user string) error {
 	if api == "service" {
-		request.Header.Set(p.parameter("UserIdHeaderKey"), user)
+		request.Header.Set(s.parameter("UserIdHeaderKey"), user)
 		return nil
 	}
-	if p.issuer == nil {
+	if s.issuer == nil {
 		return errors.New("this server has no issuer of its own: get a token from yours, and call with curl")
 	}
-	signer, claims := p.issuer, map[string]any{}
+	signer, claims := s.issuer, map[string]any{}
 	switch who {
 	case "forged":
-		signer = &issuer.Issuer{URL: p.issuer.URL, Audience: p.issuer.Audience}
+		signer = &issuer.Issuer{URL: s.issuer.URL, Audience: s.issuer.Audience}
 	case "expired":
 		claims["exp"] = time.Now().Add(-time.Hour).Unix()
 	}
@@ -122,16 +122,16 @@ func (p *page) identify(request *http.Request, api, who, user string) error {
 }
 
 // sendWebhook plays Stream: it signs an event and sends it to the webhook route.
-func (p *page) sendWebhook(r *http.Request) exchange {
+func (s *server) sendWebhook(r *http.Request) exchange {
 	event, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	if err != nil {
 		return send(nil, "", err)
 	}
-	values, err := p.values()
+	values, err := s.values()
 	if err != nil {
 		return send(nil, "", fmt.Errorf("no secret to sign with: %w", err))
 	}
-	kind, secret, shown := r.URL.Query().Get("kind"), values[p.prefix()+"/stream/api-secret"], string(event)
+	kind, secret, shown := r.URL.Query().Get("kind"), values[s.prefix()+"/stream/api-secret"], string(event)
 	switch kind {
 	case "forged":
 		secret = "somebody else's"
@@ -139,6 +139,6 @@ func (p *page) sendWebhook(r *http.Request) exchange {
 		event = append(event, bytes.Repeat([]byte(" "), maxEvent)...)
 		shown = fmt.Sprintf("(the event, and %d spaces)", maxEvent)
 	}
-	request, err := streamapi.Webhook(r.Context(), p.clientURL+p.basePath+"/webhook", values[p.prefix()+"/stream/api-key"], secret, standin.UUID(), 1, event, kind == "gzip")
+	request, err := streamapi.Webhook(r.Context(), s.clientURL+s.basePath+"/webhook", values[s.prefix()+"/stream/api-key"], secret, standin.UUID(), 1, event, kind == "gzip")
 	return send(request, shown, err)
 }

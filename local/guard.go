@@ -33,15 +33,15 @@ const (
 	keyHeader = "X-Local-Key"
 )
 
-// guard lets next answer what is allowed.
-func (s *server) guard(next http.Handler, kind func(*http.Request) int) http.Handler {
+// guard lets answer what is allowed. route returns who answers a request, and to whom.
+func (s *server) guard(route func(*http.Request) (next http.Handler, kind int)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := hostname(r.Host)
 		if !s.trusts(host) {
 			writeMessage(w, http.StatusMisdirectedRequest, "This development server does not answer to this name; start it with -allow-host "+safeHost(host)+" if it is yours.")
 			return
 		}
-		kind := kind(r)
+		next, kind := route(r)
 		site := r.Header.Get("Sec-Fetch-Site")
 		foreign := site == "cross-site" || site == "same-site" // another port is another origin of the same site
 		friend := false

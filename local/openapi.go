@@ -16,14 +16,14 @@ import (
 const servicePath = pagePath + "service"
 
 // docs serves Swagger UI for both APIs, ready to try and signed in as Alice.
-func (p *page) docs(mux *http.ServeMux) {
+func (s *server) docs(mux *http.ServeMux) {
 	for name, api := range map[string]struct{ tag, url string }{
-		"client":  {"Client API", cmp.Or(p.basePath, "/")},
-		"service": {"Service API", servicePath + p.basePath},
+		"client":  {"Client API", cmp.Or(s.basePath, "/")},
+		"service": {"Service API", servicePath + s.basePath},
 	} {
 		path := pagePath + "docs/" + name
 		mux.HandleFunc("GET "+path+".json", func(w http.ResponseWriter, _ *http.Request) {
-			document, err := p.openAPI(api.url)
+			document, err := s.openAPI(api.url)
 			if err != nil {
 				http.Error(w, err.Error(), http.StatusInternalServerError)
 				return
@@ -39,8 +39,8 @@ func (p *page) docs(mux *http.ServeMux) {
 					"requestInterceptor": `(r) => { const [path, ...query] = r.url.split("?"); r.url = [path.replace(/%2F/gi, "/"), ...query].join("?"); return r; }`,
 				},
 			}
-			if p.issuer != nil && name == "client" {
-				if bearer, err := p.issuer.Bearer("alice", nil); err == nil {
+			if s.issuer != nil && name == "client" {
+				if bearer, err := s.issuer.Bearer("alice", nil); err == nil {
 					config.PreAuthorizeApiKey = map[string]string{"bearer": bearer}
 				}
 			}
@@ -50,7 +50,7 @@ func (p *page) docs(mux *http.ServeMux) {
 }
 
 // openAPI returns docs/openapi.yaml with url as the only server.
-func (p *page) openAPI(url string) (map[string]any, error) {
+func (s *server) openAPI(url string) (map[string]any, error) {
 	var document map[string]any
 	if err := yaml.Unmarshal(project.OpenAPI, &document); err != nil {
 		return nil, fmt.Errorf("docs/openapi.yaml: %w", err)

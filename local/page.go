@@ -17,10 +17,8 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"chat-service-backend/internal/eventbus"
 	"chat-service-backend/internal/parameterstore"
 	"chat-service-backend/internal/standin"
 	"chat-service-backend/internal/streamapi"
@@ -32,56 +30,38 @@ var pageFiles embed.FS
 // pagePath is where the Client API's address has the page and all it needs.
 const pagePath = "/.local/"
 
-// page shows the whole service in a browser and lets its user change it.
-type page struct {
-	*server
-	standIns map[string]*standin.Switch // those in use, by name
-	mu       sync.Mutex                 // guards stack and overrides, which set changes
-}
-
-func newPage(s *server) *page {
-	p := &page{server: s, standIns: map[string]*standin.Switch{}}
-	if s.playsSSM() {
-		p.standIns["SSM"] = &s.faults.ssm
-	}
-	if s.playsStream() {
-		p.standIns["Stream"] = &s.faults.stream
-	}
-	if s.playsBus() {
-		p.standIns["event bus"] = &s.events.Fault[eventbus.EventBridge]
-	}
-	if s.issuer != nil {
-		p.standIns["issuer"] = &s.faults.issuer
-	}
-	return p
-}
-
-// handler answers below pagePath.
-func (p *page) handler() http.Handler {
+// page answers below pagePath: what shows the whole service in a browser and lets its user
+// change it, and what tests and tools call, on both ports.
+func (s *server) page() http.Handler {
 	files, _ := fs.Sub(pageFiles, "page") // a valid path never fails
 	mux := http.NewServeMux()
 	mux.HandleFunc(pagePath, func(w http.ResponseWriter, r *http.Request) {
-		_, port, _ := net.SplitHostPort(p.stream.Addr().String())
+		_, port, _ := net.SplitHostPort(s.stream.Addr().String())
 		stream := net.JoinHostPort(hostname(r.Host), port)
 		w.Header().Set("Content-Security-Policy", "default-src 'self'; connect-src 'self' http://"+stream+" ws://"+stream+"; img-src data:; frame-ancestors 'none'")
 		w.Header().Set("Cache-Control", "no-cache")
 		http.StripPrefix(pagePath, http.FileServerFS(files)).ServeHTTP(w, r)
 	})
-	mux.HandleFunc("GET "+pagePath+"state", p.state)
-	mux.HandleFunc("GET "+pagePath+"live", p.feed.ServeHTTP)
-	mux.HandleFunc("PUT "+pagePath+"parameters/{name...}", change(p.writeParameter))
-	mux.HandleFunc("DELETE "+pagePath+"parameters/{name...}", change(p.deleteParameter))
-	mux.HandleFunc("PUT "+pagePath+"settings/{name}", change(p.set))
-	mux.HandleFunc("POST "+pagePath+"rotate", change(p.rotate))
-	mux.HandleFunc("POST "+pagePath+"call", func(w http.ResponseWriter, r *http.Request) { answerJSON(w, p.call(r)) })
+	mux.HandleFunc("GET "+pagePath+"state", s.state)
+	mux.HandleFunc("GET "+pagePath+"live", s.feed.ServeHTTP)
+	mux.HandleFunc("PUT "+pagePath+"parameters/{name...}", change(s.writeParameter))
+	mux.HandleFunc("DELETE "+pagePath+"parameters/{name...}", change(s.deleteParameter))
+	mux.HandleFunc("PUT "+pagePath+"settings/{name}", change(s.set))
+	mux.HandleFunc("POST "+pagePath+"rotate", change(s.rotate))
+	mux.HandleFunc("POST "+pagePath+"call", func(w http.ResponseWriter, r *http.Request) { answerJSON(w, s.call(r)) })
 	// The Service API on the page's own origin, for Swagger UI: the API itself
 	// refuses requests from another origin's page.
 	mux.HandleFunc(servicePath+"/", func(w http.ResponseWriter, r *http.Request) {
 		r.RequestURI = strings.TrimPrefix(r.RequestURI, servicePath)
-		p.serviceAPI.ServeHTTP(w, r)
+		s.serviceAPI.ServeHTTP(w, r)
 	})
-	p.docs(mux)
-	p.tools(mux)
+	s.docs(mux)
+	mux.HandleFunc("GET "+pagePath+"health", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, s.health()) })
+	mux.HandleFunc("GET "+pagePath+"events", s.busEvents)
+	mux.HandleFunc("POST "+pagePath+"trigger", func(w http.ResponseWriter, r *http.Request) { answerJSON(w, s.sendWebhook(r)) })
+	mux.HandleFunc("POST "+pagePath+"reset", change(s.reset))
+	mux.HandleFunc("POST "+pagePath+"seed", change(s.seed))
+	mux.HandleFunc("PUT "+pagePath+"faults/{name}", change(s.switchStandIn))
 	return mux
 }
 
@@ -95,15 +75,15 @@ func answerStatus(w http.ResponseWriter, status int, v any) {
 }
 
 // state answers with what the page shows, apart from events. It has no secret.
-func (p *page) state(w http.ResponseWriter, _ *http.Request) {
+func (s *server) state(w http.ResponseWriter, _ *http.Request) {
 	type list []map[string]any
 	standIns, parameters, settings := list{}, list{}, list{}
-	for _, name := range slices.Sorted(maps.Keys(p.standIns)) {
-		standIns = append(standIns, map[string]any{"name": name, "on": !p.standIns[name].Faulty()})
+	for _, name := range slices.Sorted(maps.Keys(s.standIns)) {
+		standIns = append(standIns, map[string]any{"name": name, "on": !s.standIns[name].Faulty()})
 	}
-	values, _ := p.values() // without them there is nothing to show
+	values, _ := s.values() // without them there is nothing to show
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if short, ok := strings.CutPrefix(name, p.prefix()+"/"); ok {
+		if short, ok := strings.CutPrefix(name, s.prefix()+"/"); ok {
 			value, secret := values[name], strings.Contains(short, "secret")
 			if secret {
 				value = ""
@@ -111,33 +91,33 @@ func (p *page) state(w http.ResponseWriter, _ *http.Request) {
 			parameters = append(parameters, map[string]any{"name": short, "value": value, "secret": secret})
 		}
 	}
-	for _, name := range p.settings() {
-		description := member(p.template.Section("Parameters"), name, "Description")
-		settings = append(settings, map[string]any{"name": name, "value": p.parameter(name), "description": description})
+	for _, name := range s.settings() {
+		description := member(s.template.Section("Parameters"), name, "Description")
+		settings = append(settings, map[string]any{"name": name, "value": s.parameter(name), "description": description})
 	}
 	answerJSON(w, map[string]any{
-		"standIns": standIns, "parameters": parameters, "settings": settings, "functions": slices.Sorted(maps.Keys(p.functions)),
+		"standIns": standIns, "parameters": parameters, "settings": settings, "functions": slices.Sorted(maps.Keys(s.functions)),
 	})
 }
 
 // parameter returns the present value of a template parameter.
-func (p *page) parameter(name string) string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.stack.Parameter(name)
+func (s *server) parameter(name string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stack.Parameter(name)
 }
 
-func (p *page) prefix() string { return p.parameter("ParameterPrefix") }
+func (s *server) prefix() string { return s.parameter("ParameterPrefix") }
 
 // settings returns the names of the template parameters that functions get, apart
 // from those that say where the stand-ins are.
-func (p *page) settings() []string {
-	used := []any{member(p.template.Section("Globals"), "Function", "Environment")}
-	for _, resource := range p.template.Section("Resources") {
+func (s *server) settings() []string {
+	used := []any{member(s.template.Section("Globals"), "Function", "Environment")}
+	for _, resource := range s.template.Section("Resources") {
 		used = append(used, member(resource, "Properties", "Environment"))
 	}
 	environments, _ := json.Marshal(used) // what was YAML always encodes
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(p.template.Section("Parameters"))), func(name string) bool {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(s.template.Section("Parameters"))), func(name string) bool {
 		fixed := slices.Contains([]string{"ParameterPrefix", "StreamBaseUrl", "OidcIssuer", "Environment"}, name)
 		return fixed || !bytes.Contains(environments, []byte(`{"Ref":"`+name+`"}`))
 	})
@@ -188,11 +168,11 @@ var otherFaults = map[string]standin.Fault{
 	"issuer throttle": standin.Refuse(http.StatusTooManyRequests, "temporarily_unavailable"),
 }
 
-func (p *page) switchStandIn(r *http.Request, kind string) (string, error) {
+func (s *server) switchStandIn(r *http.Request, kind string) (string, error) {
 	name := r.PathValue("name")
-	standIn, found := p.standIns[name]
+	standIn, found := s.standIns[name]
 	if !found {
-		return "", fmt.Errorf("%q is no stand-in of this server; choose one of %q", name, slices.Sorted(maps.Keys(p.standIns)))
+		return "", fmt.Errorf("%q is no stand-in of this server; choose one of %q", name, slices.Sorted(maps.Keys(s.standIns)))
 	}
 	f, found := faults[kind]
 	if !found {
@@ -207,15 +187,15 @@ func (p *page) switchStandIn(r *http.Request, kind string) (string, error) {
 
 // changeValue calls f with the full name of a parameter, if the values are the
 // server's own, and says when the change takes effect.
-func (p *page) changeValue(done, name string, f func(name string)) (string, error) {
-	if p.memory == nil {
-		return "", fmt.Errorf("these values come from %s: change them there", p.source())
+func (s *server) changeValue(done, name string, f func(name string)) (string, error) {
+	if s.memory == nil {
+		return "", fmt.Errorf("these values come from %s: change them there", s.source())
 	}
-	f(p.prefix() + "/" + name)
-	return done + " In use within " + p.parameter("ParameterTtl") + " s, without a restart.", nil
+	f(s.prefix() + "/" + name)
+	return done + " In use within " + s.parameter("ParameterTtl") + " s, without a restart.", nil
 }
 
-func (p *page) writeParameter(r *http.Request, value string) (string, error) {
+func (s *server) writeParameter(r *http.Request, value string) (string, error) {
 	if value == "" {
 		return "", errors.New("the value is empty; Parameter Store takes 1 to 8192 bytes")
 	}
@@ -226,33 +206,33 @@ func (p *page) writeParameter(r *http.Request, value string) (string, error) {
 			return "", fmt.Errorf("the configuration for %s is not a JSON object (%w); nothing was written", kind, err)
 		}
 	}
-	return p.changeValue("Written.", name, func(name string) { p.memory.Set(name, value) })
+	return s.changeValue("Written.", name, func(name string) { s.memory.Set(name, value) })
 }
 
-func (p *page) deleteParameter(r *http.Request, _ string) (string, error) {
-	return p.changeValue("Deleted.", r.PathValue("name"), func(name string) { p.memory.Delete(name) })
+func (s *server) deleteParameter(r *http.Request, _ string) (string, error) {
+	return s.changeValue("Deleted.", r.PathValue("name"), func(name string) { s.memory.Delete(name) })
 }
 
 // rotate makes a new API secret. The old one still verifies webhooks.
-func (p *page) rotate(*http.Request, string) (string, error) {
-	return p.changeValue("There is a new secret. Webhooks signed with the old one still pass.", "stream/api-secret", func(secret string) {
-		values, _ := p.memory.Values()
-		p.memory.Set(secret+"-previous", values[secret])
-		p.memory.Set(secret, rand.Text())
+func (s *server) rotate(*http.Request, string) (string, error) {
+	return s.changeValue("There is a new secret. Webhooks signed with the old one still pass.", "stream/api-secret", func(secret string) {
+		values, _ := s.memory.Values()
+		s.memory.Set(secret+"-previous", values[secret])
+		s.memory.Set(secret, rand.Text())
 	})
 }
 
 // set changes a template parameter and starts the functions anew that it concerns.
-func (p *page) set(r *http.Request, value string) (string, error) {
+func (s *server) set(r *http.Request, value string) (string, error) {
 	name := r.PathValue("name")
-	if !slices.Contains(p.settings(), name) {
-		return "", fmt.Errorf("%q cannot be set here; choose one of %q", name, p.settings())
+	if !slices.Contains(s.settings(), name) {
+		return "", fmt.Errorf("%q cannot be set here; choose one of %q", name, s.settings())
 	}
-	p.mu.Lock()
-	changed := maps.Clone(p.now)
-	p.mu.Unlock()
+	s.mu.Lock()
+	changed := maps.Clone(s.now)
+	s.mu.Unlock()
 	changed[name] = value
-	if err := p.redeploy(r.Context(), changed, false); err != nil {
+	if err := s.redeploy(r.Context(), changed, false); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%s is %q now.", name, value), nil
@@ -260,34 +240,34 @@ func (p *page) set(r *http.Request, value string) (string, error) {
 
 // redeploy gives the stack other parameters, or leaves it as it was, and starts the functions
 // that this concerns, or all.
-func (p *page) redeploy(ctx context.Context, parameters map[string]string, all bool) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	before := p.now
-	p.now = parameters
-	err := p.deploy(ctx)
+func (s *server) redeploy(ctx context.Context, parameters map[string]string, all bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.now
+	s.now = parameters
+	err := s.deploy(ctx)
 	if err == nil {
-		err = p.startFunctions(ctx, all)
+		err = s.startFunctions(ctx, all)
 	}
 	if err != nil {
-		p.now = before
-		return errors.Join(err, p.deploy(ctx))
+		s.now = before
+		return errors.Join(err, s.deploy(ctx))
 	}
 	return nil
 }
 
 // restart starts every function anew.
-func (p *page) restart(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.startFunctions(ctx, true)
+func (s *server) restart(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.startFunctions(ctx, true)
 }
 
 // source says where the values come from.
-func (p *page) source() string { return cmp.Or(p.parameters, p.ssmURL) }
+func (s *server) source() string { return cmp.Or(s.parameters, s.ssmURL) }
 
 // watch has the functions read a parameter file again as soon as it changes.
-func (p *page) watch(ctx context.Context, file string) {
+func (s *server) watch(ctx context.Context, file string) {
 	changed := func() (at time.Time) {
 		if info, err := os.Stat(file); err == nil {
 			at = info.ModTime()
@@ -307,24 +287,24 @@ func (p *page) watch(ctx context.Context, file string) {
 			continue
 		}
 		before = now
-		err := p.warn()
+		err := s.warn()
 		if err == nil {
-			err = p.restart(ctx)
+			err = s.restart(ctx)
 		}
 		if err != nil {
-			p.log.Printf("local: -parameters: %v; the values from before stay in use", err)
+			s.log.Printf("local: -parameters: %v; the values from before stay in use", err)
 		} else {
-			p.log.Printf("local: -parameters: %s is in use as it is now", file)
+			s.log.Printf("local: -parameters: %s is in use as it is now", file)
 		}
 	}
 }
 
 // warn logs which credentials are missing, which client configurations cannot be used,
 // and where they are wrong. It returns an error if the values cannot be read.
-func (p *page) warn() error {
-	values, err := p.values()
+func (s *server) warn() error {
+	values, err := s.values()
 	for _, name := range []string{"/stream/api-key", "/stream/api-secret"} {
-		if err != nil || values[p.prefix()+name] != "" {
+		if err != nil || values[s.prefix()+name] != "" {
 			continue
 		}
 		hint := "write it there"
@@ -333,15 +313,15 @@ func (p *page) warn() error {
 				hint = fmt.Sprintf("rename %s, or start with -parameter-overrides ParameterPrefix=%s", other, prefix)
 			}
 		}
-		p.log.Printf("local: %s has no %s%s, so calls are answered with 503; %s", p.source(), p.prefix(), name, hint)
+		s.log.Printf("local: %s has no %s%s, so calls are answered with 503; %s", s.source(), s.prefix(), name, hint)
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if !strings.HasPrefix(name, p.prefix()+"/client-config/") {
+		if !strings.HasPrefix(name, s.prefix()+"/client-config/") {
 			continue
 		}
 		var object map[string]any
 		if err := json.Unmarshal([]byte(values[name]), &object); err != nil {
-			p.log.Printf("local: %s is not a JSON object, so /config answers 500 for this client type: %v%s", name, err, parameterstore.Place([]byte(values[name]), err))
+			s.log.Printf("local: %s is not a JSON object, so /config answers 500 for this client type: %v%s", name, err, parameterstore.Place([]byte(values[name]), err))
 		}
 	}
 	return err

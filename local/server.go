@@ -15,6 +15,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"chat-service-backend/internal/apigateway"
@@ -30,6 +31,7 @@ import (
 // server is the whole service on loopback.
 type server struct {
 	options
+	mu       sync.Mutex        // guards now and what deploy sets, once the server runs
 	now      map[string]string // template parameters: overrides, and what the page has changed
 	template *cfn.Template
 	stack    *cfn.Stack
@@ -45,10 +47,10 @@ type server struct {
 	values                parameterstore.Values  // what the functions find in Parameter Store
 	memory                *parameterstore.Memory // holds these values; nil if they come from elsewhere
 	events                *eventbus.Bus
-	faults                struct{ ssm, stream, issuer standin.Switch }
+	faults                struct{ stream, issuer standin.Switch }
+	standIns              map[string]*standin.Switch // those that the functions use, by name
 	feed                  feed
 	chat                  *streamapi.API
-	stop                  func() // the watch of the parameter file; may be nil
 	key                   string // that others need for what is dangerous
 
 	clock     func() time.Time    // of the routes' limits
@@ -176,7 +178,7 @@ func (s *server) deploy(context.Context) error {
 func (s *server) serveStandIns(context.Context) (err error) {
 	prefix := s.stack.Parameter("ParameterPrefix")
 	switch {
-	case !s.playsSSM():
+	case !s.plays("SSM"):
 		if s.parameters != "" {
 			s.log.Printf("local: AWS_ENDPOINT_URL_SSM is set, so -parameters is not used")
 		}
@@ -196,7 +198,7 @@ func (s *server) serveStandIns(context.Context) (err error) {
 		s.values = s.memory.Values
 	}
 	signed := &standin.Credentials{AccessKeyID: s.env["AWS_ACCESS_KEY_ID"], SecretAccessKey: s.env["AWS_SECRET_ACCESS_KEY"], Region: s.region}
-	ssm := s.faults.ssm.Handler(&parameterstore.Store{Values: s.values, Credentials: signed, Log: s.log.Printf})
+	store := &parameterstore.Store{Values: s.values, Credentials: signed, Log: s.log.Printf}
 	lambda := s.moderationAPI(signed)
 	s.events = &eventbus.Bus{Credentials: signed, Took: func(e eventbus.Entry, line string) {
 		s.log.Print(line)
@@ -205,17 +207,20 @@ func (s *server) serveStandIns(context.Context) (err error) {
 	s.serve(s.aws, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case strings.HasPrefix(r.Header.Get("X-Amz-Target"), "AmazonSSM."):
-			ssm.ServeHTTP(w, r)
+			store.ServeHTTP(w, r)
 		case s.moderation && strings.HasPrefix(r.URL.Path, "/2015-03-31/functions/"):
 			lambda.ServeHTTP(w, r)
 		default:
 			s.events.ServeHTTP(w, r)
 		}
 	}))
+	s.standIns = map[string]*standin.Switch{"SSM": &store.Fault, "Stream": &s.faults.stream, "event bus": &s.events.Fault[eventbus.EventBridge], "issuer": &s.faults.issuer}
+	maps.DeleteFunc(s.standIns, func(name string, _ *standin.Switch) bool { return !s.plays(name) })
 	s.chat = streamapi.New(credentialsOf(s.values, prefix))
 	s.chat.Compress, s.chat.Hooked = true, s.feed.sendHook
 	s.connectChat()
-	s.serve(s.stream, s.guard(s.faults.stream.Handler(s.chat), func(*http.Request) int { return friends }))
+	chat := s.faults.stream.Handler(s.chat)
+	s.serve(s.stream, s.guard(func(*http.Request) (http.Handler, int) { return chat, friends }))
 	return nil
 }
 
@@ -231,50 +236,41 @@ func (s *server) connectChat() {
 	}
 }
 
-// The following report whether the functions use a stand-in of this server.
-
-func (s *server) playsSSM() bool    { return s.ssmURL == loopbackURL(s.aws) }
-func (s *server) playsStream() bool { return s.streamURL == loopbackURL(s.stream) }
-func (s *server) playsBus() bool    { return s.env["AWS_ENDPOINT_URL_EVENTBRIDGE"] == loopbackURL(s.aws) }
-
-func (s *server) serveAPIs(context.Context) error {
-	p := newPage(s)
-	page := p.handler()
-	_ = p.warn() // whether the values can be read was checked
-	if s.parameters != "" && s.playsSSM() {
-		var ctx context.Context
-		ctx, s.stop = context.WithCancel(context.Background())
-		go p.watch(ctx, s.parameters)
+// plays reports whether the functions use a stand-in of this server.
+func (s *server) plays(standIn string) bool {
+	switch standIn {
+	case "SSM":
+		return s.ssmURL == loopbackURL(s.aws)
+	case "Stream":
+		return s.streamURL == loopbackURL(s.stream)
+	case "event bus":
+		return s.env["AWS_ENDPOINT_URL_EVENTBRIDGE"] == loopbackURL(s.aws)
 	}
-	s.serve(s.service, s.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return s.issuer != nil
+}
+
+func (s *server) serveAPIs(ctx context.Context) error {
+	page := s.page()
+	_ = s.warn() // whether the values can be read was checked
+	if s.parameters != "" && s.plays("SSM") {
+		go s.watch(ctx, s.parameters)
+	}
+	s.serve(s.service, s.guard(func(r *http.Request) (http.Handler, int) {
 		if strings.HasPrefix(r.URL.Path, pagePath) {
-			page.ServeHTTP(w, r)
-			return
+			return page, private
 		}
-		s.serviceAPI.ServeHTTP(w, r)
-	}), func(*http.Request) int { return private }))
-	ofIssuer := func(r *http.Request) bool {
-		return s.issuer != nil && (r.URL.Path == issuer.BearerPath || strings.HasPrefix(r.URL.Path, issuerPath+"/"))
-	}
-	s.serve(s.client, s.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case ofIssuer(r):
-			s.faults.issuer.Handler(s.issuer).ServeHTTP(w, r)
-		case strings.HasPrefix(r.URL.Path, pagePath):
-			page.ServeHTTP(w, r)
-		case r.Method == http.MethodGet && (r.URL.Path == "/" || r.URL.Path+"/" == pagePath):
-			http.Redirect(w, r, pagePath, http.StatusFound)
-		default:
-			s.clientAPI.ServeHTTP(w, r)
+		return s.serviceAPI, private
+	}))
+	s.serve(s.client, s.guard(func(r *http.Request) (http.Handler, int) {
+		switch path := r.URL.Path; {
+		case s.issuer != nil && (path == issuer.BearerPath || strings.HasPrefix(path, issuerPath+"/")):
+			return s.faults.issuer.Handler(s.issuer), friends
+		case strings.HasPrefix(path, pagePath):
+			return page, private
+		case r.Method == http.MethodGet && (path == "/" || path+"/" == pagePath):
+			return http.RedirectHandler(pagePath, http.StatusFound), public
 		}
-	}), func(r *http.Request) int {
-		switch {
-		case ofIssuer(r):
-			return friends
-		case strings.HasPrefix(r.URL.Path, pagePath):
-			return private
-		}
-		return public
+		return s.clientAPI, public
 	}))
 	return nil
 }
@@ -291,9 +287,6 @@ func (s *server) serve(l net.Listener, h http.Handler) {
 
 // close ends the server, and may be called again.
 func (s *server) close() {
-	if s.stop != nil {
-		s.stop()
-	}
 	for _, srv := range s.servers {
 		srv.Close()
 	}
@@ -307,7 +300,7 @@ const warning = "For development only: secrets are not protected, and every call
 
 // ready tells a person, or a program, where everything is.
 func (s *server) ready(w io.Writer) error {
-	addresses, err := json.Marshal((&page{server: s}).health())
+	addresses, err := json.Marshal(s.health())
 	if err != nil {
 		return err
 	}
@@ -333,8 +326,8 @@ func (s *server) ready(w io.Writer) error {
 
 // greet prints where everything is and what to try. It shows no parameter's value.
 func (s *server) greet(w io.Writer) {
-	standIn := func(plays bool, url string) string {
-		if plays {
+	standIn := func(name, url string) string {
+		if s.plays(name) {
 			return url + " (stand-in, in memory)"
 		}
 		return url
@@ -349,8 +342,8 @@ func (s *server) greet(w io.Writer) {
 	} else {
 		fmt.Fprintln(w, "issuer       as template.yaml or -parameter-overrides say")
 	}
-	fmt.Fprintf(w, "SSM          %s\nStream       %s\n", standIn(s.playsSSM(), s.ssmURL), standIn(s.playsStream(), s.streamURL))
-	if s.playsBus() {
+	fmt.Fprintf(w, "SSM          %s\nStream       %s\n", standIn("SSM", s.ssmURL), standIn("Stream", s.streamURL))
+	if s.plays("event bus") {
 		fmt.Fprintln(w, "events       shown here as they pass (stand-in for EventBridge)")
 	}
 	if len(s.allowHosts) > 0 {
