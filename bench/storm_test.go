@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"testing"
@@ -60,23 +61,20 @@ func play(tb testing.TB, processes int, perSecond float64) storm {
 			took := time.Since(began)
 			now, _ := memory(tb, f.OS.Pid)
 			f.end()
-			answer, parsed := apigateway.ParseAnswer(body.Bytes())
+			answer, parsed := apigateway.ReadAnswer(io.NopCloser(&body), false)
 			mu.Lock()
 			defer mu.Unlock()
 			s.memory = append(s.memory, now)
-			header := make(http.Header)
-			if parsed == nil {
-				answer.SetHeaders(header)
-			}
 			switch {
 			case err != nil || parsed != nil:
 				s.odd = append(s.odd, fmt.Sprint(kind.function, ": ", err, parsed))
 			case answer.StatusCode == kind.status:
 				s.served = append(s.served, took)
-			case answer.StatusCode == http.StatusServiceUnavailable && header.Get("Retry-After") != "":
+			case answer.StatusCode == http.StatusServiceUnavailable && answer.Header.Get("Retry-After") != "":
 				s.refused = append(s.refused, took)
 			default:
-				s.odd = append(s.odd, fmt.Sprint(kind.function, ": ", answer.StatusCode, " ", answer.Body))
+				text, _ := io.ReadAll(answer.Body)
+				s.odd = append(s.odd, fmt.Sprintf("%s: %d %s", kind.function, answer.StatusCode, text))
 			}
 		})
 	}

@@ -184,24 +184,26 @@ func (g *gateway) handle(w *statusWriter, r *http.Request) (err error) {
 	f := g.functions[rt.function].Load()
 	work, stop := context.WithTimeout(context.WithoutCancel(r.Context()), f.Timeout)
 	work = f.host.Context(work, w.id, trace+";Parent="+apigateway.RandomHex(8)+";Sampled=0")
-	if !rt.Stream {
-		answer, err := g.buffered(r.Context(), work, stop, f, rt, payload)
-		if err != nil {
-			return err
-		}
-		defer answer.Close()
-		return g.writeBuffered(w, answer)
+	var answer io.ReadCloser
+	left := func() bool { return false }
+	if rt.Stream {
+		// A caller that leaves ends the work on a streamed answer.
+		defer stop()
+		left = context.AfterFunc(r.Context(), stop)
+		defer left()
+		answer, err = f.invoke(work, payload)
+	} else {
+		answer, err = g.buffered(r.Context(), work, stop, f, rt, payload)
 	}
-	// A caller that leaves ends the work on a streamed answer.
-	defer stop()
-	leaves := context.AfterFunc(r.Context(), stop)
-	defer leaves()
-	answer, err := f.invoke(work, payload)
 	if err != nil {
 		return err
 	}
 	defer answer.Close()
-	return g.writeStream(w, r, answer, leaves)
+	response, err := apigateway.ReadAnswer(answer, rt.Stream)
+	if err == nil {
+		g.passOn(w, r, response, left)
+	}
+	return err
 }
 
 // headSize is the size of a request's first line and header fields.
@@ -249,60 +251,37 @@ func (g *gateway) buffered(caller, work context.Context, stop func(), f *functio
 	}
 }
 
-// writeBuffered turns a buffered answer into the gateway's.
-func (g *gateway) writeBuffered(w http.ResponseWriter, answer io.Reader) error {
-	text, err := io.ReadAll(answer)
-	if err != nil {
-		return err
-	}
-	got, err := apigateway.ParseAnswer(text)
-	if err != nil {
-		return err
-	}
-	g.setHeaders(w.Header(), got)
-	if len(got.Content) > 0 {
-		w.Header().Set("Content-Length", strconv.Itoa(len(got.Content)))
-	}
-	w.WriteHeader(got.StatusCode)
-	w.Write(got.Content)
-	return nil
-}
-
-// setHeaders copies the headers of a function's answer to h.
-func (g *gateway) setHeaders(h http.Header, a *apigateway.Answer) {
-	if g.api.CORS != nil {
-		// The API's configuration counts, not the function's headers.
-		for name := range a.Headers {
-			if strings.HasPrefix(strings.ToLower(name), "access-control-") {
-				delete(a.Headers, name)
-			}
+// passOn passes a function's answer on: the status and the header fields, then each chunk
+// of the body as it arrives. On an error it breaks the caller's connection, so that half an
+// answer never looks whole.
+func (g *gateway) passOn(w *statusWriter, r *http.Request, answer *http.Response, left func() bool) {
+	h := w.Header()
+	for name, values := range answer.Header {
+		// Of CORS, the API's configuration counts.
+		if g.api.CORS == nil || !strings.HasPrefix(name, "Access-Control-") {
+			h[name] = values
 		}
 	}
-	a.SetHeaders(h)
 	if h.Get("Content-Type") == "" {
 		h.Set("Content-Type", "application/json")
 	}
-}
-
-// writeStream passes a streamed answer on: the prelude as status and headers,
-// then each chunk as it arrives. Once it has written something, it breaks the
-// caller's connection on an error, so that half an answer never looks whole.
-func (g *gateway) writeStream(w *statusWriter, r *http.Request, answer io.Reader, leaves func() bool) error {
-	got, rest, err := apigateway.ReadPrelude(answer)
-	if err != nil {
-		return err
+	if answer.ContentLength > 0 {
+		h.Set("Content-Length", strconv.FormatInt(answer.ContentLength, 10))
 	}
-	g.setHeaders(w.Header(), got)
-	if w.Header().Get("Content-Length") != "" {
-		leaves() // the caller may leave because it has everything
+	if h.Get("Content-Length") != "" {
+		left() // the caller may leave because it has everything
 	}
-	w.WriteHeader(got.StatusCode)
+	w.WriteHeader(answer.StatusCode)
 	flush := http.NewResponseController(w).Flush
-	if err = flush(); err == nil { // the caller may wait for the status alone
+	var err error
+	if answer.ContentLength < 0 { // the caller may wait for the status alone
+		err = flush()
+	}
+	if err == nil {
 		_, err = io.Copy(writerFunc(func(chunk []byte) (int, error) {
 			n, err := w.Write(chunk)
 			return n, errors.Join(err, flush())
-		}), rest)
+		}), answer.Body)
 	}
 	if err != nil {
 		if r.Context().Err() == nil {
@@ -310,7 +289,6 @@ func (g *gateway) writeStream(w *statusWriter, r *http.Request, answer io.Reader
 		}
 		panic(http.ErrAbortHandler)
 	}
-	return nil
 }
 
 type writerFunc func([]byte) (int, error)

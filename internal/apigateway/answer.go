@@ -1,56 +1,69 @@
 package apigateway
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+
+	"github.com/aws/aws-lambda-go/events"
 )
 
-// An Answer is what a function returns to a gateway, in either payload format, or
-// the prelude of a streamed answer.
-type Answer struct {
-	StatusCode        int                 `json:"statusCode"`
-	Headers           map[string]string   `json:"headers"`
-	MultiValueHeaders map[string][]string `json:"multiValueHeaders"`
-	Cookies           []string            `json:"cookies"`
-	Body              string              `json:"body"`
-	IsBase64Encoded   bool                `json:"isBase64Encoded"`
-
-	Content []byte `json:"-"` // the body, decoded
-}
-
-// ParseAnswer reads an answer, or a prelude.
-func ParseAnswer(text []byte) (*Answer, error) {
-	var a Answer
-	if err := json.Unmarshal(text, &a); err != nil {
-		return nil, errors.New("the function's answer is not a JSON object with statusCode and headers")
+// ReadAnswer returns the response that a function's answer stands for, in either payload
+// format. A streamed answer is a prelude, 8 zero bytes and the body, which can be read as
+// it arrives. The caller must close the body, which closes answer.
+func ReadAnswer(answer io.ReadCloser, streamed bool) (*http.Response, error) {
+	var a events.APIGatewayV2HTTPResponse // it has the members of the other format, too
+	decoder := json.NewDecoder(answer)
+	err := decoder.Decode(&a)
+	if err == nil && !streamed {
+		if _, err = decoder.Token(); err == io.EOF { // nothing follows
+			err = nil
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the function's answer is not a JSON object with statusCode and headers: %w", err)
 	}
 	if a.StatusCode < 200 || a.StatusCode > 599 {
 		return nil, fmt.Errorf("the function's answer has the statusCode %d; it must be 200 to 599", a.StatusCode)
 	}
-	if a.Content = []byte(a.Body); a.IsBase64Encoded {
-		var err error
-		if a.Content, err = base64.StdEncoding.DecodeString(a.Body); err != nil {
+	response := &http.Response{StatusCode: a.StatusCode, Header: header(a), ContentLength: -1}
+	if streamed {
+		body := io.MultiReader(decoder.Buffered(), answer)
+		var end [8]byte
+		if _, err := io.ReadFull(body, end[:]); err != nil || end != [8]byte{} {
+			return nil, errors.New("the prelude of the streamed answer does not end with 8 zero bytes")
+		}
+		response.Body = readCloser{body, answer}
+		return response, nil
+	}
+	content := []byte(a.Body)
+	if a.IsBase64Encoded {
+		if content, err = base64.StdEncoding.DecodeString(a.Body); err != nil {
 			return nil, fmt.Errorf("the answer's isBase64Encoded is true, but its body is not base64: %w", err)
 		}
 	}
-	return &a, nil
+	response.ContentLength, response.Body = int64(len(content)), readCloser{bytes.NewReader(content), answer}
+	return response, nil
 }
 
-// SetHeaders copies the answer's headers to h. Of a name in both maps, the
-// multi-valued one counts.
-func (a *Answer) SetHeaders(h http.Header) {
+type readCloser struct {
+	io.Reader
+	io.Closer
+}
+
+// header returns an answer's header fields. Of a name in both maps, the multi-valued one
+// counts.
+func header(a events.APIGatewayV2HTTPResponse) http.Header {
+	h := http.Header{}
 	for name, value := range a.Headers {
 		h.Set(name, value)
 	}
 	for name, values := range a.MultiValueHeaders {
-		h.Del(name)
-		for _, value := range values {
-			h.Add(name, value)
-		}
+		h[http.CanonicalHeaderKey(name)] = values
 	}
 	for _, cookie := range a.Cookies {
 		h.Add("Set-Cookie", cookie)
@@ -59,24 +72,5 @@ func (a *Answer) SetHeaders(h http.Header) {
 	for _, name := range []string{"Connection", "Transfer-Encoding", "Keep-Alive", "Trailer", "Upgrade"} {
 		h.Del(name)
 	}
-}
-
-// ReadPrelude reads the prelude of a streamed answer, which ends with 8 zero
-// bytes, and returns it and the body.
-func ReadPrelude(stream io.Reader) (*Answer, io.Reader, error) {
-	var text json.RawMessage
-	decoder := json.NewDecoder(stream)
-	if err := decoder.Decode(&text); err != nil {
-		return nil, nil, fmt.Errorf("prelude: %w", err)
-	}
-	a, err := ParseAnswer(text)
-	if err != nil {
-		return nil, nil, fmt.Errorf("prelude: %w", err)
-	}
-	body := io.MultiReader(decoder.Buffered(), stream)
-	var end [8]byte
-	if _, err := io.ReadFull(body, end[:]); err != nil || end != [8]byte{} {
-		return nil, nil, errors.New("the prelude of the streamed answer does not end with 8 zero bytes")
-	}
-	return a, body, nil
+	return h
 }

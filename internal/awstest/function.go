@@ -1,7 +1,6 @@
 package awstest
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
 	"maps"
@@ -89,27 +88,10 @@ func (f *Function) Invoke(event any) *http.Response {
 	if err != nil {
 		f.t.Fatalf("%v\n%s", err, f.Output())
 	}
-	var answer *apigateway.Answer
-	var body io.Reader
-	if posted.ContentType == runtimeapi.StreamingContentType {
-		answer, body, err = apigateway.ReadPrelude(posted.Body)
-	} else {
-		var text []byte
-		if text, err = io.ReadAll(posted.Body); err == nil {
-			answer, err = apigateway.ParseAnswer(text)
-		}
-	}
+	response, err := apigateway.ReadAnswer(posted.Body, posted.ContentType == runtimeapi.StreamingContentType)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	if body == nil {
-		body = bytes.NewReader(answer.Content)
-	}
-	response := &http.Response{StatusCode: answer.StatusCode, Header: make(http.Header), Body: struct {
-		io.Reader
-		io.Closer
-	}{body, posted.Body}}
-	answer.SetHeaders(response.Header)
 	return response
 }
 
