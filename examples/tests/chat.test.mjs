@@ -48,6 +48,14 @@ test('two people chat', async () => {
   assert.equal((await hers.getReplies(message.id, {})).messages[0].text, 'in the thread');
   assert.equal((await hers.sendMessage({ text: 'a scam' })).message.type, 'error', 'the hook refuses it');
 
+  const added = next(bob, 'notification.added_to_channel');
+  const second = alice.channel('messaging', 'second', { members: ['alice', 'bob'] });
+  await second.create();
+  assert.equal((await added).channel.id, 'second');
+  const removed = next(bob, 'notification.removed_from_channel');
+  await second.removeMembers(['bob']);
+  assert.equal((await removed).channel.id, 'second');
+
   const gone = next(alice, 'user.presence.changed');
   await bob.disconnectUser();
   assert.equal((await gone).user.online, false);

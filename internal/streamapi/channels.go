@@ -50,11 +50,11 @@ func (s *API) openChannel(c *call) (document, error) {
 	return s.screen(c, c.id, object(c.body["messages"])), nil
 }
 
-// userIDs takes members as ids or as objects.
+// userIDs takes users or members as ids or as objects.
 func userIDs(v any) []any {
 	ids := []any{}
 	for _, member := range list(v) {
-		id := cmp.Or(text(member), text(object(member)["user_id"]), text(object(object(member)["user"])["id"]))
+		id := cmp.Or(text(member), text(object(member)["user_id"]), text(object(object(member)["user"])["id"]), text(object(member)["id"]))
 		if id != "" && !slices.Contains(ids, any(id)) {
 			ids = append(ids, id)
 		}
@@ -93,9 +93,6 @@ func (s *API) screen(c *call, cid string, page document) document {
 	messages := s.find(func(m document) bool {
 		return m["cid"] == cid && (text(m["parent_id"]) == "" || m["show_in_channel"] == true)
 	})
-	if i := slices.IndexFunc(messages, func(m document) bool { return m["id"] == page["id_lt"] }); i >= 0 {
-		messages = messages[:i]
-	}
 	read, watching := []document{}, []document{}
 	for user, at := range s.read[cid] {
 		read = append(read, changed(at, document{"user": s.known(user)}))
@@ -107,12 +104,29 @@ func (s *API) screen(c *call, cid string, page document) document {
 	}
 	members, _ := pick(s.members(cid), nil)
 	return document{
-		"channel": s.channel(cid), "members": members, "membership": s.members(cid)[c.user], "messages": s.showAll(c.user, last(messages, number(page["limit"], 25))),
+		"channel": s.channel(cid), "members": members, "membership": s.members(cid)[c.user], "messages": s.showAll(c.user, pageOf(messages, page, 25)),
 		"read": read, "watchers": watching, "watcher_count": len(watching), "pinned_messages": []any{}, "pending_messages": []any{},
 	}
 }
 
-func last(all []document, n int) []document { return all[max(0, len(all)-n):] }
+// pageOf returns the part of a conversation that page wants: beside or around a message, or
+// the newest.
+func pageOf(messages []document, page document, limit int) []document {
+	limit = number(page["limit"], limit)
+	first, end := 0, len(messages)
+	for i, m := range messages {
+		switch m["id"] {
+		case page["id_lt"]:
+			end = i
+		case page["id_gt"]:
+			first, end = i+1, min(end, i+1+limit)
+		case page["id_around"]:
+			first = max(0, min(i-limit/2, end-limit))
+			end = min(end, first+limit)
+		}
+	}
+	return messages[max(first, end-limit):end]
+}
 
 // queryChannels answers with the channels that changed last first.
 func (s *API) queryChannels(c *call) (document, error) {
@@ -139,6 +153,7 @@ func (s *API) queryMembers(c *call) (document, error) {
 
 func (s *API) deleteChannel(c *call) (document, error) {
 	channel := s.channel(c.id)
+	s.emit("channel.deleted", c.id, c.user, document{"channel": channel})
 	s.forget(func(message document) bool { return message["cid"] == c.id })
 	delete(s.channels, c.id)
 	return document{"channel": channel}, nil
@@ -155,6 +170,14 @@ func (s *API) updateChannel(c *call) (document, error) {
 		set, unset = c.inCustom("ChannelResponse", before, object(c.body["set"]), list(c.body["unset"]))
 	}
 	s.change(s.channels, c.id, changed(set, document{"members": members, "member_count": len(members)}), unset...)
+	for _, id := range members {
+		if !slices.Contains(list(before["members"]), id) {
+			s.emit("member.added", c.id, text(id), document{"member": s.members(c.id)[text(id)]})
+		}
+	}
+	for _, id := range gone {
+		s.emit("member.removed", c.id, text(id), document{"member": document{"user_id": id, "user": s.known(text(id))}})
+	}
 	s.emit("channel.updated", c.id, c.user, document{"channel": s.channel(c.id)})
 	answer := s.screen(c, c.id, nil)
 	return document{"channel": answer["channel"], "members": answer["members"]}, nil
@@ -186,9 +209,15 @@ func (s *API) watchers(cid string) (n int) {
 	return n
 }
 
-// tell sends an event to the sockets that watch its channel, and a notification to
-// members' other sockets, and returns it. Without a channel, everybody who shares one with
-// the event's user gets it.
+// notifications are what sockets get that do not watch the event's channel: those of its
+// members, or of the member whom it is about.
+var notifications = map[string]string{
+	"message.new": "notification.message_new", "channel.created": "notification.added_to_channel", "channel.deleted": "notification.channel_deleted",
+	"member.added": "notification.added_to_channel", "member.removed": "notification.removed_from_channel",
+}
+
+// tell sends an event to the sockets that watch its channel, and a notification to others,
+// and returns it. Without a channel, everybody who shares one with the event's user gets it.
 func (s *API) tell(kind, cid, user string, event document) document {
 	event = changed(event, document{"type": kind, "created_at": s.now()})
 	if user != "" {
@@ -200,13 +229,17 @@ func (s *API) tell(kind, cid, user string, event document) document {
 	}
 	frame := sync.OnceValue(func() []byte { return fmtJSON(event) })
 	notification := sync.OnceValue(func() []byte {
-		return fmtJSON(changed(event, document{"type": "notification.message_new", "channel": s.channel(cid)}))
+		return fmtJSON(changed(event, document{"type": notifications[kind], "channel": s.channel(cid)}))
 	})
+	about := strings.HasPrefix(kind, "member.")
 	for _, c := range s.connections {
 		switch {
+		case kind == "member.removed" && c.user == user:
+			delete(c.watching, cid)
+			c.send(notification())
 		case cid == "" && c.user != user && s.shareChannel(c, user), cid != "" && c.watching[cid]:
 			c.send(frame())
-		case kind == "message.new" && s.isMember(cid, c.user):
+		case notifications[kind] != "" && (!about || c.user == user) && s.isMember(cid, c.user):
 			c.send(notification())
 		}
 	}

@@ -54,9 +54,16 @@ func (s *API) show(user string, message document) document {
 	}
 	shown := changed(document{
 		"html": "", "attachments": []any{}, "latest_reactions": []any{}, "reaction_counts": document{}, "reaction_scores": document{}, "reaction_groups": document{},
-		"reply_count": 0, "mentioned_users": []any{}, "silent": false, "pinned": false, "shadowed": false,
+		"reply_count": 0, "silent": false, "pinned": false, "shadowed": false,
 	}, message)
-	shown["user"], shown["own_reactions"] = s.known(text(message["user_id"])), own
+	mentioned := []any{}
+	for _, id := range userIDs(message["mentioned_users"]) {
+		mentioned = append(mentioned, s.known(text(id)))
+	}
+	if quoted := s.messages[text(message["quoted_message_id"])]; quoted != nil {
+		shown["quoted_message"] = s.show(user, changed(quoted, document{"quoted_message_id": nil}))
+	}
+	shown["user"], shown["own_reactions"], shown["mentioned_users"] = s.known(text(message["user_id"])), own, mentioned
 	delete(shown, "user_id")
 	return shown
 }
@@ -127,8 +134,12 @@ func (s *API) store(cid, id, author string, message document) {
 }
 
 func (s *API) replies(c *call) (document, error) {
+	page := document{}
+	for name, values := range c.URL.Query() {
+		page[name] = values[0]
+	}
 	found := s.find(func(m document) bool { return m["parent_id"] == c.id })
-	return document{"messages": s.showAll(c.user, last(found, number(c.URL.Query().Get("limit"), 50)))}, nil
+	return document{"messages": s.showAll(c.user, pageOf(found, page, 50))}, nil
 }
 
 func (s *API) messagesByID(c *call) (document, error) {

@@ -1,6 +1,7 @@
 package streamapi
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -118,7 +119,7 @@ func (s *API) welcome(r *http.Request, c *connection) ([]byte, error) {
 		Details document `json:"user_details"`
 	}
 	query := r.URL.Query()
-	user, err := s.userOf(query.Get("api_key"), query.Get("stream-auth-type"), query.Get("authorization"))
+	user, err := s.userOf(query.Get("api_key"), cmp.Or(query.Get("stream-auth-type"), r.Header.Get("Stream-Auth-Type")), cmp.Or(query.Get("authorization"), r.Header.Get("Authorization")))
 	switch {
 	case err != nil:
 		return nil, err

@@ -110,6 +110,7 @@ func New(c Credentials) *API {
 		"GET /users":   s.queryUsers,
 		"GET /devices": s.ownDevices, "POST /devices": s.ownDevices, "DELETE /devices": s.ownDevices,
 		"POST /channels":                   s.queryChannels,
+		"GET /channels":                    s.queryChannels, // Flutter
 		"POST /channels/{type}/query":      s.openChannel,
 		"POST /channels/{type}/{id}/query": s.openChannel,
 		"GET /members":                     s.queryMembers,
@@ -381,6 +382,9 @@ func unauthorized(code int, message string) error {
 // must be as Stream's description has it.
 func receive(r *http.Request, spec streamspec.Call, strict bool) (document, error) {
 	query, what, object := r.URL.Query(), "body", spec.Body
+	if query.Has("payload") {
+		what = "payload"
+	}
 	for name := range query {
 		if _, known := spec.Query[name]; strict && !known && name != "api_key" {
 			return nil, badInput("%s is not a known parameter", name)

@@ -368,3 +368,42 @@ func TestWebhooksThatFailAreSentThreeTimes(t *testing.T) {
 		}
 	}
 }
+
+func TestMessagesComeInPagesWithTheirPeopleAndQuotes(t *testing.T) {
+	app := New(func() (string, []string, error) { return "key", []string{"secret"}, nil })
+	token := serverToken(t, "secret", jwt.MapClaims{"user_id": "al"})
+	ask := func(method, path, body string) document {
+		_, answer, _ := send(t, app, method, path, "key", "jwt", token, body)
+		return answer
+	}
+	ask("POST", "/channels/messaging/a/query?", `{"data":{"members":["al","bo"]}}`)
+	for _, id := range strings.Fields("0 1 2 3 4 5 6") {
+		ask("POST", "/channels/messaging/a/message?", `{"message":{"id":"`+id+`","text":"x","mentioned_users":["bo"],"quoted_message_id":"0"}}`)
+		ask("POST", "/channels/messaging/a/message?", `{"message":{"id":"r`+id+`","text":"x","parent_id":"0"}}`)
+	}
+	for page, want := range map[string]string{
+		`"id_lt":"4"`: "1 2 3", `"id_gt":"1"`: "2 3 4", `"id_around":"3"`: "2 3 4", `"id_around":"6"`: "4 5 6", `"offset":0`: "4 5 6",
+	} {
+		answer := ask("GET", "/channels?payload="+url.QueryEscape(`{"filter_conditions":{"members":{"$in":["bo"]}},"message_limit":1}`)+"&", "")
+		if len(list(answer["channels"])) != 1 {
+			t.Fatalf("want one channel, got %v", answer)
+		}
+		for path, key := range map[string]string{"/channels/messaging/a/query?": "", "/messages/0/replies?limit=3&": "r"} {
+			method, body := "POST", `{"messages":{"limit":3,`+page+`}}`
+			if key != "" {
+				method, path = "GET", path+strings.NewReplacer(`"id`, "id", `":"`, "=r", `":`, "=", `"`, "").Replace(page)+"&"
+			}
+			var got []string
+			for _, v := range list(ask(method, path, body)["messages"]) {
+				got = append(got, strings.TrimPrefix(text(object(v)["id"]), key))
+			}
+			if strings.Join(got, " ") != want {
+				t.Errorf("%s %s: want %s, got %v", path, page, want, got)
+			}
+		}
+	}
+	message := object(ask("GET", "/messages/1?", "")["message"])
+	if mentioned := list(message["mentioned_users"]); len(mentioned) != 1 || object(mentioned[0])["id"] != "bo" || object(message["quoted_message"])["id"] != "0" {
+		t.Errorf("want Bob and the quoted message, got %v", message)
+	}
+}
