@@ -85,7 +85,8 @@ func (s *server) hasKey(w http.ResponseWriter, r *http.Request, host string) boo
 		return true
 	}
 	is := func(key string) bool { return subtle.ConstantTimeCompare([]byte(key), []byte(s.key)) == 1 }
-	if is(r.URL.Query().Get("key")) {
+	if key := r.URL.Query().Get("key"); is(key) {
+		r.URL.RawQuery = strings.Trim(strings.Replace("&"+r.URL.RawQuery, "&key="+key, "", 1), "&") // Stream would refuse it
 		http.SetCookie(w, &http.Cookie{Name: keyCookie, Value: s.key, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
 		return true
 	}
@@ -93,17 +94,18 @@ func (s *server) hasKey(w http.ResponseWriter, r *http.Request, host string) boo
 	return err == nil && is(cookie.Value) || is(r.Header.Get(keyHeader))
 }
 
-// hostname returns a host without its port.
+// hostname returns a host without its port, brackets and the dot of a full name.
 func hostname(hostport string) string {
-	if host, _, err := net.SplitHostPort(hostport); err == nil {
-		return host
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = hostport
 	}
-	return strings.Trim(hostport, "[]")
+	return strings.TrimSuffix(strings.Trim(host, "[]"), ".")
 }
 
 // safeHost is a host as a message may repeat it.
 func safeHost(host string) string {
-	if strings.ContainsFunc(host, func(r rune) bool { return r < '-' || r > 'z' || r == '<' || r == '>' || r == '\\' }) || len(host) > 100 {
+	if strings.ContainsFunc(host, func(r rune) bool { return r < '-' || r > 'z' || r == '<' || r == '>' || r == '\\' }) || len(host) > 100 || host == "" {
 		return "NAME"
 	}
 	return host
@@ -129,6 +131,8 @@ func parseAddress(addr string, allowHosts []string) (host string, port int, err 
 		return "", 0, fmt.Errorf("%q is not an address; write 127.0.0.1:3000, or :0 for free ports", addr)
 	case !isLoopback(host) && len(allowHosts) == 0:
 		return "", 0, fmt.Errorf("%q lets other machines call this server, and whoever reaches it acts as your Stream app; name the hosts that may with -allow-host, or use 127.0.0.1", addr)
+	case !isLoopback(host) && !net.ParseIP(host).IsUnspecified(): // the functions call the issuer on loopback
+		return "", 0, fmt.Errorf("%q leaves this machine itself out; write 0.0.0.0:%d with -allow-host %s", addr, port, host)
 	}
 	return host, port, nil
 }

@@ -86,6 +86,10 @@ func TestOtherMachinesNeedAllowHost(t *testing.T) {
 	if _, _, err := parseAddress("0.0.0.0:0", []string{"192.168.1.20"}); err != nil {
 		t.Errorf("want any address with -allow-host, got %v", err)
 	}
+	// The functions ask the issuer on loopback.
+	if _, _, err := parseAddress("192.168.1.20:3000", []string{"192.168.1.20"}); err == nil || !strings.Contains(err.Error(), "write 0.0.0.0:3000 with -allow-host 192.168.1.20") {
+		t.Errorf("want a sentence that says what to do, got %v", err)
+	}
 }
 
 // As a phone, an emulator or a tunnel does it.
@@ -104,12 +108,14 @@ func TestDevicesNeedTheAccessKeyForWhatIsDangerous(t *testing.T) {
 	}{
 		{s.clientURL + "/api-key", []string{"Host", "10.0.2.2:3000"}, 200},
 		{s.clientURL + "/api-key", []string{"Host", "10.0.2.3:3000"}, 421},
+		{s.clientURL + "/api-key", []string{"Host", "PHONE.test.:3000"}, 200},
 		{s.clientURL + "/.local/health", []string{"Host", "10.0.2.2:3000"}, 401},
 		{s.clientURL + "/.local/health", []string{"Host", "10.0.2.2:3000", keyHeader, s.key}, 200},
 		{s.clientURL + "/.local/health?key=" + s.key, []string{"Host", "10.0.2.2:3000"}, 200},
 		{s.clientURL + "/.local/health?key=wrong", []string{"Host", "10.0.2.2:3000"}, 401},
 		{s.serviceURL + "/token/alice", []string{"Host", "phone.test"}, 401},
 		{s.serviceURL + "/token/alice", []string{"Host", "phone.test", keyHeader, s.key}, 201},
+		{s.serviceURL + "/proxy/app?key=" + s.key, []string{"Host", "phone.test"}, 200}, // Stream does not get the key
 		{s.serviceURL + "/token/alice", []string{"Host", "phone.test", keyHeader, s.key, "Origin", "http://evil.example"}, 403},
 		{s.clientURL + issuerPath + "/.well-known/jwks.json", []string{"Host", "phone.test", "Origin", "http://phone.test:5173"}, 200},
 		{s.clientURL + issuerPath + "/.well-known/jwks.json", []string{"Host", "phone.test", "Origin", "http://evil.example"}, 403},

@@ -150,8 +150,8 @@ func parseFlags(args []string, stdout io.Writer) (opts options, err error) {
 		return opts, fmt.Errorf("-parameter-overrides: %w", err)
 	}
 	for host := range strings.SplitSeq(*allow, ",") {
-		if host = strings.TrimSpace(host); strings.ContainsAny(host, "/:*") && net.ParseIP(host) == nil {
-			return opts, fmt.Errorf("-allow-host: %q is not a host name or an IP address; leave out scheme, port and *", host)
+		if host = strings.Trim(host, "[]. "); strings.ContainsAny(host, "/:* ") && net.ParseIP(host) == nil {
+			return opts, fmt.Errorf("-allow-host: %q is not a host name or an IP address; leave out scheme, port and *, and write commas between names", host)
 		} else if host != "" {
 			opts.allowHosts = append(opts.allowHosts, host)
 		}
