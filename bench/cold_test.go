@@ -87,7 +87,7 @@ func (s *starts) add(b *testing.B, ssm *parameterStore, name string, payload []b
 	s.calls += ssm.calls.Load() - calls
 	s.took = append(s.took, time.Since(f.started)-(ssm.took()-spent))
 	s.cpu = append(s.cpu, cpu(b, f.OS.Pid))
-	f.end()
+	f.Stop()
 	return answer
 }
 

@@ -132,7 +132,7 @@ func BenchmarkSettingsAfterFreeze(b *testing.B) {
 						b.Fatalf("request %d: want 1 call to SSM, got %d", i, calls)
 					}
 				}
-				f.end()
+				f.Stop()
 			}
 		})
 	}

@@ -90,17 +90,14 @@ func start(tb testing.TB, name string, env ...string) *function {
 		all[name] = value
 	}
 	f := &function{name: name, log: log.Name(), started: time.Now()}
-	if f.Process, err = runtimeapi.Start(runtimeapi.Config{Binary: path, Name: filepath.Base(name), Env: all, Output: log}); err != nil {
+	if f.Process, err = runtimeapi.Start(path, all, log); err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(f.end)
+	tb.Cleanup(func() {
+		f.Stop()
+		log.Close()
+	})
 	return f
-}
-
-// end kills the process and waits until it has exited.
-func (f *function) end() {
-	f.Kill()
-	<-f.Ended()
 }
 
 // stream invokes the function, copies its answer to sink as it arrives, and
@@ -110,7 +107,7 @@ func (f *function) stream(ctx context.Context, payload []byte, sink io.Writer) (
 		return 0, f.explain(err)
 	}
 	began := time.Now()
-	answer, err := f.Process.Invoke(ctx, runtimeapi.Event{Payload: payload})
+	answer, err := f.Process.Invoke(ctx, payload)
 	if err == nil {
 		_, err = io.Copy(sink, answer.Body)
 	}

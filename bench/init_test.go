@@ -29,7 +29,7 @@ func BenchmarkInit(b *testing.B) {
 				if err := f.Idle(b.Context()); err != nil {
 					b.Fatal(err)
 				}
-				f.end()
+				f.Stop()
 				text, err := os.ReadFile(f.log)
 				if err != nil {
 					b.Fatal(err)

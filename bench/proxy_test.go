@@ -125,8 +125,8 @@ func BenchmarkProxyPass(b *testing.B) {
 				oursMemory, oursCPU, oursTook = max(oursMemory, m), oursCPU+c, oursTook+t
 				m, c, t = measure(floor)
 				floorMemory, floorCPU, floorTook = max(floorMemory, m), floorCPU+c, floorTook+t
-				ours.end()
-				floor.end()
+				ours.Stop()
+				floor.Stop()
 			}
 			n := float64(b.N) * megabytes
 			report(b, "ms/MB", oursTook/n, floorTook/n)

@@ -75,17 +75,17 @@ func BenchmarkSignIn(b *testing.B) {
 				time.Sleep(time.Second) // until the keys are too old
 				_, took = f.invoke(b, payload)
 				expired = append(expired, took)
-				f.end()
+				f.Stop()
 				f, took = first("token", event(b, "token-user-rest"))
 				services = append(services, took)
-				f.end()
+				f.Stop()
 				f, took = first("floor/token", payload, fetch)
 				floors = append(floors, took)
-				f.end()
+				f.Stop()
 				if *other != "" {
 					f, took := first(*other, payload, "GOMAXPROCS=") // which it may set itself
 					others = append(others, took)
-					f.end()
+					f.Stop()
 				}
 			}
 			report(b, "ms/first", ms(median(ours)), ms(median(floors)))

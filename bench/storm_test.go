@@ -60,7 +60,7 @@ func play(tb testing.TB, processes int, perSecond float64) storm {
 			_, err := f.stream(tb.Context(), kind.payload, &body)
 			took := time.Since(began)
 			now, _ := memory(tb, f.OS.Pid)
-			f.end()
+			f.Stop()
 			answer, parsed := apigateway.ReadAnswer(io.NopCloser(&body), false)
 			mu.Lock()
 			defer mu.Unlock()
@@ -146,7 +146,7 @@ func BenchmarkParallelStarts(b *testing.B) {
 						took, resident, own = append(took, first), resident+now, own+share
 						mu.Unlock()
 						answered.Wait()
-						f.end()
+						f.Stop()
 					})
 				}
 				wg.Wait()

@@ -336,12 +336,12 @@ func TestAnswerArrivesBeforeStreamGivesUp(t *testing.T) {
 func TestFunctionKilledBeforeItPublishedDoesNotAcknowledge(t *testing.T) {
 	f, aws := process(t, nil)
 	instead(aws, awstest.EventBridge, func(_ http.ResponseWriter, r *http.Request) bool {
-		f.Kill()
+		_ = f.OS.Kill()
 		<-r.Context().Done() // the process and its connection end
 		return true
 	})
-	if answer, _, err := f.Post(awstest.ClientEvent(t, webhook(message), "/webhook")); !errors.Is(err, runtimeapi.ErrEnded) {
-		t.Fatalf("want no answer, got %s, %v", answer, err)
+	if answer, err := f.Post(awstest.ClientEvent(t, webhook(message), "/webhook")); !errors.Is(err, runtimeapi.ErrEnded) {
+		t.Fatalf("want no answer, got %v, %v", answer, err)
 	}
 	wantStored(t, aws, 0, 0)
 }

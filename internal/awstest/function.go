@@ -2,7 +2,6 @@ package awstest
 
 import (
 	"encoding/json"
-	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -47,7 +46,7 @@ func StartFunction(t testing.TB, environment map[string]string) *Function {
 	all := map[string]string{marker: "1"}
 	maps.Copy(all, environment)
 	f := &Function{t: t}
-	f.Process, err = runtimeapi.Start(runtimeapi.Config{Binary: self, Env: all, Output: &f.output})
+	f.Process, err = runtimeapi.Start(self, all, &f.output)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,24 +57,13 @@ func StartFunction(t testing.TB, environment map[string]string) *Function {
 // Output returns what the function has written so far: its log and metrics.
 func (f *Function) Output() string { return f.output.String() }
 
-// Post sends an event, as JSON, and returns the function's answer as it is.
-func (f *Function) Post(event any) (body []byte, trailer http.Header, err error) {
-	f.t.Helper()
-	answer, err := f.post(event)
-	if err != nil {
-		return nil, nil, err
-	}
-	// The trailers of a stream that breaks off say why.
-	body, _ = io.ReadAll(answer.Body)
-	return body, answer.Trailer(), nil
-}
-
-func (f *Function) post(event any) (*runtimeapi.Answer, error) {
+// Post sends an event, as JSON, and returns what the function posts, as it is.
+func (f *Function) Post(event any) (*http.Response, error) {
 	payload, err := json.Marshal(event)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return f.Process.Invoke(f.t.Context(), runtimeapi.Event{Payload: payload, Trace: "Root=1-2-3"})
+	return f.Process.Invoke(f.t.Context(), payload)
 }
 
 // Invoke sends an event, as JSON, and returns the answer, of either payload
@@ -84,11 +72,11 @@ func (f *Function) post(event any) (*runtimeapi.Answer, error) {
 // error if the trailers report one.
 func (f *Function) Invoke(event any) *http.Response {
 	f.t.Helper()
-	posted, err := f.post(event)
+	posted, err := f.Post(event)
 	if err != nil {
 		f.t.Fatalf("%v\n%s", err, f.Output())
 	}
-	response, err := apigateway.ReadAnswer(posted.Body, posted.ContentType == runtimeapi.StreamingContentType)
+	response, err := apigateway.ReadAnswer(posted.Body, posted.Header.Get("Content-Type") == runtimeapi.StreamingContentType)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -25,43 +25,30 @@ var (
 	ErrNoAnswer = errors.New("the function asked for the next event without answering")
 )
 
-// An Event is an invocation of a function.
-type Event struct {
-	Payload []byte
-	Trace   string // the X-Ray trace; may be empty
-}
-
-// An Answer is what a function posted. Its body can be read as it arrives, and ends with
-// an error if the process or the trailers report one. The caller must read it to its end
-// or close it, which breaks the function's connection.
-type Answer struct {
-	ContentType string
-	Body        io.ReadCloser
-	Trailer     func() http.Header // valid once the body is read
-}
-
 // invocation is an event on its way through the process.
 type invocation struct {
-	Event
 	id      string
+	payload []byte
 	answers chan result // capacity 1
 }
 
 type result struct {
-	*Answer
+	*http.Response
 	error
 }
 
-// Invoke gives the process an event as soon as it asks for one, and returns its
-// answer. If ctx ends first, the error is its cause.
-func (p *Process) Invoke(ctx context.Context, e Event) (*Answer, error) {
-	inv := &invocation{Event: e, id: standin.UUID(), answers: make(chan result, 1)}
+// Invoke gives the process an event as soon as it asks for one, and returns what it posts
+// as the answer. If ctx ends first, the error is its cause. The body can be read as it
+// arrives, and ends with an error if the process or the trailers report one. The caller
+// must read it to its end or close it, which breaks the function's connection.
+func (p *Process) Invoke(ctx context.Context, event []byte) (*http.Response, error) {
+	inv := &invocation{id: standin.UUID(), payload: event, answers: make(chan result, 1)}
 	if err := p.give(ctx, inv); err != nil {
 		return nil, err
 	}
 	select {
 	case r := <-inv.answers:
-		return r.Answer, r.error
+		return r.Response, r.error
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
@@ -104,7 +91,7 @@ func (p *Process) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		// The next event waits until this answer is read.
 		body, writer := io.Pipe()
-		inv.answers <- result{Answer: &Answer{r.Header.Get("Content-Type"), body, func() http.Header { return r.Trailer }}}
+		inv.answers <- result{Response: &http.Response{Header: r.Header, Body: body, Trailer: r.Trailer}}
 		if _, err := io.Copy(writer, r.Body); err != nil {
 			writer.CloseWithError(err)
 			panic(http.ErrAbortHandler)
@@ -131,12 +118,12 @@ func (p *Process) serveNext(w http.ResponseWriter, r *http.Request) {
 	p.current.Store(inv)
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(inv.Payload)))
+	h.Set("Content-Length", strconv.Itoa(len(inv.payload)))
 	h.Set("Lambda-Runtime-Aws-Request-Id", inv.id)
 	h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(time.Now().Add(time.Minute).UnixMilli(), 10))
-	h.Set("Lambda-Runtime-Invoked-Function-Arn", p.arn)
-	h.Set("Lambda-Runtime-Trace-Id", inv.Trace)
-	if _, err := w.Write(inv.Payload); err != nil {
+	h.Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:000000000000:function:function")
+	h.Set("Lambda-Runtime-Trace-Id", "Root=1-2-3")
+	if _, err := w.Write(inv.payload); err != nil {
 		p.finish(ErrEnded)
 	}
 }

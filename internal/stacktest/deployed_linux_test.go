@@ -79,9 +79,7 @@ func testDeployed(t *testing.T, arch, run string) {
 			}
 			output := new(awstest.Output)
 			start := func() *runtimeapi.Process {
-				p, err := runtimeapi.Start(runtimeapi.Config{
-					Binary: script, Output: output, Env: store.Env(bus.Env(map[string]string{"STREAM_BASE_URL": stream.URL})),
-				})
+				p, err := runtimeapi.Start(script, store.Env(bus.Env(map[string]string{"STREAM_BASE_URL": stream.URL})), output)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -97,7 +95,7 @@ func testDeployed(t *testing.T, arch, run string) {
 						return err
 					}
 				}
-				answer, err := p.Invoke(t.Context(), runtimeapi.Event{Payload: payload})
+				answer, err := p.Invoke(t.Context(), payload)
 				if err != nil {
 					return fmt.Errorf("%s: %w", event, err)
 				}

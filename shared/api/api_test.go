@@ -128,8 +128,7 @@ func TestRefusalsAreCountedByReason(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_ = f.OS.Kill()
-	<-f.Ended()
+	f.Stop()
 	for _, reason := range []string{"BadToken", "NotChecked", "NoToken"} {
 		if got := f.Output(); strings.Count(got, `"Reason":"`+reason+`"`) != 1 {
 			t.Errorf("want %s counted once, got %s", reason, got)
