@@ -189,19 +189,14 @@ func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
 	base, nonce := i.base(r), g.nonce
 	changes := map[string]any{"iss": base, "exp": time.Now().Add(AccessLife).Unix(), "client_id": g.client, "scope": g.scope}
 	maps.Copy(changes, g.claims)
-	access, err := i.Bearer(g.user, changes)
+	access := i.Bearer(g.user, changes)
 	changes = map[string]any{"iss": base, "aud": g.client, "auth_time": time.Now().Unix(), "name": g.user}
 	if nonce != "" {
 		changes["nonce"] = nonce
 	}
 	maps.Copy(changes, g.claims)
-	id, err2 := i.Bearer(g.user, changes)
-	if err != nil || err2 != nil {
-		refuse("server_error", "the token cannot be signed")
-		return
-	}
 	answer(w, map[string]any{
-		"access_token": access, "id_token": id, "refresh_token": i.keep(g), "token_type": "Bearer", "expires_in": int(AccessLife.Seconds()), "scope": g.scope,
+		"access_token": access, "id_token": i.Bearer(g.user, changes), "refresh_token": i.keep(g), "token_type": "Bearer", "expires_in": int(AccessLife.Seconds()), "scope": g.scope,
 	})
 }
 
