@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-lambda-go/events"
+
 	"chat-service-backend/internal/apigateway"
 )
 
@@ -95,19 +97,6 @@ func (s *server) seed(r *http.Request, body string) (string, error) {
 	return "Seeded.", nil
 }
 
-// A busEvent is an event as a rule's target gets it.
-type busEvent struct {
-	Version    string          `json:"version"`
-	ID         string          `json:"id"`
-	DetailType string          `json:"detail-type"`
-	Source     string          `json:"source"`
-	Account    string          `json:"account"`
-	Time       time.Time       `json:"time"`
-	Region     string          `json:"region"`
-	Resources  []string        `json:"resources"`
-	Detail     json.RawMessage `json:"detail"`
-}
-
 // busEvents answers with the events of the bus since a time or since one that has a
 // number. With wait, it holds the answer for some seconds until there is one.
 func (s *server) busEvents(w http.ResponseWriter, r *http.Request) {
@@ -125,14 +114,17 @@ func (s *server) busEvents(w http.ResponseWriter, r *http.Request) {
 	defer limit.Stop()
 	for {
 		entries, next, arrived := s.events.Since(first)
-		events := []busEvent{}
+		found := []events.EventBridgeEvent{} // as a rule's target gets them
 		for _, e := range entries {
 			if !e.At.Before(from) {
-				events = append(events, busEvent{"0", e.ID, e.DetailType, e.Source, apigateway.AccountID, e.At, s.region, []string{}, json.RawMessage(e.Detail)})
+				found = append(found, events.EventBridgeEvent{
+					Version: "0", ID: e.ID, DetailType: e.DetailType, Source: e.Source, AccountID: apigateway.AccountID,
+					Time: e.At, Region: s.region, Resources: []string{}, Detail: json.RawMessage(e.Detail),
+				})
 			}
 		}
-		if len(events) > 0 || wait <= 0 {
-			answerJSON(w, map[string]any{"events": events, "next": strconv.Itoa(next)})
+		if len(found) > 0 || wait <= 0 {
+			answerJSON(w, map[string]any{"events": found, "next": strconv.Itoa(next)})
 			return
 		}
 		select {

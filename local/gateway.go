@@ -298,44 +298,36 @@ func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 // cors sets the headers that the API's CORS configuration asks for. It reports
 // whether the request was a preflight, which has no route and is now answered.
 func (g *gateway) cors(w http.ResponseWriter, r *http.Request, rt *route) (preflight bool) {
-	c := g.api.CORS
+	c, h, origin := g.api.CORS, w.Header(), r.Header.Get("Origin")
 	if c == nil {
 		return false
 	}
 	preflight = r.Method == http.MethodOptions && rt == nil
-	if origin := allowedOrigin(c, r); origin != "" && (!preflight || allowed(c, r)) {
-		w.Header().Set("Access-Control-Allow-Origin", origin)
-		if origin != "*" {
-			w.Header().Add("Vary", "Origin")
-		}
-		if len(c.ExposeHeaders) > 0 && !preflight {
-			w.Header().Set("Access-Control-Expose-Headers", strings.Join(c.ExposeHeaders, ","))
-		}
+	scheme, _, _ := strings.Cut(origin, "://")
+	switch {
+	case origin == "", preflight && !allowed(c, r):
+		origin = ""
+	case slices.Contains(c.AllowOrigins, "*"):
+		origin = "*"
+	case slices.Contains(c.AllowOrigins, origin), slices.Contains(c.AllowOrigins, scheme+"://*"):
+		h.Add("Vary", "Origin")
+	default:
+		origin = ""
+	}
+	if origin != "" {
+		h.Set("Access-Control-Allow-Origin", origin)
 		if preflight {
-			w.Header().Set("Access-Control-Allow-Methods", strings.Join(c.AllowMethods, ","))
-			w.Header().Set("Access-Control-Allow-Headers", strings.Join(c.AllowHeaders, ","))
-			w.Header().Set("Access-Control-Max-Age", c.MaxAge)
+			h.Set("Access-Control-Allow-Methods", strings.Join(c.AllowMethods, ","))
+			h.Set("Access-Control-Allow-Headers", strings.Join(c.AllowHeaders, ","))
+			h.Set("Access-Control-Max-Age", c.MaxAge)
+		} else if len(c.ExposeHeaders) > 0 {
+			h.Set("Access-Control-Expose-Headers", strings.Join(c.ExposeHeaders, ","))
 		}
 	}
 	if preflight {
 		w.WriteHeader(http.StatusNoContent)
 	}
 	return preflight
-}
-
-// allowedOrigin returns the Access-Control-Allow-Origin for a request, or "".
-func allowedOrigin(c *cfn.CORS, r *http.Request) string {
-	origin := r.Header.Get("Origin")
-	scheme, _, _ := strings.Cut(origin, "://")
-	switch {
-	case origin == "":
-		return ""
-	case slices.Contains(c.AllowOrigins, "*"):
-		return "*"
-	case slices.Contains(c.AllowOrigins, origin), slices.Contains(c.AllowOrigins, scheme+"://*"):
-		return origin
-	}
-	return ""
 }
 
 // allowed reports whether the method and the headers that a preflight asks for

@@ -215,8 +215,9 @@ func TestCORSOrigins(t *testing.T) {
 		{cfn.CORS{AllowOrigins: []string{"https://x.test"}}, "https://x.test.evil", ""},
 		{cfn.CORS{AllowOrigins: []string{"*"}}, "", ""},
 	} {
-		r := &http.Request{Header: http.Header{"Origin": {c.origin}}}
-		if got := allowedOrigin(&c.cors, r); got != c.want {
+		w := httptest.NewRecorder()
+		(&gateway{api: cfn.API{CORS: &c.cors}}).cors(w, &http.Request{Header: http.Header{"Origin": {c.origin}}}, &route{})
+		if got := w.Header().Get("Access-Control-Allow-Origin"); got != c.want {
 			t.Errorf("%+v %q: want %q, got %q", c.cors, c.origin, c.want, got)
 		}
 	}
