@@ -33,11 +33,11 @@ func instead(aws *awstest.EventBus, s eventbus.API, f failure) {
 }
 
 // queued returns the entries in the queue.
-func queued(t testing.TB, aws *awstest.EventBus) []awstest.Entry {
+func queued(t testing.TB, aws *awstest.EventBus) []eventbus.Entry {
 	t.Helper()
-	var entries []awstest.Entry
+	var entries []eventbus.Entry
 	for _, body := range aws.Messages() {
-		var e awstest.Entry
+		var e eventbus.Entry
 		if err := json.Unmarshal([]byte(body), &e); err != nil {
 			t.Fatalf("want an entry in the queue, got %.200q: %v", body, err)
 		}
@@ -79,7 +79,7 @@ func wantStored(t testing.TB, aws *awstest.EventBus, published, queued int) {
 }
 
 // last returns the last of entries.
-func last(t testing.TB, entries []awstest.Entry) awstest.Entry {
+func last(t testing.TB, entries []eventbus.Entry) eventbus.Entry {
 	t.Helper()
 	if len(entries) == 0 {
 		t.Fatal("want an entry, got none")
@@ -112,7 +112,7 @@ func TestEventThatTheBusDoesNotTakeNowIsQueued(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-				instead(aws, awstest.EventBridge, f)
+				instead(aws, eventbus.EventBridge, f)
 				wantAcknowledged(t, awstest.Do(h, webhook(message)))
 				wantStored(t, aws, 0, 1)
 				e := last(t, queued(t, aws))
@@ -121,10 +121,10 @@ func TestEventThatTheBusDoesNotTakeNowIsQueued(t *testing.T) {
 				}
 				wantBody(t, e, message)
 
-				aws.Fault[awstest.SQS].Set(standin.Refuse(http.StatusInternalServerError, "InternalError"))
+				aws.Fault[eventbus.SQS].Set(standin.Refuse(http.StatusInternalServerError, "InternalError"))
 				awstest.WantError(t, awstest.Do(h, webhook(message)), http.StatusServiceUnavailable)
 				// Stream's next attempt succeeds.
-				aws.Fault[awstest.EventBridge].Set(nil)
+				aws.Fault[eventbus.EventBridge].Set(nil)
 				wantAcknowledged(t, awstest.Do(h, webhook(message)))
 				wantStored(t, aws, 1, 1)
 			})
@@ -137,10 +137,10 @@ func TestOneFailureIsRetried(t *testing.T) {
 		service eventbus.API
 		failure failure
 	}{
-		"bus, error":      {awstest.EventBridge, failing(http.StatusInternalServerError, "InternalFailure")},
-		"bus, throttling": {awstest.EventBridge, failing(http.StatusBadRequest, "ThrottlingException")},
-		"bus, reset":      {awstest.EventBridge, reset},
-		"bucket":          {awstest.S3, failing(http.StatusServiceUnavailable, "SlowDown")},
+		"bus, error":      {eventbus.EventBridge, failing(http.StatusInternalServerError, "InternalFailure")},
+		"bus, throttling": {eventbus.EventBridge, failing(http.StatusBadRequest, "ThrottlingException")},
+		"bus, reset":      {eventbus.EventBridge, reset},
+		"bucket":          {eventbus.S3, failing(http.StatusServiceUnavailable, "SlowDown")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
@@ -157,33 +157,33 @@ func TestOneFailureIsRetried(t *testing.T) {
 // must not use up the queue's retries.
 func TestQueueIsRetriedHoweverOftenTheBusFailed(t *testing.T) {
 	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-		aws.Fault[awstest.EventBridge].Set(standin.Refuse(http.StatusInternalServerError, "InternalFailure"))
+		aws.Fault[eventbus.EventBridge].Set(standin.Refuse(http.StatusInternalServerError, "InternalFailure"))
 		for range 60 {
 			wantAcknowledged(t, awstest.Do(h, webhook(message)))
 		}
-		instead(aws, awstest.SQS, once(failing(http.StatusInternalServerError, "InternalError")))
+		instead(aws, eventbus.SQS, once(failing(http.StatusInternalServerError, "InternalError")))
 		wantAcknowledged(t, awstest.Do(h, webhook(message)))
 	})
 }
 
 func TestBusIsRetriedAgainAfterAnOutage(t *testing.T) {
 	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-		aws.Fault[awstest.EventBridge].Set(standin.Refuse(http.StatusInternalServerError, "InternalFailure"))
+		aws.Fault[eventbus.EventBridge].Set(standin.Refuse(http.StatusInternalServerError, "InternalFailure"))
 		for range 60 {
 			awstest.Do(h, webhook(message))
 		}
-		aws.Fault[awstest.EventBridge].Set(nil)
+		aws.Fault[eventbus.EventBridge].Set(nil)
 		for range 10 {
 			awstest.Do(h, webhook(message))
 		}
-		instead(aws, awstest.EventBridge, once(failing(http.StatusInternalServerError, "InternalFailure")))
+		instead(aws, eventbus.EventBridge, once(failing(http.StatusInternalServerError, "InternalFailure")))
 		awstest.Do(h, webhook(message))
 		wantStored(t, aws, 11, 60)
 	})
 }
 
 // wantAnnounced checks that an entry announces body, which is in the bucket.
-func wantAnnounced(t testing.TB, aws *awstest.EventBus, e awstest.Entry, body, reason string) {
+func wantAnnounced(t testing.TB, aws *awstest.EventBus, e eventbus.Entry, body, reason string) {
 	t.Helper()
 	metadata := wantBody(t, e, "null")
 	kept, _ := metadata["object"].(map[string]any)
@@ -239,7 +239,7 @@ func TestEventThatTheBusRefusesIsStoredAndAnnounced(t *testing.T) {
 			"ValidationException": failing(http.StatusBadRequest, "ValidationException"),
 			"ValidationError":     failing(http.StatusBadRequest, "ValidationError"),
 		} {
-			instead(aws, awstest.EventBridge, once(refusal))
+			instead(aws, eventbus.EventBridge, once(refusal))
 			wantAcknowledged(t, awstest.Do(h, webhook(message)))
 			wantAnnounced(t, aws, last(t, aws.Events()), message, code)
 		}
@@ -249,10 +249,10 @@ func TestEventThatTheBusRefusesIsStoredAndAnnounced(t *testing.T) {
 
 func TestAnnouncementThatTheBusDoesNotTakeIsQueued(t *testing.T) {
 	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-		aws.Fault[awstest.EventBridge].Set(standin.Refuse(http.StatusBadRequest, "ValidationException"))
+		aws.Fault[eventbus.EventBridge].Set(standin.Refuse(http.StatusBadRequest, "ValidationException"))
 		wantAcknowledged(t, awstest.Do(h, webhook(message)))
 		wantAnnounced(t, aws, last(t, queued(t, aws)), message, "ValidationException")
-		aws.Fault[awstest.EventBridge].Set(standin.Refuse(http.StatusInternalServerError, "InternalFailure"))
+		aws.Fault[eventbus.EventBridge].Set(standin.Refuse(http.StatusInternalServerError, "InternalFailure"))
 		wantAcknowledged(t, awstest.Do(h, webhook(large)))
 		wantAnnounced(t, aws, last(t, queued(t, aws)), large, "TooLarge")
 	})
@@ -262,12 +262,12 @@ func TestWebhookIsUnavailableWhenTheBucketFails(t *testing.T) {
 	for name, f := range map[string]failure{"error": failing(http.StatusInternalServerError, "InternalError"), "reset": reset} {
 		t.Run(name, func(t *testing.T) {
 			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-				instead(aws, awstest.S3, f)
+				instead(aws, eventbus.S3, f)
 				awstest.WantError(t, awstest.Do(h, webhook(large)), http.StatusServiceUnavailable)
-				aws.Fault[awstest.EventBridge].Set(standin.Refuse(http.StatusBadRequest, "ValidationException"))
+				aws.Fault[eventbus.EventBridge].Set(standin.Refuse(http.StatusBadRequest, "ValidationException"))
 				awstest.WantError(t, awstest.Do(h, webhook(message)), http.StatusServiceUnavailable)
 				wantStored(t, aws, 0, 0) // nothing announces what is not there
-				aws.Fault[awstest.EventBridge].Set(nil)
+				aws.Fault[eventbus.EventBridge].Set(nil)
 				wantAcknowledged(t, awstest.Do(h, webhook(message)))
 			})
 		})
@@ -285,7 +285,7 @@ func TestKeptConnectionsMayHaveDied(t *testing.T) {
 			aws.CloseClientConnections()
 		}
 		wantStored(t, aws, 6, 0)
-		instead(aws, awstest.EventBridge, failingEntry("InternalFailure"))
+		instead(aws, eventbus.EventBridge, failingEntry("InternalFailure"))
 		for range 3 {
 			wantAcknowledged(t, awstest.Do(h, webhook(message)))
 			aws.CloseClientConnections()
@@ -316,7 +316,7 @@ func TestAnswerArrivesBeforeStreamGivesUp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
 				if c.refuses {
-					aws.Fault[awstest.EventBridge].Set(standin.Refuse(http.StatusBadRequest, "ValidationException"))
+					aws.Fault[eventbus.EventBridge].Set(standin.Refuse(http.StatusBadRequest, "ValidationException"))
 				}
 				over(h.(*handler).bus, network{aws, c.bus}, network{aws, c.queue}, network{aws, c.bucket})
 				start := time.Now()
@@ -335,7 +335,7 @@ func TestAnswerArrivesBeforeStreamGivesUp(t *testing.T) {
 
 func TestFunctionKilledBeforeItPublishedDoesNotAcknowledge(t *testing.T) {
 	f, aws := process(t, nil)
-	instead(aws, awstest.EventBridge, func(_ http.ResponseWriter, r *http.Request) bool {
+	instead(aws, eventbus.EventBridge, func(_ http.ResponseWriter, r *http.Request) bool {
 		_ = f.OS.Kill()
 		<-r.Context().Done() // the process and its connection end
 		return true
@@ -363,7 +363,7 @@ func TestNoBodyOrSignatureIsLogged(t *testing.T) {
 	}
 	everyWay()
 	// A service may quote the whole call that it refuses.
-	for service, code := range []string{awstest.EventBridge: "ValidationException", awstest.SQS: "InvalidMessageContents", awstest.S3: "InvalidArgument"} {
+	for service, code := range []string{eventbus.EventBridge: "ValidationException", eventbus.SQS: "InvalidMessageContents", eventbus.S3: "InvalidArgument"} {
 		instead(aws, eventbus.API(service), func(w http.ResponseWriter, _ *http.Request) bool {
 			w.WriteHeader(http.StatusBadRequest)
 			_ = json.NewEncoder(w).Encode(map[string]string{"__type": code, "message": "Value 'the-text-of-the-message' failed to satisfy a constraint"})
@@ -404,9 +404,9 @@ func TestFateOfAnEventIsCountedAndLogged(t *testing.T) {
 	}
 	deliver(message)
 	deliver(large)
-	aws.Fault[awstest.EventBridge].Set(standin.Refuse(http.StatusBadRequest, "AccessDeniedException"))
+	aws.Fault[eventbus.EventBridge].Set(standin.Refuse(http.StatusBadRequest, "AccessDeniedException"))
 	deliver(message)
-	aws.Fault[awstest.SQS].Set(standin.Refuse(http.StatusBadRequest, "AccessDenied"))
+	aws.Fault[eventbus.SQS].Set(standin.Refuse(http.StatusBadRequest, "AccessDenied"))
 	deliver(message)
 
 	requests, metrics := lines(t, f)

@@ -45,7 +45,7 @@ var bodies = map[string]struct{ body, detailType string }{
 
 // wantBody checks that an entry carries body, byte for byte, and returns its
 // metadata.
-func wantBody(t testing.TB, e awstest.Entry, body string) map[string]any {
+func wantBody(t testing.TB, e eventbus.Entry, body string) map[string]any {
 	t.Helper()
 	var detail map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(e.Detail), &detail); err != nil || len(detail) != 2 {
@@ -63,7 +63,7 @@ func wantBody(t testing.TB, e awstest.Entry, body string) map[string]any {
 
 func TestEventCarriesStreamsOwnBytes(t *testing.T) {
 	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-		for _, other := range []eventbus.API{awstest.SQS, awstest.S3} {
+		for _, other := range []eventbus.API{eventbus.SQS, eventbus.S3} {
 			instead(aws, other, func(_ http.ResponseWriter, r *http.Request) bool {
 				t.Errorf("want only the bus called, got %s %s", r.Method, r.URL)
 				return false
@@ -158,7 +158,7 @@ func FuzzDetailHoldsTheBodyByteForByte(f *testing.F) {
 // The queue may take less than the bus, and JSON in JSON is longer.
 func TestEventThatTheQueueCannotTakeIsStoredAndAnnounced(t *testing.T) {
 	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-		aws.Fault[awstest.EventBridge].Set(standin.Refuse(http.StatusInternalServerError, "InternalFailure"))
+		aws.Fault[eventbus.EventBridge].Set(standin.Refuse(http.StatusInternalServerError, "InternalFailure"))
 		for filling, stored := range map[string]bool{"é": false, "\uffff": true, `\"`: true} {
 			body := `{"type":"t","text":"` + strings.Repeat(filling, 900<<10/len(filling)) + `"}`
 			wantAcknowledged(t, awstest.Do(h, webhook(body)))
@@ -202,8 +202,8 @@ func TestCallbacksOfPendingMessagesArePublished(t *testing.T) {
 			awstest.WantError(t, awstest.Do(h, r), http.StatusUnauthorized)
 		}
 		// As with any event, an error makes Stream try again.
-		aws.Fault[awstest.EventBridge].Set(standin.Refuse(http.StatusInternalServerError, "InternalFailure"))
-		aws.Fault[awstest.SQS].Set(standin.Refuse(http.StatusInternalServerError, "InternalError"))
+		aws.Fault[eventbus.EventBridge].Set(standin.Refuse(http.StatusInternalServerError, "InternalFailure"))
+		aws.Fault[eventbus.SQS].Set(standin.Refuse(http.StatusInternalServerError, "InternalError"))
 		r := webhook(body)
 		r.URL.Path += "/PassOnPendingMessage"
 		awstest.WantError(t, awstest.Do(h, r), http.StatusServiceUnavailable)

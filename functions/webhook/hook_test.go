@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"chat-service-backend/internal/awstest"
+	"chat-service-backend/internal/eventbus"
 	"chat-service-backend/internal/lambdaapi"
 	"chat-service-backend/internal/standin"
 	"chat-service-backend/shared/httpjson"
@@ -337,8 +338,8 @@ func TestFateOfAHookIsCountedAndLogged(t *testing.T) {
 		says = step.says
 		team.Set(step.fault)
 		if i == len(steps)-1 {
-			aws.Fault[awstest.EventBridge].Set(standin.Refuse(http.StatusBadRequest, "AccessDeniedException"))
-			aws.Fault[awstest.SQS].Set(standin.Refuse(http.StatusBadRequest, "AccessDenied"))
+			aws.Fault[eventbus.EventBridge].Set(standin.Refuse(http.StatusBadRequest, "AccessDeniedException"))
+			aws.Fault[eventbus.SQS].Set(standin.Refuse(http.StatusBadRequest, "AccessDenied"))
 		}
 		_, _ = io.Copy(io.Discard, f.Invoke(awstest.ClientEvent(t, webhook(bodies[kinds[i%2]]), "/webhook")).Body)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"chat-service-backend/internal/awstest"
+	"chat-service-backend/internal/eventbus"
 )
 
 // hang never answers.
@@ -31,12 +32,12 @@ func sometimes(n int, failures ...failure) failure {
 func TestNoAcknowledgedEventIsLost(t *testing.T) { withBus(t, noAcknowledgedEventIsLost) }
 
 func noAcknowledgedEventIsLost(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-	instead(aws, awstest.EventBridge, sometimes(10,
+	instead(aws, eventbus.EventBridge, sometimes(10,
 		failing(http.StatusInternalServerError, "InternalFailure"), failing(http.StatusBadRequest, "ThrottlingException"), failingEntry("ThrottlingException"),
 		failingEntry("MalformedDetail"), failing(http.StatusBadRequest, "ValidationException"), reset, hang))
 	internal := failing(http.StatusInternalServerError, "InternalError")
-	instead(aws, awstest.SQS, sometimes(6, internal, internal, reset, hang))
-	instead(aws, awstest.S3, sometimes(6, internal, internal, reset, hang))
+	instead(aws, eventbus.SQS, sometimes(6, internal, internal, reset, hang))
+	instead(aws, eventbus.S3, sometimes(6, internal, internal, reset, hang))
 
 	statuses := make([]int, 100)
 	var wg sync.WaitGroup

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"chat-service-backend/internal/awstest"
+	"chat-service-backend/internal/eventbus"
 	"chat-service-backend/internal/standin"
 	"chat-service-backend/shared/lambdahttp"
 )
@@ -74,12 +75,12 @@ func serve(t *testing.T, h http.Handler, body string) error {
 
 func TestQueueMessageThatNothingTakesStaysInTheQueue(t *testing.T) {
 	withBus(t, func(t *testing.T, h http.Handler, aws *awstest.EventBus) {
-		aws.Fault[awstest.EventBridge].Set(standin.Refuse(http.StatusBadRequest, "AccessDeniedException"))
+		aws.Fault[eventbus.EventBridge].Set(standin.Refuse(http.StatusBadRequest, "AccessDeniedException"))
 		if err := serve(t, h, message); err != nil {
 			t.Errorf("want the message in the fallback queue, got %v", err)
 		}
 		wantStored(t, aws, 0, 1)
-		aws.Fault[awstest.SQS].Set(standin.Refuse(http.StatusBadRequest, "AccessDenied"))
+		aws.Fault[eventbus.SQS].Set(standin.Refuse(http.StatusBadRequest, "AccessDenied"))
 		if err := serve(t, h, message); err == nil {
 			t.Error("want an error, got none")
 		}

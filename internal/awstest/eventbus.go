@@ -1,7 +1,6 @@
 package awstest
 
 import (
-	"maps"
 	"net/http/httptest"
 	"testing"
 
@@ -14,16 +13,6 @@ const (
 	Bus    = "chat-events"
 	Bucket = "large-events"
 )
-
-// The services of an EventBus.
-const (
-	EventBridge = eventbus.EventBridge
-	SQS         = eventbus.SQS
-	S3          = eventbus.S3
-)
-
-// An Entry is an event on the bus or in the queue.
-type Entry = eventbus.Entry
 
 var credentials = standin.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "access-key-for-tests", Region: "eu-central-1"}
 
@@ -44,14 +33,12 @@ func NewEventBus(t testing.TB) *EventBus {
 
 // Env returns environment and the variables of a function that publishes here.
 func (b *EventBus) Env(environment map[string]string) map[string]string {
-	all := awsEnv(map[string]string{
+	return awsEnv(map[string]string{
 		"EVENT_BUS_NAME":               Bus,
 		"FALLBACK_QUEUE_URL":           b.QueueURL,
 		"LARGE_EVENTS_BUCKET":          Bucket,
 		"AWS_ENDPOINT_URL_EVENTBRIDGE": b.URL,
 		"AWS_ENDPOINT_URL_SQS":         b.URL,
 		"AWS_ENDPOINT_URL_S3":          b.URL,
-	})
-	maps.Copy(all, environment)
-	return all
+	}, environment)
 }

@@ -50,17 +50,18 @@ func App(key, secret string) map[string]string {
 
 // Env returns environment and the variables of a function that uses this store.
 func (s *ParameterStore) Env(environment map[string]string) map[string]string {
-	all := awsEnv(map[string]string{"AWS_ENDPOINT_URL_SSM": s.URL})
-	maps.Copy(all, environment)
-	return all
+	return awsEnv(map[string]string{"AWS_ENDPOINT_URL_SSM": s.URL}, environment)
 }
 
-// awsEnv adds what AWS adds to every function's environment.
-func awsEnv(environment map[string]string) map[string]string {
-	environment["AWS_REGION"] = credentials.Region
-	environment["AWS_ACCESS_KEY_ID"] = credentials.AccessKeyID
-	environment["AWS_SECRET_ACCESS_KEY"] = credentials.SecretAccessKey
-	return environment
+// awsEnv returns what AWS adds to every function's environment, with others over it.
+func awsEnv(others ...map[string]string) map[string]string {
+	all := map[string]string{
+		"AWS_REGION": credentials.Region, "AWS_ACCESS_KEY_ID": credentials.AccessKeyID, "AWS_SECRET_ACCESS_KEY": credentials.SecretAccessKey,
+	}
+	for _, other := range others {
+		maps.Copy(all, other)
+	}
+	return all
 }
 
 // Getenv returns os.Getenv for that environment.
