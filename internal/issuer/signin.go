@@ -23,7 +23,7 @@ type grant struct {
 	user, client, redirect, challenge, nonce, scope string
 	claims                                          map[string]any
 	code                                            bool // rather than a refresh token
-	expires                                         time.Time
+	at, expires                                     time.Time
 }
 
 // AccessLife is how long a token from the sign-in page is valid: a client meets its end.
@@ -94,7 +94,7 @@ func (i *Issuer) authorize(w http.ResponseWriter, r *http.Request) {
 	default:
 		answer.Set("code", i.keep(grant{
 			user: user, client: q.Get("client_id"), redirect: q.Get("redirect_uri"), challenge: q.Get("code_challenge"), nonce: q.Get("nonce"),
-			scope: q.Get("scope"), claims: claims, code: true, expires: time.Now().Add(time.Minute),
+			scope: q.Get("scope"), claims: claims, code: true, at: time.Now(), expires: time.Now().Add(time.Minute),
 		}))
 	}
 	if q.Get("response_mode") == "fragment" {
@@ -190,7 +190,7 @@ func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
 	changes := map[string]any{"iss": base, "exp": time.Now().Add(AccessLife).Unix(), "client_id": g.client, "scope": g.scope}
 	maps.Copy(changes, g.claims)
 	access := i.Bearer(g.user, changes)
-	changes = map[string]any{"iss": base, "aud": g.client, "auth_time": time.Now().Unix(), "name": g.user}
+	changes = map[string]any{"iss": base, "aud": g.client, "auth_time": g.at.Unix(), "name": g.user}
 	if nonce != "" {
 		changes["nonce"] = nonce
 	}

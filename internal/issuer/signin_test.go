@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestAppSignsInWithPKCE(t *testing.T) {
@@ -91,9 +92,16 @@ func TestAppSignsInWithPKCE(t *testing.T) {
 	if status, got := token(form); status != 400 {
 		t.Errorf("want another's code refused, got %d %v", status, got)
 	}
+	for secret, g := range i.grants {
+		g.at = g.at.Add(-time.Hour)
+		i.grants[secret] = g
+	}
 	status, fresh := token(url.Values{"grant_type": {"refresh_token"}, "client_id": {"web"}, "refresh_token": {got["refresh_token"].(string)}})
 	if status != 200 || claims(fresh["access_token"])["plan"] != "gold" || fresh["refresh_token"] == got["refresh_token"] {
 		t.Errorf("want fresh tokens, got %d %v", status, fresh)
+	}
+	if first, later := claims(got["id_token"])["auth_time"], claims(fresh["id_token"])["auth_time"]; later != first.(float64)-3600 { // clients compare them
+		t.Errorf("want the time of the sign-in in each ID token, got %v and, an hour older, %v", first, later)
 	}
 	r, _ := http.NewRequest(http.MethodGet, server.URL+"/userinfo", nil)
 	r.Header.Set("Authorization", "Bearer "+got["access_token"].(string))
