@@ -6,7 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"html/template"
 	"maps"
 	"net/http"
@@ -128,7 +128,7 @@ func parseClaims(text string) (claims map[string]any, err error) {
 		return nil, nil
 	}
 	if err := json.Unmarshal([]byte(text), &claims); err != nil {
-		return nil, fmt.Errorf("claims is not a JSON object: %w", err)
+		return nil, errors.New(`claims is not a JSON object such as {"email": "a@b.c"}`)
 	}
 	// OpenID Connect's own parameter of this name asks for claims by their names.
 	delete(claims, "id_token")
