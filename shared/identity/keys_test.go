@@ -241,6 +241,17 @@ func TestAWithdrawnKeyEndsAfterItsGreatestAge(t *testing.T) {
 	})
 }
 
+func TestAKeyIsAnotherOnceItsAlgorithmChanges(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, r rotation) {
+		r.Keys = []any{published(t, "rsa", map[string]any{"alg": "RS256"})}
+		token := "Bearer " + r.sign(t, jose.RS256, keys()["rsa"], "rsa", nil)
+		wantUser(t, r.c, "u1", token)
+		r.Keys = []any{published(t, "rsa", map[string]any{"alg": "PS256"})}
+		wantUser(t, r.c, "u1", "Bearer "+r.sign(t, jose.PS256, keys()["rsa"], "rsa", nil))
+		wantRefused(t, r.c, errWithdrawn, token) // although it was remembered
+	})
+}
+
 func TestKeysAreServedStaleForADay(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, r rotation) {
 		r.want(t, "ec", "ec", nil)

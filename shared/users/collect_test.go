@@ -293,6 +293,16 @@ func TestARevocationForTheWholeAppCounts(t *testing.T) {
 	})
 }
 
+func TestARevocationOfTheAppThatNobodyCanReadCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s := start(t, "")
+		s.app = func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(`{"app":{"revoke_tokens_issued_before":"soon"}}`))}, nil
+		}
+		wantRefused(t, d, caller("u1", fmt.Sprintf(`{"iat":%d}`, time.Now().Add(-time.Hour).Unix())), ErrRevoked)
+	})
+}
+
 func TestWhomWeRefuseIsASetting(t *testing.T) {
 	users := map[string]document{
 		"banned": {"banned": true}, "deactivated": {"deactivated_at": "2026-01-01T00:00:00Z"}, "deleted": {"deleted_at": "2026-01-01T00:00:00Z"},
