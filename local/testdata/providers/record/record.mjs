@@ -221,6 +221,35 @@ const servers = {
     };
   },
 
+  // github.com/ory/hydra/v2, with the build tag sqlite. This script is its sign-in page and its consent page.
+  async hydra() {
+    const base = 'http://localhost:4810';
+    const admin = 'http://localhost:4811';
+    const page = `${base}/health/alive`;
+    await program('hydra', ['serve', 'all', '--dev'], {
+      url: admin, env: {
+        DSN: 'memory', SERVE_PUBLIC_PORT: '4810', SERVE_ADMIN_PORT: '4811', SERVE_PUBLIC_HOST: 'localhost', SERVE_ADMIN_HOST: 'localhost', SQA_OPT_OUT: 'true',
+        URLS_SELF_ISSUER: base, URLS_LOGIN: page, URLS_CONSENT: page, SECRETS_SYSTEM: 'x'.repeat(32), STRATEGIES_ACCESS_TOKEN: 'jwt',
+      },
+    });
+    const resource = 'https://chat.example.com';
+    const scope = 'openid email offline_access';
+    const { client_id: client } = await json(`${admin}/admin/clients`, body({ client_name: 'App', redirect_uris: [app], token_endpoint_auth_method: 'none', audience: [resource], scope, grant_types: ['authorization_code', 'refresh_token'] }));
+    const at = async (url) => {
+      const asked = new URL(url).searchParams;
+      const [kind, answer] = asked.has('login_challenge')
+        ? ['login', { subject: '7f1f6b0e-6b0e-4f3e-9d43-0b1f3f5f2d11' }]
+        : ['consent', { grant_scope: scope.split(' '), grant_access_token_audience: [resource], session: { id_token: { email: 'jane.doe@example.com' } } }];
+      return (await json(`${admin}/admin/oauth2/auth/requests/${kind}/accept?${asked}`, body(answer, {}, 'PUT'))).redirect_to;
+    };
+    const discovery = await discover(base);
+    const issued = await signIn({ discovery, client, scope, more: { audience: resource }, at });
+    return {
+      version: '2.3.0', base, discovery, settings: { OidcAudience: `${resource},${client}` }, opaque: ['refresh token'],
+      tokens: { 'access token': [issued.access_token, { aud: ['https://orders.example.com'] }], 'id token': [issued.id_token, { aud: ['orders'] }] },
+    };
+  },
+
   // go install github.com/keratin/authn-server.
   async keratin() {
     const base = 'http://localhost:4806';
