@@ -25,10 +25,11 @@ export VERSION
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
-# Without inlining, the first run compiles in two thirds of the time; AWS's SDK is most of it.
+# Without inlining, the first run compiles in two thirds of the time; AWS's SDK is most of it. GOGC=400 has the compiler collect
+# less garbage: 0.85 of the time for the largest packages, with 0.6 GB instead of 0.4 each.
 run: ## run both APIs on this machine; pass flags with ARGS="-addr 127.0.0.1:8080"
 	@echo "Compiling the development server; the first time takes a minute."
-	@CGO_ENABLED=0 go build -trimpath -tags=lambda.norpc -gcflags='all=-l -dwarf=false' -ldflags='-s -w' -o build/local$(shell go env GOEXE) ./local
+	@CGO_ENABLED=0 GOGC=400 go build -trimpath -tags=lambda.norpc -gcflags='all=-l -dwarf=false' -ldflags='-s -w' -o build/local$(shell go env GOEXE) ./local
 	@exec build/local$(shell go env GOEXE) $(ARGS)
 
 # -count=1: many tests build and run the functions, which go test's cache does not know of. The other flags are those of the
