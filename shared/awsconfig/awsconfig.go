@@ -54,12 +54,13 @@ func (c HTTPClient) Do(r *http.Request) (*http.Response, error) {
 	if r.Body == nil {
 		return c.RoundTrip(r)
 	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
+	var body bytes.Buffer
+	body.Grow(int(max(r.ContentLength, 0)) + bytes.MinRead)
+	if _, err := body.ReadFrom(r.Body); err != nil {
 		return nil, err
 	}
 	again := *r
-	again.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	again.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body.Bytes())), nil }
 	again.Body, _ = again.GetBody()
 	return c.RoundTrip(&again)
 }
