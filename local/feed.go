@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -71,10 +72,10 @@ func (f *feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // sendLog sends a line that a function logged, with the id of its request.
-func (f *feed) sendLog(function, line string) {
+func (f *feed) sendLog(function string, line []byte) {
 	var fields struct{ RequestID string }
-	_ = json.Unmarshal([]byte(line), &fields) // a line that is not JSON belongs to no request
-	f.send("log", map[string]any{"id": fields.RequestID, "function": function, "line": line})
+	_ = json.Unmarshal(line, &fields) // a line that is not JSON belongs to no request
+	f.send("log", map[string]any{"id": fields.RequestID, "function": function, "line": strings.TrimSuffix(string(line), "\n")})
 }
 
 // sendHook sends what Stream's stand-in told a webhook or asked a hook, and the answer.

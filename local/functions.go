@@ -1,9 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +14,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"chat-service-backend/examples/moderation"
 	"chat-service-backend/functions/apikey"
 	"chat-service-backend/functions/config"
 	"chat-service-backend/functions/proxy"
@@ -47,26 +46,6 @@ func served(build lambdahttp.Build, streamed bool) starter {
 	}
 }
 
-// startModeration starts examples/moderation, which is no HTTP handler.
-func startModeration(ctx context.Context, host *lambdahttp.Host, getenv func(string) string) (invoker, error) {
-	decide, err := moderation.Build(host.Context(ctx, "", ""), getenv)
-	if err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context, payload []byte) (io.ReadCloser, error) {
-		var hook moderation.Hook
-		if err := json.Unmarshal(payload, &hook); err != nil {
-			return nil, err
-		}
-		answer, err := decide(ctx, hook)
-		if err != nil {
-			return nil, err
-		}
-		text, err := json.Marshal(answer)
-		return io.NopCloser(strings.NewReader(string(text))), err
-	}, nil
-}
-
 // A function is one of the stack's, with the environment it was started with.
 type function struct {
 	cfn.Function
@@ -83,7 +62,7 @@ func (s *server) startFunctions(ctx context.Context, all bool) error {
 		return err
 	}
 	if s.moderation {
-		functions = append(functions, cfn.Function{ID: moderationName, Name: moderationName, Timeout: moderationTimeout, Environment: map[string]string{"PARAMETER_PREFIX": moderationPrefix}})
+		functions = append(functions, moderationFunction)
 	}
 	var starting sync.WaitGroup
 	started, failures := map[string]*function{}, make([]error, len(functions))
@@ -105,9 +84,10 @@ func (s *server) startFunctions(ctx context.Context, all bool) error {
 		if start == nil {
 			return fmt.Errorf("template.yaml has the function %s, which this server does not know: add it to local/functions.go", name)
 		}
-		host := lambdahttp.NewHost(f.Name, f.LogLevel, lineWriter(func(line string) {
-			s.log.Printf("%s | %s", name, line)
+		host := lambdahttp.NewHost(f.Name, f.LogLevel, writerFunc(func(line []byte) (int, error) {
+			s.log.Printf("%s | %s", name, bytes.TrimSuffix(line, []byte("\n")))
 			s.feed.sendLog(name, line)
+			return len(line), nil
 		}))
 		fresh := &function{Function: f, environment: environment, host: host}
 		started[name] = fresh
@@ -142,11 +122,3 @@ func (s *server) issuerNames() string {
 
 // running is the edition of a function that gets the next request.
 type running = atomic.Pointer[function]
-
-// lineWriter gets whole lines.
-type lineWriter func(line string)
-
-func (f lineWriter) Write(line []byte) (int, error) {
-	f(strings.TrimSuffix(string(line), "\n"))
-	return len(line), nil
-}

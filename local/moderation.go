@@ -1,20 +1,39 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"time"
 
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"chat-service-backend/examples/moderation"
 	"chat-service-backend/internal/apigateway"
 	"chat-service-backend/internal/lambdaapi"
 	"chat-service-backend/internal/standin"
+	"chat-service-backend/ops/cfn"
+	"chat-service-backend/shared/lambdahttp"
 )
 
 const (
-	moderationName    = "moderation"       // the function that -moderation adds
-	moderationPrefix  = "/chat-moderation" // of its word lists in Parameter Store
-	moderationTimeout = 6 * time.Second
+	moderationName   = "moderation"       // the function that -moderation adds
+	moderationPrefix = "/chat-moderation" // of its word lists in Parameter Store
 )
+
+var moderationFunction = cfn.Function{
+	ID: moderationName, Name: moderationName, Timeout: 6 * time.Second, Environment: map[string]string{"PARAMETER_PREFIX": moderationPrefix},
+}
+
+// startModeration starts examples/moderation, which is no HTTP handler.
+func startModeration(ctx context.Context, host *lambdahttp.Host, getenv func(string) string) (invoker, error) {
+	decide, err := moderation.Build(host.Context(ctx, "", ""), getenv)
+	handler := lambda.NewHandler(decide)
+	return func(ctx context.Context, payload []byte) (io.ReadCloser, error) {
+		answer, err := handler.Invoke(ctx, payload)
+		return io.NopCloser(bytes.NewReader(answer)), err
+	}, err
+}
 
 func (s *server) moderationARN() string {
 	return "arn:aws:lambda:" + s.region + ":" + apigateway.AccountID + ":function:" + moderationName
@@ -28,7 +47,6 @@ func (s *server) moderationAPI(signed *standin.Credentials) *lambdaapi.API {
 		if err != nil {
 			return nil, err
 		}
-		defer answer.Close()
 		return io.ReadAll(answer)
 	}}
 }

@@ -57,11 +57,8 @@ func HTTPEvent(r *Request) (event map[string]any, trace string) {
 		headers["content-length"] = strconv.Itoa(len(r.Body))
 	}
 	query := map[string]string{}
-	for _, q := range r.query() {
-		if before, ok := query[q.name]; ok {
-			q.value = before + "," + q.value
-		}
-		query[q.name] = q.value
+	for name, values := range r.query() {
+		query[name] = strings.Join(values, ",")
 	}
 	event = map[string]any{
 		"version": "2.0", "routeKey": r.RouteKey, "rawPath": r.Path, "rawQueryString": r.URL.RawQuery,
@@ -92,21 +89,10 @@ func HTTPEvent(r *Request) (event map[string]any, trace string) {
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
 func RESTEvent(r *Request) (event map[string]any, trace string) {
 	sourceIP, trace := r.arrive()
-	headers, multi := map[string]string{"Host": r.Host}, map[string][]string{"Host": {r.Host}}
-	for name, values := range r.Header {
-		if len(values) > 0 && name != "Content-Length" { // which a REST API does not pass on
-			headers[name], multi[name] = values[len(values)-1], values
-		}
-	}
-	var query map[string]string // null if there is none
-	var multiQuery map[string][]string
-	for _, q := range r.query() {
-		if query == nil {
-			query, multiQuery = map[string]string{}, map[string][]string{}
-		}
-		query[q.name] = q.value
-		multiQuery[q.name] = append(multiQuery[q.name], q.value)
-	}
+	headers := map[string][]string(r.Header.Clone())
+	delete(headers, "Content-Length") // which a REST API does not pass on
+	headers["Host"] = []string{r.Host}
+	query := r.query()
 	identity := map[string]any{
 		"accessKey": nil, "accountId": nil, "caller": nil, "user": nil, "userArn": nil,
 		"sourceIp": sourceIP, "userAgent": r.UserAgent(),
@@ -119,8 +105,8 @@ func RESTEvent(r *Request) (event map[string]any, trace string) {
 	}
 	event = map[string]any{
 		"resource": r.Resource, "path": r.Path, "httpMethod": r.Method,
-		"headers": headers, "multiValueHeaders": multi,
-		"queryStringParameters": query, "multiValueQueryStringParameters": multiQuery,
+		"headers": last(headers), "multiValueHeaders": headers,
+		"queryStringParameters": last(query), "multiValueQueryStringParameters": query,
 		"pathParameters": r.Params, "stageVariables": nil, "body": nil, "isBase64Encoded": false,
 		"requestContext": r.context(map[string]any{
 			"extendedRequestId": base64.StdEncoding.EncodeToString([]byte(RandomHex(6)[:11])),
@@ -173,12 +159,9 @@ func (r *Request) arrive() (sourceIP, trace string) {
 	return sourceIP, trace
 }
 
-// pair is one name=value of a query.
-type pair struct{ name, value string }
-
-// query splits the query at & and decodes each part once. Invalid
-// percent-encoding stays as it is.
-func (r *Request) query() (pairs []pair) {
+// query splits the query at & and decodes each part once. Invalid percent-encoding stays as
+// it is. Without a query it is nil.
+func (r *Request) query() (query map[string][]string) {
 	decode := func(s string) string {
 		if plain, err := url.QueryUnescape(s); err == nil {
 			return plain
@@ -186,12 +169,25 @@ func (r *Request) query() (pairs []pair) {
 		return s
 	}
 	for part := range strings.SplitSeq(r.URL.RawQuery, "&") {
-		if part != "" {
-			name, value, _ := strings.Cut(part, "=")
-			pairs = append(pairs, pair{decode(name), decode(value)})
+		if query == nil && part != "" {
+			query = map[string][]string{}
+		}
+		if name, value, _ := strings.Cut(part, "="); part != "" {
+			query[decode(name)] = append(query[decode(name)], decode(value))
 		}
 	}
-	return pairs
+	return query
+}
+
+// last returns the last of each name's values, and nil, as JSON null, of nil.
+func last(all map[string][]string) (last map[string]string) {
+	for name, values := range all {
+		if last == nil {
+			last = map[string]string{}
+		}
+		last[name] = values[len(values)-1]
+	}
+	return last
 }
 
 // mediaType returns the type that Content-Type names, or "".

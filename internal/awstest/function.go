@@ -1,3 +1,5 @@
+// Package awstest starts the functions, and stand-ins for AWS and an identity provider, for
+// the length of a test.
 package awstest
 
 import (

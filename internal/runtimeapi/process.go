@@ -61,28 +61,17 @@ func (p *Process) Stop() {
 	<-p.ended
 }
 
-// environment returns the variables that Lambda sets, with others over them.
+// environment returns the variables of Lambda that somebody reads, with others over them.
 //
 // https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 func environment(api string, others map[string]string) (env []string) {
 	vars := map[string]string{
-		"AWS_LAMBDA_RUNTIME_API":          api,
-		"AWS_LAMBDA_FUNCTION_NAME":        "function",
-		"AWS_LAMBDA_FUNCTION_VERSION":     "$LATEST",
-		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
-		"AWS_LAMBDA_LOG_GROUP_NAME":       "/aws/lambda/function",
-		"AWS_LAMBDA_LOG_STREAM_NAME":      "2026/01/31/[$LATEST]example",
-		"AWS_LAMBDA_LOG_FORMAT":           "JSON",
-		"AWS_LAMBDA_LOG_LEVEL":            "INFO",
-		"AWS_LAMBDA_INITIALIZATION_TYPE":  "on-demand",
-		"AWS_EXECUTION_ENV":               "AWS_Lambda_provided.al2023",
-		"AWS_REGION":                      "us-east-1",
-		"AWS_DEFAULT_REGION":              "us-east-1",
-		"_HANDLER":                        "bootstrap",
-		"LAMBDA_TASK_ROOT":                "/var/task",
-		"TZ":                              ":UTC",
-		"LANG":                            "en_US.UTF-8",
-		"PATH":                            "/usr/local/bin:/usr/bin:/bin:/opt/bin",
+		"AWS_LAMBDA_RUNTIME_API":   api,
+		"AWS_LAMBDA_FUNCTION_NAME": "function",
+		"AWS_LAMBDA_LOG_LEVEL":     "INFO",
+		"AWS_REGION":               "us-east-1",
+		"TZ":                       ":UTC",
+		"PATH":                     "/usr/local/bin:/usr/bin:/bin:/opt/bin",
 	}
 	maps.Copy(vars, others)
 	for name, value := range vars {
