@@ -296,14 +296,13 @@ func testPictures(t *testing.T, b *tab) {
 func testSwaggerUI(t *testing.T, b *tab) {
 	s := sharedReal(t)
 	call(t, "POST", s.serviceURL+"/proxy/users", `{"users":{"alice":{"id":"alice"}}}`)
-	for _, try := range []struct{ path, operation, typed, status string }{
-		{"docs/client/", "getToken", "", "201"},
-		{"docs/service/", "verifyWebhook", "", "200"},
-		{"docs/service/", "proxyGet", "/alice/export", "200"}, // after "users", of the example
+	for _, try := range []struct{ operation, typed, status string }{
+		{"Client_API-getToken", "", "201"},
+		{"Service_API-verifyWebhook", "", "200"},
+		{"Service_API-proxyGet", "/alice/export", "200"}, // after "users", of the example
 	} {
-		path, operation, status := try.path, try.operation, try.status
-		b.do(t, network.Enable(), cdplog.Enable(), chromedp.Navigate(s.clientURL+pagePath+path))
-		block := fmt.Sprintf("[id$=%s]", operation)
+		b.do(t, network.Enable(), cdplog.Enable(), chromedp.Navigate(s.clientURL+docsPath))
+		block := fmt.Sprintf("[id$=%s]", try.operation)
 		b.do(t,
 			chromedp.Click(block+" .opblock-summary-control", chromedp.ByQuery),
 			chromedp.Click(block+" .try-out__btn", chromedp.ByQuery),
@@ -312,7 +311,7 @@ func testSwaggerUI(t *testing.T, b *tab) {
 			b.do(t, chromedp.SendKeys(block+" .parameters input", try.typed, chromedp.ByQuery))
 		}
 		b.do(t, chromedp.Click(block+" .execute", chromedp.ByQuery))
-		b.want(t, fmt.Sprintf(`document.querySelector(%q)?.textContent.startsWith(%q)`, block+" .live-responses-table tbody .response-col_status", status))
+		b.want(t, fmt.Sprintf(`document.querySelector(%q)?.textContent.startsWith(%q)`, block+" .live-responses-table tbody .response-col_status", try.status))
 	}
 	b.wantNoMistakes(t)
 }
@@ -371,11 +370,13 @@ func TestPageKeepsToFlagsAndSettings(t *testing.T) {
 	wantStatus("a call below the base path", "call", asAlice, "201")
 	wantStatus("a service's call below the base path", "call", `{"who":"alice","user":"alice","api":"service","method":"GET","path":"/token/alice"}`, "201")
 	wantStatus("a webhook below the base path", "trigger?kind=gzip", `{"type":"message.new"}`, "200")
-	for name, want := range map[string]string{"client": "/chat", "service": "/.local/service/chat"} {
-		document := event[struct{ Servers []struct{ URL string } }](t, call(t, "GET", api+"docs/"+name+".json", ""))
-		if len(document.Servers) != 1 || document.Servers[0].URL != want {
-			t.Errorf("documentation of the %s API: want the server %s, got %+v", name, want, document.Servers)
-		}
+	type servers struct{ Servers []struct{ URL string } }
+	document := event[struct {
+		servers
+		Paths map[string]servers
+	}](t, call(t, "GET", api+"docs/openapi.json", ""))
+	if got := fmt.Sprint(document.Servers, document.Paths["/webhook"], document.Paths["/proxy/{path}"]); got != "[{/chat} {/.local/service/chat}] {[{/chat}]} {[{/.local/service/chat}]}" {
+		t.Errorf("want this server's addresses in the documentation, got %s", got)
 	}
 	if g := call(t, "GET", api+"service/chat/token/alice", ""); g.status != http.StatusCreated {
 		t.Errorf("the Service API on the page's origin: want 201, got %+v", g)
