@@ -67,7 +67,8 @@ func (f file) check() error {
 }
 
 // each calls do with the users from a line on, a batch at a time and several at once, until
-// one fails or ctx ends. It returns the first line that is not done, and why.
+// one fails or ctx ends. Their fields last until do returns. It returns the first line that
+// is not done, and why.
 func (f file) each(ctx context.Context, from, workers int, do func([]user) error) (undone int, failed error) {
 	content, err := os.Open(f.name)
 	if err != nil {
@@ -96,6 +97,7 @@ func (f file) each(ctx context.Context, from, workers int, do func([]user) error
 					err = do(users)
 				}
 				fail(b.first, err)
+				texts.Put(&b.text)
 			}
 		})
 	}
@@ -121,15 +123,17 @@ type lines struct {
 	text         []byte
 }
 
+var texts = sync.Pool{New: func() any { return new([]byte) }}
+
 // A reader knows which line of the file it has read.
 type reader struct {
 	*bufio.Reader
-	line, size int
+	line int
 }
 
 // read returns the next lines of the file, from one on; io.EOF if there are no more.
 func (r *reader) read(from int) (lines, error) {
-	b := lines{first: r.line + 1, text: make([]byte, 0, r.size)}
+	b := lines{first: r.line + 1, text: (*texts.Get().(*[]byte))[:0]}
 	for b.users < batch {
 		start := len(b.text)
 		part, err := r.ReadSlice('\n')
@@ -150,7 +154,6 @@ func (r *reader) read(from int) (lines, error) {
 			return b, err
 		}
 	}
-	r.size = len(b.text) + len(b.text)/8
 	return b, nil
 }
 

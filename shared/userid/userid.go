@@ -19,7 +19,12 @@ const Rule = "1 to 255 of the letters a to z and A to Z, digits, and the charact
 // Valid reports whether Stream accepts id as a user id:
 // ^[@A-Za-z0-9_-]{1,255}$.
 func Valid(id string) bool {
-	return 1 <= len(id) && len(id) <= maxLength && strings.Trim(id, alphabet) == ""
+	for i := range len(id) {
+		if c := id[i]; !('a' <= c|' ' && c|' ' <= 'z' || '0' <= c && c <= '9' || c == '@' || c == '_' || c == '-') {
+			return false
+		}
+	}
+	return 1 <= len(id) && len(id) <= maxLength
 }
 
 // ValidPrefix reports whether prefix can be the prefix of an issuer:
