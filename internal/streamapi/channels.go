@@ -185,7 +185,7 @@ func (s *API) updateChannel(c *call) (document, error) {
 
 // watch has the caller's connection get a channel's events, if the call wants that.
 func (s *API) watch(c *call, cid string) {
-	own := s.connections[c.URL.Query().Get("connection_id")]
+	own := s.connections[c.query.Get("connection_id")]
 	if own == nil || own.user != c.user || c.body["watch"] != true || own.watching[cid] {
 		return
 	}
@@ -194,7 +194,7 @@ func (s *API) watch(c *call, cid string) {
 }
 
 func (s *API) stopWatching(c *call) (document, error) {
-	if own := s.connections[c.URL.Query().Get("connection_id")]; own != nil {
+	if own := s.connections[c.query.Get("connection_id")]; own != nil {
 		delete(own.watching, c.id)
 	}
 	return nil, nil

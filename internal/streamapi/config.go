@@ -148,12 +148,12 @@ type collection struct {
 // of its own under the same name.
 func (c collection) id(r *call) string {
 	name := cmp.Or(r.PathValue(c.key), text(r.body[c.key]))
-	team := cmp.Or(r.URL.Query().Get("team"), text(r.body["team"]))
+	team := cmp.Or(r.query.Get("team"), text(r.body["team"]))
 	return strings.TrimSuffix(name+"\n"+team, "\n")
 }
 
 func (c collection) list(r *call) (document, error) {
-	all, query, items := c.seen(c.kind), r.URL.Query(), []document{}
+	all, query, items := c.seen(c.kind), r.query, []document{}
 	if c.kind == "channeltypes" {
 		types := document{}
 		for name, t := range all {

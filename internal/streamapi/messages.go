@@ -135,7 +135,7 @@ func (s *API) store(cid, id, author string, message document) {
 
 func (s *API) replies(c *call) (document, error) {
 	page := document{}
-	for name, values := range c.URL.Query() {
+	for name, values := range c.query {
 		page[name] = values[0]
 	}
 	found := s.find(func(m document) bool { return m["parent_id"] == c.id })
@@ -143,7 +143,7 @@ func (s *API) replies(c *call) (document, error) {
 }
 
 func (s *API) messagesByID(c *call) (document, error) {
-	ids := strings.Split(c.URL.Query().Get("ids"), ",")
+	ids := strings.Split(c.query.Get("ids"), ",")
 	found := s.find(func(m document) bool { return m["cid"] == c.id && slices.Contains(ids, text(m["id"])) })
 	return document{"messages": s.showAll(c.user, found)}, nil
 }
@@ -200,7 +200,7 @@ func (s *API) updateMessage(c *call) (document, error) {
 }
 
 func (s *API) deleteMessage(c *call) (document, error) {
-	hard := c.URL.Query().Get("hard") == "true"
+	hard := c.query.Get("hard") == "true"
 	s.change(s.messages, c.id, document{"type": "deleted", "deleted_at": s.now(), "text": ""})
 	answer, err := s.tellMessage(c, "message.deleted", document{"hard_delete": hard})
 	if hard {
@@ -220,7 +220,7 @@ func (s *API) react(c *call) (document, error) {
 }
 
 func (s *API) unreact(c *call) (document, error) {
-	return s.setReaction(c, "reaction.deleted", document{"type": c.PathValue("reaction"), "user_id": c.URL.Query().Get("user_id")}, false)
+	return s.setReaction(c, "reaction.deleted", document{"type": c.PathValue("reaction"), "user_id": c.query.Get("user_id")}, false)
 }
 
 func (s *API) setReaction(c *call, event string, reaction document, only bool) (document, error) {

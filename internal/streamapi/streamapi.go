@@ -13,6 +13,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -74,6 +75,7 @@ const (
 // A call is a request and what is known of it.
 type call struct {
 	*http.Request
+	query  url.Values
 	id     string   // of the object that the path names
 	user   string   // whose token it has; "" for a server
 	body   document // or its query's payload
@@ -259,13 +261,13 @@ func (s *API) handle(serverOnly bool, among objects, calls map[string]answer) {
 		spec, described := streamspec.Calls[pattern]
 		s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			began := time.Now()
-			c := &call{Request: r, id: cmp.Or(r.PathValue("id"), r.PathValue("user_id")), newest: r.Context().Value(newest{}) != nil}
+			c := &call{Request: r, query: r.URL.Query(), id: cmp.Or(r.PathValue("id"), r.PathValue("user_id")), newest: r.Context().Value(newest{}) != nil}
 			if kind := r.PathValue("type"); kind != "" {
 				c.id = kind + ":" + c.id
 			}
 			strict, err := s.identify(c, serverOnly)
 			if err == nil && pattern != others {
-				c.body, err = receive(r, spec, strict && described)
+				c.body, err = c.receive(spec, strict && described)
 			}
 			var content document
 			if err == nil {
@@ -296,7 +298,7 @@ func (s *API) handle(serverOnly bool, among objects, calls map[string]answer) {
 func (s *API) identify(c *call, serverOnly bool) (server bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.user, err = s.userOf(c.URL.Query().Get("api_key"), c.Header.Get("Stream-Auth-Type"), c.Header.Get("Authorization"))
+	c.user, err = s.userOf(c.query.Get("api_key"), c.Header.Get("Stream-Auth-Type"), c.Header.Get("Authorization"))
 	if err == nil && serverOnly && c.user != "" {
 		err = &streamError{17, http.StatusForbidden, "user " + c.user + " is not allowed to do that: it needs a server's token"}
 	}
@@ -380,8 +382,8 @@ func unauthorized(code int, message string) error {
 
 // receive returns the body of a request, or the payload of its query. Of a server's, all
 // must be as Stream's description has it.
-func receive(r *http.Request, spec streamspec.Call, strict bool) (document, error) {
-	query, what, object := r.URL.Query(), "body", spec.Body
+func (c *call) receive(spec streamspec.Call, strict bool) (document, error) {
+	query, what, object := c.query, "body", spec.Body
 	if query.Has("payload") {
 		what = "payload"
 	}
@@ -403,13 +405,13 @@ func receive(r *http.Request, spec streamspec.Call, strict bool) (document, erro
 		}
 	}
 	text := []byte(query.Get("payload"))
-	if what == "payload" && len(text) == 0 || strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") && object == "" {
+	if what == "payload" && len(text) == 0 || strings.HasPrefix(c.Header.Get("Content-Type"), "multipart/") && object == "" {
 		return document{}, nil
 	}
 	if what == "body" && (object != "" || !strict) {
 		var body bytes.Buffer
-		body.Grow(int(min(max(r.ContentLength, 0), maxBody)) + bytes.MinRead)
-		if _, err := body.ReadFrom(io.LimitReader(r.Body, maxBody+1)); err != nil || body.Len() > maxBody {
+		body.Grow(int(min(max(c.ContentLength, 0), maxBody)) + bytes.MinRead)
+		if _, err := body.ReadFrom(io.LimitReader(c.Body, maxBody+1)); err != nil || body.Len() > maxBody {
 			return nil, badInput("the body cannot be read")
 		}
 		text = body.Bytes()
@@ -424,18 +426,6 @@ func receive(r *http.Request, spec streamspec.Call, strict bool) (document, erro
 		}
 	}
 	return content, err
-}
-
-// decode keeps numbers as they are written: a float64 would change those beyond
-// 2^53.
-func decode(what string, text []byte) (document, error) {
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	var d document
-	if err := decoder.Decode(&d); err != nil || d == nil || decoder.More() {
-		return nil, badInput("the %s is not a JSON object", what)
-	}
-	return d, nil
 }
 
 // now is the time as Stream writes it.

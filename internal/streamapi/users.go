@@ -29,22 +29,23 @@ func (s *API) upsertUsers(c *call) (document, error) {
 			return nil, notFound("UpdateUsers failed with error: user %q was deleted", id)
 		}
 	}
-	stored, now := document{}, s.now()
+	now := any(s.now())
 	for id, v := range users {
-		stored[id] = s.putUser(id, object(v), now)
+		s.putUser(id, object(v), now)
 	}
-	return document{"users": stored, "membership_deletion_task_id": ""}, nil
+	return document{"users": users, "membership_deletion_task_id": ""}, nil
 }
 
 // putUser replaces the fields of a user that a caller may set. It keeps user.
-func (s *API) putUser(id string, user document, now string) document {
+func (s *API) putUser(id string, user document, now any) document {
+	before := s.users[id]
 	if user["role"] == nil {
 		user["role"] = "user"
 	}
 	user["id"], user["created_at"], user["updated_at"], user["banned"] = id, now, now, false
 	for _, field := range []string{"created_at", "banned", "deactivated_at", "revoke_tokens_issued_before"} {
-		if before, ok := s.users[id][field]; ok {
-			user[field] = before
+		if v, ok := before[field]; ok {
+			user[field] = v
 		}
 	}
 	s.users[id] = user
@@ -98,7 +99,7 @@ func (s *API) queryUsers(c *call) (document, error) {
 // deleteUser also deletes the user's messages if the query says so. The id cannot
 // be used again.
 func (s *API) deleteUser(c *call) (document, error) {
-	query := c.URL.Query()
+	query := c.query
 	hard := query.Get("hard_delete") == "true"
 	s.removeUser(c.id, hard, hard || query.Get("mark_messages_deleted") == "true")
 	return document{"user": s.deleted[c.id]}, nil
@@ -157,7 +158,7 @@ func (s *API) restoreUsers(c *call) (document, error) {
 
 // ban bans a user (POST), or takes that back (DELETE).
 func (s *API) ban(c *call) (document, error) {
-	id := c.author(c.body["target_user_id"], c.URL.Query().Get("target_user_id"))
+	id := c.author(c.body["target_user_id"], c.query.Get("target_user_id"))
 	if s.users[id] == nil {
 		return nil, notFound("Ban failed with error: user %q does not exist", id)
 	}
@@ -172,7 +173,7 @@ func (s *API) exportUser(c *call) (document, error) {
 
 // ownDevices serves a user's devices: it adds one (POST), removes one (DELETE) or lists them.
 func (s *API) ownDevices(c *call) (document, error) {
-	query := c.URL.Query()
+	query := c.query
 	user := c.author(c.body["user_id"], query.Get("user_id"))
 	if s.users[user] == nil {
 		return nil, notFound("user %q does not exist", user)

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -55,31 +56,24 @@ type Field struct {
 // Calls are by method and path, such as "GET /roles/{name}".
 var Calls, Objects = load(published, ours)
 
-// members are those of each object in order, as JSON.
-var members = map[string][]member{}
-
+// A member is a field with its name, and with that as JSON.
 type member struct {
 	name, key string
-	field     Field
-	zero      []byte // what a required field has if it has nothing
+	Field
 }
 
-func init() {
+// members returns those of each object in order.
+var members = sync.OnceValue(func() map[string][]member {
+	all := map[string][]member{}
 	for object, fields := range Objects {
 		for _, name := range slices.Sorted(maps.Keys(fields)) {
 			if name != "*" {
-				members[object] = append(members[object], member{name: name, key: `"` + name + `":`, field: fields[name]})
+				all[object] = append(all[object], member{name, `"` + name + `":`, fields[name]})
 			}
 		}
 	}
-	for object := range members {
-		for i, m := range members[object] {
-			if m.field.Required {
-				members[object][i].zero = m.field.append(nil, m.field.zero())
-			}
-		}
-	}
-}
+	return all
+})
 
 func load(tables ...[]byte) (map[string]Call, map[string]Object) {
 	calls, objects := map[string]Call{}, map[string]Object{}
@@ -141,13 +135,16 @@ func (f Field) append(b []byte, v any) []byte {
 	case map[string]any:
 		b = append(b, '{')
 		rows, others := Objects[kind], len(v)
-		for _, m := range members[kind] {
-			if value, has := v[m.name]; has {
+		for _, m := range members()[kind] {
+			value, has := v[m.name]
+			if has {
 				others--
-				b = append(m.field.append(append(b, m.key...), value), ',')
-			} else if m.zero != nil {
-				b = append(append(append(b, m.key...), m.zero...), ',')
+			} else if m.Required {
+				value = m.zero()
+			} else {
+				continue
 			}
+			b = append(m.append(append(b, m.key...), value), ',')
 		}
 		star, open := rows["*"]
 		if open {
@@ -184,6 +181,8 @@ func (f Field) append(b []byte, v any) []byte {
 		return f.append(b, list)
 	case string:
 		return appendText(b, v)
+	case bool:
+		return strconv.AppendBool(b, v)
 	}
 	text, _ := json.Marshal(v)
 	return append(b, text...)
@@ -368,8 +367,8 @@ func (f Field) problems(v any) (found []Problem) {
 				found = append(found, p)
 			}
 		}
-		for _, m := range members[kind] {
-			if m.zero != nil && object[m.name] == nil {
+		for _, m := range members()[kind] {
+			if m.Required && object[m.name] == nil {
 				found = append(found, Problem{m.name, "is a required field", Missing})
 			}
 		}
