@@ -20,7 +20,7 @@ var (
 // shell. If a name is repeated, its last value wins.
 func parseOverrides(s string) (map[string]string, error) {
 	if strings.TrimSpace(word.ReplaceAllString(s, "")) != "" {
-		return nil, errors.New(`want every quote closed and no "\" at the end`)
+		return nil, errors.New(`a quote is not closed, or the text ends with "\"; close it`)
 	}
 	values := make(map[string]string)
 	for _, w := range word.FindAllString(s, -1) {

@@ -69,7 +69,7 @@ type objects = map[string]document
 
 const (
 	maxBody     = 10 << 20 // bytes of a request
-	maxMessages = 12_000   // the oldest thousand go when there are more
+	maxMessages = 8_000    // the oldest thousand go when there are more
 )
 
 // A call is a request and what is known of it.

@@ -44,7 +44,7 @@ func (t *Template) Stack(o Options) (*Stack, error) {
 	declared := t.Section("Parameters")
 	for _, name := range slices.Sorted(maps.Keys(o.Parameters)) {
 		if _, ok := declared[name]; !ok {
-			return nil, fmt.Errorf("the template has no parameter %q", name)
+			return nil, fmt.Errorf("the template has no parameter %q; docs/settings.md lists them", name)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(declared)) {
