@@ -37,7 +37,7 @@ func forCalls(header, c Claims) error {
 			switch use = strings.ToLower(use); {
 			case refreshes(use):
 				return errRefresh
-			case strings.Contains(use, "logout"), mark == "tokentype" && slices.ContainsFunc(mailed, func(word string) bool { return strings.Contains(use, word) }):
+			case strings.Contains(use, "logout"), slices.Contains(purposes, mark) && slices.ContainsFunc(mailed, func(word string) bool { return strings.Contains(use, word) }):
 				return errPurpose
 			}
 		}
@@ -60,9 +60,13 @@ var marks = []string{"tokenuse", "tokentype", "tokenkind", "tokenname", "type", 
 // unspaced removes what separates the words of a claim's name.
 var unspaced = strings.NewReplacer("_", "", "-", "")
 
-// mailed are words of the token_type of what Authorizer sends in links by e-mail: sign-up,
-// magic link, forgotten password, new address, invitation. Their subject is the address.
-var mailed = []string{"signup", "magic", "password", "email", "invite", "verif"}
+// mailed are words of the purposes, marks that are about nothing else, of what issuers send
+// in links by e-mail. Authorizer has token_type: sign-up, magic link, forgotten password, new
+// address, invitation; Keycloak has typ: reset-credentials, execute-actions, verify-email.
+var (
+	mailed   = []string{"signup", "magic", "password", "email", "invite", "verif", "reset", "execute-actions"}
+	purposes = []string{"tokentype", "typ", "purpose"}
+)
 
 // refreshes reports whether a word for the use of a token, in lower case, is that of
 // refresh tokens, or of Keycloak's offline ones.
