@@ -18,24 +18,18 @@ import (
 
 // What tests and tools call, beside what the page does.
 
-// health says where everything is. It has no secret.
-type health struct {
-	ClientURL  string            `json:"clientUrl"`
-	ServiceURL string            `json:"serviceUrl"`
-	StreamURL  string            `json:"streamUrl"`
-	Issuer     string            `json:"issuer"`
-	PageURL    string            `json:"pageUrl"`
-	Parameters map[string]string `json:"parameters"` // of the template
-}
-
-func (s *server) health() health {
+// health says where everything is, and what the template's parameters are. It has no secret.
+func (s *server) health() map[string]any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	parameters := map[string]string{}
 	for name := range s.template.Section("Parameters") {
 		parameters[name] = s.stack.Parameter(name)
 	}
-	return health{s.clientURL + s.basePath, s.serviceURL + s.basePath, s.streamURL, parameters["OidcIssuer"], s.clientURL + pagePath, parameters}
+	return map[string]any{
+		"clientUrl": s.clientURL + s.basePath, "serviceUrl": s.serviceURL + s.basePath, "streamUrl": s.streamURL,
+		"issuer": parameters["OidcIssuer"], "pageUrl": s.clientURL + pagePath, "parameters": parameters,
+	}
 }
 
 // reset brings back the values, settings, clocks and stand-ins of the start.

@@ -62,11 +62,10 @@ func send(request *http.Request, shown string, err error) (e exchange) {
 	}
 	defer response.Body.Close()
 	e.Status, e.Text = response.StatusCode, response.Status
-	var got bytes.Buffer
-	_ = response.Header.Write(&got) // a Buffer takes everything
-	got.WriteByte('\n')
-	_, _ = io.Copy(&got, io.LimitReader(response.Body, 1<<20))
-	e.Got = strings.ReplaceAll(got.String(), "\r\n", "\n")
+	var got strings.Builder
+	_ = response.Header.Write(&got) // a Builder takes everything
+	body, _ := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	e.Got = strings.ReplaceAll(got.String(), "\r\n", "\n") + "\n" + string(body)
 	return e
 }
 

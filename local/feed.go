@@ -78,13 +78,6 @@ func (f *feed) sendLog(function string, line []byte) {
 	f.send("log", map[string]any{"id": fields.RequestID, "function": function, "line": strings.TrimSuffix(string(line), "\n")})
 }
 
-// sendHook sends what Stream's stand-in told a webhook or asked a hook, and the answer.
-func (f *feed) sendHook(payload map[string]any, status int, answer []byte) {
-	kind, _ := payload["type"].(string)
-	text, _ := json.Marshal(payload)
-	f.send("hook", map[string]any{"type": kind, "text": string(text), "status": status, "answer": string(answer)})
-}
-
 // reset forgets what happened.
 func (f *feed) reset() {
 	f.mu.Lock()

@@ -10,7 +10,6 @@ import (
 
 	"chat-service-backend/examples/moderation"
 	"chat-service-backend/internal/apigateway"
-	"chat-service-backend/internal/lambdaapi"
 	"chat-service-backend/internal/standin"
 	"chat-service-backend/ops/cfn"
 	"chat-service-backend/shared/lambdahttp"
@@ -40,8 +39,8 @@ func (s *server) moderationARN() string {
 }
 
 // moderationAPI returns the API with which the webhook function invokes it.
-func (s *server) moderationAPI(signed *standin.Credentials) *lambdaapi.API {
-	return &lambdaapi.API{ARN: s.moderationARN(), Credentials: signed, Function: func(ctx context.Context, payload []byte) ([]byte, error) {
+func (s *server) moderationAPI(signed *standin.Credentials) *standin.Lambda {
+	return &standin.Lambda{ARN: s.moderationARN(), Credentials: signed, Function: func(ctx context.Context, payload []byte) ([]byte, error) {
 		f := s.functions[moderationName].Load()
 		answer, err := f.invoke(f.host.Context(ctx, standin.UUID(), ""), payload)
 		if err != nil {

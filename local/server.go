@@ -217,7 +217,11 @@ func (s *server) serveStandIns(context.Context) (err error) {
 	s.standIns = map[string]*standin.Switch{"SSM": &store.Fault, "Stream": &s.faults.stream, "event bus": &s.events.Fault[eventbus.EventBridge], "issuer": &s.faults.issuer}
 	maps.DeleteFunc(s.standIns, func(name string, _ *standin.Switch) bool { return !s.plays(name) })
 	s.chat = streamapi.New(credentialsOf(s.values, prefix))
-	s.chat.Compress, s.chat.Hooked = true, s.feed.sendHook
+	s.chat.Compress = true
+	s.chat.Hooked = func(payload map[string]any, status int, answer []byte) {
+		text, _ := json.Marshal(payload)
+		s.feed.send("hook", map[string]any{"type": payload["type"], "text": string(text), "status": status, "answer": string(answer)})
+	}
 	s.connectChat()
 	chat := s.faults.stream.Handler(s.chat)
 	s.serve(s.stream, s.guard(func(*http.Request) (http.Handler, int) { return chat, friends }))

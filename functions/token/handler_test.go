@@ -15,7 +15,7 @@ import (
 	"github.com/golang-jwt/jwt/v4"
 
 	"chat-service-backend/internal/awstest"
-	"chat-service-backend/internal/lambdaapi"
+	"chat-service-backend/internal/standin"
 )
 
 const secret = "secret-for-tests"
@@ -219,7 +219,7 @@ func TestATeamsOwnFunctionDecidesWhoGetsAToken(t *testing.T) {
 	const arn = "arn:aws:lambda:eu-central-1:123456789012:function:sign-in"
 	answers := map[string]string{"alice": `{"userId":"4711","expiresIn":60}`, "bob": `{"allow":false,"message":"Renew your plan."}`, "carol": `{"role":"admin"}`}
 	asked := 0
-	function := httptest.NewServer(&lambdaapi.API{ARN: arn, Function: func(_ context.Context, payload []byte) ([]byte, error) {
+	function := httptest.NewServer(&standin.Lambda{ARN: arn, Function: func(_ context.Context, payload []byte) ([]byte, error) {
 		var event struct {
 			Claims map[string]any
 			Route  string

@@ -17,7 +17,6 @@ import (
 
 	"chat-service-backend/internal/awstest"
 	"chat-service-backend/internal/eventbus"
-	"chat-service-backend/internal/lambdaapi"
 	"chat-service-backend/internal/standin"
 	"chat-service-backend/shared/httpjson"
 	"chat-service-backend/shared/lambdainvoke"
@@ -37,7 +36,7 @@ const (
 
 // A teamsFunction is the team's own function, behind a stand-in for Lambda.
 type teamsFunction struct {
-	*lambdaapi.API
+	*standin.Lambda
 	url     string
 	payload []byte // of the last invocation
 }
@@ -48,7 +47,7 @@ func answering(t *testing.T, f func(context.Context) (string, error), environmen
 	aws := awstest.NewEventBus(t)
 	env := aws.Env(map[string]string{"HOOK_FUNCTION_ARN": hookARN})
 	maps.Copy(env, environment)
-	team := &teamsFunction{API: &lambdaapi.API{ARN: hookARN, Credentials: &standin.Credentials{
+	team := &teamsFunction{Lambda: &standin.Lambda{ARN: hookARN, Credentials: &standin.Credentials{
 		AccessKeyID: env["AWS_ACCESS_KEY_ID"], SecretAccessKey: env["AWS_SECRET_ACCESS_KEY"], Region: "eu-west-1", // the hook function's region, not ours
 	}}}
 	team.Function = func(ctx context.Context, payload []byte) ([]byte, error) {

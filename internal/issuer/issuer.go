@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -69,15 +70,10 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		metadata = endpoints(i.base(r))
 	}
 	keysURL, _ := metadata["jwks_uri"].(string)
+	flow := map[string]http.HandlerFunc{"authorize": i.authorize, "token": i.token, "userinfo": i.userInfo, "logout": i.logout}[path.Base(r.URL.Path)]
 	switch path := r.URL.Path; {
-	case r.Method == http.MethodPost && strings.HasSuffix(path, "/token"):
-		i.token(w, r)
-	case (r.Method == http.MethodPost || r.Method == http.MethodGet) && strings.HasSuffix(path, "/authorize"):
-		i.authorize(w, r)
-	case (r.Method == http.MethodPost || r.Method == http.MethodGet) && strings.HasSuffix(path, "/userinfo"):
-		i.userInfo(w, r)
-	case (r.Method == http.MethodPost || r.Method == http.MethodGet) && strings.HasSuffix(path, "/logout"):
-		i.logout(w, r)
+	case flow != nil && (r.Method == http.MethodPost || r.Method == http.MethodGet):
+		flow(w, r)
 	case r.Method != http.MethodGet:
 		http.Error(w, "use GET", http.StatusMethodNotAllowed)
 	case path == BearerPath:

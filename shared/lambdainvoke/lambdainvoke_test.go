@@ -9,15 +9,14 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"chat-service-backend/internal/lambdaapi"
 	"chat-service-backend/internal/standin"
 )
 
 const arn = "arn:aws:lambda:eu-west-1:123456789012:function:checks:live"
 
 // function returns the function behind a stand-in for Lambda.
-func function(t *testing.T, f func(context.Context, []byte) ([]byte, error)) (*Function, *lambdaapi.API) {
-	api := &lambdaapi.API{ARN: arn, Function: f, Credentials: &standin.Credentials{AccessKeyID: "id", SecretAccessKey: "secret", Region: "eu-west-1"}}
+func function(t *testing.T, f func(context.Context, []byte) ([]byte, error)) (*Function, *standin.Lambda) {
+	api := &standin.Lambda{ARN: arn, Function: f, Credentials: &standin.Credentials{AccessKeyID: "id", SecretAccessKey: "secret", Region: "eu-west-1"}}
 	s := httptest.NewServer(api)
 	t.Cleanup(s.Close)
 	made, err := New(func(name string) string {
