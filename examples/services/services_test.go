@@ -12,16 +12,16 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"chat-service-backend/internal/awstest"
 	"chat-service-backend/internal/standin"
 )
-
-const refused = "want a signature of now, with the test's credentials"
 
 var credentials = standin.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "not a secret", SessionToken: "a/session+token==", Region: "eu-central-1"}
 
@@ -58,69 +58,98 @@ func TestSDKsSignNothingWithAMadeUpSecret(t *testing.T) {
 	}
 }
 
-// gate answers 403 to a request that is not signed with the credentials, now.
-func gate(next http.Handler) http.Handler {
+// gate fails the test for a request that is not signed with the credentials, now.
+func gate(t *testing.T, next http.Handler, requests *atomic.Int32) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
 		body, _ := io.ReadAll(r.Body)
 		at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
 		if err != nil || time.Since(at).Abs() > 5*time.Minute || strings.Contains(r.URL.RawQuery, "+") || !credentials.Signed(r, body, "execute-api") {
-			http.Error(w, refused, http.StatusForbidden)
-			return
+			t.Errorf("%s: want a signature of now that fits, got %v", r.RequestURI, r.Header)
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		http.StripPrefix("/v1", next).ServeHTTP(w, r)
+		http.StripPrefix("/v1", next).ServeHTTP(w, r) // on AWS, too, the stage is part of what is signed
 	})
 }
 
+// Each of these runs an example as its users do, without arguments and with GET and each
+// path, but in one process: most of its time would go into starts.
+const (
+	inGo   = `"$0" && for path in "$@"; do "$0" GET "$path"; done`
+	inNode = `
+		const paths = process.argv.slice(1), file = process.cwd() + '/service.mjs';
+		process.argv = [process.execPath, file];
+		await import(file);
+		for (const path of paths) {
+			process.argv = [process.execPath, file, 'GET', path];
+			await import(file + '?' + encodeURIComponent(path)).catch((e) => console.log(e.message));
+		}`
+	inPython = `
+import runpy, sys
+paths, sys.argv = sys.argv[1:], ["service.py"]
+runpy.run_path("service.py", run_name="__main__")
+for path in paths:
+    sys.argv = ["service.py", "GET", path]
+    try:
+        runpy.run_path("service.py", run_name="__main__")
+    except OSError as e: # also an HTTP error
+        print(e)`
+	inJava = `
+class All {
+	public static void main(String[] paths) throws Exception {
+		Service.main(new String[0]);
+		for (String path : paths) Service.main(new String[]{"GET", path});
+	}
+}
+`
+)
+
 func TestExamplesCallTheServiceAPI(t *testing.T) {
-	local := awstest.NewDevServer(t, nil).Service
-	target, err := url.Parse(local)
+	target, err := url.Parse(awstest.NewDevServer(t, nil).Service)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(gate(httputil.NewSingleHostReverseProxy(target)))
-	t.Cleanup(server.Close)
-	service := server.URL + "/v1" // as on AWS, where the stage is part of what is signed
-	answer, err := http.Get(service + "/token/alice")
+	service := httputil.NewSingleHostReverseProxy(target)
+	// java runs the first class of a file.
+	source, err := os.ReadFile("java/Service.java")
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer.Body.Close()
-	if answer.StatusCode != http.StatusForbidden {
-		t.Errorf("want status 403 without a signature, got %d", answer.StatusCode)
+	imports, class, _ := strings.Cut(string(source), "\n/**")
+	java := filepath.Join(t.TempDir(), "All.java")
+	if err := os.WriteFile(java, []byte(imports+inJava+"/**"+class), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	goExample := awstest.Binary(t, "./examples/services/go")
 	for _, example := range []struct {
 		dir             string
 		command, needed []string
 	}{
-		{"go", []string{goExample}, nil},
-		{"node", []string{"node", "service.mjs"}, []string{"npm", "ls", "--offline"}}, // npm install, first
-		{"python", []string{"python3", "service.py"}, []string{"python3", "-c", "import botocore, requests"}},
-		{"java", []string{"java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "Service.java"}, []string{"java", "--version"}},
+		{"go", []string{"sh", "-c", inGo, awstest.Binary(t, "./examples/services/go")}, nil},
+		{"node", []string{"node", "--input-type=module", "-e", inNode}, []string{"npm", "ls", "--offline"}}, // npm install, first
+		{"python", []string{"python3", "-c", inPython}, []string{"python3", "-c", "import botocore, requests"}},
+		{"java", []string{"java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", java}, []string{"java", "--version"}},
 	} {
 		t.Run(example.dir, func(t *testing.T) {
 			t.Parallel()
-			run := func(words []string) ([]byte, error) {
+			var requests atomic.Int32
+			server := httptest.NewServer(gate(t, service, &requests))
+			t.Cleanup(server.Close)
+			run := func(words ...string) (string, error) {
 				c := exec.CommandContext(t.Context(), words[0], words[1:]...)
 				c.Dir = example.dir
-				c.Env = append(os.Environ(), "SERVICE_URL="+service, "AWS_REGION="+credentials.Region, "AWS_ACCESS_KEY_ID="+credentials.AccessKeyID,
+				c.Env = append(os.Environ(), "SERVICE_URL="+server.URL+"/v1", "AWS_REGION="+credentials.Region, "AWS_ACCESS_KEY_ID="+credentials.AccessKeyID,
 					"AWS_SECRET_ACCESS_KEY="+credentials.SecretAccessKey, "AWS_SESSION_TOKEN="+credentials.SessionToken)
-				return c.CombinedOutput()
+				out, err := c.CombinedOutput()
+				return string(out), err
 			}
-			out, err := run(example.command)
+			out, err := run(slices.Concat(example.command, paths)...)
 			if err != nil && example.needed != nil {
-				if out, err := run(example.needed); err != nil {
+				if out, err := run(example.needed...); err != nil {
 					awstest.Missing(t, "%q: %v %s", example.needed, err, out)
 				}
 			}
-			if err != nil || !strings.Contains(string(out), "eyJ") || !strings.Contains(string(out), "bob") {
-				t.Errorf("want alice's token and bob, got %v\n%s", err, out)
-			}
-			for _, path := range paths {
-				if out, err := run(append(slices.Clip(example.command), http.MethodGet, path)); strings.Contains(string(out), refused) || len(out) == 0 {
-					t.Errorf("%s: want a signature that fits, got %v\n%s", path, err, out)
-				}
+			if err != nil || !strings.Contains(out, "eyJ") || !strings.Contains(out, "bob") || int(requests.Load()) < 2+len(paths) {
+				t.Errorf("want alice's token, bob, and a request for each of %d paths, got %d requests, %v\n%s", len(paths), requests.Load(), err, out)
 			}
 		})
 	}

@@ -5,7 +5,7 @@ Copy SigV4, and stream_chat for Stream's own SDK. botocore finds credentials on 
 import json
 import os
 import sys
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import requests
 from botocore.auth import SigV4Auth
@@ -22,8 +22,8 @@ class SigV4(requests.auth.AuthBase):
 
     def __call__(self, request):
         url = urlsplit(request.url)
-        # requests writes a space as a plus sign, which no signature covers.
-        request.url = url._replace(query=url.query.replace("+", "%20").replace(";", "%3B")).geturl()
+        # requests writes a space as a plus sign and leaves ( and * as they are; AWS signs all of these percent-encoded.
+        request.url = url._replace(query=quote(url.query.replace("+", "%20"), safe="%=&")).geturl()
         copy = AWSRequest(request.method, request.url, data=request.body, headers={"Content-Type": request.headers.get("Content-Type", "application/json")})
         SigV4Auth(self.session.get_credentials(), "execute-api", os.environ["AWS_REGION"]).add_auth(copy)
         request.headers.update(dict(copy.headers))
