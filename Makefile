@@ -34,12 +34,12 @@ run: ## run both APIs on this machine; pass flags with ARGS="-addr 127.0.0.1:808
 
 # -count=1: many tests build and run the functions, which go test's cache does not know of. The other flags are those of the
 # functions' build, so that a package is compiled once for both, and first (go list -export compiles and does not link), or both
-# would do it at the same time. make lint runs vet. One test builds a release, for minutes where the machine is busy.
+# would do it at the same time. make lint runs vet. With -short the tests that take long and show what changes rarely (awstest.Long) skip.
 TESTFLAGS := -trimpath -tags=lambda.norpc$(if $(filter true,$(CI)), -race)
 
-test: ## every test; CI=true adds the race detector and requires the tools that some tests skip without
+test: ## every package's tests, but those that take long or lack a tool; CI=true runs all, with the race detector
 	$(if $(filter true,$(CI)),,CGO_ENABLED=0 )go list -export $(TESTFLAGS) ./... >/dev/null
-	$(if $(filter true,$(CI)),,CGO_ENABLED=0 )go test -count=1 -vet=off -timeout=25m $(TESTFLAGS) ./...
+	$(if $(filter true,$(CI)),,CGO_ENABLED=0 )go test -count=1 -vet=off$(if $(filter true,$(CI)),, -short) -timeout=25m $(TESTFLAGS) ./...
 
 pictures: ## take the README's screenshots of the development server (needs Chromium)
 	PICTURES=$(CURDIR)/docs/images go test -count=1 -run TestPage/pictures ./local

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"chat-service-backend/internal/apigateway"
+	"chat-service-backend/internal/awstest"
 	"chat-service-backend/internal/standin"
 )
 
@@ -86,6 +87,7 @@ func play(tb testing.TB, processes int, perSecond float64) storm {
 // Real processes, with a quarter of Parameter Store's default limit. That each makes one
 // call is a figure of [BenchmarkStorm]: on a slow machine some give up on the first.
 func TestStormOfStartsIsServed(t *testing.T) {
+	awstest.Long(t, "40 processes that wait for Parameter Store take 15 seconds; shared/settings has the storm without processes")
 	if s := play(t, 40, 10); len(s.served)+len(s.refused) != 40 || len(s.odd) > 0 {
 		t.Errorf("want 40 answers, or a 503 with Retry-After, got %d, %d, others %q", len(s.served), len(s.refused), s.odd)
 	}

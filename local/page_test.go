@@ -233,6 +233,7 @@ func testWholePage(t *testing.T, b *tab) {
 }
 
 func testChat(t *testing.T, b *tab) {
+	awstest.Long(t, "two people with Stream's own SDK take Chromium many seconds")
 	c, err := startConversation(t, []string{"-moderation"})
 	if err != nil {
 		t.Fatal(err)
@@ -265,6 +266,7 @@ func testChat(t *testing.T, b *tab) {
 // testPictures writes the README's pictures to the folder PICTURES, if that is
 // set: see make pictures.
 func testPictures(t *testing.T, b *tab) {
+	awstest.Long(t, "it takes Chromium seconds to draw the page in light and dark")
 	s := sharedReal(t)
 	for _, scheme := range []string{"light", "dark"} {
 		var picture []byte
@@ -294,6 +296,7 @@ func testPictures(t *testing.T, b *tab) {
 }
 
 func testSwaggerUI(t *testing.T, b *tab) {
+	awstest.Long(t, "Swagger UI takes Chromium many seconds, and only a new version of it changes what it does")
 	s := sharedReal(t)
 	call(t, "POST", s.serviceURL+"/proxy/users", `{"users":{"alice":{"id":"alice"}}}`)
 	for _, try := range []struct{ operation, typed, status string }{

@@ -99,6 +99,7 @@ func (a *account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // AWS CLI and no Go: values, stack, Stream, doctor, rotation, removal.
 func TestReleaseIsAllThatAMachineWithoutGoNeeds(t *testing.T) {
 	t.Parallel()
+	awstest.Long(t, "a release is seven programs to link, and its use many starts of the AWS CLI")
 	cli, err := exec.LookPath("aws")
 	if err != nil {
 		awstest.Missing(t, "the AWS CLI is not installed")

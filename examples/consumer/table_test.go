@@ -17,11 +17,20 @@ import (
 	"chat-service-backend/internal/awstest"
 )
 
-func moto(t *testing.T) aws.Config {
-	return aws.Config{
+func TestConsumerOnAWS(t *testing.T) {
+	config := aws.Config{
 		Region:       "eu-central-1",
 		Credentials:  credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "access-key-for-tests", ""),
 		BaseEndpoint: aws.String(awstest.Moto(t)),
+		HTTPClient:   new(oneByOne),
+	}
+	for name, test := range map[string]func(*testing.T, aws.Config){
+		"one consumer claims an event":     testClaims,
+		"items expire after their copies":  testExpiry,
+		"a table that fails is an error":   testFailure,
+		"objects are read from the bucket": testObjects,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, config) })
 	}
 }
 
@@ -36,10 +45,8 @@ func (o *oneByOne) Do(r *http.Request) (*http.Response, error) {
 }
 
 // newTable creates the template's table in moto.
-func newTable(t *testing.T, name string) *table {
+func newTable(t *testing.T, config aws.Config, name string) *table {
 	t.Helper()
-	config := moto(t)
-	config.HTTPClient = new(oneByOne)
 	m := &table{dynamodb.NewFromConfig(config), name}
 	if _, err := m.client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
 		TableName:            &name,
@@ -59,8 +66,8 @@ func wantState(t *testing.T, m *table, id string, want state) {
 	}
 }
 
-func TestOneConsumerClaimsAnEvent(t *testing.T) {
-	m := newTable(t, "claims")
+func testClaims(t *testing.T, config aws.Config) {
+	m := newTable(t, config, "claims")
 	wantState(t, m, "w-1", claimed)
 	wantState(t, m, "w-1", busy)
 	wantState(t, m, "w-2", claimed)
@@ -98,8 +105,8 @@ func TestOneConsumerClaimsAnEvent(t *testing.T) {
 	}
 }
 
-func TestItemsExpireAfterTheirCopiesHave(t *testing.T) {
-	m := newTable(t, "expiry")
+func testExpiry(t *testing.T, config aws.Config) {
+	m := newTable(t, config, "expiry")
 	read := func() item {
 		out, err := m.client.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &m.name, Key: item{"id": text("w-1")}})
 		if err != nil {
@@ -124,17 +131,17 @@ func TestItemsExpireAfterTheirCopiesHave(t *testing.T) {
 	}
 }
 
-func TestTableThatFailsIsAnError(t *testing.T) {
-	m := &table{dynamodb.NewFromConfig(moto(t)), "none"}
+func testFailure(t *testing.T, config aws.Config) {
+	m := &table{dynamodb.NewFromConfig(config), "none"}
 	_, err := m.claim(t.Context(), "w-1")
 	if err == nil || m.finish(t.Context(), "w-1") == nil || m.release(t.Context(), "w-1") == nil {
 		t.Errorf("want errors, got %v", err)
 	}
 }
 
-func TestObjectsAreRead(t *testing.T) {
+func testObjects(t *testing.T, config aws.Config) {
 	const content = `{"type":"message.new"}`
-	b := bucket{s3.NewFromConfig(moto(t), func(o *s3.Options) { o.UsePathStyle = true })}
+	b := bucket{s3.NewFromConfig(config, func(o *s3.Options) { o.UsePathStyle = true })}
 	name, key := "large", "2026/11/24/key"
 	if _, err := b.client.CreateBucket(t.Context(), &s3.CreateBucketInput{
 		Bucket: &name, CreateBucketConfiguration: &s3types.CreateBucketConfiguration{LocationConstraint: "eu-central-1"},

@@ -9,9 +9,10 @@ import (
 )
 
 // Moto starts moto's server, which plays all of AWS, on a free port until t ends,
-// and returns its URL. Without moto it calls [Missing].
+// and returns its URL. Without moto it calls [Missing]; the test is a [Long] one.
 func Moto(t testing.TB) string {
 	t.Helper()
+	Long(t, "moto takes seconds to start")
 	path, err := exec.LookPath("moto_server")
 	if err != nil {
 		Missing(t, "moto_server is not installed")

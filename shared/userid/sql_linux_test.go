@@ -7,12 +7,15 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"chat-service-backend/internal/awstest"
 )
 
 // nobody is the user for PostgreSQL if the tests run as root, which it refuses.
 const nobody = 65534
 
 func TestExampleInSQLAgrees(t *testing.T) {
+	awstest.Long(t, "PostgreSQL takes seconds to make a database")
 	need(t, "initdb")
 	dir, err := os.MkdirTemp("", "") // t.TempDir is in a directory that only root may enter
 	if err != nil {
