@@ -321,7 +321,7 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, f *file, st
 		switch {
 		case field == k.id, field == "grants":
 			now[field] = v
-		case !exists && !updates && k.known(field) && why[field] != "": // now or never
+		case !exists && (!updates || demanded(k, field)) && k.known(field) && why[field] != "": // now or never
 			now[field], doubt = v, why[field]
 		case !k.known(field), why[field] != "" && doubtful[field] == nil && (exists || !k.creates(field, v)):
 			doubtful[field] = v
@@ -396,6 +396,11 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, f *file, st
 	}
 	p.steps = append(p.steps, each(put(stage+1, nil, after), doubtful, before, what, why)...)
 	return nil
+}
+
+// demanded reports whether nothing can be created without a field, which has no default.
+func demanded(k kind, field string) bool {
+	return streamspec.Objects[k.create][field].Required && k.required(k.create, Document{})[field] == nil
 }
 
 // creates reports whether an item can be created with a value, which some take only later.
