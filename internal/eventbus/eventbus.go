@@ -76,6 +76,9 @@ func (b *Bus) Since(first int) (events []Entry, next int, arrived <-chan struct{
 	if b.arrived == nil {
 		b.arrived = make(chan struct{})
 	}
+	if first > b.next { // the number of an event of the bus before, which ended
+		first = 0
+	}
 	gone := b.next - len(b.events)
 	return slices.Clone(b.events[min(max(0, first-gone), len(b.events)):]), b.next, b.arrived
 }

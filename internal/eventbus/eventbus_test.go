@@ -30,6 +30,9 @@ func TestEventsAreLoggedWithoutTheirBody(t *testing.T) {
 	if !strings.HasPrefix(got, `200 `) || !strings.Contains(got, `"FailedEntryCount":0`) || len(b.Events()) != 1 {
 		t.Errorf("want the event taken, got %s", got)
 	}
+	if again, _, _ := b.Since(1000); len(again) != 1 { // who listened before a restart
+		t.Errorf("want all events for a number that this bus has not given yet, got %v", again)
+	}
 	call(b, "POST", "/", "AmazonSQS.SendMessage", `{"MessageBody":"private"}`)
 	call(b, "PUT", "/bucket/key", "", "private")
 	if text := log.String(); !strings.Contains(text, `event "message.new", 70 bytes, webhook "w1", attempt 2`) || strings.Count(text, "\n") != 3 || strings.Contains(text, "private") {
