@@ -31,7 +31,7 @@ func main() {
 	// Restore the default after the first signal, so that a second Ctrl-C exits at once.
 	context.AfterFunc(ctx, stop)
 	ctx = endWithGoRun(ctx)
-	debug.SetMemoryLimit(38 << 20) // a small program beside others: above this, it collects garbage more often
+	debug.SetMemoryLimit(36 << 20) // a small program beside others: above this, it collects garbage more often
 	slog.SetDefault(slog.New(lambdahttp.LogHandler(slog.NewTextHandler(os.Stderr, nil))))
 	os.Exit(mainImpl(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }
