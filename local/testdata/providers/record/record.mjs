@@ -221,6 +221,23 @@ const servers = {
     };
   },
 
+  // The program hanko, of github.com/teamhanko/hanko/backend/v3, and PostgreSQL, which does not run as root.
+  async hanko() {
+    const base = 'http://localhost:4831';
+    const admin = 'http://localhost:4832';
+    const config = {
+      database: { url: 'postgres://hanko@127.0.0.1:4833/postgres?sslmode=disable' }, secrets: { keys: ['x'.repeat(32)] }, service: { name: 'App' },
+      server: { public: { address: ':4831' }, admin: { address: ':4832' }, management: { address: ':4834' } }, session: { issuer: base, audience: ['web'] },
+      webauthn: { relying_party: { id: 'localhost', origins: [base] } }, email_delivery: { enabled: false },
+    };
+    const run = `initdb -D db -U hanko -A trust && { postgres -D db -p 4833 -k . & db=$!; until hanko migrate up --config hanko.yaml; do sleep 1; done; hanko serve all --config hanko.yaml & trap "kill $! $db" TERM; wait; }`;
+    await program('sh', ['-c', run], { url: admin, files: { 'hanko.yaml': JSON.stringify(config) } });
+    const { id } = await json(`${admin}/users`, body({ emails: [{ address: 'jane.doe@example.com', is_primary: true, is_verified: true }] }));
+    const { session_token: token } = await json(`${admin}/sessions`, body({ user_id: id }));
+    const url = `${base}/.well-known/jwks.json`;
+    return { version: '3.0.4', base, keys: (await json(url)).keys, discovery: { jwks_uri: url }, settings: { OidcAudience: 'web', OidcJwksUrl: url }, tokens: { 'session token': [token, { aud: ['orders'] }] } };
+  },
+
   // github.com/ory/hydra/v2, with the build tag sqlite. This script is its sign-in page and its consent page.
   async hydra() {
     const base = 'http://localhost:4810';
