@@ -1,5 +1,7 @@
 // Package streamapi stands in for Stream's REST API: users, channels, messages
 // and the app's configuration in memory, enough for a tour and for tests.
+// The files chat_*.go play the chat of an app, as far as its screens need it; the others
+// are for servers and operators, whose calls are held to Stream's description.
 // https://getstream.io/chat/docs/rest/
 package streamapi
 
