@@ -30,7 +30,7 @@ export interface Parameters {
   readonly OidcDiscoveryUrl?: string;
   /** URL of the issuer's keys (a JSON Web Key Set), for an issuer without metadata. */
   readonly OidcJwksUrl?: string;
-  /** Seconds from iat to exp that a bearer token may be valid; longer ones are refused as refresh tokens. After a comma, seconds until an issuer's keys are fetched again. */
+  /** Two numbers of seconds: how long a bearer token may be valid, iat to exp (longer ones are refused as refresh tokens), and how old an issuer's keys may get. */
   readonly MaxTokenLifetime?: string;
   /** Claims that a bearer token must have besides, as claim=value or claim=one|other. Other users get a 403. */
   readonly RequiredClaims?: string;

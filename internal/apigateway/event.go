@@ -185,7 +185,9 @@ func last(all map[string][]string) (last map[string]string) {
 		if last == nil {
 			last = map[string]string{}
 		}
-		last[name] = values[len(values)-1]
+		if len(values) > 0 {
+			last[name] = values[len(values)-1]
+		}
 	}
 	return last
 }
