@@ -86,7 +86,7 @@ func (s *server) seed(r *http.Request, body string) (string, error) {
 		s.chat.SetTime(*in.Time)
 	}
 	if in.Config != nil || in.Values != nil {
-		return "Seeded.", s.restart(r.Context()) // no test waits for a time to live
+		return "Seeded.", s.redeploy(r.Context(), nil, true) // no test waits for a time to live
 	}
 	return "Seeded.", nil
 }

@@ -35,20 +35,21 @@ type refusal struct {
 }
 
 type message struct {
-	status int
-	text   string
+	status    int
+	text      string
+	errorType string // X-Amzn-Errortype, which only REST APIs send
 }
 
 func (r *refusal) Error() string { return r.cause }
 
 var (
-	errBadRequest = &refusal{"the request cannot be read", message{400, "Bad Request"}, message{400, "Bad Request"}}
-	errNoRoute    = &refusal{"no such route", message{404, "Not Found"}, message{403, "Missing Authentication Token"}}
-	errHead       = &refusal{"the request line and header fields are over 10,240 bytes", message{431, "Request Header Fields Too Large"}, message{431, "Request Header Fields Too Large"}}
-	errTooLarge   = &refusal{"the request is too large", message{413, "Request Entity Too Large"}, message{413, "Request Too Long"}}
-	errThrottled  = &refusal{"too many requests", message{429, "Too Many Requests"}, message{429, "Too Many Requests"}}
-	errTimeout    = &refusal{"the gateway's time limit passed", message{503, "Service Unavailable"}, message{504, "Endpoint request timed out"}}
-	errFunction   = &refusal{"the function failed", message{502, "Internal server error"}, message{502, "Internal server error"}}
+	errBadRequest = &refusal{"the request cannot be read", message{400, "Bad Request", ""}, message{400, "Bad Request", ""}}
+	errNoRoute    = &refusal{"no such route", message{404, "Not Found", ""}, message{403, "Missing Authentication Token", "MissingAuthenticationTokenException"}}
+	errHead       = &refusal{"the request line and header fields are over 10,240 bytes", message{431, "Request Header Fields Too Large", ""}, message{431, "Request Header Fields Too Large", "RequestHeaderFieldsTooLargeException"}}
+	errTooLarge   = &refusal{"the request is too large", message{413, "Request Entity Too Large", ""}, message{413, "Request Too Long", "RequestTooLargeException"}}
+	errThrottled  = &refusal{"too many requests", message{429, "Too Many Requests", ""}, message{429, "Too Many Requests", "TooManyRequestsException"}}
+	errTimeout    = &refusal{"the gateway's time limit passed", message{503, "Service Unavailable", ""}, message{504, "Endpoint request timed out", ""}}
+	errFunction   = &refusal{"the function failed", message{502, "Internal server error", ""}, message{502, "Internal server error", "InternalServerErrorException"}}
 )
 
 // gateway is one of the stack's APIs.
@@ -99,6 +100,9 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer := refused.http
 	if g.api.REST {
 		answer = refused.rest
+	}
+	if answer.errorType != "" {
+		w.Header().Set("X-Amzn-Errortype", answer.errorType)
 	}
 	writeMessage(sw, answer.status, answer.text)
 }

@@ -159,7 +159,7 @@ func TestUnknownRoutes(t *testing.T) {
 	}
 	for _, c := range [][2]string{{"GET", "/nothing"}, {"DELETE", "/echo/x"}, {"GET", "/echo/"}, {"OPTIONS", "/echo/x"}, {"GET", "/echo/a/b"}} {
 		g := call(t, c[0], s.serviceURL+c[1], "")
-		if g.status != 403 || g.body != `{"message":"Missing Authentication Token"}` {
+		if g.status != 403 || g.body != `{"message":"Missing Authentication Token"}` || g.header.Get("x-amzn-ErrorType") != "MissingAuthenticationTokenException" {
 			t.Errorf("%s %s: want 403, got %+v", c[0], c[1], g)
 		}
 	}

@@ -239,13 +239,15 @@ func (s *server) set(r *http.Request, value string) (string, error) {
 	return fmt.Sprintf("%s is %q now.", name, value), nil
 }
 
-// redeploy gives the stack other parameters, or leaves it as it was, and starts the functions
-// that this concerns, or all.
+// redeploy gives the stack other parameters, unless they are nil, and starts the functions
+// that this concerns, or all. If it fails, the stack stays as it was.
 func (s *server) redeploy(ctx context.Context, parameters map[string]string, all bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.now
-	s.now = parameters
+	if parameters != nil {
+		s.now = parameters
+	}
 	err := s.deploy(ctx)
 	if err == nil {
 		err = s.startFunctions(ctx, all)
@@ -255,13 +257,6 @@ func (s *server) redeploy(ctx context.Context, parameters map[string]string, all
 		return errors.Join(err, s.deploy(ctx))
 	}
 	return nil
-}
-
-// restart starts every function anew.
-func (s *server) restart(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.startFunctions(ctx, true)
 }
 
 // source says where the values come from.
@@ -290,7 +285,7 @@ func (s *server) watch(ctx context.Context, file string) {
 		before = now
 		err := s.warn()
 		if err == nil {
-			err = s.restart(ctx)
+			err = s.redeploy(ctx, nil, true)
 		}
 		if err != nil {
 			s.log.Printf("local: -parameters: %v; the values from before stay in use", err)

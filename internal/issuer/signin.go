@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
+	_ "embed"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -29,20 +30,10 @@ type grant struct {
 // AccessLife is how long a token from the sign-in page is valid: a client meets its end.
 const AccessLife = time.Hour
 
-var signInPage = template.Must(template.New("").Parse(`<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
-<title>Sign in, for development</title><link rel="icon" href="data:,">
-<style>body{font:1rem/1.5 system-ui,sans-serif;max-width:24rem;margin:10vh auto;padding:0 1rem}button,input,textarea{font:inherit;width:100%;box-sizing:border-box;margin:.2rem 0;padding:.5rem}</style>
-<h1>Who are you?</h1>
-<p>This issuer is for development. It believes you.</p>
-<form method="post">
-{{range .Users}}<button name="user" value="{{.}}">{{.}}</button>
-{{end}}</form>
-<form method="post">
-<label>Somebody else <input name="user" required autocomplete="off"></label>
-<details><summary>More claims</summary><textarea name="claims" rows="4" aria-label="Claims, JSON" spellcheck="false">{{.Claims}}</textarea></details>
-<button>Sign in</button>
-</form></html>`))
+//go:embed signin.html
+var signInHTML string
+
+var signInPage = template.Must(template.New("").Parse(signInHTML))
 
 // endpoints are what the metadata says about signing in.
 func endpoints(base string) map[string]any {
