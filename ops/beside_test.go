@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -70,18 +71,23 @@ func TestTwoImportsOfAFileLoseNothing(t *testing.T) {
 	a.run("users check", a.dir+"/all").want(t, 0, "300")
 }
 
-// Stream has one list of hooks. Who reads it before the other has written loses, and learns
-// of it.
-func TestTwoAppliesLoseNothingUnnoticed(t *testing.T) {
+// Stream has one list of hooks, and nothing to lock it. Who reads it back after the other has
+// written too learns that something is gone.
+func TestOfTwoAppliesTheOneWhoseHookIsGoneLearnsOfIt(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	for i := range 2 {
 		a.file(fmt.Sprintf("%d.yaml", i), fmt.Sprintf("hooks: [{hook_type: webhook, webhook_url: 'https://%d.example.com'}]", i))
 	}
-	together := pair()
+	write, readBack := pair(), pair()
+	var writing atomic.Bool
 	a.intercept(func(_ http.ResponseWriter, r *http.Request, n int) bool {
-		if r.Method == http.MethodPatch {
-			together()
+		switch {
+		case r.Method == http.MethodPatch:
+			write()
+			writing.Store(true)
+		case writing.Load():
+			readBack()
 		}
 		return false
 	})
