@@ -282,7 +282,7 @@ func testPictures(t *testing.T, b *tab) {
 		b.be(t, "alice")
 		b.want(t, text("bus", "message.new"))
 		b.click(t, "Configuration", "got", "userToken")
-		b.do(t, chromedp.CaptureScreenshot(&picture))
+		b.do(t, chromedp.Evaluate("scrollTo(0, 0)", nil), chromedp.CaptureScreenshot(&picture))
 		b.want(t, map[string]string{
 			"light": `getComputedStyle(document.body).backgroundColor === "rgb(246, 247, 249)"`,
 			"dark":  `getComputedStyle(document.body).backgroundColor === "rgb(20, 22, 26)"`,
