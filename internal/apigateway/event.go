@@ -169,27 +169,31 @@ func (r *Request) query() (query map[string][]string) {
 		return s
 	}
 	for part := range strings.SplitSeq(r.URL.RawQuery, "&") {
-		if query == nil && part != "" {
+		if part == "" {
+			continue
+		}
+		if query == nil {
 			query = map[string][]string{}
 		}
-		if name, value, _ := strings.Cut(part, "="); part != "" {
-			query[decode(name)] = append(query[decode(name)], decode(value))
-		}
+		name, value, _ := strings.Cut(part, "=")
+		name = decode(name)
+		query[name] = append(query[name], decode(value))
 	}
 	return query
 }
 
-// last returns the last of each name's values, and nil, as JSON null, of nil.
-func last(all map[string][]string) (last map[string]string) {
+// last returns the last of each name's values; of nil, which is null in an event, nil.
+func last(all map[string][]string) map[string]string {
+	if all == nil {
+		return nil
+	}
+	one := map[string]string{}
 	for name, values := range all {
-		if last == nil {
-			last = map[string]string{}
-		}
 		if len(values) > 0 {
-			last[name] = values[len(values)-1]
+			one[name] = values[len(values)-1]
 		}
 	}
-	return last
+	return one
 }
 
 // mediaType returns the type that Content-Type names, or "".

@@ -453,6 +453,9 @@ func text(v any) string     { s, _ := v.(string); return s }
 func object(v any) document { d, _ := v.(document); return d }
 func list(v any) []any      { l, _ := v.([]any); return l }
 
+// textOf returns a number as it was written; "" for everything else.
+func textOf(v any) string { n, _ := v.(json.Number); return n.String() }
+
 // changed returns a copy of a document with other values for some fields.
 func changed(d, set document) document {
 	d = maps.Clone(d)

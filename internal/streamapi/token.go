@@ -1,7 +1,6 @@
 package streamapi
 
 import (
-	"encoding/json"
 	"strconv"
 	"time"
 
@@ -54,11 +53,4 @@ func (s *API) userOf(key, kind, token string) (user string, err error) {
 		}
 	}
 	return user, nil
-}
-
-func textOf(v any) string {
-	if n, ok := v.(json.Number); ok {
-		return n.String()
-	}
-	return ""
 }
