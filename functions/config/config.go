@@ -16,7 +16,7 @@ func Build(ctx context.Context, getenv func(string) string) (http.Handler, error
 	if err != nil {
 		return nil, err
 	}
-	gate, err := api.OpenGate(ctx, getenv)
+	gate, err := api.OpenGate(getenv)
 	if err != nil {
 		return nil, err
 	}

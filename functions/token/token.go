@@ -11,7 +11,7 @@ import (
 
 // Build assembles the function from its environment. An error names the variable that is wrong.
 func Build(ctx context.Context, getenv func(string) string) (http.Handler, error) {
-	gate, err := api.OpenGate(ctx, getenv)
+	gate, err := api.OpenGate(getenv)
 	if err != nil {
 		return nil, err
 	}

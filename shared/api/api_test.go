@@ -22,8 +22,8 @@ import (
 // caller.
 func TestMain(m *testing.M) {
 	awstest.Main(m, func() {
-		lambdahttp.Main(func(ctx context.Context, getenv func(string) string) (http.Handler, error) {
-			gate, err := OpenGate(ctx, getenv)
+		lambdahttp.Main(func(_ context.Context, getenv func(string) string) (http.Handler, error) {
+			gate, err := OpenGate(getenv)
 			return HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 				if failed, ok := failing[strings.TrimPrefix(r.URL.Path, "/fail/")]; ok {
 					return failed.err

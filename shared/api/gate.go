@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"runtime"
 	"strings"
 
 	"chat-service-backend/shared/identity"
@@ -21,18 +20,15 @@ type Gate struct {
 	rule      *signin.Rule
 	directory *users.Directory // nil: users are not compared with Stream's
 	limiter   *limiter
-	keys      <-chan struct{} // see [identity.Callers.Load]
 }
 
-// OpenGate returns the gate that the environment configures, and begins to fetch the
-// issuers' keys. An error names the variable that is wrong.
-func OpenGate(ctx context.Context, getenv func(string) string) (*Gate, error) {
+// OpenGate returns the gate that the environment configures. An error names the variable
+// that is wrong.
+func OpenGate(getenv func(string) string) (*Gate, error) {
 	callers, err := identity.FromEnv(getenv)
 	if err != nil {
 		return nil, err
 	}
-	keys := callers.Load(ctx)
-	runtime.Gosched() // lets the only processor dial before it makes the clients of AWS
 	rule, err := signin.FromEnv(getenv)
 	if err != nil {
 		return nil, err
@@ -45,13 +41,14 @@ func OpenGate(ctx context.Context, getenv func(string) string) (*Gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Gate{callers, rule, directory, limiter, keys}, nil
+	return &Gate{callers, rule, directory, limiter}, nil
 }
 
-// Load loads the settings in Lambda's init phase, and waits for the issuers' keys.
+// Load fetches the issuers' keys in Lambda's init phase while settings loads the settings.
 func (g *Gate) Load(ctx context.Context, settings func(context.Context)) {
+	keys := g.callers.Load(ctx)
 	settings(ctx)
-	<-g.keys
+	<-keys
 }
 
 // Caller returns the sender of r, who may be anonymous, and records it in the log and
