@@ -28,7 +28,7 @@ func (c *call) inCustom(object string, doc, set document, unset []any) (document
 		delete(custom, text(name))
 	}
 	for name, value := range set {
-		if _, known := streamspec.Objects[object][name]; known {
+		if _, known := streamspec.Objects()[object][name]; known {
 			top[name] = value
 		} else {
 			custom[name] = value

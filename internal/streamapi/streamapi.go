@@ -261,7 +261,7 @@ const others = "/"
 // must be among those given, if any are.
 func (s *API) handle(serverOnly bool, among objects, calls map[string]answer) {
 	for pattern, answer := range calls {
-		spec, described := streamspec.Calls[pattern]
+		spec, described := streamspec.Calls()[pattern]
 		s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			began := time.Now()
 			c := &call{Request: r, query: r.URL.Query(), id: cmp.Or(r.PathValue("id"), r.PathValue("user_id")), newest: r.Context().Value(newest{}) != nil}
@@ -284,12 +284,13 @@ func (s *API) handle(serverOnly bool, among objects, calls map[string]answer) {
 				object = spec.Answer
 			}
 			content = changed(content, document{"duration": fmt.Sprintf("%.2fms", float64(time.Since(began).Microseconds())/1000)})
-			writeHeader(w, status, "9999", began.Truncate(time.Minute).Add(time.Minute)) // no limit is enforced
 			buffer := buffers.Get().(*[]byte)
 			*buffer = streamspec.Append((*buffer)[:0], object, content)
 			if c.newest {
 				*buffer = withNumbers(*buffer)
 			}
+			w.Header().Set("Content-Length", strconv.Itoa(len(*buffer)))
+			writeHeader(w, status, "9999", began.Truncate(time.Minute).Add(time.Minute)) // no limit is enforced
 			_, _ = w.Write(*buffer)
 			buffers.Put(buffer)
 		})

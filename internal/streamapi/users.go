@@ -3,27 +3,29 @@ package streamapi
 import (
 	"crypto/rand"
 	"net/http"
-	"regexp"
 	"slices"
+	"strings"
 
 	"chat-service-backend/ops/streamspec"
 )
 
-// userID is Stream's rule for user ids.
-var userID = regexp.MustCompile(`^[@\w-]{1,255}$`)
+// userID is what a user's id may have, 1 to 255 of it.
+const userID = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@_-"
 
 func (s *API) upsertUsers(c *call) (document, error) {
 	users := object(c.body["users"])
 	for id, v := range users {
-		for name := range object(v) { // what is custom is beside the other fields only where Stream's older SDKs call
-			if _, known := streamspec.Objects["UserRequest"][name]; !known && c.newest {
+		for name := range object(v) {
+			if !c.newest { // what is custom may be beside the other fields only where Stream's older SDKs call
+				break
+			} else if _, known := streamspec.Objects()["UserRequest"][name]; !known {
 				return nil, badInput(`UpdateUsers failed with error: "users.%s.%s is not a known field"`, id, name)
 			}
 		}
 		switch {
 		case object(v)["id"] != id:
 			return nil, badInput(`UpdateUsers failed with error: the key and the id of "users.%s" must be equal`, id)
-		case !userID.MatchString(id):
+		case id == "" || len(id) > 255 || strings.Trim(id, userID) != "":
 			return nil, badInput("UpdateUsers failed with error: id %q has characters other than a-z, 0-9, @, _ and -", id)
 		case s.deleted[id] != nil:
 			return nil, notFound("UpdateUsers failed with error: user %q was deleted", id)

@@ -37,7 +37,7 @@ func differences(k kind, before, wanted Document) (set Document, fields map[stri
 			continue
 		}
 		fields[field] = difference{have, want}
-		if row, _ := k.row(field); streamspec.Objects[row.Type] != nil && Object(have) != nil && Object(want) != nil {
+		if row, _ := k.row(field); streamspec.Objects()[row.Type] != nil && Object(have) != nil && Object(want) != nil {
 			merged := maps.Clone(Object(have)) // since Stream replaces the whole object
 			maps.DeleteFunc(merged, func(_ string, v any) bool { return v == nil })
 			maps.Copy(merged, Object(want))

@@ -44,9 +44,9 @@ var defaults = Document{"automod": "disabled", "automod_behavior": "flag", "max_
 
 // row returns the row of a field that can be set.
 func (k kind) row(field string) (streamspec.Field, bool) {
-	f, ok := streamspec.Objects[k.update][field]
+	f, ok := streamspec.Objects()[k.update][field]
 	if !ok {
-		f, ok = streamspec.Objects[k.create][field]
+		f, ok = streamspec.Objects()[k.create][field]
 	}
 	return f, ok && field != "*" && !slices.Contains(k.hidden, field)
 }
@@ -55,7 +55,7 @@ func (k kind) row(field string) (streamspec.Field, bool) {
 func (k kind) fields() []string {
 	all := map[string]bool{}
 	for _, object := range []string{k.create, k.update} {
-		for field := range streamspec.Objects[object] {
+		for field := range streamspec.Objects()[object] {
 			if _, ok := k.row(field); ok {
 				all[field] = true
 			}
@@ -66,7 +66,7 @@ func (k kind) fields() []string {
 
 // answered reports whether Stream's answers have a field.
 func (k kind) answered(field string) bool {
-	_, ok := streamspec.Objects[k.answer][field]
+	_, ok := streamspec.Objects()[k.answer][field]
 	return ok
 }
 

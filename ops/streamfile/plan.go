@@ -317,7 +317,7 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, f *file, st
 	now, later, doubtful, doubt := Document{}, Document{}, Document{}, ""
 	missing(set, before, doubtful, why, f, st)
 	for field, v := range set {
-		_, updates := streamspec.Objects[k.update][field]
+		_, updates := streamspec.Objects()[k.update][field]
 		switch {
 		case field == k.id, field == "grants":
 			now[field] = v
@@ -349,8 +349,8 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, f *file, st
 		return step{Method: http.MethodPut, Path: path, Body: body, Changes: []change{{"update", what, shown, risk(shown)}}, stage: stage}
 	}
 	complete := func(body Document, object string) error {
-		for _, field := range slices.Sorted(maps.Keys(streamspec.Objects[object])) {
-			if streamspec.Objects[object][field].Required && body[field] == nil {
+		for _, field := range slices.Sorted(maps.Keys(streamspec.Objects()[object])) {
+			if streamspec.Objects()[object][field].Required && body[field] == nil {
 				return fmt.Errorf("%s: %s is missing, and Stream requires it", what, field)
 			}
 		}
@@ -400,12 +400,12 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, f *file, st
 
 // demanded reports whether nothing can be created without a field, which has no default.
 func demanded(k kind, field string) bool {
-	return streamspec.Objects[k.create][field].Required && k.required(k.create, Document{})[field] == nil
+	return streamspec.Objects()[k.create][field].Required && k.required(k.create, Document{})[field] == nil
 }
 
 // creates reports whether an item can be created with a value, which some take only later.
 func (k kind) creates(field string, v any) bool {
-	row, ok := streamspec.Objects[k.create][field]
+	row, ok := streamspec.Objects()[k.create][field]
 	return ok && len(row.Problems(field, v)) == 0
 }
 
@@ -413,7 +413,7 @@ func (k kind) creates(field string, v any) bool {
 // requires some fields, and of other items than channel types drops what is left out.
 func (k kind) along(item Document) Document {
 	body := Document{}
-	for field, row := range streamspec.Objects[k.update] {
+	for field, row := range streamspec.Objects()[k.update] {
 		if !k.known(field) || !row.Required && k.key == "channel_types" || k.unset(field, item[field]) {
 			continue
 		}
@@ -424,7 +424,7 @@ func (k kind) along(item Document) Document {
 
 // required adds the defaults of required fields.
 func (k kind) required(object string, body Document) Document {
-	for field, row := range streamspec.Objects[object] {
+	for field, row := range streamspec.Objects()[object] {
 		if row.Required && body[field] == nil && defaults[field] != nil {
 			body[field] = defaults[field]
 		}

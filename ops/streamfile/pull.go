@@ -92,7 +92,7 @@ func pulled(st *state, outputs map[string]string, earlier Document) (text []byte
 				for _, p := range row.Problems(place+field, v) {
 					foreign = append(foreign, p.Place)
 				}
-				if object, ok := v.(Document); ok && streamspec.Objects[row.Type] != nil {
+				if object, ok := v.(Document); ok && streamspec.Objects()[row.Type] != nil {
 					object = maps.Clone(object)
 					maps.DeleteFunc(object, func(_ string, v any) bool { return v == nil })
 					v = object
@@ -100,7 +100,7 @@ func pulled(st *state, outputs map[string]string, earlier Document) (text []byte
 			}
 			picked[field] = v
 		}
-		for field, row := range streamspec.Objects[k.create] { // what a second app requires
+		for field, row := range streamspec.Objects()[k.create] { // what a second app requires
 			if row.Required && picked[field] == nil && defaults[field] == nil && field != k.id {
 				picked[field] = map[bool]any{true: []any{}, false: ""}[row.Type[0] == '[']
 			}

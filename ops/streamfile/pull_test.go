@@ -53,7 +53,7 @@ func odd(r *rand.Rand, f streamspec.Field, depth int) any {
 
 func oddObject(r *rand.Rand, object string, depth int) Document {
 	d := Document{}
-	for field, f := range streamspec.Objects[object] {
+	for field, f := range streamspec.Objects()[object] {
 		if r.Intn(3) > 0 && field != "*" {
 			d[field] = odd(r, f, depth)
 		}

@@ -77,7 +77,7 @@ func schemaOf(f streamspec.Field) Document {
 	default:
 		s["type"] = "object"
 		properties := Document{}
-		for name, f := range streamspec.Objects[f.Type] {
+		for name, f := range streamspec.Objects()[f.Type] {
 			if name != "*" && !credential(name) {
 				properties[name] = schemaOf(f)
 			}
@@ -121,7 +121,7 @@ func schema() Document {
 	properties := Document{
 		"app":                 described("app", fieldsSchema(appKind)),
 		"hooks":               described("hooks", Document{"type": "array", "items": hooks}),
-		"grants":              described("grants", schemaOf(streamspec.Objects["UpdateAppRequest"]["grants"])),
+		"grants":              described("grants", schemaOf(streamspec.Objects()["UpdateAppRequest"]["grants"])),
 		"permissions_config":  described("permissions_config", Document{"type": "string"}),
 		"permissions_version": described("permissions_version", Document{"enum": []int{1, 2}}),
 	}

@@ -53,22 +53,29 @@ type Field struct {
 	Min, Max *float64 // of a number; of the length of a text, a list or a {Type}
 }
 
-// Calls are by method and path, such as "GET /roles/{name}".
-var Calls, Objects = load(published, ours)
+// tables are read when first needed: most of ops' commands need none.
+var tables = sync.OnceValues(func() (map[string]Call, map[string]Object) { return load(published, ours) })
 
-// A member is a field with its name, and with that as JSON.
+// Calls returns those that we use, by method and path, such as "GET /roles/{name}".
+func Calls() map[string]Call { calls, _ := tables(); return calls }
+
+// Objects returns those of the calls, by name.
+func Objects() map[string]Object { _, objects := tables(); return objects }
+
+// A member is a field with its name, with that as JSON, and with what stands for no value.
 type member struct {
 	name, key string
+	zero      any
 	Field
 }
 
 // members returns those of each object in order.
 var members = sync.OnceValue(func() map[string][]member {
 	all := map[string][]member{}
-	for object, fields := range Objects {
+	for object, fields := range Objects() {
 		for _, name := range slices.Sorted(maps.Keys(fields)) {
 			if name != "*" {
-				all[object] = append(all[object], member{name, `"` + name + `":`, fields[name]})
+				all[object] = append(all[object], member{name, `"` + name + `":`, fields[name].zero(), fields[name]})
 			}
 		}
 	}
@@ -134,13 +141,13 @@ func (f Field) append(b []byte, v any) []byte {
 	switch v := v.(type) {
 	case map[string]any:
 		b = append(b, '{')
-		rows, others := Objects[kind], len(v)
+		rows, others := Objects()[kind], len(v)
 		for _, m := range members()[kind] {
 			value, has := v[m.name]
 			if has {
 				others--
 			} else if m.Required {
-				value = m.zero()
+				value = m.zero
 			} else {
 				continue
 			}
@@ -183,6 +190,8 @@ func (f Field) append(b []byte, v any) []byte {
 		return appendText(b, v)
 	case bool:
 		return strconv.AppendBool(b, v)
+	case json.Number:
+		return append(b, v...)
 	}
 	text, _ := json.Marshal(v)
 	return append(b, text...)
@@ -352,7 +361,7 @@ func (f Field) problems(v any) (found []Problem) {
 		if kind == "{" {
 			within(float64(len(object)), "a length of ")
 		}
-		rows := Objects[kind]
+		rows := Objects()[kind]
 		for name, v := range object {
 			f, known := item, kind == "{"
 			if !known {

@@ -241,7 +241,7 @@ func spread(fields map[string]json.RawMessage, custom []byte) error {
 		return fmt.Errorf("custom is %s: make it an object, such as {\"color\":\"red\"}", cmp.Or(kind, "a number"))
 	}
 	for name, value := range own {
-		_, streams := streamspec.Objects["FullUserResponse"][name]
+		_, streams := streamspec.Objects()["FullUserResponse"][name]
 		if _, twice := fields[name]; twice || streams {
 			return fmt.Errorf("custom has %s, which is also a field of the user: give it another name", name)
 		}
