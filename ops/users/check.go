@@ -19,7 +19,7 @@ const maxQuery = 5000
 func existing(ctx context.Context, service *stack.Service, users []user) (map[string]bool, error) {
 	exists := map[string]bool{}
 	for len(users) > 0 {
-		ids, length, n := []byte(nil), 0, 0
+		ids, length, n := make([]byte, 0, maxQuery), 0, 0
 		for ; n < min(batch, len(users)); n++ {
 			id := users[n].id // needs no escapes but for @
 			if length += len(`%2C%22%22`) + len(id) + 2*strings.Count(id, "@"); length > maxQuery {
