@@ -62,10 +62,9 @@ func Calls() map[string]Call { calls, _ := tables(); return calls }
 // Objects returns those of the calls, by name.
 func Objects() map[string]Object { _, objects := tables(); return objects }
 
-// A member is a field with its name, with that as JSON, and with what stands for no value.
+// A member is a field with its name, with that as JSON, and with its zero.
 type member struct {
-	name, key string
-	zero      any
+	name, key, zero string
 	Field
 }
 
@@ -129,33 +128,34 @@ func (f *Field) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Append appends an object as Stream answers it: as JSON without the fields that it does
-// not have, and with a zero value for those that it always has.
-func Append(b []byte, object string, v any) []byte { return Field{Type: object}.append(b, v) }
-
-func (f Field) append(b []byte, v any) []byte {
-	kind, item := f.Type, Field{Type: "any"}
+// Append appends a value of a [Field]'s type as Stream answers it: as JSON, objects without
+// the fields that they do not have, and with a zero value for those that they always have.
+func Append(b []byte, kind string, v any) []byte {
+	item := "any"
 	if kind[0] == '[' || kind[0] == '{' {
-		kind, item.Type = kind[:1], kind[1:len(kind)-1]
+		kind, item = kind[:1], kind[1:len(kind)-1]
 	}
 	switch v := v.(type) {
 	case map[string]any:
 		b = append(b, '{')
 		rows, others := Objects()[kind], len(v)
-		for _, m := range members()[kind] {
+		all := members()[kind]
+		for i := range all {
+			m := &all[i]
 			value, has := v[m.name]
-			if has {
+			switch {
+			case has:
 				others--
-			} else if m.Required {
-				value = m.zero
-			} else {
-				continue
+				b = append(Append(append(b, m.key...), m.Type, value), ',')
+			case m.Required && m.zero == "":
+				b = append(Append(append(b, m.key...), m.Type, map[string]any{}), ',')
+			case m.Required:
+				b = append(append(append(b, m.key...), m.zero...), ',')
 			}
-			b = append(m.append(append(b, m.key...), value), ',')
 		}
 		star, open := rows["*"]
 		if open {
-			item = star
+			item = star.Type
 		}
 		if others > 0 && (open || rows == nil) {
 			names := make([]string, 0, others)
@@ -166,7 +166,7 @@ func (f Field) append(b []byte, v any) []byte {
 			}
 			slices.Sort(names)
 			for _, name := range names {
-				b = append(item.append(append(appendText(b, name), ':'), v[name]), ',')
+				b = append(Append(append(appendText(b, name), ':'), item, v[name]), ',')
 			}
 		}
 		b = bytes.TrimSuffix(b, []byte(","))
@@ -177,7 +177,7 @@ func (f Field) append(b []byte, v any) []byte {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = item.append(b, v)
+			b = Append(b, item, v)
 		}
 		return append(b, ']')
 	case []map[string]any:
@@ -185,7 +185,7 @@ func (f Field) append(b []byte, v any) []byte {
 		for i := range v {
 			list[i] = v[i]
 		}
-		return f.append(b, list)
+		return Append(b, "["+item+"]", list)
 	case string:
 		return appendText(b, v)
 	case bool:
@@ -208,25 +208,17 @@ func appendText(b []byte, s string) []byte {
 	return append(append(append(b, '"'), s...), '"')
 }
 
-// zero is the value of a field that Stream always answers.
-func (f Field) zero() any {
+// zero is the value, as JSON, of a field that Stream always answers; "" for that of an object.
+func (f Field) zero() string {
 	switch f.Type[0] {
 	case '[':
-		return []any{}
+		return "[]"
 	case '{':
-		return map[string]any{}
+		return "{}"
 	}
-	switch f.Type {
-	case "string", "duration":
-		return ""
-	case "time":
-		return "0001-01-01T00:00:00Z"
-	case "boolean":
-		return false
-	case "integer", "number":
-		return json.Number("0")
-	}
-	return map[string]any{}
+	return map[string]string{
+		"string": `""`, "duration": `""`, "time": `"0001-01-01T00:00:00Z"`, "boolean": "false", "integer": "0", "number": "0",
+	}[f.Type]
 }
 
 // Field returns the row of a field, or that for all others.
