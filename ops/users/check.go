@@ -19,16 +19,17 @@ const maxQuery = 5000
 func existing(ctx context.Context, service *stack.Service, users []user) (map[string]bool, error) {
 	exists := map[string]bool{}
 	for len(users) > 0 {
-		ids, length, n := make([]byte, 0, maxQuery), 0, 0
+		ids, n := make([]byte, 0, maxQuery), 0
 		for ; n < min(batch, len(users)); n++ {
-			id := users[n].id // needs no escapes but for @
-			if length += len(`%2C%22%22`) + len(id) + 2*strings.Count(id, "@"); length > maxQuery {
+			id := strings.ReplaceAll(users[n].id, "@", "%40") // needs no other escapes
+			if len(ids)+len(id)+len(`%2C%22%22`) > maxQuery {
 				break
 			}
-			ids = append(append(append(ids, `,"`...), id...), '"')
+			ids = append(append(append(ids, "%2C%22"...), id...), "%22"...)
 		}
 		users = users[n:]
-		query := url.QueryEscape(fmt.Sprintf(`{"filter_conditions":{"id":{"$in":[%s]}},"include_deactivated_users":true,"limit":%d}`, ids[1:], n))
+		query := url.QueryEscape(`{"filter_conditions":{"id":{"$in":[`) + string(ids[len("%2C"):]) +
+			url.QueryEscape(fmt.Sprintf(`]}},"include_deactivated_users":true,"limit":%d}`, n))
 		var found struct{ Users []struct{ ID string } }
 		if _, err := service.Stream(ctx, http.MethodGet, "/users?payload="+query, nil, &found); err != nil {
 			return nil, fmt.Errorf("find out which users exist: %w", err)
