@@ -7,11 +7,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/lockedfile"
 
 	"chat-service-backend/deploy/build"
+)
+
+// built are the binaries that this process has asked Go for.
+var (
+	building sync.Mutex
+	built    = map[string]bool{}
 )
 
 // Binary returns a command of this module ("./local"), built for this machine. It stays in
@@ -26,6 +33,11 @@ func Binary(t testing.TB, pkg string) string {
 		t.Fatal(err)
 	}
 	binary := filepath.Join(folder, filepath.Base(pkg))
+	building.Lock()
+	defer building.Unlock()
+	if built[pkg] {
+		return binary
+	}
 	unlock, err := lockedfile.MutexAt(binary + ".lock").Lock()
 	if err != nil {
 		t.Fatal(err)
@@ -36,5 +48,6 @@ func Binary(t testing.TB, pkg string) string {
 	if text, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("go build %s: %v\n%s", pkg, err, text)
 	}
+	built[pkg] = true
 	return binary
 }

@@ -1,6 +1,4 @@
-// Package services_test runs the examples against the development server, behind a
-// gate that checks their signatures as API Gateway does.
-package services_test
+package examples_test
 
 import (
 	"bytes"
@@ -47,7 +45,7 @@ func TestSDKsSignNothingWithAMadeUpSecret(t *testing.T) {
 			try { console.log(f()) } catch (e) { console.log(e.message.includes('only the backend') ? 'refused' : e) }
 		await chat.sendFile('/channels/messaging/general/file', Buffer.from('x'), 'x.txt').catch((e) => console.log(e.message.includes('does not sign uploads') ? 'refused' : e));`
 	c := exec.CommandContext(t.Context(), "node", "--input-type=module", "-e", script)
-	c.Dir = "node"
+	c.Dir = "services/node"
 	c.Env = append(os.Environ(), "SERVICE_URL=http://127.0.0.1:1", "AWS_REGION=eu-central-1")
 	out, err := c.CombinedOutput()
 	if strings.Contains(string(out), "ERR_MODULE_NOT_FOUND") || errors.Is(err, exec.ErrNotFound) {
@@ -111,7 +109,7 @@ func TestExamplesCallTheServiceAPI(t *testing.T) {
 	}
 	service := httputil.NewSingleHostReverseProxy(target)
 	// java runs the first class of a file.
-	source, err := os.ReadFile("java/Service.java")
+	source, err := os.ReadFile("services/java/Service.java")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,18 +123,21 @@ func TestExamplesCallTheServiceAPI(t *testing.T) {
 		command, needed []string
 	}{
 		{"go", []string{"sh", "-c", inGo, awstest.Binary(t, "./examples/services/go")}, nil},
-		{"node", []string{"node", "--input-type=module", "-e", inNode}, []string{"npm", "ls", "--offline"}}, // npm install, first
+		{"node", []string{"node", "--input-type=module", "-e", inNode}, []string{"ls", "node_modules"}}, // npm install, first
 		{"python", []string{"python3", "-c", inPython}, []string{"python3", "-c", "import botocore, requests"}},
 		{"java", []string{"java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", java}, []string{"java", "--version"}},
 	} {
 		t.Run(example.dir, func(t *testing.T) {
+			if example.dir == "java" {
+				awstest.Long(t, "Java compiles the example for seconds")
+			}
 			t.Parallel()
 			var requests atomic.Int32
 			server := httptest.NewServer(gate(t, service, &requests))
 			t.Cleanup(server.Close)
 			run := func(words ...string) (string, error) {
 				c := exec.CommandContext(t.Context(), words[0], words[1:]...)
-				c.Dir = example.dir
+				c.Dir = "services/" + example.dir
 				c.Env = append(os.Environ(), "SERVICE_URL="+server.URL+"/v1", "AWS_REGION="+credentials.Region, "AWS_ACCESS_KEY_ID="+credentials.AccessKeyID,
 					"AWS_SECRET_ACCESS_KEY="+credentials.SecretAccessKey, "AWS_SESSION_TOKEN="+credentials.SessionToken)
 				out, err := c.CombinedOutput()

@@ -1,6 +1,4 @@
-// Package events_test gives the example functions events as the bus and a queue
-// deliver them.
-package events_test
+package examples_test
 
 import (
 	"encoding/json"
@@ -46,7 +44,9 @@ print(json.dumps(consumer.handler(batch, None), separators=(',', ':')))`},
 			}
 			const taken = "message.new in messaging:general (5bf2)\nmessage.new is too large for the bus: s3://large/2026/a\n"
 			const want = taken + taken + `{"batchItemFailures":[{"itemIdentifier":"m2"}]}` + "\n"
-			out, err := exec.CommandContext(t.Context(), command[0], append(command[1:], onBus, inBucket, string(batch))...).Output()
+			c := exec.CommandContext(t.Context(), command[0], append(command[1:], onBus, inBucket, string(batch))...)
+			c.Dir = "events"
+			out, err := c.Output()
 			if got := failure.ReplaceAllString(string(out), ""); err != nil || got != want {
 				t.Errorf("want %q, got %v %q", want, err, out)
 			}

@@ -1,6 +1,4 @@
-// Package tests runs the examples of tests that others write against the development
-// server.
-package tests
+package examples_test
 
 import (
 	"os"
@@ -10,7 +8,7 @@ import (
 	"chat-service-backend/internal/awstest"
 )
 
-func TestExamples(t *testing.T) {
+func TestExamplesOfTestsPass(t *testing.T) {
 	for name, c := range map[string]struct {
 		needs, packages []string
 		command         []string
@@ -32,11 +30,12 @@ func TestExamples(t *testing.T) {
 				chromium = path
 			}
 			for _, pkg := range c.packages {
-				if _, err := os.Stat("node_modules/" + pkg); err != nil {
+				if _, err := os.Stat("tests/node_modules/" + pkg); err != nil {
 					awstest.Missing(t, "npm's package %s is not installed; run npm install in examples/tests", pkg)
 				}
 			}
 			cmd := exec.CommandContext(t.Context(), c.command[0], c.command[1:]...)
+			cmd.Dir = "tests"
 			cmd.Env = append(os.Environ(), "LOCAL="+awstest.Binary(t, "./local"), "CHROMIUM="+chromium, "PYTHONDONTWRITEBYTECODE=1")
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("%v\n%s", err, out)

@@ -1,6 +1,4 @@
-// Package cdk_test type-checks and synthesizes the CDK example, and compares what it
-// deploys with template.yaml, both translated by SAM's translator.
-package cdk_test
+package examples_test
 
 import (
 	"archive/zip"
@@ -22,7 +20,7 @@ import (
 
 var update = flag.Bool("update", false, "write parameters.ts from template.yaml")
 
-// parameters.ts is generated: go test ./examples/cdk -run Parameters -update
+// parameters.ts is generated: go test ./examples -run Parameters -update
 func TestParametersAreTheTemplates(t *testing.T) {
 	t.Parallel()
 	template, err := cfn.Find(".")
@@ -31,12 +29,12 @@ func TestParametersAreTheTemplates(t *testing.T) {
 	}
 	want := parametersFile(template)
 	if *update {
-		if err := os.WriteFile("parameters.ts", []byte(want), 0o644); err != nil {
+		if err := os.WriteFile("cdk/parameters.ts", []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got, err := os.ReadFile("parameters.ts"); err != nil || string(got) != want {
-		t.Errorf("parameters.ts: want the file for this template.yaml; write it with go test ./examples/cdk -run Parameters -update (%v)", err)
+	if got, err := os.ReadFile("cdk/parameters.ts"); err != nil || string(got) != want {
+		t.Errorf("parameters.ts: want the file for this template.yaml; write it with go test ./examples -run Parameters -update (%v)", err)
 	}
 }
 
@@ -68,11 +66,11 @@ func dig(v any, keys ...string) any {
 	return v
 }
 
-// run runs a command and returns its output.
+// run runs a command in cdk and returns its output.
 func run(t *testing.T, variable string, words ...string) string {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), words[0], words[1:]...)
-	c.Env = append(os.Environ(), "CI=true", variable)
+	c.Dir, c.Env = "cdk", append(os.Environ(), "CI=true", variable)
 	out, err := c.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%q: %v\n%s", words, err, out)
@@ -84,7 +82,7 @@ func run(t *testing.T, variable string, words ...string) string {
 func release(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	text, err := os.ReadFile("../../template.yaml")
+	text, err := os.ReadFile("../template.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,13 +101,14 @@ func release(t *testing.T) string {
 	return dir
 }
 
+// Both are translated by SAM's translator.
 func TestCDKDeploysTheTemplatesResources(t *testing.T) {
 	t.Parallel()
-	if _, err := os.Stat("node_modules/aws-cdk-lib"); err != nil {
+	if _, err := os.Stat("cdk/node_modules/aws-cdk-lib"); err != nil {
 		awstest.Missing(t, "npm install was not run in examples/cdk: %v", err)
 	}
 	dir, out := release(t), t.TempDir()
-	modules, err := filepath.Abs("node_modules")
+	modules, err := filepath.Abs("cdk/node_modules")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +131,7 @@ func TestCDKDeploysTheTemplatesResources(t *testing.T) {
 
 	t.Run("included", func(t *testing.T) {
 		synth("included", "RELEASE="+dir)
-		ours, theirs := translate(t, "../../template.yaml"), translate(t, filepath.Join(out, "included/chat-service-dev.template.json"))
+		ours, theirs := translate(t, "../template.yaml"), translate(t, filepath.Join(out, "included/chat-service-dev.template.json"))
 		for id, resource := range ours {
 			if !reflect.DeepEqual(resource, theirs[id]) {
 				want, _ := json.Marshal(resource)
@@ -216,7 +215,7 @@ var given = map[string]string{
 func translate(t *testing.T, file string) map[string]any {
 	t.Helper()
 	request, _ := json.Marshal(given)
-	c := exec.CommandContext(t.Context(), "python3", "../../internal/stacktest/translate.py", file)
+	c := exec.CommandContext(t.Context(), "python3", "../internal/stacktest/translate.py", file)
 	c.Stdin = strings.NewReader(string(request) + "\n")
 	text, err := c.Output()
 	if errors.Is(err, exec.ErrNotFound) || c.ProcessState != nil && c.ProcessState.ExitCode() == 3 {

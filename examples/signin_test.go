@@ -1,7 +1,8 @@
-package signin
+package examples_test
 
 import (
 	"encoding/json"
+	"os"
 	"os/exec"
 	"reflect"
 	"strings"
@@ -35,7 +36,9 @@ for given in map(json.loads, sys.argv[1:]):
 		if _, err := exec.LookPath(name); err != nil {
 			awstest.Missing(t, "%s is not installed", name)
 		}
-		out, err := exec.Command(command[0], append(command[1:len(command):len(command)], givens...)...).Output()
+		c := exec.Command(command[0], append(command[1:len(command):len(command)], givens...)...)
+		c.Dir, c.Env = "sign-in", append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
+		out, err := c.Output()
 		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 		if err != nil || len(lines) != len(wants) {
 			t.Fatalf("%s: want %d lines, got %q, %v", name, len(wants), out, err)

@@ -1,6 +1,4 @@
-// Package terraform_test parses the module and resolves its references. Providers
-// cannot be fetched everywhere, so nothing validates it against AWS's schema.
-package terraform_test
+package examples_test
 
 import (
 	"path/filepath"
@@ -13,10 +11,11 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
+// Providers cannot be fetched everywhere, so nothing validates it against AWS's schema.
 func TestModulesParseAndReferToWhatExists(t *testing.T) {
 	t.Parallel()
-	files, _ := filepath.Glob("*.tf")
-	more, _ := filepath.Glob("../services/allow/*.tf")
+	files, _ := filepath.Glob("terraform/*.tf")
+	more, _ := filepath.Glob("services/allow/*.tf")
 	if files = append(files, more...); len(files) != 2 {
 		t.Fatalf("want the module and the policy's example, got %q", files)
 	}

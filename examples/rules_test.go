@@ -1,4 +1,4 @@
-package events_test
+package examples_test
 
 import (
 	"encoding/json"
@@ -48,7 +48,7 @@ func fits(t *testing.T, pattern, value any) bool {
 
 func TestRulesPickTheEventsThatTheirNamesSay(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("rules.yaml")
+	text, err := os.ReadFile("events/rules.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
