@@ -65,16 +65,16 @@ next:
 		}
 		if err != nil {
 			do := "the issuer must answer from the internet within 3 s: ask whoever runs it"
-			switch reason := network(err); {
+			switch reason := NetworkFault(err); {
 			case errors.Is(err, identity.ErrOtherIssuer):
 				do = "make OidcIssuer exactly the tokens' iss, with or without a slash at its end; if it is, ask whoever runs the issuer"
-			case reason == unknownHost:
+			case reason == UnknownHost:
 				do = "there is no such host: make OidcIssuer exactly the tokens' iss"
-			case reason == expiredCertificate:
+			case reason == ExpiredCertificate:
 				do = "ask whoever runs it to renew its certificate; if it has not expired, set this machine's clock"
 			case errors.As(err, new(*json.SyntaxError)):
 				do = "something else answers there, such as a login page: the functions must reach it without a sign-in"
-			case reason == badCertificate:
+			case reason == BadCertificate:
 				do = "its certificate is not one that everybody trusts, so the functions refuse it: get one of a public authority"
 			case strings.Contains(err.Error(), "redirects"), strings.Contains(err.Error(), "another kind of document"), strings.Contains(err.Error(), "jwks_uri in"):
 				do = "correct OidcDiscoveryUrl or OidcJwksUrl in deploy/" + d.at.Environment + ".env, then " + d.again("deploy") + "; if neither is set, ask whoever runs the issuer"

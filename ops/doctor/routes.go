@@ -50,16 +50,16 @@ func (d *doctor) answered(api string, r route, status int, err error) bool {
 			err = errors.New("the connection was closed")
 		}
 		do := "check the URL, the network and HTTPS_PROXY"
-		switch network(err) {
+		switch NetworkFault(err) {
 		case "":
 			if d.at.Local() {
 				do = "start make run, or check -service-url"
 			}
-		case badCertificate:
+		case BadCertificate:
 			do = "CertificateArn must be of a certificate for the domain's name, in the stack's region"
-		case expiredCertificate:
+		case ExpiredCertificate:
 			do = "AWS renews a certificate while the CNAME records that validate it are in DNS: see it in Certificate Manager; if it has not expired, set this machine's clock"
-		case unknownHost:
+		case UnknownHost:
 			do = "point the domain's name at the output ClientApiDnsTarget or ServiceApiDnsTarget (CNAME)"
 		}
 		d.bad(api, do, "%s: no answer: %v", what, err)
@@ -89,22 +89,22 @@ func (d *doctor) answered(api string, r route, status int, err error) bool {
 
 // What keeps a call from an answer.
 const (
-	badCertificate     = "certificate"
-	expiredCertificate = "expired"
-	unknownHost        = "host"
+	BadCertificate     = "certificate"
+	ExpiredCertificate = "expired"
+	UnknownHost        = "host"
 )
 
-// network returns which of these an error is, or "".
-func network(err error) string {
+// NetworkFault returns which of these an error is, or "".
+func NetworkFault(err error) string {
 	var dns *net.DNSError
 	var invalid x509.CertificateInvalidError
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return expiredCertificate
+		return ExpiredCertificate
 	case errors.As(err, new(*tls.CertificateVerificationError)):
-		return badCertificate
+		return BadCertificate
 	case errors.As(err, &dns) && dns.IsNotFound:
-		return unknownHost
+		return UnknownHost
 	}
 	return ""
 }

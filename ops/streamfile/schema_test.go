@@ -11,7 +11,7 @@ import (
 	"chat-service-backend/ops/streamspec"
 )
 
-var write = flag.Bool("write", false, "write stream.schema.json")
+var write = flag.Bool("write", false, "write what a test compares: stream.schema.json, or with other flags published.json and events.txt")
 
 // about explains fields to whoever writes the file. All else in the schema follows from
 // Stream's description.

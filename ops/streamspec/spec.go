@@ -19,7 +19,7 @@ import (
 	"unicode/utf8"
 )
 
-// published.json is made from Stream's OpenAPI (see table_test.go). ours.json has what
+// published.json is made from Stream's OpenAPI (see ../streamfile/table_test.go). ours.json has what
 // we rely on and the description lacks, each with a reason.
 var (
 	//go:embed published.json

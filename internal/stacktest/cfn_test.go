@@ -1,12 +1,15 @@
-package cfn
+package stacktest
 
 import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"chat-service-backend/ops/cfn"
 )
 
 const small = `
@@ -25,17 +28,18 @@ Resources:
 Outputs:
   X: `
 
-func deploy(text string, parameters map[string]string) (*Stack, error) {
-	t, err := Parse([]byte(text))
+// evaluated returns the stack of a template.
+func evaluated(text string, parameters map[string]string) (*cfn.Stack, error) {
+	t, err := cfn.Parse([]byte(text))
 	if err != nil {
 		return nil, err
 	}
-	return t.Stack(Options{Region: "us-east-1", Account: "111122223333", StackName: "chat", Parameters: parameters})
+	return t.Stack(cfn.Options{Region: "us-east-1", Account: "111122223333", StackName: "chat", Parameters: parameters})
 }
 
 func TestIntrinsicFunctionsEvaluateAsInCloudFormation(t *testing.T) {
 	eval := func(value string) (any, error) {
-		s, err := deploy(small+value, nil)
+		s, err := evaluated(small+value, nil)
 		if err != nil {
 			t.Fatalf("%s: %v", value, err)
 		}
@@ -98,7 +102,7 @@ func TestParameterConstraintsAreChecked(t *testing.T) {
 		{"{Type: Number}", "many", false},
 		{"{Type: CommaDelimitedList}", "a,b", false},
 	} {
-		_, err := deploy("Resources: {X: {}}\nParameters: {P: "+c.declared+"}", map[string]string{"P": c.value})
+		_, err := evaluated("Resources: {X: {}}\nParameters: {P: "+c.declared+"}", map[string]string{"P": c.value})
 		if (err == nil) != c.ok {
 			t.Errorf("%s = %q: want ok %t, got %v", c.declared, c.value, c.ok, err)
 		}
@@ -140,16 +144,16 @@ Resources:
 `
 
 func TestFunctionsAndAPIsHaveSAMsDefaults(t *testing.T) {
-	s, err := deploy(sam, map[string]string{"Seconds": "7"})
+	s, err := evaluated(sam, map[string]string{"Seconds": "7"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	functions, err := s.Functions()
-	want := []Function{
+	want := []cfn.Function{
 		{
 			ID: "AFunction", Name: "chat-AFunction", Environment: map[string]string{"A": "shared", "B": "own"},
 			Timeout: 7 * time.Second, MemorySize: 256, LogLevel: "DEBUG",
-			Routes: []Route{
+			Routes: []cfn.Route{
 				{API: "ClientApi", Method: "GET", Path: "/x", Timeout: 9 * time.Second},
 				{REST: true, API: "ServiceApi", Method: "ANY", Path: "/y", IAM: true, Stream: true},
 				{REST: true, API: "ServiceApi", Method: "ANY", Path: "/z"},
@@ -164,13 +168,15 @@ func TestFunctionsAndAPIsHaveSAMsDefaults(t *testing.T) {
 		t.Errorf("want %+v, got %+v, %v", want, functions, err)
 	}
 	apis, err := s.APIs()
-	noLimits := map[string]Limit{"": {}}
-	wantAPIs := []API{
-		{ID: "ClientApi", Stage: "Prod", CORS: &CORS{AllowOrigins: []string{"a", "b"}, MaxAge: "60"}, limits: noLimits},
-		{ID: "ServiceApi", REST: true, Stage: "v1", BinaryMediaTypes: []string{"image/*"}, iam: true, limits: noLimits},
+	if err != nil || len(apis) != 2 {
+		t.Fatalf("want two APIs, got %+v, %v", apis, err)
 	}
-	if err != nil || !reflect.DeepEqual(apis, wantAPIs) {
-		t.Errorf("want %+v, got %+v, %v", wantAPIs, apis, err)
+	cors := &cfn.CORS{AllowOrigins: []string{"a", "b"}, MaxAge: "60"}
+	if client := apis[0]; client.ID != "ClientApi" || client.REST || client.Stage != "Prod" || !reflect.DeepEqual(client.CORS, cors) || client.BinaryMediaTypes != nil {
+		t.Errorf("want the HTTP API with CORS, got %+v", client)
+	}
+	if service := apis[1]; service.ID != "ServiceApi" || !service.REST || service.Stage != "v1" || !slices.Equal(service.BinaryMediaTypes, []string{"image/*"}) || service.CORS != nil {
+		t.Errorf("want the REST API with its media type, got %+v", service)
 	}
 }
 
@@ -188,7 +194,7 @@ func TestErrorsAreOneLineThatNamesThePlace(t *testing.T) {
 		strings.Replace(sam, "B: own", "B: !Ref Nothing", 1):                                              `there is no "Nothing"`,
 		strings.Replace(sam, "Path: /x", "Path: !Ref Nothing", 1):                                         "AFunction: Events: E1: Properties: Path: Ref",
 	} {
-		s, err := deploy(text, nil)
+		s, err := evaluated(text, nil)
 		if err == nil {
 			_, err = s.Functions()
 		}
@@ -196,7 +202,7 @@ func TestErrorsAreOneLineThatNamesThePlace(t *testing.T) {
 			t.Errorf("%q: want one line with %q, got %v", text, want, err)
 		}
 	}
-	if _, err := deploy(small, map[string]string{"Nothing": "1"}); err == nil || !strings.Contains(err.Error(), `no parameter "Nothing"`) {
+	if _, err := evaluated(small, map[string]string{"Nothing": "1"}); err == nil || !strings.Contains(err.Error(), `no parameter "Nothing"`) {
 		t.Errorf("want an error that names the parameter, got %v", err)
 	}
 }
@@ -207,13 +213,13 @@ func TestFindLooksUpwards(t *testing.T) {
 	if err := os.MkdirAll(deep, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Find(deep); err == nil || !strings.Contains(err.Error(), "no template.yaml") {
+	if _, err := cfn.Find(deep); err == nil || !strings.Contains(err.Error(), "no template.yaml") {
 		t.Fatalf("want an error that names template.yaml, got %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "template.yaml"), []byte("Resources: {A: {}}"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if found, err := Find(deep); err != nil || found.Dir != dir {
+	if found, err := cfn.Find(deep); err != nil || found.Dir != dir {
 		t.Fatalf("want the template in %s, got %+v, %v", dir, found, err)
 	}
 }
@@ -223,7 +229,7 @@ func FuzzTemplate(f *testing.F) {
 	f.Add("Resources: {AFunction: {Type: AWS::Serverless::Function, Properties: !If [x, 1, 2]}}")
 	f.Add("? {a: b}\n: !Sub '${'")
 	f.Fuzz(func(t *testing.T, text string) {
-		if s, err := deploy(text, nil); err == nil {
+		if s, err := evaluated(text, nil); err == nil {
 			_, _ = s.Functions()
 		}
 	})

@@ -1,4 +1,4 @@
-package parameterstore
+package main
 
 import (
 	"encoding/json"
@@ -8,17 +8,18 @@ import (
 	"strings"
 	"testing"
 
+	"chat-service-backend/internal/parameterstore"
 	"chat-service-backend/internal/standin"
 )
 
-type answer struct {
+type storeAnswer struct {
 	Type              string `json:"__type"`
-	Parameters        []parameter
+	Parameters        []struct{ Name, Type, Value string }
 	InvalidParameters []string
 	NextToken         string
 }
 
-func ask(t *testing.T, s *Store, operation, body string) (status int, a answer) {
+func askStore(t *testing.T, s *parameterstore.Store, operation, body string) (status int, a storeAnswer) {
 	t.Helper()
 	r := httptest.NewRequest("POST", "/", strings.NewReader(body))
 	r.Header.Set("X-Amz-Target", "AmazonSSM."+operation)
@@ -31,14 +32,14 @@ func ask(t *testing.T, s *Store, operation, body string) (status int, a answer) 
 }
 
 func TestSecretsNeedDecryption(t *testing.T) {
-	s := &Store{Values: NewMemory(map[string]string{"/p/stream/api-key": "k", "/p/stream/api-secret": "s"}).Values}
+	s := &parameterstore.Store{Values: parameterstore.NewMemory(map[string]string{"/p/stream/api-key": "k", "/p/stream/api-secret": "s"}).Values}
 	const names = `"Names":["/p/stream/api-key","/p/stream/api-secret","/p/none"]`
-	_, a := ask(t, s, "GetParameters", "{"+names+`,"WithDecryption":true}`)
+	_, a := askStore(t, s, "GetParameters", "{"+names+`,"WithDecryption":true}`)
 	if len(a.Parameters) != 2 || a.Parameters[0].Value != "k" || a.Parameters[1].Value != "s" || a.Parameters[1].Type != "SecureString" ||
 		len(a.InvalidParameters) != 1 || a.InvalidParameters[0] != "/p/none" {
 		t.Errorf("want key and secret, and the missing name, got %+v", a)
 	}
-	if _, a := ask(t, s, "GetParameters", "{"+names+"}"); a.Parameters[0].Value != "k" || a.Parameters[1].Value == "s" {
+	if _, a := askStore(t, s, "GetParameters", "{"+names+"}"); a.Parameters[0].Value != "k" || a.Parameters[1].Value == "s" {
 		t.Errorf("want no plain secret without WithDecryption, got %+v", a)
 	}
 }
@@ -48,16 +49,16 @@ func TestPathIsListedInPages(t *testing.T) {
 	for _, name := range strings.Split("abcdefghijkl", "") {
 		values["/p/"+name] = name
 	}
-	s := &Store{Values: NewMemory(values).Values}
-	_, first := ask(t, s, "GetParametersByPath", `{"Path":"/p"}`)
-	_, second := ask(t, s, "GetParametersByPath", `{"Path":"/p","NextToken":"`+first.NextToken+`"}`)
+	s := &parameterstore.Store{Values: parameterstore.NewMemory(values).Values}
+	_, first := askStore(t, s, "GetParametersByPath", `{"Path":"/p"}`)
+	_, second := askStore(t, s, "GetParametersByPath", `{"Path":"/p","NextToken":"`+first.NextToken+`"}`)
 	if len(first.Parameters) != 10 || first.Parameters[0].Name != "/p/a" || len(second.Parameters) != 2 || second.Parameters[1].Name != "/p/l" || second.NextToken != "" {
 		t.Errorf("want the 12 names right below /p on two pages, got %+v and %+v", first, second)
 	}
 }
 
 func TestCallsThatSSMRefusesAreRefused(t *testing.T) {
-	s := &Store{Values: NewMemory(nil).Values}
+	s := &parameterstore.Store{Values: parameterstore.NewMemory(nil).Values}
 	for _, c := range []struct{ operation, body, want string }{
 		{"GetParameters", `{"Names":[` + strings.Repeat(`"/a",`, 10) + `"/a"]}`, "ValidationException"},
 		{"GetParametersByPath", `{"Path":"p"}`, "ValidationException"},
@@ -66,16 +67,16 @@ func TestCallsThatSSMRefusesAreRefused(t *testing.T) {
 		{"PutParameter", `{"Name":"/p/a","Value":"x"}`, "UnknownOperationException"},
 		{"PutParameter", `{"Name":"/p/a","Value":"Hi {{name}}"}`, "ValidationException"},
 	} {
-		if status, a := ask(t, s, c.operation, c.body); status != 400 || a.Type != c.want {
+		if status, a := askStore(t, s, c.operation, c.body); status != 400 || a.Type != c.want {
 			t.Errorf("%s %s: want %s, got %d %+v", c.operation, c.body, c.want, status, a)
 		}
 	}
 	s.Fault.Set(standin.Refuse(400, "ThrottlingException"))
-	if _, a := ask(t, s, "GetParameters", `{"Names":["/a"]}`); a.Type != "ThrottlingException" {
+	if _, a := askStore(t, s, "GetParameters", `{"Names":["/a"]}`); a.Type != "ThrottlingException" {
 		t.Errorf("want the fault, got %+v", a)
 	}
 	s.Fault.Set(nil)
-	if status, _ := ask(t, s, "GetParameters", `{"Names":["/a"]}`); status != 200 {
+	if status, _ := askStore(t, s, "GetParameters", `{"Names":["/a"]}`); status != 200 {
 		t.Errorf("want an answer without the fault, got %d", status)
 	}
 }
@@ -83,19 +84,19 @@ func TestCallsThatSSMRefusesAreRefused(t *testing.T) {
 func TestEditingTheFileIsARotation(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "values.json")
 	var log strings.Builder
-	s := &Store{Values: File(file), Log: func(_ string, args ...any) { log.WriteString(args[0].(error).Error()) }}
+	s := &parameterstore.Store{Values: parameterstore.File(file), Log: func(_ string, args ...any) { log.WriteString(args[0].(error).Error()) }}
 	for _, value := range []string{"one", "two"} {
 		if err := os.WriteFile(file, []byte(`{"/p/a":"`+value+`"}`), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, a := ask(t, s, "GetParameters", `{"Names":["/p/a"]}`); len(a.Parameters) != 1 || a.Parameters[0].Value != value {
+		if _, a := askStore(t, s, "GetParameters", `{"Names":["/p/a"]}`); len(a.Parameters) != 1 || a.Parameters[0].Value != value {
 			t.Errorf("want %q, got %+v", value, a)
 		}
 	}
 	if err := os.WriteFile(file, []byte(`{"/p/a": "SECRET", broken`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if status, _ := ask(t, s, "GetParameters", `{"Names":["/p/a"]}`); status != 500 || strings.Contains(log.String(), "SECRET") || !strings.Contains(log.String(), "is not a JSON object") {
+	if status, _ := askStore(t, s, "GetParameters", `{"Names":["/p/a"]}`); status != 500 || strings.Contains(log.String(), "SECRET") || !strings.Contains(log.String(), "is not a JSON object") {
 		t.Errorf("want 500 and the reason without a value in the log, got %d, %q", status, log.String())
 	}
 }

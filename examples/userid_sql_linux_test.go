@@ -1,4 +1,4 @@
-package userid
+package examples_test
 
 import (
 	"os"

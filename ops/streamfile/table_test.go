@@ -1,4 +1,4 @@
-package streamspec
+package streamfile
 
 import (
 	"bytes"
@@ -16,12 +16,11 @@ import (
 // Stream publishes its OpenAPI in github.com/GetStream/protocol. With newer files, in
 // openapi there, the first command shows the rows that differ, the second takes them:
 //
-//	go test ./ops/streamspec -run Published -description chat-openapi.json -events serverside-api.json
-//	go test ./ops/streamspec -run Published -description chat-openapi.json -events serverside-api.json -write
+//	go test ./ops/streamfile -run Published -description chat-openapi.json -events serverside-api.json
+//	go test ./ops/streamfile -run Published -description chat-openapi.json -events serverside-api.json -write
 var (
 	description = flag.String("description", "", "`FILE` with Stream's OpenAPI as JSON, to compare published.json with")
 	events      = flag.String("events", "", "`FILE` with that of all products, to compare events.txt with")
-	write       = flag.Bool("write", false, "write published.json and events.txt from them")
 )
 
 // calls are those that ops, the doctor, the functions and the recipes make, and that a chat makes.
@@ -42,7 +41,7 @@ var calls = strings.Fields(`
 var whole = regexp.MustCompile(`Request$|Payload$|Options$|^List|^Get.*Response$|Config(uration|Fields)?$|(Role|Users?|Members|List|Type|Command|Task|Export\w+|Devices?|Delete\w+|Channels?|Message|State)Response$|` +
 	`^(Response|AppResponseFields|EventHook|ChannelTypeConfig|Command|Role|Permission|Thresholds|LabelThresholds|ChatPreferences|DataDogInfo|ModerationDashboardPreferences|PushNotificationFields|ChannelMemberResponse|ErrorResult|CheckS.SResponse|WebhookFailoverConfig|(PrivacySettings|TypingIndicators|ReadReceipts|DeliveryReceipts)Response)$`)
 
-// row writes a field's schema as [Field.UnmarshalText] reads it.
+// row writes a field's schema as [streamspec.Field] reads it.
 func row(s map[string]any, required bool) (text, object string) {
 	var kind func(s map[string]any) string
 	kind = func(s map[string]any) string {
@@ -200,22 +199,27 @@ func table(t *testing.T, openAPI []byte) []byte {
 		doc.Info.Version, strings.Join(lines, ",\n"), strings.Join(objects, ",\n"))
 }
 
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 func TestPublishedTableIsStreamsDescription(t *testing.T) {
 	if *description == "" {
 		t.Skip("name Stream's OpenAPI with -description")
 	}
-	text, err := os.ReadFile(*description)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fresh := table(t, text)
+	fresh := table(t, []byte(read(t, *description)))
 	if *write {
-		if err := os.WriteFile("published.json", fresh, 0o644); err != nil {
+		if err := os.WriteFile("../streamspec/published.json", fresh, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	was, is := strings.Split(string(published), "\n"), strings.Split(string(fresh), "\n")
+	was, is := strings.Split(read(t, "../streamspec/published.json"), "\n"), strings.Split(string(fresh), "\n")
 	for _, line := range was {
 		if !slices.Contains(is, line) {
 			t.Errorf("gone or changed: %s", line)
@@ -242,10 +246,7 @@ func TestPublishedEventsAreStreamsDescription(t *testing.T) {
 			}
 		}
 	}
-	text, err := os.ReadFile(*events)
-	if err == nil {
-		err = json.Unmarshal(text, &doc)
-	}
+	err := json.Unmarshal([]byte(read(t, *events)), &doc)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,8 +254,8 @@ func TestPublishedEventsAreStreamsDescription(t *testing.T) {
 	delete(types, "*")
 	fresh := strings.Join(slices.Sorted(maps.Keys(types)), "\n") + "\n"
 	if *write {
-		err = os.WriteFile("events.txt", []byte(fresh), 0o644)
-	} else if fresh != publishedEvents {
+		err = os.WriteFile("../streamspec/events.txt", []byte(fresh), 0o644)
+	} else if fresh != read(t, "../streamspec/events.txt") {
 		t.Error("the list has changed: run this test with -write")
 	}
 	if err != nil {

@@ -1,4 +1,4 @@
-package userid
+package examples_test
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"unicode"
 
 	"chat-service-backend/internal/awstest"
+	"chat-service-backend/shared/userid"
 )
 
 var streamsRule = regexp.MustCompile(`^[@A-Za-z0-9_-]{1,255}$`)
@@ -29,7 +30,7 @@ type user struct {
 // vectors returns the test vectors that docs/user-ids.md links to.
 func vectors(t testing.TB) map[user]string {
 	t.Helper()
-	text, err := os.ReadFile("../../examples/user-ids/vectors.json")
+	text, err := os.ReadFile("user-ids/vectors.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +50,7 @@ func vectors(t testing.TB) map[user]string {
 
 func TestMapMatchesTheTestVectors(t *testing.T) {
 	for u, want := range vectors(t) {
-		if got := Map(u.Prefix, u.Claim); got != want {
+		if got := userid.Map(u.Prefix, u.Claim); got != want {
 			t.Errorf("%+q: want %s, got %s", u, want, got)
 		}
 	}
@@ -58,7 +59,7 @@ func TestMapMatchesTheTestVectors(t *testing.T) {
 // example returns the code in a file of examples/user-ids.
 func example(t *testing.T, file string) string {
 	t.Helper()
-	code, err := os.ReadFile("../../examples/user-ids/" + file)
+	code, err := os.ReadFile("user-ids/" + file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +118,7 @@ func TestExamplesAgree(t *testing.T) {
 func agree(t *testing.T, users []user, ids []string) {
 	t.Helper()
 	for i, u := range users {
-		if want := Map(u.Prefix, u.Claim); ids[i] != want {
+		if want := userid.Map(u.Prefix, u.Claim); ids[i] != want {
 			t.Fatalf("%+q: want %s, got %s", u, want, ids[i])
 		}
 	}
@@ -183,7 +184,7 @@ func unmap(t *testing.T, id string) (u user, hashed bool) {
 // check checks everything that Map promises about one user's id.
 func check(t *testing.T, u user) {
 	t.Helper()
-	id := Map(u.Prefix, u.Claim)
+	id := userid.Map(u.Prefix, u.Claim)
 	if !streamsRule.MatchString(id) {
 		t.Errorf("%+q: want an id that Stream takes, got %q", u, id)
 	}
@@ -206,7 +207,7 @@ func TestNoTwoUsersGetTheSameID(t *testing.T) {
 	for range 20_000 {
 		u := randomUser()
 		check(t, u)
-		id := Map(u.Prefix, u.Claim)
+		id := userid.Map(u.Prefix, u.Claim)
 		if other, taken := owners[id]; taken && other != u {
 			t.Fatalf("want different ids for %+q and %+q, got %s", u, other, id)
 		}
@@ -222,7 +223,7 @@ func FuzzIDBelongsToOneUser(f *testing.F) {
 		f.Add(u.Prefix, u.Claim)
 	}
 	f.Fuzz(func(t *testing.T, prefix, claim string) {
-		if claim != "" && (prefix == "" || ValidPrefix(prefix)) {
+		if claim != "" && (prefix == "" || userid.ValidPrefix(prefix)) {
 			check(t, user{prefix, claim})
 		}
 	})
@@ -233,7 +234,7 @@ func FuzzValidIsStreamsRule(f *testing.F) {
 		f.Add(id)
 	}
 	f.Fuzz(func(t *testing.T, id string) {
-		if got, want := Valid(id), streamsRule.MatchString(id); got != want {
+		if got, want := userid.Valid(id), streamsRule.MatchString(id); got != want {
 			t.Errorf("%q: want %t, got %t", id, want, got)
 		}
 	})
@@ -244,7 +245,7 @@ func BenchmarkMap(b *testing.B) {
 		b.Run(claim, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				Map("", claim)
+				userid.Map("", claim)
 			}
 		})
 	}

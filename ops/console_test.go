@@ -1,9 +1,11 @@
-package console
+package main
 
 import (
 	"bytes"
 	"errors"
 	"testing"
+
+	"chat-service-backend/ops/console"
 )
 
 func TestWhatIsPrintedCannotCommandATerminal(t *testing.T) {
@@ -15,9 +17,9 @@ func TestWhatIsPrintedCannotCommandATerminal(t *testing.T) {
 		"\U000E0041":       `\udb40\udc41`,
 	} {
 		var out bytes.Buffer
-		c := &Console{Out: &out, Err: &out}
+		c := &console.Console{Out: &out, Err: &out}
 		c.Say("%s", text)
-		c.Progress("%v", errors.New(Safe(text)))
+		c.Progress("%v", errors.New(console.Safe(text)))
 		if err := c.PrintJSON(text); err != nil || out.String() != want+"\n"+want+"\n\""+want+"\"\n" {
 			t.Errorf("%q: want %s three times, got %v\n%s", text, want, err, out.String())
 		}
@@ -32,7 +34,7 @@ func TestURLsAreShownWithoutPasswordsAndQueries(t *testing.T) {
 		"amqp://guest:guest@mq/%zz?x=1":                             "amqp://mq/%zz",
 		"arn:aws:sqs:eu-central-1:1:q":                              "arn:aws:sqs:eu-central-1:1:q",
 	} {
-		if got := Safe(text); got != want {
+		if got := console.Safe(text); got != want {
 			t.Errorf("%s: want %s, got %s", text, want, got)
 		}
 	}
@@ -40,7 +42,7 @@ func TestURLsAreShownWithoutPasswordsAndQueries(t *testing.T) {
 
 func TestNearestNameIsOneOfAFewTypingMistakes(t *testing.T) {
 	for text, want := range map[string]string{"message.nwe": "message.new", "mesage.new": "message.new", "user.banned": "", "message.new": "message.new"} {
-		if got := Nearest(text, "message.new", "channel.created"); got != want {
+		if got := console.Nearest(text, "message.new", "channel.created"); got != want {
 			t.Errorf("%s: want %q, got %q", text, want, got)
 		}
 	}

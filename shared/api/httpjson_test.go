@@ -1,4 +1,4 @@
-package httpjson
+package api
 
 import (
 	"bytes"
@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"chat-service-backend/shared/httpjson"
 )
 
 // captureLog returns what is logged until the test ends.
@@ -24,7 +26,7 @@ func serve(t *testing.T, f func(http.ResponseWriter, *http.Request) error) *http
 	t.Helper()
 	w, r := httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 	if err := f(w, r); err != nil {
-		WriteError(w, r, err)
+		httpjson.WriteError(w, r, err)
 	}
 	return w
 }
@@ -36,12 +38,12 @@ func TestErrorsAreErrorMsgWithStatusAndNotCached(t *testing.T) {
 		status int
 		body   string
 	}{
-		"with a cause":    {&Error{Status: 503, Message: "Try <later>.", Cause: cause}, 503, `{"errorMsg":"Try <later>."}`},
-		"without a cause": {Errorf(400, "Want %d.", 3), 400, `{"errorMsg":"Want 3."}`},
-		"wrapped":         {fmt.Errorf("hunter2: %w", Errorf(403, "No.")), 403, `{"errorMsg":"No."}`},
+		"with a cause":    {&httpjson.Error{Status: 503, Message: "Try <later>.", Cause: cause}, 503, `{"errorMsg":"Try <later>."}`},
+		"without a cause": {httpjson.Errorf(400, "Want %d.", 3), 400, `{"errorMsg":"Want 3."}`},
+		"wrapped":         {fmt.Errorf("hunter2: %w", httpjson.Errorf(403, "No.")), 403, `{"errorMsg":"No."}`},
 		"another error":   {cause, 500, `{"errorMsg":"Something went wrong on our side; the log has the cause."}`},
-		"no route":        {NotFound(), 404, `{"errorMsg":"There is nothing at this path."}`},
-		"quotation marks": {Errorf(400, `say "x"`), 400, `{"errorMsg":"say \"x\""}`},
+		"no route":        {httpjson.NotFound(), 404, `{"errorMsg":"There is nothing at this path."}`},
+		"quotation marks": {httpjson.Errorf(400, `say "x"`), 400, `{"errorMsg":"say \"x\""}`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -65,11 +67,11 @@ func TestErrorsAreErrorMsgWithStatusAndNotCached(t *testing.T) {
 
 func TestErrorGivesItsCauseToTheLog(t *testing.T) {
 	cause := errors.New("the cause")
-	err := error(&Error{Status: 503, Message: "Later.", Cause: cause})
+	err := error(&httpjson.Error{Status: 503, Message: "Later.", Cause: cause})
 	if err.Error() != "the cause" || !errors.Is(err, cause) {
 		t.Errorf("want the cause, got %v", err)
 	}
-	if got := Errorf(400, "No.").Error(); got != "No." {
+	if got := httpjson.Errorf(400, "No.").Error(); got != "No." {
 		t.Errorf("without a cause: want the message, got %s", got)
 	}
 	log := captureLog(t)
@@ -78,7 +80,7 @@ func TestErrorGivesItsCauseToTheLog(t *testing.T) {
 		t.Errorf("want one line at ERROR with the cause, got %s", got)
 	}
 	log.Reset()
-	serve(t, func(http.ResponseWriter, *http.Request) error { return Errorf(404, "No.") })
+	serve(t, func(http.ResponseWriter, *http.Request) error { return httpjson.Errorf(404, "No.") })
 	if log.Len() != 0 {
 		t.Errorf("want nothing logged for a caller's mistake, got %s", log)
 	}
@@ -95,8 +97,8 @@ func (h *hook) Failed(cause error) { h.causes = append(h.causes, cause) }
 func TestErrorGivesItsCauseToAWriterThatTakesIt(t *testing.T) {
 	log := captureLog(t)
 	w := &hook{ResponseWriter: httptest.NewRecorder()}
-	cause := fmt.Errorf("outer: %w", &Error{Status: 502, Message: "Later.", Cause: errors.New("the cause")})
-	WriteError(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), cause)
+	cause := fmt.Errorf("outer: %w", &httpjson.Error{Status: 502, Message: "Later.", Cause: errors.New("the cause")})
+	httpjson.WriteError(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), cause)
 	if len(w.causes) != 1 || w.causes[0] != cause { // that very error
 		t.Errorf("want the same error, once, got %v", w.causes)
 	}
@@ -108,7 +110,7 @@ func TestErrorGivesItsCauseToAWriterThatTakesIt(t *testing.T) {
 func TestWriteDoesNotEscapeHTML(t *testing.T) {
 	w := serve(t, func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Cache-Control", "max-age=60")
-		return Write(w, http.StatusCreated, map[string]string{"a": "<é>&"})
+		return httpjson.Write(w, http.StatusCreated, map[string]string{"a": "<é>&"})
 	})
 	if w.Code != 201 || w.Body.String() != `{"a":"<é>&"}` || w.Header().Get("Content-Type") != "application/json" || w.Header().Get("Cache-Control") != "max-age=60" {
 		t.Errorf(`want 201 {"a":"<é>&"} as JSON, got %d %v %s`, w.Code, w.Header(), w.Body)
@@ -118,7 +120,7 @@ func TestWriteDoesNotEscapeHTML(t *testing.T) {
 func TestValueThatCannotBeEncodedIsA500(t *testing.T) {
 	log := captureLog(t)
 	w := serve(t, func(w http.ResponseWriter, r *http.Request) error {
-		return Write(w, http.StatusOK, map[string]any{"fine": 1, "not": func() {}})
+		return httpjson.Write(w, http.StatusOK, map[string]any{"fine": 1, "not": func() {}})
 	})
 	if w.Code != 500 || !strings.HasPrefix(w.Body.String(), `{"errorMsg":"`) || strings.Contains(w.Body.String(), "fine") {
 		t.Errorf("want a whole 500, got %d %s", w.Code, w.Body)
@@ -129,7 +131,7 @@ func TestValueThatCannotBeEncodedIsA500(t *testing.T) {
 }
 
 func TestMethodNotAllowedNamesTheAllowed(t *testing.T) {
-	w := serve(t, func(w http.ResponseWriter, r *http.Request) error { return MethodNotAllowed(w, "GET", "POST") })
+	w := serve(t, func(w http.ResponseWriter, r *http.Request) error { return httpjson.MethodNotAllowed(w, "GET", "POST") })
 	if w.Code != 405 || w.Header().Get("Allow") != "GET, POST" || !strings.Contains(w.Body.String(), "GET, POST") {
 		t.Errorf("want 405 with Allow: GET, POST, got %d %v %s", w.Code, w.Header(), w.Body)
 	}

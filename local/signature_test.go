@@ -1,4 +1,4 @@
-package standin
+package main
 
 import (
 	"crypto/sha256"
@@ -11,10 +11,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"chat-service-backend/internal/standin"
 )
 
 func TestOnlyCallsSignedWithTheCredentialsAreSigned(t *testing.T) {
-	c := Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret", SessionToken: "token", Region: "eu-central-1"}
+	c := standin.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret", SessionToken: "token", Region: "eu-central-1"}
 	for name, test := range map[string]struct {
 		sign   func(*aws.Credentials) // before
 		change func(*http.Request)    // after
