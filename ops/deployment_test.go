@@ -19,8 +19,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	cfntypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
@@ -112,6 +114,9 @@ func deploy(t testing.TB, w *world) *deployment {
 	}}
 	d.aws = func(ctx context.Context) (aws.Config, error) {
 		cfg := aws.Config{Region: region, BaseEndpoint: aws.String("http://aws.invalid"), HTTPClient: d, Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")}
+		cfg.Retryer = func() aws.Retryer { // with pauses of 1 ms instead of seconds
+			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Millisecond })
+		}
 		if w != nil {
 			cfg.BaseEndpoint = &w.moto
 		}

@@ -270,6 +270,9 @@ func TestCtrlCEndsAfterTheCurrentStep(t *testing.T) {
 	lines := bufio.NewReader(stderr) // of which it may have read several
 	started, text := make(chan struct{}), make(chan string, 1)
 	a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
+		if n == 0 { // a process waits for Stream in real time
+			_ = a.wait(t.Context(), 5*time.Second)
+		}
 		if n == 2 {
 			<-started
 			_ = cmd.Process.Signal(os.Interrupt)
