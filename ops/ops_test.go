@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -34,6 +35,8 @@ func TestMain(m *testing.M) {
 	if os.Getenv("RUN_OPS") != "" {
 		main()
 	}
+	flag.Parse()
+	_ = flag.Set("test.parallel", "8")             // they wait more than they work
 	os.Setenv("HTTPS_PROXY", "http://127.0.0.1:1") // no test calls Stream
 	os.Exit(m.Run())
 }
