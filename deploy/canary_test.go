@@ -1,8 +1,9 @@
 package deploy_test
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -53,7 +54,7 @@ func TestCanaryConnectsAsAUserOrSaysWhatIsBroken(t *testing.T) {
 		return httputil.NewSingleHostReverseProxy(to)
 	}
 	client, service := proxy(local.Client), proxy(local.Service)
-	for _, test := range []struct {
+	tests := []struct {
 		name   string
 		path   string // of the request that gets another answer
 		status int
@@ -68,45 +69,60 @@ func TestCanaryConnectsAsAUserOrSaysWhatIsBroken(t *testing.T) {
 		{name: "throttled", path: "/token/chat-canary", status: 429, body: `{"message":"Too Many Requests"}`, want: "Error: /token of the Service API answers 429"},
 		{name: "another role", path: "/token/chat-canary", status: 403, body: `{"message":"Forbidden"}`, want: "Error: /token of the Service API answers 403"},
 		{name: "Client API down", path: "/api-key", status: 503, body: `{}`, want: "Error: /api-key of the Client API answers 503"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			apis := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				path, signed := strings.CutPrefix(r.URL.Path, "/v1")
-				switch {
-				case signed && !credentials.Signed(r, nil, "execute-api"):
-					t.Errorf("want a signature that API Gateway takes, got %v", r.Header)
-				case path == test.path:
-					w.WriteHeader(test.status)
-					fmt.Fprint(w, test.body)
-				case signed:
-					http.StripPrefix("/v1", service).ServeHTTP(w, r)
-				default:
-					client.ServeHTTP(w, r)
-				}
-			}))
-			t.Cleanup(apis.Close)
-			if test.stream == "" {
-				test.stream = where.StreamURL
+	}
+	var environments []map[string]string
+	for _, test := range tests {
+		apis := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			path, signed := strings.CutPrefix(r.URL.Path, "/v1")
+			switch {
+			case signed && !credentials.Signed(r, nil, "execute-api"):
+				t.Errorf("want a signature that API Gateway takes, got %v", r.Header)
+			case path == test.path:
+				w.WriteHeader(test.status)
+				fmt.Fprint(w, test.body)
+			case signed:
+				http.StripPrefix("/v1", service).ServeHTTP(w, r)
+			default:
+				client.ServeHTTP(w, r)
 			}
-			// Node 22 and newer need no flag.
-			c := exec.CommandContext(t.Context(), "node", "--no-warnings", "--experimental-websocket", "-e", `require(process.argv[1]).handler()`, filepath.Join(dir, "index.js"))
-			c.Env = append(os.Environ(), "CLIENT_API_URL="+apis.URL, "SERVICE_API_URL="+apis.URL+"/v1", "STREAM_BASE_URL="+test.stream, "USER_ID=chat-canary",
-				"AWS_REGION="+credentials.Region, "AWS_ACCESS_KEY_ID="+credentials.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+credentials.SecretAccessKey, "AWS_SESSION_TOKEN="+credentials.SessionToken)
-			out, err := c.CombinedOutput()
-			log := string(out)
-			if strings.Contains(log, "bad option") {
-				awstest.Missing(t, "node is older than 20.10")
-			}
-			failed := errors.As(err, new(*exec.ExitError))
-			if failed != (test.want != "") || !strings.Contains(log, test.want) || test.want == "" && log != "" {
-				t.Errorf("want %q, got %v\n%s", test.want, err, log)
-			}
-			for _, secret := range []string{"eyJ", credentials.SecretAccessKey, credentials.SessionToken} { // tokens begin with eyJ
-				if strings.Contains(log, secret) {
-					t.Errorf("want no secret in the log, got\n%s", log)
-				}
-			}
+		}))
+		t.Cleanup(apis.Close)
+		environments = append(environments, map[string]string{
+			"CLIENT_API_URL": apis.URL, "SERVICE_API_URL": apis.URL + "/v1", "STREAM_BASE_URL": cmp.Or(test.stream, where.StreamURL), "USER_ID": "chat-canary",
+			"AWS_REGION": credentials.Region, "AWS_ACCESS_KEY_ID": credentials.AccessKeyID, "AWS_SECRET_ACCESS_KEY": credentials.SecretAccessKey, "AWS_SESSION_TOKEN": credentials.SessionToken,
 		})
+	}
+	// One process, because its start takes longer than a run.
+	const script = `(async () => {
+		const log = console.log, { inspect } = require('util'), { handler } = require(process.argv[1]);
+		for (const environment of JSON.parse(process.argv[2])) {
+			const said = [];
+			console.log = console.error = (...args) => said.push(...args);
+			Object.assign(process.env, environment);
+			await handler().catch((err) => said.push(err));
+			log(JSON.stringify(said.map((v) => inspect(v)).join('\n')));
+		}
+		process.exit(); // sockets that were refused take seconds to close
+	})()`
+	list, _ := json.Marshal(environments)
+	// Node 22 and newer need no flag.
+	out, err := exec.CommandContext(t.Context(), "node", "--no-warnings", "--experimental-websocket", "-e", script, filepath.Join(dir, "index.js"), string(list)).CombinedOutput()
+	if strings.Contains(string(out), "bad option") {
+		awstest.Missing(t, "node is older than 20.10")
+	}
+	logs := json.NewDecoder(bytes.NewReader(out))
+	for _, test := range tests {
+		var log string
+		if decodeErr := logs.Decode(&log); err != nil || decodeErr != nil {
+			t.Fatalf("%s: %v, %v\n%s", test.name, err, decodeErr, out)
+		}
+		if !strings.HasPrefix(log, test.want) || test.want == "" && log != "" {
+			t.Errorf("%s: want %q, got %s", test.name, test.want, log)
+		}
+		for _, secret := range []string{"eyJ", credentials.SecretAccessKey, credentials.SessionToken} { // tokens begin with eyJ
+			if strings.Contains(log, secret) {
+				t.Errorf("%s: want no secret in the log, got\n%s", test.name, log)
+			}
+		}
 	}
 }

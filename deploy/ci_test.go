@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"chat-service-backend/ops/cfn"
@@ -308,11 +309,19 @@ func (s statement) holds(t *testing.T, context map[string]string) bool {
 	return true
 }
 
+// patterns are those that [matches] has compiled.
+var patterns sync.Map
+
 // matches returns a function that reports whether a pattern, in which * is any text and ?
 // any character, matches a name.
 func matches(name string) func(pattern string) bool {
 	return func(pattern string) bool {
-		return regexp.MustCompile("^" + strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern)) + "$").MatchString(name)
+		compiled, ok := patterns.Load(pattern)
+		if !ok {
+			compiled = regexp.MustCompile("^" + strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern)) + "$")
+			patterns.Store(pattern, compiled)
+		}
+		return compiled.(*regexp.Regexp).MatchString(name)
 	}
 }
 

@@ -25,26 +25,30 @@ type Template struct {
 
 // Find reads template.yaml in dir or the nearest folder above it.
 func Find(dir string) (*Template, error) {
-	dir, err := filepath.Abs(dir)
+	file, text, err := Read(dir)
 	if err != nil {
 		return nil, err
 	}
-	for at := dir; ; at = filepath.Dir(at) {
-		file := filepath.Join(at, "template.yaml")
-		text, err := os.ReadFile(file)
-		if errors.Is(err, os.ErrNotExist) && at != filepath.Dir(at) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("there is no template.yaml in %s or above: %w", dir, err)
-		}
-		t, err := Parse(text)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
-		t.Dir = at
-		return t, nil
+	t, err := Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
+	t.Dir = filepath.Dir(file)
+	return t, nil
+}
+
+// Read is [Find] without parsing, which takes most of its time.
+func Read(dir string) (file string, text []byte, err error) {
+	dir, err = filepath.Abs(dir)
+	for at := dir; err == nil; at = filepath.Dir(at) {
+		file = filepath.Join(at, "template.yaml")
+		if text, err = os.ReadFile(file); err == nil {
+			return file, text, nil
+		} else if errors.Is(err, os.ErrNotExist) && at != filepath.Dir(at) {
+			err = nil
+		}
+	}
+	return "", nil, fmt.Errorf("there is no template.yaml in %s or above: %w", dir, err)
 }
 
 // Parse reads a template in YAML or JSON.

@@ -90,9 +90,13 @@ func (s *Settings) add(template *cfn.Template, line string) error {
 // belongs returns an error if credentials are not for the account and region of the
 // deployment. A stack of another name has no file.
 func (t *Target) belongs() (func(account, region string) error, error) {
+	anywhere := func(string, string) error { return nil }
+	if t.StackName != "" {
+		return anywhere, nil
+	}
 	template, err := cfn.Find(t.Dir)
-	if err != nil || t.StackName != "" { // commands that need the template find it missing themselves
-		return func(string, string) error { return nil }, nil
+	if err != nil { // commands that need the template find it missing themselves
+		return anywhere, nil
 	}
 	s, err := t.Settings(template)
 	return func(account, region string) error {

@@ -70,8 +70,8 @@ func (t *Target) CommandLine(command string) string {
 		flags += " -stack " + t.StackName
 	}
 	program := cmp.Or(t.Program, "ops")
-	if template, err := cfn.Find(t.Dir); err == nil {
-		if _, err := os.Stat(filepath.Join(template.Dir, "ops", "main.go")); err == nil {
+	if template, _, err := cfn.Read(t.Dir); err == nil {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(template), "ops", "main.go")); err == nil {
 			if t.StackName == "" && !t.Local() && slices.Contains(targets, command) {
 				return "make " + command + " ENV=" + t.Environment
 			}
