@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -104,8 +105,8 @@ func (s *server) busEvents(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	wait, _ := strconv.Atoi(r.URL.Query().Get("wait"))
-	limit := time.NewTimer(time.Duration(min(max(wait, 0), 60)) * time.Second)
-	defer limit.Stop()
+	ctx, cancel := context.WithTimeout(r.Context(), time.Duration(min(wait, 60))*time.Second)
+	defer cancel()
 	for {
 		entries, next, arrived := s.events.Since(first)
 		found := []events.EventBridgeEvent{} // as a rule's target gets them
@@ -117,16 +118,13 @@ func (s *server) busEvents(w http.ResponseWriter, r *http.Request) {
 				})
 			}
 		}
-		if len(found) > 0 || wait <= 0 {
-			answerJSON(w, map[string]any{"events": found, "next": strconv.Itoa(next)})
+		if len(found) > 0 || ctx.Err() != nil {
+			answerJSON(w, http.StatusOK, map[string]any{"events": found, "next": strconv.Itoa(next)})
 			return
 		}
 		select {
 		case <-arrived:
-		case <-limit.C:
-			wait = 0
-		case <-r.Context().Done():
-			return
+		case <-ctx.Done():
 		}
 	}
 }

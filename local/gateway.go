@@ -17,6 +17,7 @@ import (
 	"chat-service-backend/internal/apigateway"
 	"chat-service-backend/internal/standin"
 	"chat-service-backend/ops/cfn"
+	"chat-service-backend/shared/httpjson"
 )
 
 // What Lambda and API Gateway allow.
@@ -123,9 +124,7 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // writeMessage writes an answer that no function makes.
 func writeMessage(w http.ResponseWriter, status int, text string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	fmt.Fprintf(w, `{"message":%q}`, text)
+	_ = httpjson.Write(w, status, map[string]string{"message": text})
 }
 
 // handle finds the route, makes the event, and passes the function's answer on.

@@ -48,5 +48,5 @@ func (s *server) openAPI(w http.ResponseWriter, _ *http.Request) {
 			servers[i] = map[string]any{"description": name, "url": urls[name]}
 		}
 	}
-	answerJSON(w, document)
+	answerJSON(w, http.StatusOK, document)
 }

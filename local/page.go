@@ -22,6 +22,7 @@ import (
 	"chat-service-backend/internal/parameterstore"
 	"chat-service-backend/internal/standin"
 	"chat-service-backend/internal/streamapi"
+	"chat-service-backend/shared/httpjson"
 )
 
 //go:embed page
@@ -48,7 +49,7 @@ func (s *server) page() http.Handler {
 	mux.HandleFunc("DELETE "+pagePath+"parameters/{name...}", change(s.deleteParameter))
 	mux.HandleFunc("PUT "+pagePath+"settings/{name}", change(s.set))
 	mux.HandleFunc("POST "+pagePath+"rotate", change(s.rotate))
-	mux.HandleFunc("POST "+pagePath+"call", func(w http.ResponseWriter, r *http.Request) { answerJSON(w, s.call(r)) })
+	mux.HandleFunc("POST "+pagePath+"call", func(w http.ResponseWriter, r *http.Request) { answerJSON(w, http.StatusOK, s.call(r)) })
 	// The Service API on the page's own origin, for Swagger UI: the API itself
 	// refuses requests from another origin's page.
 	mux.HandleFunc(servicePath+"/", func(w http.ResponseWriter, r *http.Request) {
@@ -57,22 +58,18 @@ func (s *server) page() http.Handler {
 	})
 	mux.HandleFunc("GET "+docsPath, s.docs)
 	mux.HandleFunc("GET "+docsPath+"openapi.json", s.openAPI)
-	mux.HandleFunc("GET "+pagePath+"health", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, s.health()) })
+	mux.HandleFunc("GET "+pagePath+"health", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, http.StatusOK, s.health()) })
 	mux.HandleFunc("GET "+pagePath+"events", s.busEvents)
-	mux.HandleFunc("POST "+pagePath+"trigger", func(w http.ResponseWriter, r *http.Request) { answerJSON(w, s.sendWebhook(r)) })
+	mux.HandleFunc("POST "+pagePath+"trigger", func(w http.ResponseWriter, r *http.Request) { answerJSON(w, http.StatusOK, s.sendWebhook(r)) })
 	mux.HandleFunc("POST "+pagePath+"reset", change(s.reset))
 	mux.HandleFunc("POST "+pagePath+"seed", change(s.seed))
 	mux.HandleFunc("PUT "+pagePath+"faults/{name}", change(s.switchStandIn))
 	return mux
 }
 
-func answerJSON(w http.ResponseWriter, v any) { answerStatus(w, http.StatusOK, v) }
-
-func answerStatus(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
+func answerJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v)
+	_ = httpjson.Write(w, status, v)
 }
 
 // state answers with what the page shows, apart from events. It has no secret.
@@ -96,7 +93,7 @@ func (s *server) state(w http.ResponseWriter, _ *http.Request) {
 		description := member(s.template.Section("Parameters"), name, "Description")
 		settings = append(settings, map[string]any{"name": name, "value": s.parameter(name), "description": description})
 	}
-	answerJSON(w, map[string]any{
+	answerJSON(w, http.StatusOK, map[string]any{
 		"standIns": standIns, "parameters": parameters, "settings": settings, "functions": slices.Sorted(maps.Keys(s.functions)),
 	})
 }
@@ -146,7 +143,7 @@ func change(f func(r *http.Request, body string) (string, error)) http.HandlerFu
 		if err != nil {
 			status, text = http.StatusBadRequest, err.Error()
 		}
-		answerStatus(w, status, map[string]any{"ok": err == nil, "text": text})
+		answerJSON(w, status, map[string]any{"ok": err == nil, "text": text})
 	}
 }
 
@@ -270,11 +267,10 @@ func (s *server) watch(ctx context.Context, file string) {
 		}
 		return at
 	}
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
+	tick := time.Tick(200 * time.Millisecond)
 	for before := changed(); ; {
 		select {
-		case <-tick.C:
+		case <-tick:
 		case <-ctx.Done():
 			return
 		}

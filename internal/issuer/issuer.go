@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
-	"encoding/json"
 	"io"
 	"math/big"
 	"net/http"
@@ -18,6 +17,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v4"
+
+	"chat-service-backend/shared/httpjson"
 )
 
 // An Issuer publishes its metadata and its key below URL, and signs tokens.
@@ -85,13 +86,13 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		io.WriteString(w, i.Bearer(cmp.Or(r.URL.Query().Get("user"), "alice"), claims))
 	case strings.HasSuffix(path, "/.well-known/openid-configuration"):
-		answer(w, metadata)
+		_ = httpjson.Write(w, http.StatusOK, metadata)
 	case strings.HasSuffix(keysURL, path):
 		keys := i.Keys
 		if keys == nil {
 			keys = []any{i.jwk()}
 		}
-		answer(w, map[string]any{"keys": keys})
+		_ = httpjson.Write(w, http.StatusOK, map[string]any{"keys": keys})
 	default:
 		http.NotFound(w, r)
 	}
@@ -106,11 +107,6 @@ func (i *Issuer) base(r *http.Request) string {
 	}
 	u.Host = r.Host
 	return u.String()
-}
-
-func answer(w http.ResponseWriter, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v)
 }
 
 // Claims returns the claims of user's token with changes applied; a nil value

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v4"
+
+	"chat-service-backend/shared/httpjson"
 )
 
 // A grant is what somebody chose on the sign-in page. Its code works once, a refresh
@@ -151,9 +153,7 @@ func (i *Issuer) take(secret string) (g grant, ok bool) {
 // token gives tokens for a code or a refresh token.
 func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
 	refuse := func(code, why string) {
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusBadRequest)
-		_ = json.NewEncoder(w).Encode(map[string]string{"error": code, "error_description": why})
+		_ = httpjson.Write(w, http.StatusBadRequest, map[string]string{"error": code, "error_description": why})
 	}
 	client, _, _ := r.BasicAuth()
 	client = cmp.Or(r.PostFormValue("client_id"), client)
@@ -188,7 +188,7 @@ func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
 		changes["nonce"] = nonce
 	}
 	maps.Copy(changes, g.claims)
-	answer(w, map[string]any{
+	_ = httpjson.Write(w, http.StatusOK, map[string]any{
 		"access_token": access, "id_token": i.Bearer(g.user, changes), "refresh_token": i.keep(g), "token_type": "Bearer", "expires_in": int(AccessLife.Seconds()), "scope": g.scope,
 	})
 }
@@ -207,7 +207,7 @@ func (i *Issuer) userInfo(w http.ResponseWriter, r *http.Request) {
 		delete(claims, name)
 	}
 	claims["name"] = cmp.Or(claims["name"], claims["sub"])
-	answer(w, claims)
+	_ = httpjson.Write(w, http.StatusOK, claims)
 }
 
 // logout sends the browser back: nobody is signed in here for longer than a request.

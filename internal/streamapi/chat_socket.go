@@ -85,8 +85,7 @@ func (s *API) serveSocket(ctx context.Context, c *connection, socket *websocket.
 			c.send(c.health())
 		}
 	}()
-	tick := time.NewTicker(healthEvery)
-	defer tick.Stop()
+	tick := time.Tick(healthEvery)
 	for frames := [][]byte{hello}; ; {
 		for _, frame := range frames {
 			if socket.Write(ctx, websocket.MessageText, frame) != nil {
@@ -96,7 +95,7 @@ func (s *API) serveSocket(ctx context.Context, c *connection, socket *websocket.
 		select {
 		case <-c.arrived:
 			frames = c.take()
-		case <-tick.C:
+		case <-tick:
 			frames = [][]byte{c.health()}
 		case <-ctx.Done():
 			return
