@@ -55,7 +55,7 @@ func failing(status int, code string) failure {
 
 func failingEntry(code string) failure {
 	return func(w http.ResponseWriter, _ *http.Request) bool {
-		standin.Answer(w, map[string]any{"FailedEntryCount": 1, "Entries": []any{map[string]string{"ErrorCode": code, "ErrorMessage": "the test's failure"}}})
+		standin.Answer(w, http.StatusOK, map[string]any{"FailedEntryCount": 1, "Entries": []any{map[string]string{"ErrorCode": code, "ErrorMessage": "the test's failure"}}})
 		return true
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,7 +85,7 @@ func (m *Memory) Values() (map[string]string, error) {
 }
 
 // Set gives a value to the parameter with a full name.
-func (m *Memory) Set(name, value string) { m.Put(name, m.get(name).Type, value) }
+func (m *Memory) Set(name, value string) { m.Put(name, usualType(name), value) }
 
 // Put is [Memory.Set] for a parameter of a type, String or SecureString. It returns the
 // parameter's version.
@@ -100,34 +99,20 @@ func (m *Memory) Put(name, kind, value string) int64 {
 // Type returns a parameter's type.
 func (m *Memory) Type(name string) string { return m.get(name).Type }
 
-// get returns a parameter. One that was never put has the type that its name suggests; so
-// have those of a nil Memory.
 func (m *Memory) get(name string) parameter {
-	if m != nil {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if p, ok := m.all[name]; ok {
-			return p
-		}
-	}
-	kind := "String"
-	if strings.HasSuffix(name, "/api-secret") || strings.HasSuffix(name, "/api-secret-previous") {
-		kind = "SecureString"
-	}
-	return parameter{Name: name, Type: kind, Version: 1}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.all[name]
 }
 
 // Replace gives m other parameters.
 func (m *Memory) Replace(values map[string]string) {
-	fresh := make(map[string]parameter, len(values))
-	for name, value := range values {
-		p := (*Memory)(nil).get(name)
-		p.Value = value
-		fresh[name] = p
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.all = fresh
+	m.all = map[string]parameter{}
+	for name, value := range values {
+		m.all[name] = parameter{name, usualType(name), value, 1}
+	}
 }
 
 // Delete removes a parameter.
@@ -159,9 +144,6 @@ type parameter struct {
 	Version           int64
 }
 
-// reference is a reference to another parameter, which no value may have.
-var reference = regexp.MustCompile(`(?s)\{\{.*\}\}`)
-
 // pageSize is how many parameters one call reads at most.
 const pageSize = 10
 
@@ -190,8 +172,6 @@ func (s *Store) call(target string, q request, all map[string]string) (any, erro
 	case target == "AmazonSSM.GetParametersByPath":
 		s.asked(q.Path)
 		return s.byPath(q, all)
-	case target == "AmazonSSM.PutParameter" && reference.MatchString(q.Value):
-		return nil, standin.Refused("ValidationException")
 	case target == "AmazonSSM.PutParameter" && s.Memory != nil:
 		return map[string]int64{"Version": s.Memory.Put(q.Name, q.Type, q.Value)}, nil
 	case target == "AmazonSSM.DeleteParameter" && s.Memory != nil:
@@ -248,9 +228,21 @@ func (s *Store) byPath(q request, all map[string]string) (any, error) {
 // parameter returns a value as the caller gets it: without WithDecryption, a
 // SecureString stays encrypted.
 func (s *Store) parameter(q request, name, value string) parameter {
-	p := s.Memory.get(name)
-	if p.Value = value; p.Type == "SecureString" && !q.WithDecryption {
+	p := parameter{Type: usualType(name), Version: 1}
+	if s.Memory != nil {
+		p = s.Memory.get(name)
+	}
+	p.Name, p.Value = name, value
+	if p.Type == "SecureString" && !q.WithDecryption {
 		p.Value = "AQICAHhlbmNyeXB0ZWQ="
 	}
 	return p
+}
+
+// usualType returns the type that a name suggests.
+func usualType(name string) string {
+	if strings.HasSuffix(name, "/api-secret") || strings.HasSuffix(name, "/api-secret-previous") {
+		return "SecureString"
+	}
+	return "String"
 }

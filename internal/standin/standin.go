@@ -36,18 +36,15 @@ func (s *Switch) Set(f Fault) {
 // Faulty reports whether a fault is set.
 func (s *Switch) Faulty() bool { return s.fault.Load() != nil }
 
-// Serve lets the fault answer if one is set, otherwise next.
-func (s *Switch) Serve(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
-	if f := s.fault.Load(); f != nil {
-		(*f)(w, r, next)
-		return
-	}
-	next(w, r)
-}
-
 // Handler returns next behind the switch.
 func (s *Switch) Handler(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.Serve(w, r, next.ServeHTTP) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f := s.fault.Load(); f != nil {
+			(*f)(w, r, next)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // Refuse returns a fault that answers every call with an error.
@@ -87,7 +84,7 @@ func Serve(w http.ResponseWriter, r *http.Request, fault *Switch, c *Credentials
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	fault.Serve(w, r, func(w http.ResponseWriter, r *http.Request) {
+	fault.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c != nil && !c.Signed(r, body, service) {
 			Error(w, http.StatusForbidden, "InvalidSignatureException", "the call is not signed with the credentials of this run")
 			return
@@ -97,20 +94,18 @@ func Serve(w http.ResponseWriter, r *http.Request, fault *Switch, c *Credentials
 		if errors.As(err, &refused) || err != nil {
 			Error(w, refused.Status, refused.Code, refused.Message)
 		} else if v != nil {
-			Answer(w, v)
+			Answer(w, http.StatusOK, v)
 		}
-	})
+	})).ServeHTTP(w, r)
 }
-
-// Answer writes an answer of AWS's JSON protocols.
-func Answer(w http.ResponseWriter, v any) { answer(w, http.StatusOK, v) }
 
 // Error writes an error of AWS's JSON protocols.
 func Error(w http.ResponseWriter, status int, code, message string) {
-	answer(w, status, map[string]string{"__type": code, "message": message})
+	Answer(w, status, map[string]string{"__type": code, "message": message})
 }
 
-func answer(w http.ResponseWriter, status int, v any) {
+// Answer writes an answer of AWS's JSON protocols.
+func Answer(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	w.Header().Set("X-Amzn-Requestid", UUID())
 	w.WriteHeader(status)
