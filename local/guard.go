@@ -42,15 +42,10 @@ func (s *server) guard(route func(*http.Request) (next http.Handler, kind int)) 
 			return
 		}
 		next, kind := route(r)
-		site := r.Header.Get("Sec-Fetch-Site")
-		foreign := site == "cross-site" || site == "same-site" // another port is another origin of the same site
-		friend := false
-		if origin, sent := r.Header["Origin"]; sent && (len(origin) != 1 || origin[0] != "http://"+r.Host) {
-			foreign = true
-			if u, err := url.Parse(r.Header.Get("Origin")); err == nil && len(origin) == 1 {
-				friend = u.Host != "" && s.trusts(u.Hostname())
-			}
-		}
+		var origins http.CrossOriginProtection
+		foreign := origins.Check(&http.Request{Method: http.MethodPost, Host: r.Host, Header: r.Header}) != nil // of a GET as well
+		page, err := url.Parse(r.Header.Get("Origin"))
+		friend := foreign && err == nil && page.Host != "" && s.trusts(page.Hostname())
 		if kind == friends && friend {
 			h := w.Header()
 			h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
