@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -16,42 +15,24 @@ import (
 type connection struct {
 	id, user string
 	watching map[string]bool    // by cid; guarded by API.mu
-	slow     context.CancelFunc // ends the connection
-
-	mu      sync.Mutex
-	frames  [][]byte      // to be sent
-	arrived chan struct{} // holds one element if there may be some
+	end      context.CancelFunc // ends the connection
+	frames   chan []byte        // to be sent
 }
 
 const (
 	// healthEvery is how often a socket gets an event, whatever happens. Stream's clients
 	// connect anew after 35 s of silence.
 	healthEvery = 25 * time.Second
-	// maxBehind is how many events a socket may be behind.
-	maxBehind = 1 << 14
+	// maxBehind is how many events a socket may be behind, beside those in its buffers.
+	maxBehind = 256
 )
 
 func (c *connection) send(frame []byte) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.frames) == maxBehind {
-		c.slow()
-		return
-	}
-	c.frames = append(c.frames, frame)
 	select {
-	case c.arrived <- struct{}{}:
+	case c.frames <- frame:
 	default:
+		c.end() // it is too slow
 	}
-}
-
-// take returns the frames to be sent.
-func (c *connection) take() [][]byte {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	frames := c.frames
-	c.frames = nil
-	return frames
 }
 
 // connect serves a user's socket.
@@ -61,7 +42,7 @@ func (s *API) connect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &connection{id: rand.Text(), watching: map[string]bool{}, arrived: make(chan struct{}, 1), slow: cancel}
+	c := &connection{id: rand.Text(), watching: map[string]bool{}, end: cancel, frames: make(chan []byte, maxBehind)}
 	hello, err := s.welcome(r, c)
 	if err != nil {
 		_ = socket.Write(ctx, websocket.MessageText, fmtJSON(document{"error": errorDocument(err)}))
@@ -74,10 +55,10 @@ func (s *API) connect(w http.ResponseWriter, r *http.Request) {
 
 func (s *API) serveSocket(ctx context.Context, c *connection, socket *websocket.Conn, hello []byte) {
 	defer socket.CloseNow()
-	defer c.slow()
+	defer c.end()
 	defer s.leave(c)
 	go func() { // what clients send are health checks
-		defer c.slow()
+		defer c.end()
 		for {
 			if _, _, err := socket.Read(ctx); err != nil {
 				return
@@ -86,17 +67,11 @@ func (s *API) serveSocket(ctx context.Context, c *connection, socket *websocket.
 		}
 	}()
 	tick := time.Tick(healthEvery)
-	for frames := [][]byte{hello}; ; {
-		for _, frame := range frames {
-			if socket.Write(ctx, websocket.MessageText, frame) != nil {
-				return
-			}
-		}
+	for frame := hello; socket.Write(ctx, websocket.MessageText, frame) == nil; {
 		select {
-		case <-c.arrived:
-			frames = c.take()
+		case frame = <-c.frames:
 		case <-tick:
-			frames = [][]byte{c.health()}
+			frame = c.health()
 		case <-ctx.Done():
 			return
 		}

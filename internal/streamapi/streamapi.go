@@ -199,7 +199,7 @@ func (s *API) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.connections {
-		c.slow()
+		c.end()
 	}
 	s.configs = []config{freshConfig()}
 	for _, all := range []objects{s.users, s.deleted, s.channels, s.messages, s.tasks} {
