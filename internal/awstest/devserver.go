@@ -3,6 +3,7 @@ package awstest
 import (
 	"encoding/json"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,6 +38,7 @@ func NewDevServer(t testing.TB, environment []string, flags ...string) *DevServe
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		http.DefaultClient.CloseIdleConnections() // the server waits 5 s for those that were never used
 		_ = server.Wait()
 		log.Close()
 	})
