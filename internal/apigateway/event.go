@@ -7,13 +7,14 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"maps"
 	"mime"
 	"net"
 	"net/http"
 	"net/url"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -198,10 +199,7 @@ func last(all map[string][]string) map[string]string {
 
 // mediaType returns the type that Content-Type names, or "".
 func mediaType(h http.Header) string {
-	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
-	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
-		return ""
-	}
+	kind, _, _ := mime.ParseMediaType(h.Get("Content-Type")) // which returns it beside an invalid parameter, too
 	return kind
 }
 
@@ -220,13 +218,10 @@ func isText(h http.Header) bool {
 // isBinary reports whether the REST API's BinaryMediaTypes name the content type.
 func (r *Request) isBinary() bool {
 	kind := mediaType(r.Header)
-	for _, binary := range r.Binary {
-		prefix, wildcard := strings.CutSuffix(binary, "*")
-		if binary == "*/*" || kind != "" && (binary == kind || wildcard && strings.HasPrefix(kind, prefix)) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.Binary, func(pattern string) bool {
+		match, _ := path.Match(pattern, kind)
+		return match || pattern == "*/*" // even without a type
+	})
 }
 
 // clock returns a time as API Gateway writes it.

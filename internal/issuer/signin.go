@@ -132,21 +132,14 @@ func parseClaims(text string) (claims map[string]any, err error) {
 }
 
 func (i *Issuer) keep(g grant) (secret string) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.grants == nil {
-		i.grants = map[string]grant{}
-	}
 	secret = rand.Text()
-	i.grants[secret] = g
+	i.grants.Store(secret, g)
 	return secret
 }
 
 func (i *Issuer) take(secret string) (g grant, ok bool) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	g, ok = i.grants[secret]
-	delete(i.grants, secret)
+	kept, _ := i.grants.LoadAndDelete(secret)
+	g, ok = kept.(grant)
 	return g, ok && time.Now().Before(g.expires)
 }
 
