@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -203,13 +204,9 @@ func (g *gateway) handle(w *statusWriter, r *http.Request) (err error) {
 //
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
 func headSize(r *http.Request) int {
-	size := len(r.Method) + len(r.RequestURI) + len(r.Proto) + len("  \r\n") + len("Host: \r\n") + len(r.Host)
-	for name, values := range r.Header {
-		for _, value := range values {
-			size += len(name) + len(": \r\n") + len(value)
-		}
-	}
-	return size
+	var fields bytes.Buffer
+	_ = r.Header.Write(&fields) // a Buffer takes everything
+	return len(r.Method) + len(r.RequestURI) + len(r.Proto) + len("  \r\n") + len("Host: \r\n") + len(r.Host) + fields.Len()
 }
 
 // buffered returns a whole answer, or an error once the gateway or the function has no more

@@ -168,17 +168,15 @@ func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
 		refuse("invalid_grant", "code_verifier does not match code_challenge")
 		return
 	}
-	if g.code {
-		g.code, g.redirect, g.challenge = false, "", ""
-	}
+	g.code, g.redirect, g.challenge = false, "", ""
 	g.expires = time.Now().Add(30 * 24 * time.Hour)
-	base, nonce := i.base(r), g.nonce
+	base := i.base(r)
 	changes := map[string]any{"iss": base, "exp": time.Now().Add(AccessLife).Unix(), "client_id": g.client, "scope": g.scope}
 	maps.Copy(changes, g.claims)
 	access := i.Bearer(g.user, changes)
 	changes = map[string]any{"iss": base, "aud": g.client, "auth_time": g.at.Unix(), "name": g.user}
-	if nonce != "" {
-		changes["nonce"] = nonce
+	if g.nonce != "" {
+		changes["nonce"] = g.nonce
 	}
 	maps.Copy(changes, g.claims)
 	_ = httpjson.Write(w, http.StatusOK, map[string]any{

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -65,17 +64,12 @@ func (p *Process) Stop() {
 //
 // https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 func environment(api string, others map[string]string) (env []string) {
-	vars := map[string]string{
-		"AWS_LAMBDA_RUNTIME_API":   api,
-		"AWS_LAMBDA_FUNCTION_NAME": "function",
-		"AWS_LAMBDA_LOG_LEVEL":     "INFO",
-		"AWS_REGION":               "us-east-1",
-		"TZ":                       ":UTC",
-		"PATH":                     "/usr/local/bin:/usr/bin:/bin:/opt/bin",
+	env = []string{
+		"AWS_LAMBDA_RUNTIME_API=" + api, "AWS_LAMBDA_FUNCTION_NAME=function", "AWS_LAMBDA_LOG_LEVEL=INFO",
+		"AWS_REGION=us-east-1", "TZ=:UTC", "PATH=/usr/local/bin:/usr/bin:/bin:/opt/bin",
 	}
-	maps.Copy(vars, others)
-	for name, value := range vars {
-		env = append(env, name+"="+value)
+	for name, value := range others {
+		env = append(env, name+"="+value) // of two with one name, exec.Cmd takes the last
 	}
 	return env
 }
