@@ -217,7 +217,6 @@ func (s *server) serveStandIns(context.Context) (err error) {
 	s.standIns = map[string]*standin.Switch{"SSM": &store.Fault, "Stream": &s.faults.stream, "event bus": &s.events.Fault[eventbus.EventBridge], "issuer": &s.faults.issuer}
 	maps.DeleteFunc(s.standIns, func(name string, _ *standin.Switch) bool { return !s.plays(name) })
 	s.chat = streamapi.New(credentialsOf(s.values, prefix))
-	s.chat.Compress = true
 	s.chat.Hooked = func(payload map[string]any, status int, answer []byte) {
 		text, _ := json.Marshal(payload)
 		s.feed.send("hook", map[string]any{"type": payload["type"], "text": string(text), "status": status, "answer": string(answer)})

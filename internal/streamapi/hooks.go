@@ -89,7 +89,7 @@ func (s *API) callHook(ctx context.Context, url, id string, attempt int, payload
 		return 0, nil, err
 	}
 	body := fmtJSON(payload)
-	r, err := Webhook(ctx, url, key, secrets[0], id, attempt, body, s.Compress && len(body) >= 256) // Stream leaves short ones plain
+	r, err := Webhook(ctx, url, key, secrets[0], id, attempt, body, len(body) >= 256) // Stream leaves short ones plain
 	if err != nil {
 		return 0, nil, err
 	}

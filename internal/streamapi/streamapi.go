@@ -37,9 +37,6 @@ type API struct {
 	Lag time.Duration
 	// Now is the clock.
 	Now func() time.Time
-
-	// Compress has webhooks compressed, as an app can have them.
-	Compress bool
 	// Hooked gets each webhook and hook that was answered; may be nil.
 	Hooked func(payload map[string]any, status int, answer []byte)
 
