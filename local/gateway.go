@@ -294,18 +294,17 @@ func (g *gateway) cors(w http.ResponseWriter, r *http.Request, rt *route) (prefl
 	}
 	preflight = r.Method == http.MethodOptions && rt == nil
 	scheme, _, _ := strings.Cut(origin, "://")
+	may := ""
 	switch {
 	case origin == "", preflight && !allowed(c, r):
-		origin = ""
 	case slices.Contains(c.AllowOrigins, "*"):
-		origin = "*"
+		may = "*"
 	case slices.Contains(c.AllowOrigins, origin), slices.Contains(c.AllowOrigins, scheme+"://*"):
+		may = origin
 		h.Add("Vary", "Origin")
-	default:
-		origin = ""
 	}
-	if origin != "" {
-		h.Set("Access-Control-Allow-Origin", origin)
+	if may != "" {
+		h.Set("Access-Control-Allow-Origin", may)
 		if preflight {
 			h.Set("Access-Control-Allow-Methods", strings.Join(c.AllowMethods, ","))
 			h.Set("Access-Control-Allow-Headers", strings.Join(c.AllowHeaders, ","))

@@ -78,7 +78,7 @@ func run(ctx context.Context, opts options, stdout io.Writer) int {
 type options struct {
 	addr       string            // of the Client API; the others have the next ports
 	own        [3]string         // addresses of the Client API, the Service API and the stand-in for Stream in place of those
-	parameters string            // file of SSM values; "" for the built-in ones
+	valuesFile string            // with values of Parameter Store; "" for the built-in ones
 	overrides  map[string]string // template parameters
 	moderation bool              // run examples/moderation for Stream's hooks
 	basePath   string            // in front of every path of both APIs, "/chat"
@@ -129,7 +129,7 @@ func parseFlags(args []string, stdout io.Writer) (opts options, err error) {
 		"With it, -addr 0.0.0.0:3000 serves other machines. They need the printed access key for\nthe Service API and "+pagePath)
 	flags.StringVar(&opts.readyFile, "ready-file", "", "`file` that gets every address as JSON once the server is ready")
 	flags.BoolVar(&opts.json, "json", false, "print one line of JSON with every address, and nothing else, on standard output")
-	flags.StringVar(&opts.parameters, "parameters", "", "JSON `file` of SSM parameter names and values, in place of the built-in ones.\n"+
+	flags.StringVar(&opts.valuesFile, "parameters", "", "JSON `file` of SSM parameter names and values, in place of the built-in ones.\n"+
 		"It is read on every call, so editing it rotates values")
 	streamURL := flags.String("stream-url", "", "`URL` of Stream (default: a stand-in that keeps everything in memory)")
 	overrides := flags.String("parameter-overrides", "", "template `parameters`: \"Name=Value Name2='a b'\"\nor \"ParameterKey=Name,ParameterValue=Value\"")

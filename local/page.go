@@ -227,7 +227,7 @@ func (s *server) set(r *http.Request, value string) (string, error) {
 		return "", fmt.Errorf("%q cannot be set here; choose one of %q", name, s.settings())
 	}
 	s.mu.Lock()
-	changed := maps.Clone(s.now)
+	changed := maps.Clone(s.chosen)
 	s.mu.Unlock()
 	changed[name] = value
 	if err := s.redeploy(r.Context(), changed, false); err != nil {
@@ -241,23 +241,23 @@ func (s *server) set(r *http.Request, value string) (string, error) {
 func (s *server) redeploy(ctx context.Context, parameters map[string]string, all bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before := s.now
+	before := s.chosen
 	if parameters != nil {
-		s.now = parameters
+		s.chosen = parameters
 	}
 	err := s.deploy(ctx)
 	if err == nil {
 		err = s.startFunctions(ctx, all)
 	}
 	if err != nil {
-		s.now = before
+		s.chosen = before
 		return errors.Join(err, s.deploy(ctx))
 	}
 	return nil
 }
 
 // source says where the values come from.
-func (s *server) source() string { return cmp.Or(s.parameters, s.ssmURL) }
+func (s *server) source() string { return cmp.Or(s.valuesFile, s.ssmURL) }
 
 // watch has the functions read a parameter file again as soon as it changes.
 func (s *server) watch(ctx context.Context, file string) {

@@ -31,8 +31,8 @@ import (
 // server is the whole service on loopback.
 type server struct {
 	options
-	mu       sync.Mutex        // guards now and what deploy sets, once the server runs
-	now      map[string]string // template parameters: overrides, and what the page has changed
+	mu       sync.Mutex        // guards chosen and what deploy sets, once the server runs
+	chosen   map[string]string // template parameters: overrides, and what the page has changed
 	template *cfn.Template
 	stack    *cfn.Stack
 	region   string
@@ -47,7 +47,7 @@ type server struct {
 	values                parameterstore.Values  // what the functions find in Parameter Store
 	memory                *parameterstore.Memory // holds these values; nil if they come from elsewhere
 	events                *eventbus.Bus
-	faults                struct{ stream, issuer standin.Switch }
+	switches              struct{ stream, issuer standin.Switch }
 	standIns              map[string]*standin.Switch // those that the functions use, by name
 	feed                  feed
 	chat                  *streamapi.API
@@ -65,7 +65,7 @@ func start(ctx context.Context, opts options) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("template.yaml: %w", err)
 	}
-	s := &server{options: opts, now: maps.Clone(opts.overrides), template: template, functions: map[string]*running{}, clock: time.Now, feed: feed{pages: map[chan string]bool{}}}
+	s := &server{options: opts, chosen: maps.Clone(opts.overrides), template: template, functions: map[string]*running{}, clock: time.Now, feed: feed{pages: map[chan string]bool{}}}
 	for _, step := range []func(context.Context) error{
 		s.listen, // before anything needs an address
 		s.deploy,
@@ -137,7 +137,7 @@ const issuerPath = "/.local/issuer"
 // the stand-in for Stream and, unless the template names an issuer, one of the
 // server's own. An empty override of OidcIssuer means no issuer at all.
 func (s *server) deploy(context.Context) error {
-	parameters := maps.Clone(s.now)
+	parameters := maps.Clone(s.chosen)
 	declared := s.template.Section("Parameters")
 	otherwise := func(name, value string) {
 		if declared[name] != nil && parameters[name] == "" {
@@ -179,7 +179,7 @@ func (s *server) serveStandIns(context.Context) (err error) {
 	prefix := s.stack.Parameter("ParameterPrefix")
 	switch {
 	case !s.plays("SSM"):
-		if s.parameters != "" {
+		if s.valuesFile != "" {
 			s.log.Printf("local: AWS_ENDPOINT_URL_SSM is set, so -parameters is not used")
 		}
 		if s.values, err = s.endpointValues(prefix); err != nil {
@@ -188,8 +188,8 @@ func (s *server) serveStandIns(context.Context) (err error) {
 		if _, err := s.values(); err != nil && !errors.Is(err, settings.ErrMissing) {
 			return fmt.Errorf("%w; start it, or unset AWS_ENDPOINT_URL_SSM", err)
 		}
-	case s.parameters != "":
-		s.values = parameterstore.File(s.parameters)
+	case s.valuesFile != "":
+		s.values = parameterstore.File(s.valuesFile)
 		if _, err := s.values(); err != nil {
 			return fmt.Errorf("-parameters: %w", err)
 		}
@@ -214,7 +214,7 @@ func (s *server) serveStandIns(context.Context) (err error) {
 			s.events.ServeHTTP(w, r)
 		}
 	}))
-	s.standIns = map[string]*standin.Switch{"SSM": &store.Fault, "Stream": &s.faults.stream, "event bus": &s.events.Fault[eventbus.EventBridge], "issuer": &s.faults.issuer}
+	s.standIns = map[string]*standin.Switch{"SSM": &store.Fault, "Stream": &s.switches.stream, "event bus": &s.events.Fault[eventbus.EventBridge], "issuer": &s.switches.issuer}
 	maps.DeleteFunc(s.standIns, func(name string, _ *standin.Switch) bool { return !s.plays(name) })
 	s.chat = streamapi.New(credentialsOf(s.values, prefix))
 	s.chat.Hooked = func(payload map[string]any, status int, answer []byte) {
@@ -222,7 +222,7 @@ func (s *server) serveStandIns(context.Context) (err error) {
 		s.feed.send("hook", map[string]any{"type": payload["type"], "text": string(text), "status": status, "answer": string(answer)})
 	}
 	s.connectChat()
-	chat := s.faults.stream.Handler(s.chat)
+	chat := s.switches.stream.Handler(s.chat)
 	s.serve(s.stream, s.guard(func(*http.Request) (http.Handler, int) { return chat, friends }))
 	return nil
 }
@@ -253,8 +253,8 @@ func (s *server) plays(standIn string) bool {
 func (s *server) serveAPIs(ctx context.Context) error {
 	page := s.page()
 	_ = s.warn() // whether the values can be read was checked
-	if s.parameters != "" && s.plays("SSM") {
-		go s.watch(ctx, s.parameters)
+	if s.valuesFile != "" && s.plays("SSM") {
+		go s.watch(ctx, s.valuesFile)
 	}
 	s.serve(s.service, s.guard(func(r *http.Request) (http.Handler, int) {
 		if strings.HasPrefix(r.URL.Path, pagePath) {
@@ -265,7 +265,7 @@ func (s *server) serveAPIs(ctx context.Context) error {
 	s.serve(s.client, s.guard(func(r *http.Request) (http.Handler, int) {
 		switch path := r.URL.Path; {
 		case s.issuer != nil && (path == issuer.BearerPath || strings.HasPrefix(path, issuerPath+"/")):
-			return s.faults.issuer.Handler(s.issuer), friends
+			return s.switches.issuer.Handler(s.issuer), friends
 		case strings.HasPrefix(path, pagePath):
 			return page, private
 		case r.Method == http.MethodGet && (path == "/" || path+"/" == pagePath):

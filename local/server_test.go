@@ -110,9 +110,9 @@ func TestStartErrorsSayWhatIsWrong(t *testing.T) {
 		"unknown function":   {func(o *options) { o.starters = nil }, "does not know: add it to local/functions.go"},
 		"unknown parameter":  {func(o *options) { o.overrides["Nothing"] = "1" }, `no parameter "Nothing"`},
 		"broken constraint":  {func(o *options) { o.overrides["TimeoutSeconds"] = "0" }, "parameter TimeoutSeconds: it is not a number from 1 to 900"},
-		"no file":            {func(o *options) { o.parameters = filepath.Join(dir, "none.json") }, "-parameters: open"},
-		"no text values":     {func(o *options) { o.parameters = numbers }, "numbers.json:1:30 is not a JSON object whose values are texts"},
-		"no leading slash":   {func(o *options) { o.parameters = relative }, "unknown parameter stream/api-key; did you mean /chat-service/stream/api-key?"},
+		"no file":            {func(o *options) { o.valuesFile = filepath.Join(dir, "none.json") }, "-parameters: open"},
+		"no text values":     {func(o *options) { o.valuesFile = numbers }, "numbers.json:1:30 is not a JSON object whose values are texts"},
+		"no leading slash":   {func(o *options) { o.valuesFile = relative }, "unknown parameter stream/api-key; did you mean /chat-service/stream/api-key?"},
 		"http to elsewhere":  {func(o *options) { o.overrides["StreamBaseUrl"] = "http://chat.test" }, "parameter StreamBaseUrl"},
 		"no Parameter Store": {func(o *options) {
 			o.getenv = func(name string) string {
