@@ -158,25 +158,21 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return nil, err
 		}
-		return s.call(r.Header.Get("X-Amz-Target"), q, all)
+		switch target := r.Header.Get("X-Amz-Target"); {
+		case target == "AmazonSSM.GetParameters":
+			s.asked(q.Names...)
+			return s.byName(q, all)
+		case target == "AmazonSSM.GetParametersByPath":
+			s.asked(q.Path)
+			return s.byPath(q, all)
+		case target == "AmazonSSM.PutParameter" && s.Memory != nil:
+			return map[string]int64{"Version": s.Memory.Put(q.Name, q.Type, q.Value)}, nil
+		case target == "AmazonSSM.DeleteParameter" && s.Memory != nil:
+			s.Memory.Delete(q.Name)
+			return struct{}{}, nil
+		}
+		return nil, standin.Refused("UnknownOperationException")
 	})
-}
-
-func (s *Store) call(target string, q request, all map[string]string) (any, error) {
-	switch {
-	case target == "AmazonSSM.GetParameters":
-		s.asked(q.Names...)
-		return s.byName(q, all)
-	case target == "AmazonSSM.GetParametersByPath":
-		s.asked(q.Path)
-		return s.byPath(q, all)
-	case target == "AmazonSSM.PutParameter" && s.Memory != nil:
-		return map[string]int64{"Version": s.Memory.Put(q.Name, q.Type, q.Value)}, nil
-	case target == "AmazonSSM.DeleteParameter" && s.Memory != nil:
-		s.Memory.Delete(q.Name)
-		return struct{}{}, nil
-	}
-	return nil, standin.Refused("UnknownOperationException")
 }
 
 func (s *Store) asked(names ...string) {
