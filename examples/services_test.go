@@ -128,8 +128,8 @@ func TestExamplesCallTheServiceAPI(t *testing.T) {
 		{"java", []string{"java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", java}, []string{"java", "--version"}},
 	} {
 		t.Run(example.dir, func(t *testing.T) {
-			if example.dir == "java" {
-				awstest.Long(t, "Java compiles the example for seconds")
+			if example.dir == "java" || example.dir == "python" {
+				awstest.Long(t, "Java compiles the example, and Python loads botocore, for seconds; Go's makes the same calls")
 			}
 			t.Parallel()
 			var requests atomic.Int32

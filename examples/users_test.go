@@ -31,6 +31,7 @@ names()
 `
 
 func TestUsersComeAndGoWithCognitos(t *testing.T) {
+	awstest.Long(t, "Python loads botocore for seconds, and nothing of ours but the proxy is behind it")
 	c := exec.CommandContext(t.Context(), "python3", "-c", program)
 	c.Dir = "users"
 	c.Env = append(os.Environ(), "PYTHONPATH=.:../user-ids", "PYTHONDONTWRITEBYTECODE=1", "SERVICE_URL="+awstest.NewDevServer(t, nil).Service,

@@ -31,8 +31,6 @@ type Issuer struct {
 	// Trusted reports whether a host may have this issuer's tokens; nil: any may.
 	Trusted func(host string) bool
 
-	once   sync.Once
-	made   *rsa.PrivateKey
 	grants sync.Map // of type grant, by code or refresh token
 }
 
@@ -45,14 +43,15 @@ const (
 	keyID = "local"
 )
 
-func (i *Issuer) key() *rsa.PrivateKey {
-	i.once.Do(func() { i.made, _ = rsa.GenerateKey(rand.Reader, 2048) }) // never fails for this size
-	return i.made
-}
+// key is that of all issuers in this process, because it takes a tenth of a second to make.
+var key = sync.OnceValue(func() *rsa.PrivateKey {
+	made, _ := rsa.GenerateKey(rand.Reader, 2048) // never fails for this size
+	return made
+})
 
 // jwk returns the public key as RFC 7517 writes it.
 func (i *Issuer) jwk() map[string]string {
-	encode, key := base64.RawURLEncoding.EncodeToString, i.key()
+	encode, key := base64.RawURLEncoding.EncodeToString, key()
 	return map[string]string{
 		"kty": "RSA", "use": "sig", "alg": "RS256", "kid": keyID, "n": encode(key.N.Bytes()), "e": encode(big.NewInt(int64(key.E)).Bytes()),
 	}
@@ -120,7 +119,7 @@ func (i *Issuer) Claims(user string, changes map[string]any) map[string]any {
 func (i *Issuer) Bearer(user string, changes map[string]any) string {
 	token := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims(i.Claims(user, changes)))
 	token.Header["kid"] = keyID
-	signed, err := token.SignedString(i.key())
+	signed, err := token.SignedString(key())
 	if err != nil {
 		panic(err) // claims that are JSON and a key of this size always work
 	}

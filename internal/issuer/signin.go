@@ -188,7 +188,7 @@ func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
 func (i *Issuer) userInfo(w http.ResponseWriter, r *http.Request) {
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	claims := jwt.MapClaims{}
-	key := func(*jwt.Token) (any, error) { return i.key().Public(), nil }
+	key := func(*jwt.Token) (any, error) { return key().Public(), nil }
 	if _, err := jwt.NewParser(jwt.WithValidMethods([]string{"RS256"})).ParseWithClaims(token, claims, key); err != nil {
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 		http.Error(w, "the bearer token is not this issuer's or has expired", http.StatusUnauthorized)

@@ -439,8 +439,9 @@ func TestUsersKeptAreBoundedInNumberAndBytes(t *testing.T) {
 		for _, size := range []int{0, 100_000} {
 			d, _ := start(t, "")
 			d.mu.Lock()
+			name := strings.Repeat("x", size)
 			for i := range maxKept + 10 {
-				e := &entry{until: now().Add(keptFor), user: User{Name: strings.Repeat("x", size)}}
+				e := &entry{until: now().Add(keptFor), user: User{Name: name}}
 				d.kept[strconv.Itoa(i)] = e
 				d.resize(strconv.Itoa(i), e)
 			}

@@ -1,4 +1,4 @@
-package awsconfig
+package settings_test
 
 import (
 	"errors"
@@ -7,19 +7,20 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"chat-service-backend/internal/standin"
+	"chat-service-backend/shared/awsconfig"
 )
 
 func TestCredentialsAreThoseOfTheEnvironment(t *testing.T) {
 	all := map[string]string{"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "hunter2", "AWS_SESSION_TOKEN": "token"}
-	got, err := New(func(n string) string { return all[n] }).Credentials.Retrieve(t.Context())
+	got, err := awsconfig.New(func(n string) string { return all[n] }).Credentials.Retrieve(t.Context())
 	if err != nil || got.AccessKeyID != "AKID" || got.SecretAccessKey != "hunter2" || got.SessionToken != "token" {
 		t.Errorf("want those of the environment, got %v", err)
 	}
 	delete(all, "AWS_SECRET_ACCESS_KEY")
-	if _, err := New(func(n string) string { return all[n] }).Credentials.Retrieve(t.Context()); err == nil || !strings.Contains(err.Error(), "AWS_SECRET_ACCESS_KEY") {
+	if _, err := awsconfig.New(func(n string) string { return all[n] }).Credentials.Retrieve(t.Context()); err == nil || !strings.Contains(err.Error(), "AWS_SECRET_ACCESS_KEY") {
 		t.Errorf("want an error that names the variable, got %v", err)
 	}
 }
@@ -39,12 +40,11 @@ func (n *network) Do(r *http.Request) (*http.Response, error) {
 }
 
 func call(t *testing.T, n *network, environment map[string]string) error {
-	cfg := New(func(name string) string {
+	cfg := awsconfig.New(func(name string) string {
 		return map[string]string{"AWS_REGION": "eusc-de-east-1", "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"}[name] + environment[name]
 	})
 	cfg.HTTPClient = n
-	url := "https://sqs/queue"
-	_, err := sqs.NewFromConfig(cfg).GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &url})
+	_, err := ssm.NewFromConfig(cfg).GetParameters(t.Context(), &ssm.GetParametersInput{Names: []string{"/a"}})
 	return err
 }
 
@@ -54,11 +54,11 @@ func TestEndpointIsTheRegionsOrTheEnvironments(t *testing.T) {
 		env   map[string]string
 		wants string
 	}{
-		{"none", nil, "sqs.eusc-de-east-1.amazonaws.eu"}, // a partition that a list of our own would not know
-		{"one", map[string]string{"AWS_ENDPOINT_URL_SQS": "http://one"}, "one"},
+		{"none", nil, "ssm.eusc-de-east-1.amazonaws.eu"}, // a partition that a list of our own would not know
+		{"one", map[string]string{"AWS_ENDPOINT_URL_SSM": "http://one"}, "one"},
 		{"all", map[string]string{"AWS_ENDPOINT_URL": "http://all"}, "all"},
-		{"both", map[string]string{"AWS_ENDPOINT_URL": "http://all", "AWS_ENDPOINT_URL_SQS": "http://one"}, "one"},
-		{"another's", map[string]string{"AWS_ENDPOINT_URL_SSM": "http://ssm"}, "sqs.eusc-de-east-1.amazonaws.eu"},
+		{"both", map[string]string{"AWS_ENDPOINT_URL": "http://all", "AWS_ENDPOINT_URL_SSM": "http://one"}, "one"},
+		{"another's", map[string]string{"AWS_ENDPOINT_URL_EVENTBRIDGE": "http://events"}, "ssm.eusc-de-east-1.amazonaws.eu"},
 	} {
 		n := &network{status: http.StatusBadRequest}
 		_ = call(t, n, c.env)
@@ -69,8 +69,8 @@ func TestEndpointIsTheRegionsOrTheEnvironments(t *testing.T) {
 }
 
 func TestErrorDoesNotQuoteAWS(t *testing.T) {
-	err := Brief(call(t, &network{status: http.StatusBadRequest, code: "InvalidMessageContents"}, nil))
-	if e, ok := errors.AsType[*Error](err); !ok || e.Code != "InvalidMessageContents" || e.Status != http.StatusBadRequest || strings.Contains(err.Error(), "message that") {
+	err := awsconfig.Brief(call(t, &network{status: http.StatusBadRequest, code: "InvalidKeyId"}, nil))
+	if e, ok := errors.AsType[*awsconfig.Error](err); !ok || e.Code != "InvalidKeyId" || e.Status != http.StatusBadRequest || strings.Contains(err.Error(), "message that") {
 		t.Errorf("want the code alone, got %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package build
+package deploy_test
 
 import (
 	"bytes"
@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"chat-service-backend/deploy/build"
+	"chat-service-backend/internal/awstest"
 )
 
 func write(t *testing.T, dir string, files map[string]string) {
@@ -20,6 +23,7 @@ func write(t *testing.T, dir string, files map[string]string) {
 
 // What a developer has set for other work must not end up in what is deployed.
 func TestDevelopersSettingsDoNotChangeTheBytes(t *testing.T) {
+	awstest.Long(t, "three builds take seconds, and only another build command changes what they show")
 	dir := t.TempDir()
 	write(t, dir, map[string]string{
 		"go.mod":  "module small\ngo 1.26\n",
@@ -30,7 +34,7 @@ func TestDevelopersSettingsDoNotChangeTheBytes(t *testing.T) {
 	})
 	binary := func(out string) []byte {
 		t.Helper()
-		binaries, err := Commands(t.Context(), dir, filepath.Join(dir, out), Host, "small")
+		binaries, err := build.Commands(t.Context(), dir, filepath.Join(dir, out), build.Host, "small")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,11 +77,11 @@ func TestDevelopersOtherSettingsApply(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, map[string]string{"go.mod": "module small\ngo 1.26\n", "main.go": "package main\nfunc main() {}\n"})
 	t.Setenv("GOFLAGS", "-mod=vendor")
-	if _, err := Commands(t.Context(), dir, dir, Host, "small"); err != nil {
+	if _, err := build.Commands(t.Context(), dir, dir, build.Host, "small"); err != nil {
 		t.Fatal(err)
 	}
 	write(t, dir, map[string]string{"go.mod": "module small\ngo 1.26\nrequire example.com/x v1.0.0\n"})
-	if _, err := Commands(t.Context(), dir, dir, Host, "small"); err == nil || !strings.Contains(err.Error(), "vendor") {
+	if _, err := build.Commands(t.Context(), dir, dir, build.Host, "small"); err == nil || !strings.Contains(err.Error(), "vendor") {
 		t.Errorf("want -mod=vendor to apply, got %v", err)
 	}
 }
@@ -88,7 +92,7 @@ func TestMakeBuildsWithTheSameCommand(t *testing.T) {
 	if err != nil {
 		t.Skip("make is not installed")
 	}
-	root, err := Root()
+	root, err := build.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +112,7 @@ func TestMakeBuildsWithTheSameCommand(t *testing.T) {
 
 func TestMissingGoIsAPlainError(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	if _, err := Commands(t.Context(), ".", t.TempDir(), Host, "./x"); err == nil || !strings.Contains(err.Error(), "install Go's toolchain") {
+	if _, err := build.Commands(t.Context(), ".", t.TempDir(), build.Host, "./x"); err == nil || !strings.Contains(err.Error(), "install Go's toolchain") {
 		t.Errorf("want an error about Go, got %v", err)
 	}
 }
@@ -116,7 +120,7 @@ func TestMissingGoIsAPlainError(t *testing.T) {
 // The SDK's modules from some version on decode their service's API when a process
 // starts, which costs a cold start 2 ms each. Such modules have a package schemas.
 func TestFunctionsLinkNoModuleThatDecodesItsAPIAtStart(t *testing.T) {
-	root, err := Root()
+	root, err := build.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
