@@ -42,12 +42,13 @@ func TestWhateverStreamAnswersSurvivesPullAndGoesToASecondApp(t *testing.T) {
 		"an empty enum": {twist: app(`{"enforce_unique_usernames":""}`), lacks: "enforce_unique_usernames"},
 		"an unknown enum": {twist: app(`{"enforce_unique_usernames":"tenant"}`), said: "carries them along as they are: app.enforce_unique_usernames", file: "enforce_unique_usernames: tenant",
 			other: `left out, because Stream refused it: update the app's settings: enforce_unique_usernames: Stream or the proxy answered 400`},
-		"an unknown setting": {twist: app(`{"quantum_mode":{"on":true}}`), said: "as they are: app.quantum_mode", file: "quantum_mode:\n", other: "? update the app's settings: quantum_mode = {\"on\":true}   (each apply tries it: quantum_mode is not in Stream's description)"},
-		"zero for none":      {twist: app(`{"reminders_interval":0,"cdn_expiration_seconds":0,"enforce_unique_usernames":null}`), lacks: "reminders_interval"},
-		"push credentials":   {twist: app(`{"push_notifications":{"apn":{"enabled":true,"auth_key":"pem"}},"datadog_info":{"api_key":"dd","enabled":true}}`), said: "set by hand): app.datadog_info.api_key, app.push_notifications", file: "datadog_info:\n", lacks: "pem"},
-		"a revocation":       {setup: setup{"PATCH", "/app", `{"revoke_tokens_issued_before":"2026-01-01T00:00:00Z"}`}, said: "app.revoke_tokens_issued_before", lacks: "2026-01-01"},
-		"more settings":      {setup: setup{"PATCH", "/app", `{"before_message_send_hook_attempt_timeout_ms":3000,"moderation_webhook_url":"https://m","sns_topic_arn":"arn:x","allowed_flag_reasons":["spam"]}`}, file: "before_message_send_hook_attempt_timeout_ms: 3000"},
-		"its own references": {setup: setup{"POST", "/blocklists", `{"name":"shell","words":["${HOME}","$${X}","a$$"]}`}, file: "- $${HOME}"},
+		"an unknown setting":            {twist: app(`{"quantum_mode":{"on":true}}`), said: "as they are: app.quantum_mode", file: "quantum_mode:\n", other: "? update the app's settings: quantum_mode = {\"on\":true}   (each apply tries it: quantum_mode is not in Stream's description)"},
+		"zero for none":                 {twist: app(`{"reminders_interval":0,"cdn_expiration_seconds":0,"enforce_unique_usernames":null}`), lacks: "reminders_interval"},
+		"push credentials":              {twist: app(`{"push_notifications":{"apn":{"enabled":true,"auth_key":"pem"}},"datadog_info":{"api_key":"dd","enabled":true}}`), said: "set by hand): app.datadog_info.api_key, app.push_notifications", file: "datadog_info:\n", lacks: "pem"},
+		"a revocation":                  {setup: setup{"PATCH", "/app", `{"revoke_tokens_issued_before":"2026-01-01T00:00:00Z"}`}, said: "app.revoke_tokens_issued_before", lacks: "2026-01-01"},
+		"a switch named as a secret is": {twist: app(`{"secret_chats":{"enabled":true},"quantum_token":"x"}`), said: "app.quantum_token", file: "secret_chats:\n", lacks: "quantum_token", other: "each apply tries it: secret_chats is not in Stream's description"},
+		"more settings":                 {setup: setup{"PATCH", "/app", `{"before_message_send_hook_attempt_timeout_ms":3000,"moderation_webhook_url":"https://m","sns_topic_arn":"arn:x","allowed_flag_reasons":["spam"]}`}, file: "before_message_send_hook_attempt_timeout_ms: 3000"},
+		"its own references":            {setup: setup{"POST", "/blocklists", `{"name":"shell","words":["${HOME}","$${X}","a$$"]}`}, file: "- $${HOME}"},
 		"a role that we do not know": {twist: func(path string, answer map[string]any) {
 			if path == "/roles" {
 				answer["roles"] = append(answer["roles"].([]any), map[string]any{"name": "global_read_only", "custom": false})
@@ -68,7 +69,15 @@ func TestWhateverStreamAnswersSurvivesPullAndGoesToASecondApp(t *testing.T) {
 			"POST", "/roles", `{"name":"true"}`, "PUT", "/channeltypes/messaging", `{"automod":"disabled","automod_behavior":"flag","max_message_length":5000,"commands":["mein befehl"]}`, "PATCH", "/app", `{"grants":{"true":["search-user"]}}`}, file: "mein befehl"},
 		"a whole channel type": {setup: setup{"POST", "/channeltypes", `{"name":"match","automod":"AI","automod_behavior":"flag","max_message_length":200,"partition_size":20,"partition_ttl":"24h","chat_preferences":{"default_preference":"none"},"commands":["all"],"grants":{"channel_member":["read-channel"],"guest":[]}}`,
 			"PUT", "/channeltypes/match", `{"automod":"AI","automod_behavior":"shadow_block","max_message_length":200,"quotes":false,"reminders":false,"automod_thresholds":{"spam":{"block":0.5}},"allowed_flag_reasons":["spam"]}`}, file: "partition_ttl: 24h"},
-		"a permission": {setup: setup{"POST", "/permissions", `{"id":"own","name":"Own","action":"ReadChannel","condition":{"$subject.x":{"$eq":null}},"owner":true}`}, file: "condition:\n"},
+		"a role that only messaging knows": {setup: setup{"POST", "/roles", `{"name":"nurse"}`, "POST", "/channeltypes", `{"name":"match","automod":"disabled","automod_behavior":"flag","max_message_length":200}`,
+			"PUT", "/channeltypes/messaging", `{"automod":"disabled","automod_behavior":"flag","max_message_length":5000,"grants":{"nurse":["read-channel"]}}`}, file: "nurse: []"},
+		"grants that are null": {twist: func(path string, answer map[string]any) {
+			if path == "/channeltypes" {
+				answer["channel_types"].(map[string]any)["team"].(map[string]any)["grants"].(map[string]any)["user"] = nil
+			}
+		}, file: "user: []"},
+		"a list named as Stream's are": {setup: setup{"POST", "/blocklists", `{"name":"profanity_own","words":["x"]}`}, file: "profanity_own:\n"},
+		"a permission":                 {setup: setup{"POST", "/permissions", `{"id":"own","name":"Own","action":"ReadChannel","condition":{"$subject.x":{"$eq":null}},"owner":true}`}, file: "condition:\n"},
 		"nothing where something is required": {setup: setup{"POST", "/blocklists", `{"name":"later","words":["x"]}`, "POST", "/commands", `{"name":"bare","description":""}`}, twist: func(path string, answer map[string]any) {
 			for _, v := range append(anyList(answer["blocklists"]), anyList(answer["commands"])...) {
 				v.(map[string]any)["words"], v.(map[string]any)["description"] = nil, nil
@@ -108,7 +117,7 @@ func TestWhateverStreamAnswersSurvivesPullAndGoesToASecondApp(t *testing.T) {
 		"nearly a field of Stream's": {twist: func(path string, answer map[string]any) {
 			if path == "/channeltypes" {
 				team := answer["channel_types"].(map[string]any)["team"].(map[string]any)
-				team["typing_event"], team["polls"], team["blocklists"] = true, "yes", []any{map[string]any{"blocklist": ""}}
+				team["typing_event"], team["polls"], team["commands"], team["blocklists"] = true, "yes", "some", []any{map[string]any{"blocklist": ""}}
 				team["grants"].(map[string]any)["user"] = "all"
 			} else if path == "/app" {
 				for _, v := range anyList(answer["app"].(map[string]any)["event_hooks"]) {

@@ -49,7 +49,7 @@ func differences(k kind, before, wanted Document) (set Document, fields map[stri
 	for role, v := range Object(wanted["grants"]) {
 		ids := v
 		if list, isList := v.([]any); isList || v == nil {
-			ids = any(granted(List(have[role]), list))
+			ids = append([]any{}, granted(List(have[role]), list)...) // never null
 		}
 		if before == nil || !same(have[role], ids) {
 			grants[role], fields["grants."+role] = ids, difference{have[role], ids}

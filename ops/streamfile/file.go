@@ -134,8 +134,8 @@ func parse(raw Document) (*file, error) {
 		if !ok || h["hook_type"] == nil { // Stream may answer ""
 			return nil, fmt.Errorf("hooks[%d] has no hook_type: add hook_type: webhook", i)
 		}
-		for field := range h {
-			if credential(field) {
+		for field, v := range h {
+			if credential(field, v) {
 				return nil, fmt.Errorf("hooks[%d]: %s is a credential: remove it from the file; keys of queues and topics come from the environment", i, field)
 			}
 		}

@@ -375,7 +375,7 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, f *file, st
 		}
 		s := create(body)
 		if k.key == "channel_types" {
-			p.othersGrants(what, wanted, st)
+			p.othersGrants(what, wanted, f, st)
 			s.parts = append([]step{create(bare)}, each(put(stage, nil, bare), without(now, k.id), nil, what, nil)...)
 		}
 		p.add(s)
@@ -434,9 +434,14 @@ func (k kind) required(object string, body Document) Document {
 
 // othersGrants tells what a new channel type will have besides what the file says: Stream
 // gives it grants for roles that the file does not name.
-func (p *plan) othersGrants(what string, wanted Document, st *state) {
+func (p *plan) othersGrants(what string, wanted Document, f *file, st *state) {
 	var roles []string
-	for role, ids := range Object(st.items["channeltypes"]["messaging"]["grants"]) {
+	messaging := maps.Clone(Object(st.items["channeltypes"]["messaging"]["grants"]))
+	if messaging == nil {
+		messaging = Document{}
+	}
+	maps.Copy(messaging, Object(f.items["channeltypes"]["messaging"]["grants"]))
+	for role, ids := range messaging {
 		if _, named := Object(wanted["grants"])[role]; !named && len(List(ids)) > 0 {
 			roles = append(roles, role)
 		}

@@ -221,16 +221,20 @@ func exposes(address string) bool {
 	return err == nil && u.Host != "" && (u.User != nil || u.RawQuery != "")
 }
 
-// allGrants returns grants with those built-in roles that have none: another app may give
-// them some, as every app does in a new channel type.
+// allGrants returns grants with those roles that have none: another app may give them some,
+// as every app gives a new channel type those that messaging has.
 func (st *state) allGrants(grants any) Document {
 	all := Document{}
 	for role, item := range st.items["roles"] {
-		if item["custom"] != true {
+		if item["custom"] != true || !zero(Object(st.items["channeltypes"]["messaging"]["grants"])[role]) {
 			all[role] = []any{}
 		}
 	}
-	maps.Copy(all, Object(grants))
+	for role, ids := range Object(grants) {
+		if all[role] == nil || ids != nil {
+			all[role] = ids
+		}
+	}
 	return all
 }
 

@@ -78,7 +78,7 @@ func schemaOf(f streamspec.Field) Document {
 		s["type"] = "object"
 		properties := Document{}
 		for name, f := range streamspec.Objects()[f.Type] {
-			if name != "*" && !credential(name) {
+			if name != "*" && !credential(name, "") {
 				properties[name] = schemaOf(f)
 			}
 		}
@@ -97,7 +97,7 @@ func fieldsSchema(k kind, more ...string) Document {
 	properties := Document{}
 	for _, field := range k.fields() {
 		row, _ := k.row(field)
-		if field != k.id && !credential(field) {
+		if field != k.id && !credential(field, "") {
 			properties[field] = described(k.key+"."+field, schemaOf(row))
 		}
 	}

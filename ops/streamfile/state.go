@@ -83,8 +83,13 @@ func (st *state) readItems(ctx context.Context, s *stack.Service, k kind) error 
 			if !ok {
 				continue // there is nothing to keep
 			}
+			items[name] = item
+			list, isList := item["commands"].([]any)
+			if !isList && item["commands"] != nil {
+				continue // of an unknown form
+			}
 			commands := []any{} // of a channel type: Stream answers objects and takes names
-			for _, v := range List(item["commands"]) {
+			for _, v := range list {
 				if command, ok := v.(Document); ok {
 					v = command["name"]
 				}
@@ -93,7 +98,6 @@ func (st *state) readItems(ctx context.Context, s *stack.Service, k kind) error 
 				}
 			}
 			item["commands"] = commands
-			items[name] = item
 		}
 		next := "?cursor=" + url.QueryEscape(cmp.Or(Text(answer["next_cursor"]), Text(answer["next"])))
 		if next == "?cursor=" || next == query {
@@ -173,6 +177,9 @@ var (
 	commandSets = []string{"all", "fun_set", "moderation_set"}
 )
 
+// ownList is the name of a blocklist that every app has, such as profanity_en_2020_v1.
+var ownList = regexp.MustCompile(`^profanity_[a-z]+_\d+_v\d+$`)
+
 // custom reports whether a command is the app's own. Stream does not say so, but only its
 // own ones are in these sets and were never created.
 func custom(name string, command Document) bool {
@@ -186,7 +193,7 @@ func (k kind) streams(label string, item Document) bool {
 	case "commands":
 		return !custom(label, item)
 	case "blocklists":
-		return strings.HasPrefix(label, "profanity_")
+		return ownList.MatchString(label)
 	case "channel_types":
 		return false
 	}
