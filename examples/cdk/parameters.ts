@@ -40,7 +40,7 @@ export interface Parameters {
   readonly SignInFunctionArn?: string;
   /** true answers 503 if the sign-in function gives no usable answer in 2 s; false lets the settings alone decide. */
   readonly SignInFailClosed?: 'true' | 'false';
-  /** true creates or updates the user at Stream at sign-in, with UserFields, and refuses whom Stream refuses. */
+  /** true creates or updates the user at Stream at sign-in, with UserFields, and refuses RefuseUsers. */
   readonly SyncUsers?: 'true' | 'false';
   /** With SyncUsers, false refuses users who do not exist at Stream, with a 403. */
   readonly CreateUsers?: 'true' | 'false';

@@ -326,3 +326,21 @@ func TestWhomWeRefuseIsASetting(t *testing.T) {
 		}
 	}
 }
+
+// Stream shows a deleted user to nobody, and refuses to create one with the id.
+func TestDeletedUsersGetATokenIfTheSettingSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for setting, refused := range map[string]bool{"deleted": true, "none": false, "banned,deactivated": false} {
+			d, s := start(t, "")
+			d.refuse = strings.Split(setting, ",")
+			s.do("POST", "/users", `{"users":{"u1":{"id":"u1"}}}`)
+			s.do("DELETE", "/users/u1", "")
+			user := caller("u1", `{"name":"Jane"}`)
+			if refused {
+				wantRefused(t, d, user, ErrDeleted)
+			} else if got := signIn(t, d, user); got.Name != "Jane" {
+				t.Errorf("%s: want the issuer's Jane, got %+v", setting, got)
+			}
+		}
+	})
+}

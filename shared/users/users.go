@@ -1,5 +1,5 @@
 // Package users copies users from their identity provider to Stream at sign-in, and
-// refuses those whom Stream would refuse.
+// refuses those who are banned, deactivated or deleted there.
 package users
 
 import (
@@ -49,7 +49,7 @@ const (
 type Refused string
 
 const (
-	// The reasons why Stream would refuse a user.
+	// The reasons why we refuse a user; but for the last, REFUSE_USERS switches each off.
 	ErrDeactivated Refused = "the user is deactivated at Stream"
 	ErrBanned      Refused = "the user is banned from the app at Stream"
 	ErrDeleted     Refused = "the user was deleted at Stream; only who was deleted softly can be restored"
@@ -207,6 +207,10 @@ func (d *Directory) entry(ctx context.Context, credentials *streamchat.Credentia
 	// Other requests wait for these calls: they must outlive this one.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	found, err := d.sync(ctx, credentials, caller, issued, newest)
+	if err == ErrDeleted && !slices.Contains(d.refuse, "deleted") { // learned when writing
+		found, _ = d.wanted(caller)
+		err = nil
+	}
 	cancel()
 
 	d.mu.Lock()
