@@ -81,7 +81,7 @@ func newEvent(m metadata, body []byte) event {
 		return event{m, body, sourceChat, untyped, hook}
 	}
 	name := detailType(members)
-	return event{m, body, source(name), name, ""}
+	return event{m, body, source(name, members), name, ""}
 }
 
 // newPendingEvent is [newEvent] for a callback about a pending message, whose body has
@@ -100,15 +100,16 @@ func detailType(members map[string]json.RawMessage) string {
 	return name
 }
 
-// source returns the product that an event of this type is from.
-func source(name string) string {
+// source returns the product that an event is from: its type tells, but for Video's
+// custom events, which name their call.
+func source(name string, members map[string]json.RawMessage) string {
 	product, _, _ := strings.Cut(name, ".")
-	switch product {
-	case "call":
+	switch {
+	case product == "call", product == "ingress", name == "custom" && !empty(members["call_cid"]):
 		return sourceVideo
-	case "feeds":
+	case product == "feeds":
 		return sourceFeeds
-	case "moderation", "moderation_check", "moderation_rule", "review_queue_item":
+	case slices.Contains([]string{"appeal", "moderation", "moderation_check", "moderation_rule", "review_queue_item"}, product):
 		return sourceModeration
 	}
 	return sourceChat

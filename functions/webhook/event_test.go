@@ -176,11 +176,16 @@ func TestEventsOfOtherProductsHaveTheirOwnSources(t *testing.T) {
 		for name, source := range map[string]string{
 			"message.new": "stream.chat", "call.session_started": "stream.video", "feeds.activity.added": "stream.feeds",
 			"review_queue_item.new": "stream.moderation", "moderation.flagged": "stream.moderation", "calls.mine": "stream.chat", "callback": "stream.chat",
+			"ingress.started": "stream.video", "appeal.created": "stream.moderation", "moderation_check.completed": "stream.moderation", "custom": "stream.chat",
 		} {
 			wantAcknowledged(t, awstest.Do(h, webhook(`{"type":"`+name+`"}`)))
 			if e := last(t, aws.Events()); e.Source != source || e.DetailType != name {
 				t.Errorf("%s: want source %s, got %s from %s", name, source, e.DetailType, e.Source)
 			}
+		}
+		wantAcknowledged(t, awstest.Do(h, webhook(`{"type":"custom","call_cid":"default:1"}`)))
+		if e := last(t, aws.Events()); e.Source != "stream.video" {
+			t.Errorf("want a custom event of a call from stream.video, got %s", e.Source)
 		}
 	})
 }

@@ -51,8 +51,9 @@ func (h *handler) ServeMessage(ctx context.Context, m lambdahttp.Message) error 
 // streamTypes are the first parts of the types of Stream's own events. Any other type is an
 // app's: what a custom event calls api_key is its own business.
 var streamTypes = []string{
-	"ai_indicator", "call", "channel", "draft", "feeds", "flag", "health", "member", "message", "moderation", "notification", "poll",
-	"reaction", "reminder", "review_queue_item", "thread", "typing", "unread", "user",
+	"ai_indicator", "appeal", "call", "campaign", "channel", "channel_batch_update", "draft", "export", "feeds", "flag", "health", "ingress",
+	"member", "message", "moderation", "moderation_check", "moderation_rule", "notification", "poll", "reaction", "reminder",
+	"review_queue_item", "thread", "typing", "unread", "user", "user_group",
 }
 
 // namedApps returns the API keys that an event names as its app's. There may be
