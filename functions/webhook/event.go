@@ -104,12 +104,15 @@ func detailType(members map[string]json.RawMessage) string {
 // custom events, which name their call.
 func source(name string, members map[string]json.RawMessage) string {
 	product, _, _ := strings.Cut(name, ".")
-	switch {
-	case product == "call", product == "ingress", name == "custom" && !empty(members["call_cid"]):
+	if name == "custom" && !empty(members["call_cid"]) {
+		product = "call"
+	}
+	switch product {
+	case "call", "ingress":
 		return sourceVideo
-	case product == "feeds":
+	case "feeds":
 		return sourceFeeds
-	case slices.Contains([]string{"appeal", "moderation", "moderation_check", "moderation_rule", "review_queue_item"}, product):
+	case "appeal", "moderation", "moderation_check", "moderation_rule", "review_queue_item":
 		return sourceModeration
 	}
 	return sourceChat
