@@ -172,13 +172,17 @@ func (c collection) list(r *call) (document, error) {
 	return document{c.kind: items, "next_cursor": next}, nil
 }
 
-// getChannelType answers with the only items that are asked for one by one.
-func (s *API) getChannelType(c *call) (document, error) {
-	t := s.seen("channeltypes")[c.PathValue("name")]
-	if t == nil {
-		return nil, notFound("channeltypes: %q does not exist", c.PathValue("name"))
+func (c collection) get(r *call) (document, error) {
+	item := c.seen(c.kind)[c.id(r)]
+	switch {
+	case item == nil:
+		return nil, notFound("%s: %q does not exist", c.kind, c.id(r))
+	case c.kind == "channeltypes":
+		return c.withCommands(item), nil
+	case c.kind == "commands":
+		return item, nil
 	}
-	return s.withCommands(t), nil
+	return document{strings.TrimSuffix(c.kind, "s"): item}, nil
 }
 
 // withCommands returns a channel type with its commands in full.

@@ -147,30 +147,31 @@ func New(c Credentials) *API {
 		"DELETE /messages/{id}/reaction/{reaction}": s.unreact,
 	})
 	s.handle(servers, nil, map[string]answer{
-		"PATCH /app":               s.patchApp,
-		"GET /channeltypes/{name}": s.getChannelType,
-		"GET /hook/events":         reply(document{"events": streamspec.Events}),
-		"POST /check_sqs":          reply(document{"status": "ok"}),
-		"POST /check_sns":          reply(document{"status": "ok"}),
-		"POST /users/delete":       s.deleteUsers,
-		"POST /users/restore":      s.restoreUsers,
-		"POST /export/users":       s.exportUsers,
-		"POST /moderation/ban":     s.ban,
-		"DELETE /moderation/ban":   s.ban,
+		"PATCH /app":             s.patchApp,
+		"GET /hook/events":       reply(document{"events": streamspec.Events}),
+		"POST /check_sqs":        reply(document{"status": "ok"}),
+		"POST /check_sns":        reply(document{"status": "ok"}),
+		"POST /users/delete":     s.batch(func(c *call, id string) { s.removeUser(id, c.body["user"] == "hard", c.body["messages"] != nil) }),
+		"POST /users/deactivate": s.batch(s.deactivate),
+		"POST /users/reactivate": s.batch(s.reactivate),
+		"POST /users/restore":    s.restoreUsers,
+		"POST /export/users":     s.exportUsers,
+		"POST /moderation/ban":   s.ban,
+		"DELETE /moderation/ban": s.ban,
 	})
 	s.handle(servers, s.tasks, map[string]answer{"GET /tasks/{id}": func(c *call) (document, error) { return s.tasks[c.id], nil }})
 	s.handle(servers, s.users, map[string]answer{
 		"DELETE /users/{user_id}":          s.deleteUser,
 		"GET /users/{user_id}/export":      s.exportUser,
-		"POST /users/{user_id}/deactivate": s.changeUser(func() document { return document{"deactivated_at": s.now()} }),
-		"POST /users/{user_id}/reactivate": s.changeUser(func() document { return nil }, "deactivated_at"),
+		"POST /users/{user_id}/deactivate": s.one(s.deactivate),
+		"POST /users/{user_id}/reactivate": s.one(s.reactivate),
 	})
 	for kind, key := range collectionKeys {
 		c := collection{s, kind, key}
 		item := "/" + kind + "/{" + key + "}"
 		s.handle(servers, nil, map[string]answer{"GET /" + kind: c.list, "POST /" + kind: c.store, "DELETE " + item: c.remove})
 		if kind != "roles" {
-			s.handle(servers, nil, map[string]answer{"PUT " + item: c.store})
+			s.handle(servers, nil, map[string]answer{"GET " + item: c.get, "PUT " + item: c.store})
 		}
 	}
 	return s
@@ -399,7 +400,7 @@ func (c *call) receive(spec streamspec.Call, strict bool) (document, error) {
 			return nil, badInput("%s is a required field", name)
 		case name == "payload":
 			what, object = name, field.Type
-		case v != "" && field.Type == "integer":
+		case v != "" && field.Type == "integer", strict && v != "" && field.Type == "boolean" && v != "true" && v != "false":
 			if problems := field.Problems(name, json.Number(v)); len(problems) > 0 {
 				return nil, badInput("%s", problems[0])
 			}
@@ -425,6 +426,8 @@ func (c *call) receive(spec streamspec.Call, strict bool) (document, error) {
 		if problem := streamspec.Check(object, content); problem != nil {
 			err = badInput("%s failed with error: %q", strings.TrimSuffix(object, "Request"), problem)
 		}
+		rows := streamspec.Objects()[object]
+		maps.DeleteFunc(content, func(name string, v any) bool { return v == nil && !rows[name].Nullable }) // is as none
 	}
 	return content, err
 }

@@ -14,6 +14,8 @@ import (
 
 	stream "github.com/GetStream/stream-chat-go/v6"
 	"github.com/golang-jwt/jwt/v4"
+
+	"chat-service-backend/ops/streamspec"
 )
 
 // start starts an app, and returns Stream's own client for it: the measure of
@@ -187,10 +189,46 @@ func TestRequestsThatTheDescriptionDoesNotAllowAreRefused(t *testing.T) {
 		{"GET", "/members?payload=" + url.QueryEscape(`{"type":"a","filter_conditions":{},"limit":301}`), "", "limit must have at most 300"},
 		{"GET", "/blocklists?limit=500", "", "limit must have at most 200"},
 		{"DELETE", "/devices", "", "id is a required field"},
+		{"POST", "/devices", `{"id":"a","push_provider":"apn"}`, "user_id must be provided"},
+		{"PATCH", "/app", `{"reminders_max_members":2147483648}`, "reminders_max_members must have at most 32 bits"},
+		{"DELETE", "/moderation/ban?target_user_id=a&remove_future_channels_ban=maybe", "", "remove_future_channels_ban must be a boolean"},
+		{"GET", "/commands/giphy?limit=1", "", "limit is not a known parameter"},
 	} {
 		if status, e := request(t, app, c.method, c.path, c.body); status != 400 || e["code"] != 4.0 || !strings.Contains(text(e["message"]), c.want) {
 			t.Errorf("%s %s %s: want 400 with code 4 and %q, got %d %v", c.method, c.path, c.body, c.want, status, e)
 		}
+	}
+}
+
+func TestEachCallOfTheDescriptionIsPlayed(t *testing.T) {
+	app := New(func() (string, []string, error) { return "key", []string{"secret"}, nil })
+	for call := range streamspec.Calls() {
+		method, path, _ := strings.Cut(call, " ")
+		if _, answer := request(t, app, method, strings.NewReplacer("{", "", "}", "").Replace(path), "{}"); strings.Contains(text(answer["message"]), "does not play") {
+			t.Errorf("%s: %v", call, answer["message"])
+		}
+	}
+}
+
+// null is no value, so it changes nothing, and comes back only where Stream has it.
+func TestNullIsNoValue(t *testing.T) {
+	app := New(func() (string, []string, error) { return "key", []string{"secret"}, nil })
+	for _, body := range []string{`{"search":false,"partition_ttl":"24h0m0s"`, `{"search":null,"chat_preferences":null`, `{"partition_ttl":null`} {
+		if status, answer := request(t, app, "PUT", "/channeltypes/messaging", body+`,"automod":"disabled","automod_behavior":"flag","max_message_length":200}`); status != 201 {
+			t.Errorf("%s: want it taken, got %d %v", body, status, answer)
+		}
+	}
+	request(t, app, "POST", "/users", `{"users":{"bob":{"id":"bob","name":null,"teams":null}}}`)
+	_, got := request(t, app, "GET", "/channeltypes/messaging", "")
+	_, settings := request(t, app, "GET", "/app", "")
+	_, users := request(t, app, "GET", "/users?payload="+url.QueryEscape(`{"filter_conditions":{}}`), "")
+	bob := object(list(users["users"])[0])
+	events, has := object(settings["app"])["webhook_events"]
+	if _, preferences := got["chat_preferences"]; preferences || got["search"] != false || got["partition_ttl"] != nil || !has || events != nil {
+		t.Errorf("want search unchanged, no preferences and no ttl, and webhook_events null, got %v, %v", got, events)
+	}
+	if _, name := bob["name"]; name || bob["teams"] == nil {
+		t.Errorf("want no name and no teams, got %v", bob)
 	}
 }
 
@@ -231,6 +269,9 @@ func TestDeletionsInBatchesCanBeTakenBackIfSoft(t *testing.T) {
 		{"POST", "/users", `{"users":{"a":{"id":"a"}}}`, 404},
 		{"POST", "/users/restore", `{"user_ids":["a"]}`, 201},
 		{"POST", "/users/restore", `{"user_ids":["b"]}`, 404},
+		{"POST", "/users/deactivate", `{"user_ids":["a"]}`, 201},
+		{"POST", "/users/a/reactivate", `{}`, 201},
+		{"POST", "/users/deactivate", `{"user_ids":["a","b"]}`, 404},
 		{"POST", "/users", `{"users":{"a":{"id":"a"}}}`, 201},
 	} {
 		status, answer := request(t, app, c.method, c.path, c.body)

@@ -77,16 +77,36 @@ func (s *API) patchUsers(c *call) (document, error) {
 		set, unset := c.inCustom("UserResponse", s.users[id], object(update["set"]), list(update["unset"]))
 		patched[id] = s.change(s.users, id, set, unset...)
 	}
-	if len(patched) == 0 {
-		return nil, badInput(`UpdateUsersPartial failed with error: "users" is a required field`)
-	}
 	return document{"users": patched}, nil
 }
 
-// changeUser returns an answer that sets and removes fields of the user whom a call names.
-func (s *API) changeUser(set func() document, unset ...any) answer {
+func (s *API) deactivate(_ *call, id string) {
+	s.change(s.users, id, document{"deactivated_at": s.now()})
+}
+func (s *API) reactivate(_ *call, id string) { s.change(s.users, id, nil, "deactivated_at") }
+
+// one returns an answer that changes the user whom a call names, and batch one for its list,
+// which answers with a task, as does [API.exportUsers].
+func (s *API) one(change func(*call, string)) answer {
 	return func(c *call) (document, error) {
-		return document{"user": s.change(s.users, c.id, set(), unset...)}, nil
+		change(c, c.id)
+		return document{"user": s.users[c.id]}, nil
+	}
+}
+
+func (s *API) batch(change func(*call, string)) answer {
+	return func(c *call) (document, error) {
+		result := document{}
+		for _, id := range list(c.body["user_ids"]) {
+			if s.users[text(id)] == nil {
+				return nil, notFound("user %q does not exist", id)
+			}
+			result[text(id)] = document{"status": "ok"}
+		}
+		for id := range result {
+			change(c, id)
+		}
+		return s.task(result), nil
 	}
 }
 
@@ -101,9 +121,8 @@ func (s *API) queryUsers(c *call) (document, error) {
 // deleteUser also deletes the user's messages if the query says so. The id cannot
 // be used again.
 func (s *API) deleteUser(c *call) (document, error) {
-	query := c.query
-	hard := query.Get("hard_delete") == "true"
-	s.removeUser(c.id, hard, hard || query.Get("mark_messages_deleted") == "true")
+	hard := c.query.Get("hard_delete") == "true"
+	s.removeUser(c.id, hard, hard || c.query.Get("mark_messages_deleted") == "true")
 	return document{"user": s.deleted[c.id]}, nil
 }
 
@@ -116,21 +135,6 @@ func (s *API) removeUser(id string, hard, messages bool) {
 	for _, message := range s.find(func(message document) bool { return messages && message["user_id"] == id }) {
 		s.change(s.messages, text(message["id"]), document{"type": "deleted", "deleted_at": s.now()})
 	}
-}
-
-// deleteUsers answers with a task, as does [API.exportUsers].
-func (s *API) deleteUsers(c *call) (document, error) {
-	result := document{}
-	for _, id := range list(c.body["user_ids"]) {
-		if s.users[text(id)] == nil {
-			return nil, notFound("DeleteUsers failed with error: user %q does not exist", id)
-		}
-		result[text(id)] = document{"status": "ok"}
-	}
-	for id := range result {
-		s.removeUser(id, c.body["user"] == "hard", c.body["messages"] != nil)
-	}
-	return s.task(result), nil
 }
 
 func (s *API) exportUsers(*call) (document, error) {
@@ -176,7 +180,10 @@ func (s *API) exportUser(c *call) (document, error) {
 // ownDevices serves a user's devices: it adds one (POST), removes one (DELETE) or lists them.
 func (s *API) ownDevices(c *call) (document, error) {
 	query := c.query
-	user := c.author(c.body["user_id"], query.Get("user_id"))
+	user := c.author(c.body["user_id"], object(c.body["user"])["id"], query.Get("user_id"))
+	if user == "" {
+		return nil, badInput("user_id must be provided when using server side auth")
+	}
 	if s.users[user] == nil {
 		return nil, notFound("user %q does not exist", user)
 	}

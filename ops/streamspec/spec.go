@@ -143,9 +143,11 @@ func Append(b []byte, kind string, v any) []byte {
 		for i := range all {
 			m := &all[i]
 			value, has := v[m.name]
-			switch {
-			case has:
+			if has {
 				others--
+			}
+			switch {
+			case has && (value != nil || m.Nullable):
 				b = append(Append(append(b, m.key...), m.Type, value), ',')
 			case m.Required && m.zero == "":
 				b = append(Append(append(b, m.key...), m.Type, map[string]any{}), ',')
@@ -324,6 +326,8 @@ func (f Field) problems(v any) (found []Problem) {
 		n, ok := v.(json.Number)
 		if x, err := n.Float64(); !ok || err != nil || kind == "integer" && x != math.Trunc(x) {
 			wrong(Wrong, "must be of type %s", kind)
+		} else if kind == "integer" && x != float64(int32(x)) {
+			wrong(Beyond, "must have at most 32 bits")
 		} else {
 			within(x, "")
 		}
