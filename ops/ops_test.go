@@ -178,6 +178,9 @@ func newApp(t testing.TB) *app {
 		if r.Method != http.MethodGet {
 			made := request{Method: r.Method, Path: path}
 			_ = json.Unmarshal(body, &made.Body)
+			if at := nullIn(made.Body); at != "" {
+				t.Errorf("%s %s has null in %s", made.Method, path, at)
+			}
 			a.made = append(a.made, made)
 			n = len(a.made)
 		}
@@ -206,6 +209,27 @@ func newApp(t testing.TB) *app {
 	t.Cleanup(server.Close)
 	a.url = server.URL
 	return a
+}
+
+// nullIn returns where a request has null that Stream did not answer itself, or "".
+func nullIn(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "."
+	case map[string]any:
+		for name, v := range v {
+			if at := nullIn(v); at != "" && !slices.Contains([]string{"partition_ttl", "event_hooks", "condition"}, name) {
+				return name + at
+			}
+		}
+	case []any:
+		for _, v := range v {
+			if at := nullIn(v); at != "" {
+				return "[]" + at
+			}
+		}
+	}
+	return ""
 }
 
 // intercept lets a function see each request first and perhaps answer it.
