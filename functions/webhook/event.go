@@ -101,10 +101,10 @@ func detailType(members map[string]json.RawMessage) string {
 }
 
 // source returns the product that an event is from: its type tells, but for Video's
-// custom events, which name their call.
+// custom events and those without a type, which name their call.
 func source(name string, members map[string]json.RawMessage) string {
 	product, _, _ := strings.Cut(name, ".")
-	if name == "custom" && !empty(members["call_cid"]) {
+	if (name == "custom" || name == other) && !empty(members["call_cid"]) {
 		product = "call"
 	}
 	switch product {

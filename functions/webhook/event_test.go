@@ -183,9 +183,11 @@ func TestEventsOfOtherProductsHaveTheirOwnSources(t *testing.T) {
 				t.Errorf("%s: want source %s, got %s from %s", name, source, e.DetailType, e.Source)
 			}
 		}
-		wantAcknowledged(t, awstest.Do(h, webhook(`{"type":"custom","call_cid":"default:1"}`)))
-		if e := last(t, aws.Events()); e.Source != "stream.video" {
-			t.Errorf("want a custom event of a call from stream.video, got %s", e.Source)
+		for _, body := range []string{`{"type":"custom","call_cid":"default:1"}`, `{"call_cid":"default:1","message":{}}`} {
+			wantAcknowledged(t, awstest.Do(h, webhook(body)))
+			if e := last(t, aws.Events()); e.Source != "stream.video" {
+				t.Errorf("want %s from stream.video, got %s", body, e.Source)
+			}
 		}
 	})
 }

@@ -45,16 +45,17 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
 		return httpjson.NotFound()
 	}
 	path = path[1:]
+	verify := len(path) == 1 && path[0] == "verify"
 	if len(path) > 0 && len(path[0]) >= 32 { // see WebhookPath in template.yaml
 		path = path[1:]
 	}
 	callback := strings.Join(path, "/")
 	switch {
-	case len(path) > 0 && callback != "verify" && !slices.Contains(callbacks, callback):
+	case len(path) > 0 && !verify && !slices.Contains(callbacks, callback):
 		return httpjson.NotFound()
 	case r.Method != http.MethodPost:
 		return httpjson.MethodNotAllowed(w, http.MethodPost)
-	case callback == "verify":
+	case verify:
 		return h.verify(w, r)
 	}
 	return h.receive(w, r, callback)

@@ -246,7 +246,7 @@ func TestOnlyPostIsAllowed(t *testing.T) {
 
 func TestOtherPathsAreNotFound(t *testing.T) {
 	h, _ := verifier(t)
-	for _, path := range []string{"/", "/webhook/", "/webhook/verify/", "/webhooks", "/x/webhook", "", "x"} {
+	for _, path := range []string{"/", "/webhook/", "/webhook/verify/", "/webhook/" + strings.Repeat("x", 36) + "/verify", "/webhooks", "/x/webhook", "", "x"} {
 		r := webhook(message)
 		r.URL.Path = path
 		awstest.WantError(t, awstest.Do(h, r), http.StatusNotFound)

@@ -35,20 +35,28 @@ const (
 )
 
 // hookKind returns the kind of hook whose body has these members, or "" if it is
-// an ordinary event. Only hooks have a message and no type; other products' events
-// have neither, or a type. The two kinds are told apart by what Stream documents: a
-// custom command has form_data, or a message with a command; a message that is about
-// to be sent has a channel.
+// an ordinary event. Hooks have a message, and no member that only events have. The
+// two kinds are told apart by what Stream documents: a custom command has form_data,
+// or a message with a command; a message that is about to be sent has a channel.
 func hookKind(members map[string]json.RawMessage) string {
 	var message map[string]json.RawMessage
-	if _ = json.Unmarshal(members["message"], &message); message == nil || !empty(members["type"]) {
+	if _ = json.Unmarshal(members["message"], &message); message == nil {
 		return ""
+	}
+	for _, name := range eventsOnly {
+		if !empty(members[name]) {
+			return ""
+		}
 	}
 	if !empty(members["form_data"]) || members["channel"] == nil && !empty(message["command"]) {
 		return customCommand
 	}
 	return beforeMessageSend
 }
+
+// eventsOnly are members of events and not of hooks. Each published event of every product
+// has the first two; the others are of the products whose events may have a message.
+var eventsOnly = []string{"type", "created_at", "call_cid", "fid", "review_queue_item", "item"}
 
 // empty reports whether a member is absent, null or "".
 func empty(member json.RawMessage) bool {

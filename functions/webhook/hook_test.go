@@ -83,6 +83,12 @@ func TestHooksAreBodiesWithoutAType(t *testing.T) {
 		`{}`:                                                              "",
 		`{"review_queue_item":{"id":"1"},"action":{"type":"ban"}}`:        "", // of moderation
 		`{"call_cid":"default:1","call":{}}`:                              "", // of video
+		`{"call_cid":"default:1","message":{},"user":{},"channel":{}}`:    "",
+		`{"type":"","call_cid":"default:1","message":{},"form_data":{}}`:  "",
+		`{"type":null,"fid":"user:1","message":{},"user":{}}`:             "", // of feeds
+		`{"review_queue_item":{},"message":{},"user":{}}`:                 "",
+		`{"item":{},"message":{},"user":{}}`:                              "",
+		`{"created_at":"2026-11-22T20:08:00Z","message":{},"user":{}}`:    "", // of any product
 		`{"type":"call.created","message":{}}`:                            "",
 		message:                                                           "",
 		`{"type":"message.new","form_data":{"a":"b"}}`:                    "",
