@@ -57,8 +57,8 @@ func TestAFloodOnEveryKnownRouteLosesNoneOfStreamsEventsAndHooks(t *testing.T) {
 			}{g, rt.Method, target})
 		}
 	}
-	if len(known) != 13 || address == "" {
-		t.Fatalf("want thirteen known routes and Stream's, got %d and %q", len(known), address)
+	if len(known) != 15 || address == "" {
+		t.Fatalf("want fifteen known routes and Stream's, got %d and %q", len(known), address)
 	}
 	calls := []struct{ what, path, body, want string }{
 		{"event", "", `{"type":"message.new","cid":"messaging:x-%d"}`, "{}"},

@@ -86,7 +86,7 @@ func TestClientApiIsPublicWithCORS(t *testing.T) {
 		}
 	}
 	same(t, "routes", routes, []string{
-		"GET /token/{userId} → token", "GET /api-key → apikey", "GET /config → config", "POST /webhook → webhook",
+		"GET /token/{userId} → token", "GET /api-key → apikey", "GET /config → config", "POST /webhook → webhook", "POST /webhook/PassOnPendingMessage → webhook", "POST /webhook/DeletedPendingMessage → webhook",
 	})
 	cors := s.get("ClientApi", "Body", "x-amazon-apigateway-cors")
 	same(t, "origins", texts(dig(cors, "allowOrigins")), []string{"https://a.example.com", "https://b.example.com"})
@@ -149,6 +149,9 @@ func TestEachRouteHasALimitOfItsOwn(t *testing.T) {
 	for _, i := range integrations(t, s, "ClientApi") {
 		route, function, _ := strings.Cut(i.route, " → ")
 		want["client "+route] = map[bool]string{false: "11 12", true: "13 14"}[function == "webhook"]
+		if strings.Contains(route, "PendingMessage") {
+			want["client "+route] = "50 500" // of Size, whatever WebhookLimit is
+		}
 	}
 	for _, i := range integrations(t, s, "ServiceApi") {
 		route, _, _ := strings.Cut(i.route, " → ")

@@ -507,9 +507,6 @@ func (p *plan) hooks(f *file, st *state) error {
 			return fmt.Errorf("%s is listed twice: once below absent", what)
 		}
 		p.unknownEvents(what, wanted, st)
-		if plain := PlainWebhookURL(f.outputs); wanted["hook_type"] == "pending_message" && plain != "" && Address(wanted) == plain {
-			p.notes = append(p.notes, what+": Stream adds the callback's name to the address, and this one has no routes below it: make it ${WebhookUrl}")
-		}
 		if found[i] {
 			continue
 		}
