@@ -151,7 +151,7 @@ func TestAlarmsGoOffForWhatTheyAreFor(t *testing.T) {
 	well := map[string]float64{
 		"Sum Count ApiId=ClientApi": 3000, "Sum Count ApiId=WebhookApi": 600, "Sum Count ApiName=chat-service": 900, "Sum EventsPublished FunctionName=WebhookFunction": 600,
 		"Sum TokensMinted FunctionName=TokenFunction": 100, "Sum TokensMinted FunctionName=ConfigFunction": 900, "p99 Duration FunctionName=ProxyFunction": 900,
-		"Sum 4xx ApiId=WebhookApi": 3, "Sum 5xx ApiId=ClientApi": 4, "p99 UpstreamLatency FunctionName=ProxyFunction": 300, "Sum ClientsThrottled": 10, "Sum StreamRefusals": 2,
+		"Sum 5xx ApiId=WebhookApi": 2, "Sum 5xx ApiId=ClientApi": 4, "p99 UpstreamLatency FunctionName=ProxyFunction": 300, "Sum ClientsThrottled": 10, "Sum StreamRefusals": 2,
 		"Sum CallersRefusedByUs": 9, "Sum HooksFailed FunctionName=WebhookFunction": 4, "Sum ServerErrors": 4,
 	}
 	const night = -1 // no data at all, except what the scenario has
@@ -164,13 +164,13 @@ func TestAlarmsGoOffForWhatTheyAreFor(t *testing.T) {
 	for _, test := range []scenario{
 		{"well", nil, ""},
 		{"no events at all", map[string]float64{"": night}, "NoEventsAlarm"},
-		{"a wrong secret", map[string]float64{"Sum 4xx ApiId=WebhookApi": 600, "Sum EventsPublished FunctionName=WebhookFunction": 0}, "NoEventsAlarm WebhooksRefusedAlarm"},
-		{"a wrong secret at night", map[string]float64{"": night, "Sum Count ApiId=WebhookApi": 3, "Sum 4xx ApiId=WebhookApi": 3}, "NoEventsAlarm WebhooksRefusedAlarm"},
-		{"a tenth of the webhooks refused", map[string]float64{"Sum 4xx ApiId=WebhookApi": 61}, "WebhooksRefusedAlarm"},
-		{"webhooks throttled", map[string]float64{"Sum WebhooksThrottled": 1}, "WebhooksThrottledAlarm"},
+		{"a wrong secret", map[string]float64{"Sum WebhooksRefused": 600, "Sum EventsPublished FunctionName=WebhookFunction": 0}, "NoEventsAlarm WebhooksRefusedAlarm"},
+		{"a wrong secret at night", map[string]float64{"": night, "Sum Count ApiId=WebhookApi": 3, "Sum WebhooksRefused": 3}, "NoEventsAlarm WebhooksRefusedAlarm"},
+		{"one webhook of many refused", map[string]float64{"Sum WebhooksRefused": 1}, "WebhooksRefusedAlarm"},
+		{"a webhook throttled", map[string]float64{"Sum WebhooksThrottled": 1, "Sum WebhooksRefused": 1}, "WebhooksRefusedAlarm WebhooksThrottledAlarm"},
 		{"the only event of a night fails", map[string]float64{"": night, "Sum Count ApiId=WebhookApi": 3, "Sum 5xx ApiId=WebhookApi": 3}, "NoEventsAlarm WebhookApi5xxAlarm"},
 		{"one of its attempts fails", map[string]float64{"": night, "Sum Count ApiId=WebhookApi": 2, "Sum 5xx ApiId=WebhookApi": 1, "Sum EventsPublished FunctionName=WebhookFunction": 1}, ""},
-		{"webhooks fail", map[string]float64{"Sum 5xx ApiId=WebhookApi": 6}, "WebhookApi5xxAlarm"},
+		{"one of many webhooks fails three times", map[string]float64{"Sum 5xx ApiId=WebhookApi": 3}, "WebhookApi5xxAlarm"},
 		{"clients throttled", map[string]float64{"Sum ClientsThrottled": 30}, "ClientsThrottledAlarm"},
 		{"services throttled", map[string]float64{"Sum ServicesThrottled": 20}, "ServicesThrottledAlarm"},
 		{"a wrong audience", map[string]float64{"Sum CallersRefusedByUs": 1000, "Sum TokensMinted FunctionName=TokenFunction": 0, "Sum TokensMinted FunctionName=ConfigFunction": 0}, "CallersRefusedAlarm"},
@@ -397,6 +397,11 @@ func TestOnlyOurOwnFaultsRollBack(t *testing.T) {
 
 func TestMetricFiltersCountTheLinesThatTheyAreFor(t *testing.T) {
 	t.Parallel()
+	s := translate(t, full...)
+	stream, client := s.get("WebhookStage", "AccessLogSettings", "Format").(string), s.get("ClientApiApiGatewayDefaultStage", "AccessLogSettings", "Format").(string)
+	if got := strings.Replace(stream, `{"api":"webhook",`, "{", 1); got != client || got == stream {
+		t.Errorf("want lines that tell Stream's API from the Client API, got %s", stream)
+	}
 	for _, test := range []struct{ group, line, want string }{
 		{"Token", `{"status":401,"refused":"the token is for another audience"}`, "CallersRefusedByUs"},
 		{"Config", `{"status":200,"refused":"the token is another issuer's"}`, "CallersRefusedByUs"},
@@ -409,9 +414,12 @@ func TestMetricFiltersCountTheLinesThatTheyAreFor(t *testing.T) {
 		{"Proxy", `{"status":404}`, ""},
 		{"Proxy", `{"status":503,"fault":"Stream"}`, ""},
 		{"Webhook", `{"status":401}`, ""},
-		{"ClientApi", `{"route":"POST ` + webhookPath + `","status":"429","integrationStatus":"-"}`, "WebhooksThrottled"},
+		{"ClientApi", `{"api":"webhook","route":"POST ` + webhookPath + `","status":"429","integrationStatus":"-"}`, "WebhooksRefused WebhooksThrottled"},
 		{"ClientApi", `{"route":"POST /webhook","status":"429","integrationStatus":"-"}`, ""}, // everybody knows it
-		{"ClientApi", `{"route":"POST ` + webhookPath + `","status":"401","integrationStatus":"200"}`, ""},
+		{"ClientApi", `{"route":"POST /webhook/PassOnPendingMessage","status":"401","integrationStatus":"200"}`, ""},
+		{"ClientApi", `{"api":"webhook","route":"POST ` + webhookPath + `","status":"401","integrationStatus":"200"}`, "WebhooksRefused"},
+		{"ClientApi", `{"api":"webhook","route":"POST ` + webhookPath + `","status":"200","integrationStatus":"200"}`, ""},
+		{"ClientApi", `{"api":"webhook","route":"-","status":"404","integrationStatus":"-"}`, ""}, // a scanner
 		{"ClientApi", `{"route":"GET /config","status":"429","integrationStatus":"-"}`, "ClientsThrottled"},
 		{"ClientApi", `{"route":"GET /token/{userId}","status":"429","integrationStatus":"200"}`, ""}, // the function's own
 		{"ServiceApi", `{"status":"429","error":"THROTTLED"}`, "ServicesThrottled"},
