@@ -40,7 +40,8 @@ export const connect = async (get, clientType = 'web', sdk = {}) => {
   const client = new StreamChat(apiKey, sdk);
 
   // call runs one of the SDK's calls. The SDK renews a token that has expired (code 40) but not one with a wrong signature (43), as
-  // after a rotation of the secret, and after a failed renewal every call fails with the old error. 9 is Stream's rate limit.
+  // after a rotation of the secret, and after a failed renewal every call fails with the old error. 9 is Stream's rate limit. A 2, or
+  // a 43 that stays, means that the key has changed: call connect again.
   let renewal, renewals = 0;
   const renew = async () => {
     await client.closeConnection();
