@@ -175,6 +175,35 @@ func TestImportHeedsStreamsLimits(t *testing.T) {
 	}
 }
 
+// Once a second had too many calls, the seconds after it get no more than a thirtieth of a
+// minute's.
+func TestImportHeedsTheLimitOfASecond(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.file("users.jsonl", lines(1, 1200))
+	var refused, first, last atomic.Int64 // when calls were, in nanoseconds since 1970
+	a.intercept(func(w http.ResponseWriter, r *http.Request, _ int) bool {
+		at := time.Now()
+		refused.CompareAndSwap(0, at.UnixNano())
+		if r.Method == http.MethodGet {
+			return false
+		} else if at.UnixNano() < refused.Load()+int64(time.Second/2) {
+			for name, value := range map[string]int64{"Limit": 600, "Remaining": 580, "Reset": at.Unix() + 60} {
+				w.Header().Set("X-RateLimit-"+name, strconv.FormatInt(value, 10))
+			}
+			w.WriteHeader(http.StatusTooManyRequests)
+			return true
+		}
+		first.CompareAndSwap(0, at.UnixNano())
+		last.Store(at.UnixNano())
+		return false
+	})
+	a.run("users import", a.dir+"/users.jsonl").want(t, 0, "1200 created, 0 updated, 0 refused", "waiting 1s")
+	if took := time.Duration(last.Load() - first.Load()); took < 10*time.Second/25 {
+		t.Errorf("want a twentieth of a second between two of 12 calls, got all in %s", took)
+	}
+}
+
 func TestFileOfUsersThatCannotBeRightIsRefusedWhole(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -35,7 +36,8 @@ type Service struct {
 // limits are those that Stream's answers tell of.
 type limits struct {
 	mu     sync.Mutex
-	closed map[string]time.Time // until when Stream wants no such calls
+	closed map[string]time.Time     // until when Stream wants no such calls
+	every  map[string]time.Duration // between two such calls, once a second had too many
 }
 
 // Local reports whether -service-url is on this machine: make run, which belongs
@@ -85,7 +87,7 @@ func (t *Target) ServiceOf(s *Stack, cfg *aws.Config) *Service {
 	if base == "" {
 		base = s.Outputs["ServiceApiUrl"]
 	}
-	return &Service{Base: strings.TrimSuffix(base, "/"), AWS: cfg, progress: t.Progress, limits: &limits{closed: map[string]time.Time{}}}
+	return &Service{Base: strings.TrimSuffix(base, "/"), AWS: cfg, progress: t.Progress, limits: &limits{closed: map[string]time.Time{}, every: map[string]time.Duration{}}}
 }
 
 var client = &http.Client{
@@ -201,6 +203,9 @@ func (s *Service) enter(ctx context.Context, kind string) (time.Duration, error)
 	for {
 		s.limits.mu.Lock()
 		left := time.Until(s.limits.closed[kind])
+		if every := s.limits.every[kind]; left <= 0 && every > 0 {
+			s.limits.closed[kind] = time.Now().Add(every)
+		}
 		s.limits.mu.Unlock()
 		if left <= 0 {
 			return time.Since(began), nil
@@ -211,16 +216,26 @@ func (s *Service) enter(ctx context.Context, kind string) (time.Duration, error)
 	}
 }
 
-// limit takes note of a response after which Stream wants no such calls for a while.
+// limit takes note of a response after which Stream wants no such calls for a while, or
+// fewer a second: a second takes a thirtieth of a minute's calls.
 func (s *Service) limit(kind string, a *streamrest.Answer) {
-	pause := time.Duration(0)
-	if a.Status == http.StatusTooManyRequests {
+	pause, every := time.Duration(0), time.Duration(0)
+	l, ok := streamrest.Limit(a.Header)
+	left := untilReset(l, time.Now())
+	switch {
+	case a.Status == http.StatusTooManyRequests:
 		pause = RetryAfter(a.Header, time.Now())
-	} else if l, ok := streamrest.Limit(a.Header); ok && l.Remaining == 0 {
-		pause = untilReset(l, time.Now())
+		if left == 0 {
+			every = 100 * time.Millisecond // Stream's usual limit
+		} else if l.Remaining > 0 {
+			every = min(31*time.Second/time.Duration(max(l.Limit, 30)), left/time.Duration(l.Remaining))
+		}
+	case ok && l.Remaining == 0:
+		pause = left
 	}
 	s.limits.mu.Lock()
 	defer s.limits.mu.Unlock()
+	s.limits.every[kind] = cmp.Or(every, s.limits.every[kind])
 	if until := time.Now().Add(pause); pause > 0 && until.After(s.limits.closed[kind].Add(50*time.Millisecond)) {
 		s.limits.closed[kind] = until
 		s.progress("Stream limits the calls: waiting %s", pause.Round(time.Second/10))
