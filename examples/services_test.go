@@ -44,15 +44,37 @@ func TestSDKsSignNothingWithAMadeUpSecret(t *testing.T) {
 		for (const f of [() => chat.createToken('bob'), () => chat.verifyWebhook('{}', 'x'), () => client.createToken('bob'), () => client.generateUserToken({ user_id: 'bob' }), () => client.verifyWebhook('{}', 'x')])
 			try { console.log(f()) } catch (e) { console.log(e.message.includes('only the backend') ? 'refused' : e) }
 		await chat.sendFile('/channels/messaging/general/file', Buffer.from('x'), 'x.txt').catch((e) => console.log(e.message.includes('does not sign uploads') ? 'refused' : e));`
-	c := exec.CommandContext(t.Context(), "node", "--input-type=module", "-e", script)
+	wantFromNode(t, script, strings.Repeat("refused\n", 6))
+}
+
+// Stream's SDK for all its products makes the same token of the same claims, and reaches
+// Video and Feeds through the Service API.
+func TestOneTokenServesVideoAndFeeds(t *testing.T) {
+	t.Parallel()
+	const script = `
+		const { StreamClient } = await import('@stream-io/node-sdk');
+		const [service, secret] = process.argv.slice(1);
+		const client = new StreamClient('unused', secret, { basePath: service + '/proxy' });
+		const { token } = await (await fetch(service + '/token/alice')).json();
+		const claims = JSON.parse(Buffer.from(token.split('.')[1], 'base64url'));
+		const { call } = await client.video.call('default', 'standup').getOrCreate({ data: { created_by_id: 'alice' } });
+		const { feed } = await client.feeds.feed('user', 'alice').getOrCreate({ user_id: 'alice' });
+		console.log(Object.keys(claims).join(), client.generateUserToken(claims) === token, call.cid, feed.feed);`
+	wantFromNode(t, script, "exp,iat,user_id true default:standup user:alice\n", awstest.NewDevServer(t, nil).Service, "local-secret-for-development-only")
+}
+
+// wantFromNode checks what a script prints that imports the packages of the example in Node.
+func wantFromNode(t *testing.T, script, want string, args ...string) {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), "node", append([]string{"--input-type=module", "-e", script}, args...)...)
 	c.Dir = "services/node"
 	c.Env = append(os.Environ(), "SERVICE_URL=http://127.0.0.1:1", "AWS_REGION=eu-central-1")
 	out, err := c.CombinedOutput()
 	if strings.Contains(string(out), "ERR_MODULE_NOT_FOUND") || errors.Is(err, exec.ErrNotFound) {
 		awstest.Missing(t, "npm install was not run in examples/services/node: %v", err)
 	}
-	if want := strings.Repeat("refused\n", 6); err != nil || string(out) != want {
-		t.Errorf("want six refusals, got %v\n%s", err, out)
+	if err != nil || string(out) != want {
+		t.Errorf("want %q, got %v\n%s", want, err, out)
 	}
 }
 

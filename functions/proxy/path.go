@@ -36,17 +36,19 @@ func checkPath(path string) error {
 	return nil
 }
 
+// domain is that of Stream's hosts.
+const domain = ".stream-io-api.com"
+
 // productBase returns the base URL for a path: Stream's products share key, secret and
-// tokens, and each has a host. A base that is not Chat's host, such as a stand-in's, is
-// everybody's.
+// tokens, and each has a host, in whatever region Chat's is. A base that is not Stream's,
+// such as a stand-in's, is everybody's.
 func productBase(base *url.URL, path string) *url.URL {
 	product, _, _ := strings.Cut(strings.TrimPrefix(path, "api/v2/"), "/")
-	rest, isChat := strings.CutPrefix(base.Host, "chat.")
-	if !isChat || product != "video" && product != "feeds" {
+	if product != "video" && product != "feeds" || !strings.HasSuffix(base.Host, domain) {
 		return base
 	}
 	u := *base
-	u.Host = product + "." + rest
+	u.Host = product + domain
 	return &u
 }
 
