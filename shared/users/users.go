@@ -50,13 +50,13 @@ type Refused string
 
 const (
 	// The reasons why we refuse a user; but for the last, REFUSE_USERS switches each off.
-	ErrDeactivated Refused = "the user is deactivated at Stream"
-	ErrBanned      Refused = "the user is banned from the app at Stream"
-	ErrDeleted     Refused = "the user was deleted at Stream; only who was deleted softly can be restored"
-	ErrRevoked     Refused = "the user's tokens were revoked at Stream after this sign-in"
+	ErrDeactivated Refused = "our rule RefuseUsers: the user is deactivated at Stream"
+	ErrBanned      Refused = "our rule RefuseUsers: the user is banned from the app; Stream would let them connect"
+	ErrDeleted     Refused = "our rule RefuseUsers: the user was deleted at Stream; only who was deleted softly can be restored"
+	ErrRevoked     Refused = "our rule SyncUsers: the user's tokens, or the app's, were revoked at Stream after this sign-in"
 
 	// ErrUnknown means that the user does not exist at Stream, and may not be created.
-	ErrUnknown Refused = "the user does not exist at Stream"
+	ErrUnknown Refused = "our rule CreateUsers: the user does not exist at Stream"
 )
 
 func (r Refused) Error() string { return string(r) }
