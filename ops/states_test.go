@@ -415,6 +415,60 @@ func TestStreamThatNeverAgreesIsNotBelieved(t *testing.T) {
 	a.run("apply", "-yes").want(t, 1, "done: create role support", "waiting for Stream to agree, up to 10s: create role support", "10s later still answers otherwise: create role support")
 }
 
+// What is named is what Stream keeps otherwise, and not what it has learned since.
+func TestWhatStreamKeepsOtherwiseIsNamed(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	reads := 0
+	a.twist = func(path string, answer map[string]any) {
+		if reads++; path == "/app" {
+			answer["app"].(map[string]any)["reminders_interval"] = 60
+		}
+		commands, _ := answer["commands"].([]any)
+		for _, v := range commands {
+			if command := v.(map[string]any); command["name"] == "ticket" {
+				command["description"] = "other"
+			}
+		}
+		if path == "/roles" && reads < 60 { // which takes it longer than a stage may last
+			answer["roles"] = []any{}
+		}
+	}
+	a.file("stream.yaml", "roles: [support]\ncommands: {ticket: {description: opens}}\napp: {reminders_interval: 120, async_url_enrich_enabled: false}")
+	a.run("apply", "-yes").want(t, 1, "10s later still answers otherwise: create command ticket, update the app's settings (reminders_interval). Run")
+}
+
+func TestChangesInALaterStageAreNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.file("stream.yaml", "roles: [old]\ngrants: {old: [search-user]}\nchannel_types: {messaging: {grants: {old: [read-channel]}}}")
+	a.run("apply", "-yes").want(t, 0)
+	a.file("stream.yaml", "app: {reminders_interval: 120}\nchannel_types: {messaging: {typing_events: false}}\nabsent: {roles: [old]}")
+	if got := a.run("apply", "-yes", "-allow-delete"); got.status != 0 || strings.Contains(got.stderr, "later still answers") {
+		t.Errorf("want what the next stage removes left to it, got %d %s", got.status, got.stderr)
+	}
+}
+
+func TestAWaitOutlastsFailures(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	failures := 0
+	a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
+		if n > 0 {
+			failures = 6
+			return false
+		}
+		if failures--; failures < 0 {
+			return false
+		}
+		w.WriteHeader(http.StatusNotFound) // not asked for again at once, as a 500 is
+		fmt.Fprint(w, `{"code":16,"message":"no"}`)
+		return true
+	})
+	a.file("stream.yaml", "app: {reminders_interval: 120}")
+	a.run("apply", "-yes").want(t, 0, "done: update the app's settings")
+}
+
 func TestStreamIsBelievedWhenItAgreesThreeTimes(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

@@ -166,7 +166,7 @@ func (p *planner) apply(ctx context.Context, steps []step, allowed map[string]bo
 		return 0, fmt.Errorf("%w; nothing was changed", err)
 	}
 	var late, refused []string
-	var taken []step // of this stage
+	var taken, before []step // of this stage, and of those before
 	for i, s := range steps {
 		if s.Why == "" || allowed[s.Changes[0].Risk] {
 			now, left, err := p.take(ctx, s)
@@ -184,12 +184,12 @@ func (p *planner) apply(ctx context.Context, steps []step, allowed map[string]bo
 		if len(taken) == 0 || i+1 < len(steps) && steps[i+1].stage == s.stage {
 			continue
 		}
-		still, err := p.agree(ctx, taken)
+		again, err := p.agree(ctx, taken)
 		if err != nil {
 			return done, fmt.Errorf("%w\n%d of %d steps were applied; still to do: %s. Run apply again to go on", err, done, len(steps), cmp.Or(titles(steps[i+1:]...), "nothing"))
 		}
-		late = append(late, still...)
-		taken = nil
+		before, taken = append(before, taken...), nil
+		late = repeated(changes(before), again)
 	}
 	switch {
 	case len(refused) > 0:
@@ -205,28 +205,25 @@ func (p *planner) apply(ctx context.Context, steps []step, allowed map[string]bo
 const Patience = 10 * time.Second
 
 // agree waits until Stream answers three times in a row what the steps have written, since
-// its servers learn of it one by one. It returns what Stream still answers otherwise.
-func (p *planner) agree(ctx context.Context, steps []step) (late []string, err error) {
+// its servers learn of it one by one. It returns the steps of a plan on what Stream answers
+// then, or why it answers nothing.
+func (p *planner) agree(ctx context.Context, steps []step) ([]step, error) {
 	for waited, agreed := time.Duration(0), 0; ; {
+		again := &plan{}
 		st, err := readState(context.WithoutCancel(ctx), p.service, p.file.wants)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			again, err = compare(p.file, st, never)
 		}
-		again, err := compare(p.file, st, never)
-		if err != nil {
-			return nil, err
-		}
-		late = repeated(steps, again.steps)
-		if agreed++; len(late) > 0 {
+		if agreed++; err != nil || len(repeated(steps, again.steps)) > 0 {
 			agreed = 0
 		}
 		switch {
 		case agreed == 3 || waited >= Patience:
-			return repeated(changes(steps), again.steps), nil
+			return again.steps, err
 		case agreed == 1 && waited == 0:
 			continue
 		case waited == 0 && agreed == 0:
-			p.Progress("waiting for Stream to agree, up to %s: %s", Patience, strings.Join(late, ", "))
+			p.Progress("waiting for Stream to agree, up to %s: %s", Patience, titles(steps...))
 		}
 		if err := p.at.Wait(ctx, time.Second); err != nil {
 			return nil, err
@@ -235,20 +232,27 @@ func (p *planner) agree(ctx context.Context, steps []step) (late []string, err e
 	}
 }
 
-// repeated returns the changes of steps that a later plan would make again.
+// repeated returns the changes of steps that a later plan would make again, in whole or in part.
 func repeated(steps, again []step) (late []string) {
-	left := map[string]bool{}
+	left := map[string][]string{} // fields by title
 	for _, s := range again {
 		for _, c := range s.Changes {
-			left[c.Action+" "+c.What] = true
-			for field := range c.Fields { // a part
-				left[c.Action+" "+c.What+": "+field] = true
+			title, fields := c.Action+" "+c.What, slices.Sorted(maps.Keys(c.Fields))
+			left[title] = append(left[title], fields...)
+			for _, field := range fields { // a part
+				left[title+": "+field] = []string{field}
 			}
 		}
 	}
 	for _, s := range steps {
 		for _, c := range s.Changes {
-			if title := c.Action + " " + c.What; left[title] {
+			title := c.Action + " " + c.What
+			_, whole := left[title]
+			fields := slices.DeleteFunc(slices.Clone(left["update "+c.What]), func(field string) bool { _, ours := c.Fields[field]; return !ours })
+			switch {
+			case len(fields) > 0 && len(c.Fields) > 1:
+				late = append(late, title+" ("+strings.Join(fields, ", ")+")")
+			case len(fields) > 0, whole && c.Action != "update":
 				late = append(late, title)
 			}
 		}
