@@ -25,8 +25,8 @@ func (d *doctor) hooks(ctx context.Context) {
 			d.hookURL()
 			d.hookTime()
 		})
-		bad := slices.ContainsFunc(d.findings[len(found):], func(f finding) bool { return f.Status == "bad" })
-		if !bad || waited >= streamfile.Patience || d.at.Wait(ctx, askAgain) != nil {
+		wrong := slices.ContainsFunc(d.findings[len(found):], func(f finding) bool { return f.Status == "bad" || f.Status == "warn" })
+		if !wrong || waited >= streamfile.Patience || d.at.Wait(ctx, askAgain) != nil {
 			said()
 			return
 		}
@@ -49,8 +49,8 @@ func (d *doctor) eventHooks() {
 	hooks := streamfile.Hooks(d.app)
 	if len(hooks) == 0 && kind == "webhook" && d.app["use_hook_v2"] != true && streamfile.Text(d.app["webhook_url"]) != "" { // an app that Stream has not moved to event hooks
 		hooks = []document{{"hook_type": kind, "webhook_url": d.app["webhook_url"], "enabled": true, "event_types": d.app["webhook_events"]}}
-	} else if old := streamfile.Text(d.app["webhook_url"]); d.app["use_hook_v2"] == false && len(hooks) > 0 && old != "" {
-		d.warn("webhook", "ask Stream's support to move the app to event hooks", "the app has event hooks and an old webhook_url, and use_hook_v2 is off: Stream may use the old one, %s", old)
+	} else if d.app["use_hook_v2"] == false && len(hooks) > 0 {
+		d.warn("webhook", "ask Stream's support to move the app to event hooks", "the app has event hooks, and use_hook_v2 is off: Stream may use only the old webhook_url, which is %q", streamfile.Text(d.app["webhook_url"]))
 	}
 	guessable := streamfile.PlainWebhookURL(d.stack.Outputs)
 	disabled, elsewhere, products, before := 0, 0, []string{}, []string{}
