@@ -356,6 +356,15 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 		}, "bad", "event", "The signature is not valid."},
 		"no right to listen":   {denied("AWSEvents.PutRule"), "skip", "event", "you have no right to make a queue and a rule"},
 		"no right to clean up": {denied("AmazonSQS.DeleteQueue"), "warn", "event", "could not be removed"},
+		"a channel that stays": {func(d *deployment) {
+			d.onService = func(w http.ResponseWriter, r *http.Request, _ string) bool {
+				refused := r.Method == http.MethodDelete
+				if refused {
+					w.WriteHeader(http.StatusInternalServerError)
+				}
+				return refused
+			}
+		}, "warn", "event", "could not be removed: channel messaging:chat-service-doctor-"},
 
 		"a hook function that Stream does not ask": {hookFunction, "bad", "hook", "Stream asks nobody"},
 		"an old stack that Stream asks":            {both(hookFunction, setting("before_message_send_hook_url", "https://old.example.com/webhook")), "bad", "hook", "Stream asks https://old.example.com/webhook and not"},

@@ -141,10 +141,10 @@ func (d *doctor) message(id string) *eventSource {
 		}
 		_, err = d.service.Stream(ctx, http.MethodDelete, channel+"?hard_delete=true", nil, nil)
 		var r *streamrest.Error
-		if errors.As(err, &r) && r.Status == http.StatusNotFound {
+		if err == nil || errors.As(err, &r) && r.Status == http.StatusNotFound {
 			return nil
 		}
-		return err
+		return fmt.Errorf("channel messaging:%s at Stream: %w", id, err)
 	}
 	return &eventSource{"a message sent in Stream", send, clean}
 }
