@@ -76,8 +76,16 @@ func TestWhateverStreamAnswersSurvivesPullAndGoesToASecondApp(t *testing.T) {
 				answer["channel_types"].(map[string]any)["team"].(map[string]any)["grants"].(map[string]any)["user"] = nil
 			}
 		}, file: "user: []"},
-		"a list named as Stream's are": {setup: setup{"POST", "/blocklists", `{"name":"profanity_own","words":["x"]}`}, file: "profanity_own:\n"},
-		"a permission":                 {setup: setup{"POST", "/permissions", `{"id":"own","name":"Own","action":"ReadChannel","condition":{"$subject.x":{"$eq":null}},"owner":true}`}, file: "condition:\n"},
+		"a list named as Stream's are":           {setup: setup{"POST", "/blocklists", `{"name":"profanity_own","words":["x"]}`}, file: "profanity_own:\n"},
+		"a permission":                           {setup: setup{"POST", "/permissions", `{"id":"own","name":"Own","action":"ReadChannel","condition":{"$subject.x":{"$eq":null}},"owner":true}`}, file: "condition:\n"},
+		"a permission that looks like a removal": {setup: setup{"POST", "/permissions", `{"id":"!own","name":"Own","action":"ReadChannel","condition":{}}`, "PATCH", "/app", `{"grants":{"user":["!own","\\b","search-user"]}}`}, file: "- \\!own\n"},
+		"a command in a set of Stream's": {setup: setup{"POST", "/commands", `{"name":"dance","description":"x","set":"fun_set"}`}, twist: func(path string, answer map[string]any) {
+			for _, v := range anyList(answer["commands"]) {
+				v.(map[string]any)["created_at"] = nil
+			}
+		}, file: "dance:\n"},
+		"what is no hook":     {twist: app(`{"event_hooks":["text"]}`), said: "app.event_hooks[0], which is no hook"},
+		"minutes and seconds": {setup: setup{"POST", "/blocklists", `{"name":"12:30:45","words":["1:30"]}`}, file: `"12:30:45":`},
 		"nothing where something is required": {setup: setup{"POST", "/blocklists", `{"name":"later","words":["x"]}`, "POST", "/commands", `{"name":"bare","description":""}`}, twist: func(path string, answer map[string]any) {
 			for _, v := range append(anyList(answer["blocklists"]), anyList(answer["commands"])...) {
 				v.(map[string]any)["words"], v.(map[string]any)["description"] = nil, nil
@@ -237,35 +245,37 @@ func TestApplyOnAppsAsTheyAre(t *testing.T) {
 		want  []string // that plan and apply say
 		left  int      // hooks
 	}{
-		"a double goes":                    {hooks(ours + `,"event_types":["message.new"]},` + ours + `,"event_types":[]}`), hook, "-allow-delete", []string{"- webhook hook " + hookURL + "   (needs -allow-delete)"}, 1},
-		"stars are all":                    {hooks(ours + `,"event_types":["*"]}`), hook, "", []string{"nothing to change"}, 1},
-		"a star double goes":               {hooks(ours + `,"event_types":["message.new"]},` + ours + `,"event_types":["*"]}`), hook, "-allow-delete", []string{"Plan: 0 to add, 0 to change, 1 to delete."}, 1},
-		"other events stay":                {hooks(ours + `,"event_types":["user.updated"]}`), strings.Replace(hook, "[]", "[message.new]", 1), "", []string{"~ webhook hook", "- user.updated, + message.new"}, 1},
-		"two of one address":               {nil, "hooks: [{hook_type: webhook, webhook_url: 'https://a', event_types: [user.updated]}, {hook_type: webhook, webhook_url: 'https://a', event_types: [message.new]}]", "", []string{"Plan: 2 to add, 0 to change, 0 to delete."}, 2},
-		"another product's hook stays":     {hooks(ours + `,"product":"video"}`), hook, "", []string{"Plan: 1 to add"}, 2},
-		"the chat's hook is meant":         {hooks(ours + `,"product":"chat"}`), hook, "", []string{"nothing to change"}, 1},
-		"a foreign hook can be absent":     {hooks(`{"hook_type":"gcp_pubsub","gcp_pubsub_topic":"projects/plum/topics/chat"}`), "absent: {hooks: [projects/plum/topics/chat]}", "-allow-delete", []string{"- gcp_pubsub hook projects/plum/topics/chat"}, 0},
-		"a hook can be absent by its id":   {hooks(`{"id":"one","hook_type":"webhook"}`), "absent: {hooks: [one]}", "-allow-delete", []string{"- webhook hook one"}, 0},
-		"the stack's hook moves":           {hooks(`{"hook_type":"webhook","enabled":true,"webhook_url":"https://client.example.com/v1/webhook"}`), hook, "-output ClientApiUrl=https://client.example.com/v1", []string{"webhook_url: https://client.example.com/v1/webhook -> " + hookURL, "1 to change"}, 1},
-		"the stack's callbacks move":       {hooks(`{"hook_type":"pending_message","enabled":true,"webhook_url":"https://client.example.com/v1/webhook"}`), strings.Replace(hook, "hook_type: webhook", "hook_type: pending_message", 1), "-output ClientApiUrl=https://client.example.com/v1", []string{"webhook_url: https://client.example.com/v1/webhook -> " + hookURL, "1 to change"}, 1},
-		"the earlier address may stay":     {hooks(`{"hook_type":"webhook","enabled":true,"webhook_url":"https://client.example.com/v1/webhook"}`), strings.Replace(hook, "${WebhookUrl}", "https://client.example.com/v1/webhook", 1), "-output ClientApiUrl=https://client.example.com/v1", []string{"nothing to change"}, 1},
-		"an unknown event type":            {nil, strings.Replace(hook, "[]", "[mesage.new, call.endet, tea.ready, feeds.activity.added]", 1), "", []string{"Stream knows no event mesage.new: did you mean message.new?", "Stream knows no event call.endet: did you mean call.ended?", "Stream knows no event tea.ready\n"}, 1},
-		"one field of a channel type":      {nil, "channel_types: {messaging: {typing_events: false}}", "", []string{"typing_events: true -> false"}, 0},
-		"a new channel type":               {nil, "channel_types: {match: {quotes: false, reminders: false, grants: {channel_member: [read-channel]}}}", "", []string{"as messaging has them: admin, guest, user", "quotes: false"}, 0},
-		"a set of commands":                {nil, "channel_types: {messaging: {commands: [all]}, team: {commands: [fun_set]}}", "", []string{"commands: + all", "commands: + fun_set"}, 0},
-		"a role with grants":               {[]string{"POST", "/roles", `{"name":"old"}`, "PATCH", "/app", `{"grants":{"old":["search-user"]}}`, "PUT", "/channeltypes/team", `{` + required + `,"grants":{"old":["read-channel"]}}`}, "absent: {roles: [old]}", "-allow-delete", []string{"grants.old: - search-user", "~ channel type team   (needs -allow-delete)", "done: delete role old"}, 0},
-		"a later value of a new type":      {nil, "channel_types: {match: {automod_behavior: shadow_block, partition_size: 5}}", "", []string{"done: create channel type match", "done: update channel type match"}, 0},
-		"a value beyond the description":   {nil, "channel_types: {messaging: {max_message_length: 300}}\napp: {cdn_expiration_seconds: 14400}", "", []string{"max_message_length: 5000 -> 300"}, 0},
-		"a part of a setting":              {nil, "app: {file_upload_config: {blocked_file_extensions: [exe]}}", "", []string{"done: update the app's settings"}, 0},
-		"a value that Stream refuses":      {nil, "app: {cdn_expiration_seconds: 60, guest_user_creation_disabled: true}\nchannel_types: {match: {automod: oracle, max_message_length: 90000}}", "", []string{"left out, because Stream refused it: update the app's settings: cdn_expiration_seconds", "left out, because Stream refused it: update channel type match: automod", "guest_user_creation_disabled: false -> true", "max_message_length: 90000", "done: create channel type match"}, -1},
-		"a value that only creating takes": {nil, "channel_types: {match: {max_message_length: 90000, quotes: false}}", "", []string{"left out, because Stream refused it: update channel type match: max_message_length", "done: update channel type match\n"}, -1},
-		"a change of a team's blocklist":   {[]string{"POST", "/blocklists", `{"name":"rude","team":"red","words":["x"]}`}, "blocklists: {rude: {team: red, words: [y]}}", "", []string{"~ blocklist rude (red)", "words: - x, + y"}, 0},
-		"a team's blocklist":               {nil, "blocklists: {rude: [darn], rude in red: {name: rude, team: red, type: domain, words: [x.org]}}", "", []string{"+ blocklist rude (red)"}, 0},
-		"a role that Stream may have":      {nil, "roles: [support]\ngrants: {global_reader: [search-user], support: [search-user]}\nchannel_types: {team: {grants: {global_reader: [read-channel]}}}", "", []string{"the app has no role global_reader: add it to roles if it is yours", "done: update the app's settings", "left out, because Stream refused it: update the app's settings: grants.global_reader", "left out, because Stream refused it: update channel type team: grants.global_reader"}, -1},
-		"words of an unknown form":         {nil, "blocklists: {wild: {words: {de: [a]}}, plain: [x]}", "", []string{"left out, because Stream refused it: create blocklist wild", "done: create blocklist plain"}, -1},
-		"a blocklist of an unknown type":   {nil, "blocklists: {wild: {type: wildcard, words: ['a*']}, plain: [x]}", "", []string{"left out, because Stream refused it: create blocklist wild", "done: create blocklist plain"}, -1},
-		"a field with a mistake":           {nil, "app: {multi_tenent_enabled: true}\nchannel_types: {team: {polls: 'no', grants: {user: all}}}\nhooks: [{hook_type: webhook, webhook_url: 'https://a', tmeout_ms: 10}]", "", []string{"did you mean multi_tenant_enabled?", "did you mean timeout_ms?", "polls must be a boolean", "grants.user is no list of permissions", "left out, because Stream refused it: update the app's settings: multi_tenent_enabled"}, -1},
-		"what is not in the description":   {nil, "roles: [support]\napp: {quantum_mode: true}", "", []string{"quantum_mode = true   (each apply tries it: quantum_mode is not in Stream's description)", "left out, because Stream refused it", "done: create role support"}, -1},
+		"a double goes":                      {hooks(ours + `,"event_types":["message.new"]},` + ours + `,"event_types":[]}`), hook, "-allow-delete", []string{"- webhook hook " + hookURL + "   (needs -allow-delete)"}, 1},
+		"stars are all":                      {hooks(ours + `,"event_types":["*"]}`), hook, "", []string{"nothing to change"}, 1},
+		"a star double goes":                 {hooks(ours + `,"event_types":["message.new"]},` + ours + `,"event_types":["*"]}`), hook, "-allow-delete", []string{"Plan: 0 to add, 0 to change, 1 to delete."}, 1},
+		"other events stay":                  {hooks(ours + `,"event_types":["user.updated"]}`), strings.Replace(hook, "[]", "[message.new]", 1), "", []string{"~ webhook hook", "- user.updated, + message.new"}, 1},
+		"two of one address":                 {nil, "hooks: [{hook_type: webhook, webhook_url: 'https://a', event_types: [user.updated]}, {hook_type: webhook, webhook_url: 'https://a', event_types: [message.new]}]", "", []string{"Plan: 2 to add, 0 to change, 0 to delete."}, 2},
+		"another product's hook stays":       {hooks(ours + `,"product":"video"}`), hook, "", []string{"Plan: 1 to add"}, 2},
+		"the chat's hook is meant":           {hooks(ours + `,"product":"chat"}`), hook, "", []string{"nothing to change"}, 1},
+		"a foreign hook can be absent":       {hooks(`{"hook_type":"gcp_pubsub","gcp_pubsub_topic":"projects/plum/topics/chat"}`), "absent: {hooks: [projects/plum/topics/chat]}", "-allow-delete", []string{"- gcp_pubsub hook projects/plum/topics/chat"}, 0},
+		"a hook can be absent by its id":     {hooks(`{"id":"one","hook_type":"webhook"}`), "absent: {hooks: [one]}", "-allow-delete", []string{"- webhook hook one"}, 0},
+		"the stack's hook moves":             {hooks(`{"hook_type":"webhook","enabled":true,"webhook_url":"https://client.example.com/v1/webhook"}`), hook, "-output ClientApiUrl=https://client.example.com/v1", []string{"webhook_url: https://client.example.com/v1/webhook -> " + hookURL, "1 to change"}, 1},
+		"the stack's callbacks move":         {hooks(`{"hook_type":"pending_message","enabled":true,"webhook_url":"https://client.example.com/v1/webhook"}`), strings.Replace(hook, "hook_type: webhook", "hook_type: pending_message", 1), "-output ClientApiUrl=https://client.example.com/v1", []string{"webhook_url: https://client.example.com/v1/webhook -> " + hookURL, "1 to change"}, 1},
+		"the earlier address may stay":       {hooks(`{"hook_type":"webhook","enabled":true,"webhook_url":"https://client.example.com/v1/webhook"}`), strings.Replace(hook, "${WebhookUrl}", "https://client.example.com/v1/webhook", 1), "-output ClientApiUrl=https://client.example.com/v1", []string{"nothing to change"}, 1},
+		"an unknown event type":              {nil, strings.Replace(hook, "[]", "[mesage.new, call.endet, tea.ready, feeds.activity.added]", 1), "", []string{"Stream knows no event mesage.new: did you mean message.new?", "Stream knows no event call.endet: did you mean call.ended?", "Stream knows no event tea.ready\n"}, 1},
+		"one field of a channel type":        {nil, "channel_types: {messaging: {typing_events: false}}", "", []string{"typing_events: true -> false"}, 0},
+		"a new channel type":                 {nil, "channel_types: {match: {quotes: false, reminders: false, grants: {channel_member: [read-channel]}}}", "", []string{"as messaging has them: admin, guest, user", "quotes: false"}, 0},
+		"a set of commands":                  {nil, "channel_types: {messaging: {commands: [all]}, team: {commands: [fun_set]}}", "", []string{"commands: + all", "commands: + fun_set"}, 0},
+		"a role with grants":                 {[]string{"POST", "/roles", `{"name":"old"}`, "PATCH", "/app", `{"grants":{"old":["search-user"]}}`, "PUT", "/channeltypes/team", `{` + required + `,"grants":{"old":["read-channel"]}}`}, "absent: {roles: [old]}", "-allow-delete", []string{"grants.old: - search-user", "~ channel type team   (needs -allow-delete)", "done: delete role old"}, 0},
+		"a later value of a new type":        {nil, "channel_types: {match: {automod_behavior: shadow_block, partition_size: 5}}", "", []string{"done: create channel type match", "done: update channel type match"}, 0},
+		"a value beyond the description":     {nil, "channel_types: {messaging: {max_message_length: 300}}\napp: {cdn_expiration_seconds: 14400}", "", []string{"max_message_length: 5000 -> 300"}, 0},
+		"a part of a setting":                {nil, "app: {file_upload_config: {blocked_file_extensions: [exe]}}", "", []string{"done: update the app's settings"}, 0},
+		"a value that Stream refuses":        {nil, "app: {cdn_expiration_seconds: 60, guest_user_creation_disabled: true}\nchannel_types: {match: {automod: oracle, max_message_length: 90000}}", "", []string{"left out, because Stream refused it: update the app's settings: cdn_expiration_seconds", "left out, because Stream refused it: update channel type match: automod", "guest_user_creation_disabled: false -> true", "max_message_length: 90000", "done: create channel type match"}, -1},
+		"a value that only creating takes":   {nil, "channel_types: {match: {max_message_length: 90000, quotes: false}}", "", []string{"left out, because Stream refused it: update channel type match: max_message_length", "done: update channel type match\n"}, -1},
+		"a change of a team's blocklist":     {[]string{"POST", "/blocklists", `{"name":"rude","team":"red","words":["x"]}`}, "blocklists: {rude: {team: red, words: [y]}}", "", []string{"~ blocklist rude (red)", "words: - x, + y"}, 0},
+		"a team's blocklist":                 {nil, "blocklists: {rude: [darn], rude in red: {name: rude, team: red, type: domain, words: [x.org]}}", "", []string{"+ blocklist rude (red)"}, 0},
+		"a role that Stream may have":        {nil, "roles: [support]\ngrants: {global_reader: [search-user], support: [search-user]}\nchannel_types: {team: {grants: {global_reader: [read-channel]}}}", "", []string{"the app has no role global_reader: add it to roles if it is yours", "done: update the app's settings", "left out, because Stream refused it: update the app's settings: grants.global_reader", "left out, because Stream refused it: update channel type team: grants.global_reader"}, -1},
+		"words of an unknown form":           {nil, "blocklists: {wild: {words: {de: [a]}}, plain: [x]}", "", []string{"left out, because Stream refused it: create blocklist wild", "done: create blocklist plain"}, -1},
+		"a blocklist of an unknown type":     {nil, "blocklists: {wild: {type: wildcard, words: ['a*']}, plain: [x]}", "", []string{"left out, because Stream refused it: create blocklist wild", "done: create blocklist plain"}, -1},
+		"what refers to what Stream refuses": {nil, "blocklists: {wild: {type: wildcard, words: ['a*']}}\nchannel_types: {team: {blocklist: wild, typing_events: false}}", "", []string{"? update channel type team: blocklist = wild   (each apply tries it: the app has no blocklist wild)", "done: update channel type team\n"}, -1},
+		"a part of what Stream refuses":      {nil, "app: {file_upload_config: {size_limit: 5, virus_scan: true}}\nchannel_types: {match: {automod_thresholds: {spam: {block: 2}, toxic: {block: 0.5}}}}", "", []string{"file_upload_config: {\"allowed", "left out, because Stream refused it: update the app's settings: file_upload_config", "done: update the app's settings\n", `automod_thresholds: {"toxic":{"block":0.5}}`, "done: update channel type match\n"}, -1},
+		"a field with a mistake":             {nil, "app: {multi_tenent_enabled: true}\nchannel_types: {team: {polls: 'no', grants: {user: all}}}\nhooks: [{hook_type: webhook, webhook_url: 'https://a', tmeout_ms: 10}]", "", []string{"did you mean multi_tenant_enabled?", "did you mean timeout_ms?", "polls must be a boolean", "grants.user is no list of permissions", "left out, because Stream refused it: update the app's settings: multi_tenent_enabled"}, -1},
+		"what is not in the description":     {nil, "roles: [support]\napp: {quantum_mode: true}", "", []string{"quantum_mode = true   (each apply tries it: quantum_mode is not in Stream's description)", "left out, because Stream refused it", "done: create role support"}, -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -383,11 +393,11 @@ func TestHooksThatStreamMayRefuseAreTriedOneByOne(t *testing.T) {
 	a := newApp(t)
 	a.call("PATCH", "/app", json.RawMessage(`{"event_hooks":[{"id":"one","hook_type":"webhook","enabled":true,"webhook_url":"https://a","timeout_ms":10}]}`))
 	a.requests()
-	a.file("stream.yaml", "hooks: [{hook_type: webhook, webhook_url: 'https://a', product: chat, timeout_ms: 20}, {hook_type: webhook, webhook_url: 'https://b', callback: {mode: 5}}, {hook_type: nats, nats_subject: c}, {hook_type: kafka, kafka_topic: d}]")
+	a.file("stream.yaml", "hooks: [{hook_type: webhook, webhook_url: 'https://a', product: chat, timeout_ms: 20}, {hook_type: webhook, webhook_url: 'https://b', callback: {mode: 5}}, {hook_type: nats, nats_subject: c}, {hook_type: kafka, kafka_topic: d}, {hook_type: webhook, webhook_url: 'https://e', timeout_ms: 7, retries: 5}]")
 	a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		if !strings.Contains(string(body), `"mode":5`) {
+		if !strings.Contains(string(body), `"mode":5`) && !strings.Contains(string(body), "retries") {
 			return false
 		}
 		w.WriteHeader(http.StatusBadRequest)
@@ -395,12 +405,83 @@ func TestHooksThatStreamMayRefuseAreTriedOneByOne(t *testing.T) {
 		return true
 	})
 	const chess = "? create webhook hook https://b   (each apply tries it: by Stream's description, callback.mode must be a string"
-	a.run("plan").want(t, 0, "Plan: 0 to add, 1 to change, 0 to delete", chess, "? create nats hook c   (each apply tries it: ops does not know its type)")
-	a.run("apply", "-yes").want(t, 0, "done: update webhook hook https://a", "left out, because Stream refused it: create webhook hook https://b", "done: create nats hook c", "done: create kafka hook d")
-	if hooks := a.hooks(); len(hooks) != 3 || hooks[0].(map[string]any)["id"] != "one" {
-		t.Errorf("want the first one kept and two more, got %v", hooks)
+	a.run("plan").want(t, 0, "Plan: 1 to add, 1 to change, 0 to delete", chess, "? create nats hook c   (each apply tries it: ops does not know its type)")
+	a.run("apply", "-yes").want(t, 0, "done: update webhook hook https://a", "left out, because Stream refused it: create webhook hook https://b", "done: create nats hook c", "done: create kafka hook d", "left out, because Stream refused it: update webhook hook https://e: retries")
+	hooks := a.hooks()
+	if len(hooks) != 4 || hooks[0].(map[string]any)["id"] != "one" || fmt.Sprint(hooks[1].(map[string]any)["timeout_ms"]) != "7" {
+		t.Errorf("want the first one kept and three more, got %v", hooks)
 	}
-	a.run("plan").want(t, 0, "nothing to change", chess)
+	a.run("plan").want(t, 0, "nothing to change", chess, "update webhook hook https://e: retries = 5   (each apply tries it: retries is not in Stream's description")
+	a.intercept(nil)
+	a.run("apply", "-yes").want(t, 0, "done: update webhook hook https://e: retries")
+	if hooks := a.hooks(); len(hooks) != 4 || fmt.Sprint(hooks[1].(map[string]any)["retries"]) != "5" {
+		t.Errorf("want the same hooks, got %v", hooks)
+	}
+}
+
+// A new hook gets its id from Stream, so what is tried at it finds it by what it is.
+func TestWhatAHookIsTriedWithComesToTheNewOne(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.file("stream.yaml", "hooks: [{hook_type: webhook, webhook_url: 'https://a', event_types: [message.new], retries: 5}, {hook_type: webhook, webhook_url: 'https://a', event_types: [user.updated], retries: 6}]")
+	a.run("apply", "-yes").want(t, 0, "done: update webhook hook https://a: retries")
+	for i, v := range a.hooks() {
+		if h := v.(map[string]any); i > 1 || fmt.Sprint(h["event_types"], h["retries"]) != []string{"[message.new] 5", "[user.updated] 6"}[i] {
+			t.Errorf("want each with its own, got %v", h)
+		}
+	}
+	a.run("plan").want(t, 0, "nothing to change")
+}
+
+func TestGrantsOfAPermissionThatTheAppLacksHoldNothingBack(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.call("POST", "/roles", map[string]any{"name": "nurse"})
+	a.twist = func(path string, answer map[string]any) {
+		list := anyList(answer["permissions"])
+		for _, id := range strings.Fields("read-channel create-channel delete-channel create-message create-reaction ban-user") {
+			list = append(list, map[string]any{"id": id, "custom": false})
+		}
+		answer["permissions"] = list
+	}
+	a.intercept(func(w http.ResponseWriter, r *http.Request, n int) bool {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		if !strings.Contains(string(body), "serch-user") {
+			return false
+		}
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprint(w, `{"code":4,"message":"no"}`)
+		return true
+	})
+	a.file("stream.yaml", "roles: [nurse]\ngrants: {nurse: [read-channel, serch-user]}\nchannel_types: {match: {grants: {nurse: [serch-user]}}}")
+	a.run("apply", "-yes").want(t, 0, "grants.nurse: + read-channel\n", "the app has no permission serch-user (did you mean search-user?)", "done: update the app's settings\n", "left out, because Stream refused it: update channel type match: grants.nurse")
+	a.run("plan").want(t, 0, "nothing to change")
+}
+
+// Stream replaces the whole of a list, a command or a permission, so what ops does not know goes along.
+func TestAnUpdateTakesAlongWhatTheDescriptionLacks(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.call("POST", "/blocklists", map[string]any{"name": "rude", "words": []string{"x"}})
+	a.twist = func(path string, answer map[string]any) {
+		for _, v := range anyList(answer["blocklists"]) {
+			v.(map[string]any)["severity"] = 3
+		}
+	}
+	a.file("stream.yaml", "blocklists: {rude: {words: [y], severity: 3}}")
+	a.requests()
+	a.run("apply", "-yes").want(t, 0, "Plan: 0 to add, 1 to change", "done: update blocklist rude\n", "left out, because Stream refused it: update blocklist rude: severity")
+	var sent []any
+	for _, made := range a.requests() {
+		if made.Method == "PUT" {
+			sent = append(sent, made.Body["severity"])
+		}
+	}
+	if got := fmt.Sprint(sent); got != "[3 <nil> 3]" {
+		t.Errorf("want it sent along, then left out, then tried, got %s", got)
+	}
+	a.run("plan").want(t, 0, "nothing to change")
 }
 
 func TestStreamThatNeverAgreesIsNotBelieved(t *testing.T) {

@@ -232,19 +232,24 @@ func (p *planner) agree(ctx context.Context, steps []step) ([]step, error) {
 	}
 }
 
-// repeated returns the changes of steps that a later plan would make again, in whole or in part.
+// repeated returns the changes of steps that a later plan would make again, in whole or in
+// part. A change that is left as a try is done; a try may be left as a change, once Stream
+// has such a field.
 func repeated(steps, again []step) (late []string) {
-	left := map[string][]string{} // fields by title
-	for _, s := range again {
-		for _, c := range s.Changes {
-			title, fields := c.Action+" "+c.What, slices.Sorted(maps.Keys(c.Fields))
-			left[title] = append(left[title], fields...)
-			for _, field := range fields { // a part
-				left[title+": "+field] = []string{field}
+	for _, s := range steps {
+		left := map[string][]string{} // fields by title
+		for _, a := range again {
+			if a.Why != "" && s.Why == "" {
+				continue
+			}
+			for _, c := range a.Changes {
+				title, fields := c.Action+" "+c.What, slices.Sorted(maps.Keys(c.Fields))
+				left[title] = append(left[title], fields...)
+				for _, field := range fields { // a part
+					left[title+": "+field] = []string{field}
+				}
 			}
 		}
-	}
-	for _, s := range steps {
 		for _, c := range s.Changes {
 			title := c.Action + " " + c.What
 			_, whole := left[title]
@@ -304,6 +309,9 @@ func (p *planner) take(ctx context.Context, s step) (done []step, refused []stri
 		if err == nil && len(now) > 0 && (part.Method == http.MethodPost || part.hook != nil) { // the next needs it
 			_, err = p.agree(ctx, now)
 		}
+		if part.Why != "" {
+			left = nil
+		}
 		if done, refused = append(done, now...), append(refused, left...); err != nil {
 			return done, refused, err
 		}
@@ -318,7 +326,7 @@ func (p *planner) send(ctx context.Context, s step) error {
 		switch {
 		case err != nil:
 		case s.hook != nil:
-			body = Document{"event_hooks": withHook(Hooks(now.app), s.hook)}
+			body = Document{"event_hooks": withHook(Hooks(now.app), s.hook, s.as)}
 		case !reflect.DeepEqual(now.app["event_hooks"], p.state.app["event_hooks"]):
 			err = errChanged
 		}
@@ -353,8 +361,16 @@ func (s step) sets(field string) bool {
 	return sets || field == "grants"
 }
 
-// withHook returns a list of hooks with one in the place of that with its id, or at the end.
-func withHook(hooks []Document, one Document) (list []any) {
+// withHook returns a list of hooks with one in the place of that with its id, or of that
+// which is like as, or at the end.
+func withHook(hooks []Document, one, as Document) (list []any) {
+	if as != nil {
+		for i := range match([]Document{as}, hooks, nil) {
+			has := maps.Clone(Writable(hooks[i]))
+			maps.Copy(has, one)
+			one = has
+		}
+	}
 	for _, h := range hooks {
 		if h = Writable(h); one["id"] != nil && h["id"] == one["id"] {
 			h, one = one, nil

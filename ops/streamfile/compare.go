@@ -49,7 +49,7 @@ func differences(k kind, before, wanted Document) (set Document, fields map[stri
 	for role, v := range Object(wanted["grants"]) {
 		ids := v
 		if list, isList := v.([]any); isList || v == nil {
-			ids = append([]any{}, granted(List(have[role]), list)...) // never null
+			ids = granted(List(have[role]), list) // never null
 		}
 		if before == nil || !same(have[role], ids) {
 			grants[role], fields["grants."+role] = ids, difference{have[role], ids}
@@ -67,17 +67,22 @@ func (k kind) same(field string, have, want any) bool {
 }
 
 // granted returns a role's new grants. If an id in wanted begins with !, those ids are
-// taken from what the role has and the others added; otherwise wanted is the new list.
+// taken from what the role has and the others added; otherwise wanted is the new list. An
+// id that itself begins with ! has a \ before it.
 func granted(have, wanted []any) []any {
-	revoked := func(v any) bool { return strings.HasPrefix(Text(v), "!") }
-	if !slices.ContainsFunc(wanted, revoked) {
-		return wanted
+	all, adds := []any{}, false
+	if slices.ContainsFunc(wanted, func(v any) bool { return strings.HasPrefix(Text(v), "!") }) {
+		all, adds = append(all, have...), true
 	}
-	all := slices.Clone(have)
 	for _, v := range wanted {
-		if revoked(v) {
-			all = slices.DeleteFunc(all, func(id any) bool { return "!"+Text(id) == v })
-		} else if !slices.Contains(all, v) {
+		if id, revoked := strings.CutPrefix(Text(v), "!"); revoked {
+			all = slices.DeleteFunc(all, func(v any) bool { return Text(v) == id })
+			continue
+		}
+		if id, escaped := strings.CutPrefix(Text(v), `\`); escaped {
+			v = id
+		}
+		if !adds || !slices.Contains(all, v) {
 			all = append(all, v)
 		}
 	}

@@ -77,6 +77,19 @@ func (k kind) unset(field string, v any) bool {
 	return v == nil || ok && zero(v) && len(row.Problems(field, v)) > 0
 }
 
+// part returns what of a value that Stream may refuse goes without that, or nil: a part of
+// what the app has already would be less than it has, and a part of its policies is others.
+func (k kind) part(field string, have, v any) any {
+	row, ok := k.row(field)
+	if !ok || field == "permissions" || len(row.Problems(field, have)) > 0 {
+		return nil
+	}
+	if part := row.Part(v); part != nil && !same(have, part) {
+		return part
+	}
+	return nil
+}
+
 // zero reports whether v is what Stream answers for nothing.
 func zero(v any) bool {
 	switch v := v.(type) {

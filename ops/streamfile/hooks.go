@@ -151,10 +151,11 @@ func match(wanted, have []Document, outputs map[string]string) map[int]int {
 	}
 }
 
-// Writable returns a hook as Stream takes it back: with times as text, where it may have
-// answered nanoseconds.
+// Writable returns a hook as Stream takes it back: without nulls, and with times as text,
+// where it may have answered nanoseconds.
 func Writable(hook Document) Document {
 	hook = maps.Clone(hook)
+	maps.DeleteFunc(hook, func(_ string, v any) bool { return v == nil })
 	for _, field := range []string{"created_at", "updated_at"} {
 		if n, ok := hook[field].(json.Number); ok {
 			ns, _ := n.Int64()

@@ -23,6 +23,7 @@ type step struct {
 	Why   string   `json:"why,omitempty"`
 	stage int      // Stream must know the steps of a stage before the next begins
 	hook  Document // to add to Stream's list, or to put in the place of the one with its id
+	as    Document // what a hook without an id is by then
 	parts []step   // what the step sets, one by one, for when Stream refuses the whole
 }
 
@@ -61,7 +62,7 @@ func (f *file) wants(k kind) bool {
 	}
 	for _, d := range append(slices.Collect(maps.Values(f.items["channeltypes"])), f.app) {
 		for field, path := range references {
-			if path == k.path && d[field] != nil {
+			if path == k.path && d[strings.TrimSuffix(field, ".")] != nil {
 				return true
 			}
 		}
@@ -69,30 +70,64 @@ func (f *file) wants(k kind) bool {
 	return false
 }
 
-// references are the fields that name items of collections, by their paths.
-var references = map[string]string{"grants": "roles", "user_search_disallowed_roles": "roles", "commands": "commands", "blocklist": "blocklists", "blocklists": "blocklists"}
+// references are the fields that name items of collections, by their paths; grants. are
+// the lists in grants.
+var references = map[string]string{"grants": "roles", "grants.": "permissions", "user_search_disallowed_roles": "roles", "commands": "commands", "blocklist": "blocklists", "blocklists": "blocklists"}
 
-// missing moves from set to doubtful what refers to roles, commands and blocklists that
-// neither the app nor the file has, since Stream refuses that, and everything that is sent
-// with it. An app may answer such names all the same.
-func missing(set, before, doubtful Document, why map[string]string, f *file, st *state) {
+// missing moves from set to doubtful what refers to roles, permissions, commands and
+// blocklists that neither the app nor the file has, since Stream refuses that, and
+// everything that is sent with it. An app may answer such names all the same: what stands
+// in a list already stays there.
+func (p *plan) missing(set, before, doubtful Document, why map[string]string, f *file, st *state) {
 	has := func(path, name string) bool {
-		known := func(d Document) bool { return Text(d["name"]) == name || path == "commands" && Text(d["set"]) == name }
+		known := func(d Document) bool {
+			return path == "blocklists" && d["name"] == name || path == "commands" && d["set"] == name
+		}
+		tried := func(s step) bool { // and may be refused
+			return s.Why != "" && s.Path == "/"+path && (s.Body["name"] == name || path == "permissions" && s.Body["id"] == name)
+		}
 		for _, items := range []map[string]Document{st.items[path], f.items[path]} {
 			if items[name] != nil || name != "" && slices.ContainsFunc(slices.Collect(maps.Values(items)), known) {
-				return true
+				return st.items[path][name] != nil || !slices.ContainsFunc(p.steps, tried)
 			}
 		}
-		return path == "commands" && slices.Contains(commandSets, name)
+		return path == "commands" && slices.Contains(commandSets, name) || path == "permissions" && !st.tellsPermissions()
+	}
+	named := func(v any) string { return cmp.Or(Text(v), Text(Object(v)["blocklist"])) }
+	// known returns what of a list the app will have, and what it lacks.
+	known := func(path string, have, all []any) (there []any, lacks string) {
+		var absent []string
+		there = slices.DeleteFunc(append([]any{}, all...), func(v any) bool {
+			name := named(v)
+			if has(path, name) || slices.ContainsFunc(have, func(v any) bool { return named(v) == name }) {
+				return false
+			}
+			if near := nearest(name, slices.Sorted(maps.Keys(st.items[path]))); near != "" {
+				name += " (did you mean " + near + "?)"
+			}
+			absent = append(absent, name)
+			return true
+		})
+		if len(absent) > 0 {
+			lacks = "the app has no " + strings.TrimSuffix(path, "s") + " " + strings.Join(absent, ", ")
+		}
+		return there, lacks
 	}
 	grants := maps.Clone(Object(set["grants"]))
 	for role, ids := range grants {
-		_, isList := ids.([]any)
+		list, isList := ids.([]any)
+		have := List(Object(before["grants"])[role])
+		there, lacks := known("permissions", have, list)
 		switch {
 		case !has("roles", role):
 			why["grants."+role] = "the app has no role " + role + ": add it to roles if it is yours"
 		case !isList:
 			why["grants."+role] = "grants." + role + " is no list of permissions"
+		case lacks != "":
+			if why["grants."+role], doubtful["grants."+role] = lacks, ids; !same(have, there) {
+				grants[role] = there
+				continue
+			}
 		default:
 			continue
 		}
@@ -108,19 +143,10 @@ func missing(set, before, doubtful Document, why map[string]string, f *file, st 
 		if !isList && Text(set[field]) != "" {
 			all = []any{set[field]}
 		}
-		var absent []string
-		there := slices.DeleteFunc(slices.Clone(all), func(v any) bool {
-			name := cmp.Or(Text(v), Text(Object(v)["blocklist"]))
-			if has(path, name) {
-				return false
-			}
-			absent = append(absent, name)
-			return true
-		})
-		if len(absent) > 0 {
-			doubtful[field], why[field] = set[field], "the app has no "+strings.TrimSuffix(path, "s")+" "+strings.Join(absent, ", ")
+		have := List(before[field])
+		if there, lacks := known(path, have, all); lacks != "" {
+			doubtful[field], why[field] = set[field], lacks
 			delete(set, field)
-			have := List(before[field])
 			if isList && !same(have, there) && !(field == "commands" && same(have, st.expanded(there, have))) {
 				set[field] = there
 			}
@@ -189,11 +215,14 @@ func (p *plan) app(f *file, st *state, send blindness) error {
 		return err
 	}
 	doubtful := Document{}
-	missing(set, st.app, doubtful, why, f, st)
+	p.missing(set, st.app, doubtful, why, f, st)
 	for field := range set {
 		if field != "grants" && why[field] != "" || !appKind.known(field) {
 			doubtful[field] = set[field]
-			delete(set, field)
+			part := appKind.part(field, st.app[field], set[field])
+			if delete(set, field); part != nil {
+				set[field] = part
+			}
 		}
 	}
 	if send == never {
@@ -234,15 +263,20 @@ func (k kind) known(field string) bool {
 
 // shownOf returns what a step that sets some fields changes.
 func shownOf(set Document, fields map[string]difference) map[string]difference {
-	shown := maps.Clone(fields)
-	maps.DeleteFunc(shown, func(field string, _ difference) bool {
-		from := set
+	shown := map[string]difference{}
+	for name, d := range fields {
+		from, field := set, name
 		if role, isGrant := strings.CutPrefix(field, "grants."); isGrant {
 			from, field = Object(set["grants"]), role
 		}
-		_, ok := from[field]
-		return !ok
-	})
+		if v, ok := from[field]; ok {
+			_, isList := v.([]any)
+			if isList || Object(v) != nil && d.Before == nil { // perhaps not all of it
+				d.After = v
+			}
+			shown[name] = d
+		}
+	}
 	return shown
 }
 
@@ -315,7 +349,7 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, f *file, st
 		return nil
 	}
 	now, later, doubtful, doubt := Document{}, Document{}, Document{}, ""
-	missing(set, before, doubtful, why, f, st)
+	p.missing(set, before, doubtful, why, f, st)
 	for field, v := range set {
 		_, updates := streamspec.Objects()[k.update][field]
 		switch {
@@ -325,6 +359,14 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, f *file, st
 			now[field], doubt = v, why[field]
 		case !k.known(field), why[field] != "" && doubtful[field] == nil && (exists || !k.creates(field, v)):
 			doubtful[field] = v
+			part := k.part(field, before[field], v)
+			switch {
+			case part == nil:
+			case exists && updates || k.creates(field, part):
+				now[field] = part
+			case updates:
+				later[field] = part
+			}
 		case exists && !updates:
 			return fmt.Errorf("%s: Stream cannot change %s (%s -> %s): list it below absent, apply, and put it back", what, field, Show(before[field]), Show(v))
 		case !exists && updates && !k.creates(field, v):
@@ -335,7 +377,7 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, f *file, st
 	}
 	if !exists && len(later)+len(doubtful) > 0 { // an update will not do with what only creating takes
 		for field, v := range now {
-			if why[field] != "" && doubt == "" {
+			if why[field] != "" && doubt == "" && doubtful[field] == nil {
 				doubtful[field] = v
 				delete(now, field)
 			}
@@ -390,6 +432,11 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, f *file, st
 		}
 		if k.key == "channel_types" {
 			s.parts = each(put(stage, nil, before), now, before, what, nil)
+		} else if more := k.unknown(before); len(more) > 0 { // Stream would drop these, too, or refuse them
+			sure := s
+			s.Body = maps.Clone(s.Body)
+			maps.Copy(s.Body, more)
+			s.parts = append([]step{sure}, each(sure, more, nil, what, why)...)
 		}
 		p.add(s)
 		maps.Copy(after, now)
@@ -420,6 +467,15 @@ func (k kind) along(item Document) Document {
 		body[field] = item[field]
 	}
 	return k.required(k.update, body)
+}
+
+// unknown returns the fields of an item that Stream's description lacks.
+func (k kind) unknown(item Document) Document {
+	more := maps.Clone(item)
+	maps.DeleteFunc(more, func(field string, v any) bool {
+		return v == nil || k.known(field) || k.answered(field) || field == k.id || slices.Contains(k.hidden, field)
+	})
+	return more
 }
 
 // required adds the defaults of required fields.
@@ -477,6 +533,32 @@ func (p *plan) hooks(f *file, st *state) error {
 		list[len(list)-1] = h
 		changes, parts = append(changes, c), append(parts, one)
 	}
+	// put sets fields of a hook, and tries apart what of them Stream may refuse.
+	put := func(action string, h, fresh Document, fields map[string]difference, why map[string]string, doubt string) {
+		whole, sound := maps.Clone(h), maps.Clone(fresh)
+		maps.Copy(whole, fresh)
+		what := title(whole)
+		if doubt == "" || why == nil {
+			set(whole, change{action, what, fields, ""}, doubt)
+			return
+		}
+		tried := Document{}
+		for field := range why {
+			tried[field] = fresh[field]
+			if delete(sound, field); hookKind.part(field, h[field], fresh[field]) != nil {
+				sound[field] = hookKind.part(field, h[field], fresh[field])
+			}
+		}
+		base := maps.Clone(h)
+		maps.Copy(base, sound)
+		if len(sound) > 0 {
+			set(base, change{action, what, shownOf(sound, fields), ""}, "")
+		}
+		set(whole, change{"update", what + ": " + strings.Join(slices.Sorted(maps.Keys(tried)), ", "), shownOf(tried, fields), ""}, doubt)
+		if h["id"] == nil {
+			p.steps[len(p.steps)-1].as = base
+		}
+	}
 	for j, h := range have {
 		what := title(h)
 		i, ours := met[j]
@@ -490,16 +572,13 @@ func (p *plan) hooks(f *file, st *state) error {
 			continue
 		}
 		fresh, fields := differences(hookKind, h, f.hooks[i])
-		why, err := hookDoubt(what, f.hooks[i], fresh, have)
+		why, doubt, err := hookDoubt(what, f.hooks[i], fresh, have)
 		switch {
 		case err != nil:
 			return err
-		case len(fields) == 0:
-			continue
+		case len(fields) > 0:
+			put("update", h, fresh, fields, why, doubt)
 		}
-		h = maps.Clone(h)
-		maps.Copy(h, fresh)
-		set(h, change{"update", what, fields, ""}, why)
 	}
 	for i, wanted := range f.hooks {
 		what := title(wanted)
@@ -519,14 +598,14 @@ func (p *plan) hooks(f *file, st *state) error {
 		created := Document{"enabled": true, "event_types": []any{}}
 		maps.Copy(created, without(wanted, "id"))
 		_, fields := differences(hookKind, nil, created)
-		why, err := hookDoubt(what, created, created, have)
+		why, doubt, err := hookDoubt(what, created, created, have)
 		if err != nil {
 			return err
 		}
-		if field := addresses[via]; why == "" && field != "" && Address(wanted) == "" && wanted["callback"] == nil {
-			why = "it has no " + field
+		if field := addresses[via]; field != "" && Address(wanted) == "" && wanted["callback"] == nil {
+			why, doubt = nil, cmp.Or(doubt, "it has no "+field)
 		}
-		set(created, change{"create", what, fields, ""}, why)
+		put("create", Document{}, created, fields, why, doubt)
 	}
 	if len(changes) > 0 {
 		if len(parts) < len(changes) {
@@ -537,20 +616,26 @@ func (p *plan) hooks(f *file, st *state) error {
 	return nil
 }
 
-// hookDoubt judges what is set at a hook, and returns why Stream may refuse it. Hooks may
-// have fields of any name: those of other hooks at Stream are no mistake.
-func hookDoubt(what string, wanted, set Document, have []Document) (doubt string, err error) {
-	known := addresses[Text(wanted["hook_type"])] != ""
-	why, err := hookKind.check(what, wanted, set, func(field string) bool {
-		return !known || slices.ContainsFunc(have, func(h Document) bool { return h[field] != nil })
+// hookDoubt judges what is set at a hook, and returns why Stream may refuse it; no fields if
+// that is the whole hook. Hooks may have fields of any name: those of other hooks at Stream
+// are no mistake.
+func hookDoubt(what string, wanted, set Document, have []Document) (why map[string]string, doubt string, err error) {
+	address := addresses[Text(wanted["hook_type"])]
+	why, err = hookKind.check(what, wanted, set, func(field string) bool {
+		return address == "" || slices.ContainsFunc(have, func(h Document) bool { return h[field] != nil })
 	})
-	if !known && len(set) > 0 {
-		return "ops does not know its type", err
+	if address == "" && len(set) > 0 {
+		return nil, "ops does not know its type", err
 	}
 	for _, field := range slices.Sorted(maps.Keys(why)) {
 		doubt = cmp.Or(doubt, why[field])
 	}
-	return doubt, err
+	for _, field := range []string{address, "enabled", "event_types", "hook_type", "product", "callback"} {
+		if why[field] != "" { // without it the hook sends something else
+			return nil, doubt, err
+		}
+	}
+	return why, doubt, err
 }
 
 // double reports whether a hook that the file does not have sends what one of the file's

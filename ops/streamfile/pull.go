@@ -134,6 +134,11 @@ func pulled(st *state, outputs map[string]string, earlier Document) (text []byte
 			open = append(open, "app."+field)
 		}
 	}
+	for i, v := range List(st.app["event_hooks"]) {
+		if v != nil && Object(v) == nil {
+			left = append(left, fmt.Sprintf("app.event_hooks[%d], which is no hook", i))
+		}
+	}
 	all := Hooks(st.app)
 	for i, h := range all {
 		what := title(h)
@@ -231,8 +236,22 @@ func (st *state) allGrants(grants any) Document {
 		}
 	}
 	for role, ids := range Object(grants) {
+		if list, ok := ids.([]any); ok {
+			ids = escaped(list)
+		}
 		if all[role] == nil || ids != nil {
 			all[role] = ids
+		}
+	}
+	return all
+}
+
+// escaped returns ids of permissions as [granted] reads them.
+func escaped(ids []any) []any {
+	all := slices.Clone(ids)
+	for i, v := range all {
+		if id := Text(v); id != "" && strings.Contains(`!\`, id[:1]) {
+			all[i] = `\` + id
 		}
 	}
 	return all
@@ -271,7 +290,7 @@ func refer(s string, outputs map[string]string) string {
 }
 
 // confused are texts that some readers of YAML take for something else.
-var confused = regexp.MustCompile(`^(<<|=|(?i:y|n|yes|no|on|off))$`)
+var confused = regexp.MustCompile(`^(<<|=|(?i:y|n|yes|no|on|off)|[-+]?\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?)$`)
 
 // node returns a value as YAML that reads back as the same value.
 func node(v any) *yaml.Node {

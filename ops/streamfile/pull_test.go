@@ -78,7 +78,7 @@ func FuzzPull(f *testing.F) {
 		grants := func() Document {
 			g := Document{}
 			for _, role := range []string{"user", "true", "key ring"} {
-				g[role] = []any{"a", role}
+				g[role] = []any{"a", role, "!" + role, `\!a`}
 			}
 			return g
 		}

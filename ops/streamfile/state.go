@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -152,7 +153,7 @@ func (st *state) expanded(wanted, have []any) []any {
 		var members []any
 		if st.items["commands"][Text(v)] == nil {
 			for name, command := range st.items["commands"] {
-				if v == command["set"] || v == "all" && (!custom(name, command) || contains(have, name)) {
+				if v == command["set"] || v == "all" && (slices.Contains(builtIn, name) || contains(have, name)) {
 					members = append(members, name)
 				}
 			}
@@ -169,6 +170,22 @@ func (st *state) expanded(wanted, have []any) []any {
 	return names
 }
 
+// tellsPermissions reports whether Stream has listed its own permissions, too: all that the
+// app grants are among them.
+func (st *state) tellsPermissions() bool {
+	owners := append(slices.Collect(maps.Values(st.items["channeltypes"])), st.app)
+	for _, owner := range owners {
+		for _, ids := range Object(owner["grants"]) {
+			for _, id := range List(ids) {
+				if st.items["permissions"][Text(id)] == nil {
+					return false
+				}
+			}
+		}
+	}
+	return slices.ContainsFunc(slices.Collect(maps.Values(st.items["permissions"])), func(p Document) bool { return p["custom"] != true })
+}
+
 func contains(list []any, v any) bool { return slices.Contains(list, v) }
 
 // builtIn are commands that every app has, and commandSets are names for several of them.
@@ -180,18 +197,11 @@ var (
 // ownList is the name of a blocklist that every app has, such as profanity_en_2020_v1.
 var ownList = regexp.MustCompile(`^profanity_[a-z]+_\d+_v\d+$`)
 
-// custom reports whether a command is the app's own. Stream does not say so, but only its
-// own ones are in these sets and were never created.
-func custom(name string, command Document) bool {
-	own := slices.Contains(builtIn, name) || command["created_at"] == nil && (command["set"] == "fun_set" || command["set"] == "moderation_set")
-	return !own
-}
-
 // streams reports whether an item is Stream's own, which the file does not describe.
 func (k kind) streams(label string, item Document) bool {
 	switch k.key {
 	case "commands":
-		return !custom(label, item)
+		return slices.Contains(builtIn, label)
 	case "blocklists":
 		return ownList.MatchString(label)
 	case "channel_types":

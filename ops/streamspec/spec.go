@@ -274,6 +274,42 @@ func (f Field) Problems(place string, v any) []Problem {
 	return found
 }
 
+// Part returns what of a value the description allows: objects without the fields that it
+// lacks or does not allow, lists without such items. It returns nil if that is nothing.
+func (f Field) Part(v any) any {
+	item := Field{Type: strings.Trim(f.Type, "[]{}")}
+	switch all := v.(type) {
+	case map[string]any:
+		part := map[string]any{}
+		for name, v := range all {
+			row, known := item, f.Type[0] == '{'
+			if !known {
+				row, known = Objects()[f.Type].Field(name)
+			}
+			if known && row.Part(v) != nil {
+				part[name] = row.Part(v)
+			}
+		}
+		if v = part; len(part) == 0 && len(all) > 0 {
+			return nil
+		}
+	case []any:
+		part := []any{}
+		for _, v := range all {
+			if p := item.Part(v); p != nil {
+				part = append(part, p)
+			}
+		}
+		if v = part; len(part) == 0 && len(all) > 0 {
+			return nil
+		}
+	}
+	if len(f.problems(v)) > 0 {
+		return nil
+	}
+	return v
+}
+
 func isTime(s string) bool {
 	_, err := time.Parse(time.RFC3339, s)
 	return err == nil
