@@ -550,6 +550,21 @@ func TestAWaitOutlastsFailures(t *testing.T) {
 	a.run("apply", "-yes").want(t, 0, "done: update the app's settings")
 }
 
+func TestAWaitThatCannotCompareSaysWhy(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	reads := 0
+	a.twist = func(path string, answer map[string]any) {
+		if path == "/app" {
+			if reads++; reads > 2 { // once to plan, and once to back up
+				answer["app"].(map[string]any)["permission_version"] = "v1"
+			}
+		}
+	}
+	a.file("stream.yaml", "grants: {user: [search-user]}")
+	a.run("apply", "-yes", "-allow-lockout").want(t, 1, "the app has permissions v1", "Run apply again to go on")
+}
+
 func TestStreamIsBelievedWhenItAgreesThreeTimes(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

@@ -209,7 +209,7 @@ const Patience = 10 * time.Second
 // then, or why it answers nothing.
 func (p *planner) agree(ctx context.Context, steps []step) ([]step, error) {
 	for waited, agreed := time.Duration(0), 0; ; {
-		again := &plan{}
+		var again *plan
 		st, err := readState(context.WithoutCancel(ctx), p.service, p.file.wants)
 		if err == nil {
 			again, err = compare(p.file, st, never)
@@ -218,8 +218,10 @@ func (p *planner) agree(ctx context.Context, steps []step) ([]step, error) {
 			agreed = 0
 		}
 		switch {
+		case waited >= Patience && err != nil:
+			return nil, err
 		case agreed == 3 || waited >= Patience:
-			return again.steps, err
+			return again.steps, nil
 		case agreed == 1 && waited == 0:
 			continue
 		case waited == 0 && agreed == 0:
