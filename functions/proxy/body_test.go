@@ -58,9 +58,9 @@ func TestEachProductHasItsHost(t *testing.T) {
 		"https://chat-us-east-1.stream-io-api.com": {
 			"users": "chat-us-east-1.stream-io-api.com", "video/call/default/1": "video.stream-io-api.com", "api/v2/feeds/activities": "feeds.stream-io-api.com",
 		},
-		"https://chat-proxy-dublin.stream-io-api.com": {"video/call/default/1": "video.stream-io-api.com"},
-		"https://chat.example.com":                    {"video/call": "chat.example.com"},
-		"http://127.0.0.1:8080/stream":                {"video/call": "127.0.0.1:8080"},
+		"https://chat-proxy-dublin.stream-io-api.com:443": {"video/call/default/1": "video.stream-io-api.com"},
+		"https://chat.example.com":                        {"video/call": "chat.example.com"},
+		"http://127.0.0.1:8080/stream":                    {"video/call": "127.0.0.1:8080"},
 	} {
 		for path, want := range wants {
 			h := newProxy(t, base, roundTripperFunc(func(r *http.Request) (*http.Response, error) {

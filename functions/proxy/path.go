@@ -44,7 +44,7 @@ const domain = ".stream-io-api.com"
 // such as a stand-in's, is everybody's.
 func productBase(base *url.URL, path string) *url.URL {
 	product, _, _ := strings.Cut(strings.TrimPrefix(path, "api/v2/"), "/")
-	if product != "video" && product != "feeds" || !strings.HasSuffix(base.Host, domain) {
+	if product != "video" && product != "feeds" || !strings.HasSuffix(base.Hostname(), domain) {
 		return base
 	}
 	u := *base
