@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -644,6 +645,19 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 		"two hooks for different events": {hook(func(h map[string]any) []any {
 			return []any{with(h, "event_types", []any{"message.new"}), with(h, "event_types", []any{"message.read"})}
 		}), "ok", "webhook", `"message.new","message.read"`},
+		"a hook that Stream is slow to answer": {func(d *deployment) {
+			var reads atomic.Int32
+			d.onService = func(w http.ResponseWriter, r *http.Request, _ string) bool {
+				if r.URL.Path != "/proxy/app" || r.Header.Get("Authorization") == "" || reads.Load() == 3 {
+					return false
+				}
+				if reads.Add(1) == 3 {
+					return at(r.URL.Path, 404, nil, `{"code":16,"message":"no"}`)(w, r, "")
+				}
+				_ = json.NewEncoder(w).Encode(map[string]any{"app": with(d.app, "event_hooks", []any{})})
+				return true
+			}
+		}, "ok", "webhook", "all events"},
 		"a large configuration": {value(clientConfig+"/web", `{"x":"`+strings.Repeat("x", 5000)+`"}`, types.ParameterTypeString), "ok", "values", "1 client types"},
 		"a comma too many":      {signsIn(issuer["good"], "app,"), "ok", "issuer", "has keys"},
 	} {
