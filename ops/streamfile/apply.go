@@ -100,7 +100,7 @@ func (p *planner) read(ctx context.Context) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(p.file.hooks, func(h Document) bool { return Events(h) != nil }) {
+	if slices.ContainsFunc(append(p.file.hooks, p.file.oldHook()), func(h Document) bool { return len(Events(h)) > 0 }) {
 		st.events = EventTypes(ctx, p.service)
 	}
 	p.state = st

@@ -2,6 +2,7 @@ package streamfile
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -580,6 +581,7 @@ func (p *plan) hooks(f *file, st *state) error {
 			put("update", h, fresh, fields, why, doubt)
 		}
 	}
+	p.unknownEvents("app: webhook_events", f.oldHook(), st)
 	for i, wanted := range f.hooks {
 		what := title(wanted)
 		if a := Address(wanted); a != "" && contains(f.absent["hooks"], a) {
@@ -653,12 +655,19 @@ func double(other Document, j int, have []Document, met map[int]int, outputs map
 	return false
 }
 
+// oldHook is the webhook of an app without event hooks, as far as its events go.
+func (f *file) oldHook() Document { return Document{"event_types": f.app["webhook_events"]} }
+
 // unknownEvents notes the event types that Stream does not know.
 func (p *plan) unknownEvents(what string, wanted Document, st *state) {
 	for _, v := range Events(wanted) {
 		if name := Text(v); len(st.events) > 0 && !slices.Contains(st.events, name) {
+			if !eventType.MatchString(name) { // a space may be all that is wrong
+				shown, _ := json.Marshal(v)
+				name = string(shown)
+			}
 			note := fmt.Sprintf("%s: Stream knows no event %s", what, name)
-			if near := nearest(name, st.events); near != "" {
+			if near := nearest(strings.ToLower(strings.Trim(name, `" `)), st.events); near != "" {
 				note += ": did you mean " + near + "?"
 			}
 			p.notes = append(p.notes, note)

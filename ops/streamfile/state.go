@@ -117,6 +117,8 @@ var eventType = regexp.MustCompile(`^[a-z_]+(\.[a-z0-9_]+)+$`)
 // those of its description. The form of the answer is documented nowhere, so any text in it
 // that looks like one counts.
 func EventTypes(ctx context.Context, s *stack.Service) (types []string) {
+	ctx, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
 	var answer any
 	if _, err := s.Stream(ctx, http.MethodGet, "/hook/events", nil, &answer); err != nil {
 		return streamspec.Events // an older Stream, or a policy that does not allow the call
