@@ -211,6 +211,16 @@ func TestKeyAndSecretOfAWebhookBelongTogether(t *testing.T) {
 		if len(ssm.Asked()) != before {
 			t.Error("want no second call to Parameter Store within 10 s, got one")
 		}
+		// A 401 would lose a webhook that a later attempt can prove to be ours.
+		ssm.Set("/chat-service/stream/api-key", "key-3")
+		ssm.Down(true)
+		time.Sleep(10 * time.Second)
+		awstest.WantError(t, signedBy("key-3", "secret-2"), http.StatusServiceUnavailable)
+		awstest.WantError(t, signedBy("key-2", "forged"), http.StatusServiceUnavailable)
+		wantAcknowledged(t, signedBy("key-2", "secret-2"))
+		ssm.Down(false)
+		time.Sleep(10 * time.Second)
+		wantAcknowledged(t, signedBy("key-3", "secret-2"))
 	})
 }
 

@@ -31,7 +31,7 @@ const (
 const Forever time.Duration = 1<<63 - 1
 
 var (
-	// ErrUnavailable matches every error of [Value.Get]: there is no value.
+	// ErrUnavailable matches every error of [Value.Get] and [Value.Renew].
 	ErrUnavailable = errors.New("settings are unavailable")
 
 	// ErrMissing is for a fetch to return, wrapped, when SSM answered but a
@@ -85,7 +85,8 @@ func (v *Value[T]) Get(ctx context.Context) (T, error) { return v.get(ctx, patie
 
 // Renew is [Value.Get] for a caller that has reason to believe that the value has
 // changed. It fetches before the value is due, unless the last fetch was less than
-// 10 s ago, and takes up to 2 s.
+// 10 s ago, and takes up to 2 s. If the last fetch failed, that is an error, even where
+// there is a value: nobody knows whether it has changed.
 func (v *Value[T]) Renew(ctx context.Context) (T, error) { return v.get(ctx, patience, true) }
 
 // get returns the value, after a fetch if one is due, which may take patience where
@@ -117,7 +118,7 @@ func (v *Value[T]) get(ctx context.Context, patience time.Duration, renew bool) 
 	case !v.known, !now().Before(v.due), renew && now().Sub(v.fetched) >= renewAfter:
 		v.fetchOnce(ctx, patience)
 	}
-	return v.result(ctx)
+	return v.result(ctx, renew)
 }
 
 // fetchOnce fetches the value. v.mu is held, but not while fetching.
@@ -144,9 +145,9 @@ func (v *Value[T]) fetchOnce(ctx context.Context, patience time.Duration) {
 	}
 }
 
-// result returns what the value is now, and reports a refresh that has failed to the log
-// line and metrics of ctx. v.mu is held.
-func (v *Value[T]) result(ctx context.Context) (T, error) {
+// result returns what the value is now, unless renew needs one of a fetch that succeeded. It
+// reports a refresh that has failed to the log line and metrics of ctx. v.mu is held.
+func (v *Value[T]) result(ctx context.Context, renew bool) (T, error) {
 	if v.stale != nil {
 		slog.WarnContext(ctx, "settings served stale", "cause", v.stale.Error())
 		if v.store.OnStale != nil {
@@ -154,7 +155,7 @@ func (v *Value[T]) result(ctx context.Context) (T, error) {
 		}
 		v.stale = nil
 	}
-	if v.known {
+	if v.known && (v.err == nil || !renew) {
 		return v.current, nil
 	}
 	return v.current, fmt.Errorf("%w: %w", ErrUnavailable, v.err)

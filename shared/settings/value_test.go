@@ -339,8 +339,8 @@ func TestFetchMayTake3SecondsAnd500MillisecondsWhereThereIsAValue(t *testing.T) 
 		}
 		time.Sleep(renewAfter)
 		start = time.Now()
-		if _, err := v.Renew(t.Context()); err != nil || time.Since(start) != 2*time.Second {
-			t.Errorf("want Renew to take as long as a call may, got %v after %v", err, time.Since(start))
+		if _, err := v.Renew(t.Context()); !errors.Is(err, ErrUnavailable) || time.Since(start) != 2*time.Second {
+			t.Errorf("want Renew to fail after as long as a call may take, got %v after %v", err, time.Since(start))
 		}
 	})
 }
@@ -376,6 +376,15 @@ func TestRenewFetchesEarlyEvery10SecondsAtMost(t *testing.T) {
 		renew("new", 2)
 		time.Sleep(renewAfter)
 		renew("newest", 3)
+		s.err = errors.New("SSM is down")
+		time.Sleep(renewAfter)
+		for range 2 {
+			if _, err := v.Renew(t.Context()); !errors.Is(err, ErrUnavailable) || !errors.Is(err, s.err) {
+				t.Errorf("want an error while nobody knows whether it has changed, got %v", err)
+			}
+			wantCalls(t, s, 4)
+			wantGet(t, v, "newest")
+		}
 	})
 }
 
