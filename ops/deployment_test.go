@@ -566,7 +566,13 @@ func testRotate(t *testing.T, w *world, d *deployment) {
 	}
 	d.run("second-key\nthird-secret\n", "rotate", "-yes").want(t, 1, "could not write "+prefix+apiKey, "the old key and secret are still in use")
 	d.onAWS = nil
-	d.run("second-key\n", "rotate", "-yes").want(t, 0, "removed "+prefix+values.PreviousKey, "removed "+prefix+previousSecret)
+	// The previous secret goes first: without its key, it would count for the new one.
+	d.onAWS = func(w http.ResponseWriter, r *http.Request, body string) bool {
+		return strings.HasSuffix(r.Header.Get("X-Amz-Target"), "DeleteParameter") && strings.Contains(body, values.PreviousKey) && refuse(w, "AccessDeniedException")
+	}
+	d.run("second-key\n", "rotate", "-yes").want(t, 1, "removed "+prefix+previousSecret, "could not remove "+prefix+values.PreviousKey)
+	d.onAWS = nil
+	d.run("", "rotate").want(t, 0, "removed "+prefix+values.PreviousKey)
 	if got := w.get(t, prefix+apiKey); got != "String second-key" {
 		t.Errorf("want the new key, got %q", got)
 	}

@@ -71,6 +71,10 @@ func (r *rotation) run(ctx context.Context, unchecked bool) error {
 	if key == "" || secret == "" {
 		return fmt.Errorf("%s or %s is missing or empty: write both (%s)", r.name(values.Key), r.name(values.Secret), r.at.CommandLine("params"))
 	}
+	if r.value(values.PreviousSecret) == "" && r.value(values.PreviousKey) != "" {
+		r.Say("The last rotation ended before it had removed everything. Run rotate again for another one.")
+		return r.remove(ctx, values.PreviousKey)
+	}
 	// Equal ones are a rotation that ended before the new secret was written.
 	if previous := r.value(values.PreviousSecret); previous != "" && previous != secret {
 		r.Say("A rotation is under way: %s exists. Going on with it.", r.name(values.PreviousSecret))
@@ -188,7 +192,8 @@ func (r *rotation) finish(ctx context.Context) error {
 		r.Say("Both secrets are in place. Run rotate again to remove the previous one.")
 		return nil
 	}
-	return r.remove(ctx, values.PreviousKey, values.PreviousSecret)
+	// The secret first: alone, it would count for the new key.
+	return r.remove(ctx, values.PreviousSecret, values.PreviousKey)
 }
 
 // check returns what does not work: a call to Stream, which the proxy signs; a user's
