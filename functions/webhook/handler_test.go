@@ -166,6 +166,8 @@ func TestBrokenGzipIsABadRequest(t *testing.T) {
 	h, _ := verifier(t)
 	whole := string(compress(message))
 	awstest.WantError(t, awstest.Do(h, webhook(whole[:len(whole)-9])), http.StatusBadRequest)
+	// Nothing is inflated for a key that is not ours.
+	awstest.WantError(t, awstest.Do(h, with(webhook(whole[:len(whole)-9]), "X-Api-Key", "another")), http.StatusUnauthorized)
 }
 
 func TestGzipThatInflatesToTooMuchSaysSo(t *testing.T) {

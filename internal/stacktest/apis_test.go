@@ -192,6 +192,8 @@ func TestStreamCallsAnAddressThatNobodyCanGuess(t *testing.T) {
 		}{
 			{"WebhookRoute", "RouteKey", "POST " + test.path},
 			{"WebhookRoute", "Target", "integrations/WebhookIntegration"},
+			{"WebhookCallbackRoute", "RouteKey", "POST " + test.path + "/{callback}"},
+			{"WebhookCallbackRoute", "Target", "integrations/WebhookIntegration"},
 			{"WebhookIntegration", "IntegrationUri", "WebhookFunctionAliaslive"},
 			{"WebhookIntegration", "PayloadFormatVersion", "2.0"},
 			{"WebhookPermission", "FunctionName", "WebhookFunctionAliaslive"},
