@@ -740,8 +740,9 @@ func TestTheAddressOfWebhooksIsReplacedWithoutAGap(t *testing.T) {
 	d.outputs["WebhookUrl"], d.parameters["WebhookPath"] = old, ""
 	d.app["event_hooks"] = []any{
 		map[string]any{"hook_type": "webhook", "webhook_url": old, "created_at": 1795789660000000000}, map[string]any{"hook_type": "webhook", "webhook_url": "https://other.example.com"},
+		map[string]any{"hook_type": "pending_message", "callback": map[string]any{"mode": "CALLBACK_MODE_REST", "server_url": old}},
 	}
-	d.app["before_message_send_hook_url"] = old
+	d.app["before_message_send_hook_url"], d.app["moderation_webhook_url"] = old, old
 	var steps []string
 	d.onService = func(w http.ResponseWriter, r *http.Request, body string) bool {
 		if r.Method != http.MethodPatch {
@@ -749,7 +750,8 @@ func TestTheAddressOfWebhooksIsReplacedWithoutAGap(t *testing.T) {
 		}
 		var change map[string]any
 		_ = json.Unmarshal([]byte(body), &change)
-		steps = append(steps, fmt.Sprintf("%v %v %v", change["before_message_send_hook_url"], change["event_hooks"].([]any)[0].(map[string]any)["webhook_url"], change["event_hooks"].([]any)[1].(map[string]any)["webhook_url"]))
+		hooks := change["event_hooks"].([]any)
+		steps = append(steps, fmt.Sprint(change["before_message_send_hook_url"], change["moderation_webhook_url"], hooks[0].(map[string]any)["webhook_url"], hooks[1].(map[string]any)["webhook_url"], hooks[2].(map[string]any)["callback"].(map[string]any)["server_url"]))
 		maps.Copy(d.app, change)
 		fmt.Fprint(w, `{}`)
 		return true
@@ -770,8 +772,8 @@ func TestTheAddressOfWebhooksIsReplacedWithoutAGap(t *testing.T) {
 	}
 	d.run("no\n", "rotate", "-webhook").want(t, 1, "nothing was changed")
 	d.run("", "rotate", "-webhook", "-yes").want(t, 0, "Stream calls "+plain+" meanwhile", "Stream calls "+d.outputs["WebhookUrl"], "the old address is gone")
-	next, other := d.outputs["WebhookUrl"], " https://other.example.com"
-	if want := []string{plain + " " + plain + other, "WebhookPath", next + " " + next + other}; !slices.Equal(steps, want) || next == old {
+	next, other := d.outputs["WebhookUrl"], "https://other.example.com"
+	if want := []string{fmt.Sprint(plain, plain, plain, other, plain), "WebhookPath", fmt.Sprint(next, next, next, other, next)}; !slices.Equal(steps, want) || next == old {
 		t.Errorf("want %q, got %q", want, steps)
 	}
 }

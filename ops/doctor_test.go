@@ -553,6 +553,7 @@ func TestDoctorFindsEachFaultAndSaysWhatToDo(t *testing.T) {
 			return []any{h, map[string]any{"hook_type": "pending_message", "enabled": true, "webhook_url": before}}
 		})), "bad", "webhook", before + ", an address that this stack no longer has"},
 		"commands at an old address":       {both(moved, setting("custom_action_handler_url", before)), "bad", "webhook", before + ", an address that this stack no longer has"},
+		"moderation at an old address":     {both(moved, setting("moderation_webhook_url", before)), "bad", "webhook", before + ", an address that this stack no longer has"},
 		"a mapping that cannot read":       {both(streamQueue, path("/event-source-mappings/uuid-1", answers(`{"State":"Enabled","LastProcessingResult":"PROBLEM: KMS denies"}`))), "bad", "Stream's queue", "PROBLEM: KMS denies"},
 		"a call signed for another region": {signedOnly("/api-key", 403, `{"message":"Credential should be scoped to a valid region."}`), "bad", "service API", "set AWS_REGION to the stack's region"},
 		"a session that the API refuses":   {signedOnly("/api-key", 403, `{"message":"The security token included in the request is invalid."}`), "bad", "service API", "sign in again (aws sso login)"},

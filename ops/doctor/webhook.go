@@ -89,7 +89,7 @@ func (d *doctor) eventHooks() {
 		}
 		seen = append(seen, hook)
 	}
-	for _, field := range []string{"before_message_send_hook_url", "custom_action_handler_url"} {
+	for _, field := range []string{"before_message_send_hook_url", "custom_action_handler_url", "moderation_webhook_url"} {
 		old(streamfile.Text(d.app[field]))
 	}
 	slices.Sort(before)

@@ -92,12 +92,17 @@ func point(ctx context.Context, service *stack.Service, to, from string) error {
 		if hook["webhook_url"] != nil {
 			hook["webhook_url"] = moved(hook["webhook_url"])
 		}
+		if callback := streamfile.Object(hook["callback"]); callback["server_url"] != nil {
+			callback = maps.Clone(callback)
+			callback["server_url"] = moved(callback["server_url"])
+			hook["callback"] = callback
+		}
 		hooks = append(hooks, hook)
 	}
 	if !reflect.DeepEqual(hooks, before) {
 		change["event_hooks"] = hooks
 	}
-	for _, field := range []string{"before_message_send_hook_url", "custom_action_handler_url", "webhook_url"} {
+	for _, field := range []string{"before_message_send_hook_url", "custom_action_handler_url", "moderation_webhook_url", "webhook_url"} {
 		if v := moved(answer.App[field]); v != answer.App[field] {
 			change[field] = v
 		}
