@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"chat-service-backend/ops/streamspec"
 )
@@ -61,8 +62,20 @@ func differences(k kind, before, wanted Document) (set Document, fields map[stri
 	return set, fields
 }
 
-// same reports whether a value that Stream answers for nothing is the wanted one.
+// same reports whether a value that Stream answers for nothing is the wanted one, or writes
+// the same duration or time in another way.
 func (k kind) same(field string, have, want any) bool {
+	row, _ := k.row(field)
+	switch row.Type {
+	case "duration":
+		a, err := time.ParseDuration(Text(have))
+		b, wrong := time.ParseDuration(Text(want))
+		return err == nil && wrong == nil && a == b
+	case "time":
+		a, err := time.Parse(time.RFC3339, Text(have))
+		b, wrong := time.Parse(time.RFC3339, Text(want))
+		return err == nil && wrong == nil && a.Equal(b)
+	}
 	return k.unset(field, have) && (zero(want) || want == "no")
 }
 

@@ -127,28 +127,27 @@ var stackPath = regexp.MustCompile(`/webhook/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-
 // match finds the hook at Stream for each in the file: the best fit first. It returns the
 // index in wanted by the index in have.
 func match(wanted, have []Document, outputs map[string]string) map[int]int {
-	met, taken := map[int]int{}, map[int]bool{}
-	for {
-		best, w, h := 0, 0, 0
-		for i := range wanted {
-			for j := range have {
-				if _, done := met[j]; done || taken[i] {
-					continue
-				}
-				score := max(meets(wanted[i], have[j]), meets(wanted[i], own(have[j], outputs)))
-				if score > 0 && Address(wanted[i]) == Address(have[j]) {
-					score += 10
-				}
-				if score > best {
-					best, w, h = score, i, j
-				}
+	type fit struct{ score, w, h int }
+	var fits []fit
+	for w := range wanted {
+		for h := range have {
+			score := max(meets(wanted[w], have[h]), meets(wanted[w], own(have[h], outputs)))
+			if score > 0 && Address(wanted[w]) == Address(have[h]) {
+				score += 10
+			}
+			if score > 0 {
+				fits = append(fits, fit{score, w, h})
 			}
 		}
-		if best == 0 {
-			return met
-		}
-		met[h], taken[w] = w, true
 	}
+	slices.SortStableFunc(fits, func(a, b fit) int { return b.score - a.score })
+	met, taken := map[int]int{}, map[int]bool{}
+	for _, f := range fits {
+		if _, done := met[f.h]; !done && !taken[f.w] {
+			met[f.h], taken[f.w] = f.w, true
+		}
+	}
+	return met
 }
 
 // Writable returns a hook as Stream takes it back: without nulls, and with times as text,

@@ -350,6 +350,11 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, f *file, st
 		return nil
 	}
 	now, later, doubtful, doubt := Document{}, Document{}, Document{}, ""
+	if id := cmp.Or(Text(wanted[k.id]), name); !exists { // Stream may have named it when it took longer names
+		for _, problem := range streamspec.Objects()[k.create][k.id].Problems(k.id, id) {
+			doubt = "by Stream's description, " + problem.Error()
+		}
+	}
 	p.missing(set, before, doubtful, why, f, st)
 	for field, v := range set {
 		_, updates := streamspec.Objects()[k.update][field]
@@ -424,7 +429,9 @@ func (p *plan) item(k kind, stage int, name string, wanted Document, f *file, st
 		p.add(s)
 		maps.Copy(after, body)
 		if len(later) > 0 {
-			p.add(put(stage+1, later, after))
+			then := put(stage+1, later, after)
+			then.Why = doubt
+			p.add(then)
 		}
 	case len(now) > 0:
 		s := put(stage, now, before)
