@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"chat-service-backend/internal/awstest"
 	"chat-service-backend/internal/eventbus"
@@ -136,6 +137,28 @@ func TestQueueMessageOfAnotherAppIsRefused(t *testing.T) {
 			t.Errorf("%s: want it published, got %v", body, err)
 		}
 	}
+}
+
+// As with webhooks: after a switch of the app, its events need not wait for PARAMETER_TTL.
+func TestQueueMessageOfANewKeyHasTheValuesReadAgain(t *testing.T) {
+	ssm := awstest.NewParameterStore(t, awstest.App(key, secret))
+	withBus(t, func(t *testing.T, other http.Handler, aws *awstest.EventBus) {
+		h := awstest.Handler(t, Build, ssm.Getenv(aws.Env(nil)))
+		h.(*handler).bus = other.(*handler).bus
+		for name, value := range map[string]string{"api-key": "key-2", "api-secret": "secret-2", "api-key-previous": key, "api-secret-previous": secret} {
+			ssm.Set("/chat-service/stream/"+name, value)
+		}
+		time.Sleep(10 * time.Second)
+		for _, body := range []string{`{"type":"message.new","api_key":"key-2"}`, ours} {
+			if err := serve(t, h, body); err != nil {
+				t.Errorf("%s: want it published, got %v", body, err)
+			}
+		}
+		if err := serve(t, h, `{"type":"message.new","api_key":"key-3"}`); err == nil {
+			t.Error("want another app's refused")
+		}
+		wantStored(t, aws, 2, 0)
+	})
 }
 
 func FuzzMessageBody(f *testing.F) {
