@@ -235,9 +235,8 @@ func (s *Service) limit(kind string, a *streamrest.Answer) {
 	}
 	s.limits.mu.Lock()
 	defer s.limits.mu.Unlock()
-	s.limits.every[kind] = cmp.Or(every, s.limits.every[kind])
 	if until := time.Now().Add(pause); pause > 0 && until.After(s.limits.closed[kind].Add(50*time.Millisecond)) {
-		s.limits.closed[kind] = until
+		s.limits.closed[kind], s.limits.every[kind] = until, cmp.Or(every, s.limits.every[kind])
 		s.progress("Stream limits the calls: waiting %s", pause.Round(time.Second/10))
 	}
 }
