@@ -18,9 +18,9 @@ export interface Parameters {
   readonly KmsKeyArn?: string;
   /** Policy that limits every role and user of the stack. A pipeline's role (deploy/ci.yaml) deploys only with its own. */
   readonly PermissionsBoundaryArn?: string;
-  /** URL of Stream's REST API; https, except for a stand-in on a loopback address. */
+  /** Stream's REST API; https, except on loopback. */
   readonly StreamBaseUrl?: string;
-  /** Seconds that a user token is valid. Empty for tokens that never expire. */
+  /** Seconds that a user token is valid. If empty, it never expires. */
   readonly ExpirationTokenDuration?: string;
   /** Issuer of the bearer tokens that identify callers of the Client API, exactly as in iss. Other names of it after a vertical bar, further issuers after commas as prefix=issuer. */
   readonly OidcIssuer?: string;
@@ -68,13 +68,13 @@ export interface Parameters {
   readonly UserIdHeaderKey?: string;
   /** VPC endpoints for execute-api (vpce-...); makes the Service API private, for these alone. */
   readonly ServiceApiVpcEndpointIds?: string;
-  /** Other AWS accounts whose roles may call the Service API; those roles need a policy of their own too. */
+  /** Other AWS accounts whose roles may call the Service API; those roles need a policy of their own. */
   readonly ServiceApiAccountIds?: string;
   /** with-role writes access logs of the Service API and sets the role that they need in the region's API Gateway settings, which all REST APIs share; true leaves those alone; false writes none. */
   readonly ServiceApiAccessLogs?: 'with-role' | 'true' | 'false';
   /** End of the address that Stream calls, after the stack's id. make rotate with -webhook changes it. */
   readonly WebhookPath?: string;
-  /** Other AWS accounts whose roles may read bodies in the bucket; those roles need a policy of their own too. */
+  /** Other AWS accounts whose roles may read bodies in the bucket; those roles need a policy of their own. */
   readonly EventReaderAccountIds?: string;
   /** true creates an SQS queue that Stream writes events to instead of calling the webhook; they reach the same bus. */
   readonly StreamQueue?: 'true' | 'false';
