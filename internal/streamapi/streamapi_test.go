@@ -257,6 +257,36 @@ func TestConfigurationIsSlowToAgreeWithItself(t *testing.T) {
 	})
 }
 
+func TestEachKindOfConfigurationIsSlowToAgree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := New(func() (string, []string, error) { return "key", []string{"secret"}, nil })
+		app.Lag = 5 * time.Second
+		const required = `"automod":"disabled","automod_behavior":"flag","max_message_length":200`
+		for _, c := range []struct{ method, path, body, read, want string }{
+			{"PATCH", "/app", `{"reminders_interval":77}`, "/app", `"reminders_interval":77`},
+			{"PATCH", "/app", `{"event_hooks":[{"hook_type":"webhook","webhook_url":"https://plum"}]}`, "/app", "https://plum"},
+			{"POST", "/roles", `{"name":"plum"}`, "/roles", `"plum"`},
+			{"POST", "/commands", `{"name":"plum","description":"x"}`, "/commands", `"plum"`},
+			{"PUT", "/commands/plum", `{"description":"a pear"}`, "/commands/plum", `"a pear"`},
+			{"POST", "/channeltypes", `{"name":"plum",` + required + `}`, "/channeltypes", `"plum"`},
+			{"PUT", "/channeltypes/plum", `{` + required + `,"message_retention":"a year"}`, "/channeltypes/plum", `"a year"`},
+			{"POST", "/permissions", `{"id":"plum","name":"P","action":"ReadChannel","condition":{}}`, "/permissions", `"plum"`},
+			{"POST", "/blocklists", `{"name":"plum","words":["x"]}`, "/blocklists", `"plum"`},
+		} {
+			if status, answer := request(t, app, c.method, c.path, c.body); status > 299 {
+				t.Errorf("%s %s: want it taken, got %d %v", c.method, c.path, status, answer)
+			}
+			for _, known := range []bool{false, true} {
+				_, answer := request(t, app, "GET", c.read, "")
+				if got, _ := json.Marshal(answer); strings.Contains(string(got), c.want) != known {
+					t.Errorf("%s %s: want it read back %v, got %s", c.method, c.path, known, got)
+				}
+				time.Sleep(5 * time.Second)
+			}
+		}
+	})
+}
+
 func TestDeletionsInBatchesCanBeTakenBackIfSoft(t *testing.T) {
 	app := New(func() (string, []string, error) { return "key", []string{"secret"}, nil })
 	for _, c := range []struct {

@@ -32,7 +32,7 @@ func conceal(field string, v any) any {
 	case nil:
 		return nil
 	}
-	if v != "" && (concealed.MatchString(field) || credential(field[strings.LastIndex(field, ".")+1:], v)) && !strings.Contains(field, "grants.") {
+	if v != "" && (concealed.MatchString(field) || credential(field[strings.LastIndex(field, ".")+1:], v)) && !strings.Contains(field, "grants.") && !strings.HasSuffix(field, "revoke_tokens_issued_before") {
 		return "(hidden)"
 	}
 	return v

@@ -189,6 +189,18 @@ func Append(b []byte, kind string, v any) []byte {
 		}
 		return Append(b, "["+item+"]", list)
 	case string:
+		switch kind {
+		case "time": // in UTC with microseconds, as most are
+			if len(v) > len("2006-01-02T15:04:05.999999Z") || !strings.HasSuffix(v, "Z") {
+				if t, err := time.Parse(time.RFC3339, v); err == nil {
+					v = t.UTC().Truncate(time.Microsecond).Format(time.RFC3339Nano)
+				}
+			}
+		case "duration":
+			if d, err := time.ParseDuration(v); err == nil {
+				v = d.String()
+			}
+		}
 		return appendText(b, v)
 	case bool:
 		return strconv.AppendBool(b, v)
