@@ -3,16 +3,12 @@ package streamfile
 import (
 	"encoding/json"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 )
 
 // allow names the flag that each risk needs.
 var allow = map[string]string{deletes: "-allow-delete", lockout: "-allow-lockout"}
-
-// shown matches the names of fields whose values must not be shown.
-var concealed = regexp.MustCompile(`secret|key|token|password|credentials`)
 
 // conceal returns a copy of a value with the secrets hidden.
 func conceal(field string, v any) any {
@@ -32,7 +28,8 @@ func conceal(field string, v any) any {
 	case nil:
 		return nil
 	}
-	if v != "" && (concealed.MatchString(field) || credential(field[strings.LastIndex(field, ".")+1:], v)) && !strings.Contains(field, "grants.") && !strings.HasSuffix(field, "revoke_tokens_issued_before") {
+	secret := slices.ContainsFunc(strings.Split(field, "."), func(name string) bool { return credential(name, v) })
+	if v != "" && secret && !strings.Contains(field, "grants.") {
 		return "(hidden)"
 	}
 	return v
