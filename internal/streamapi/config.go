@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"chat-service-backend/ops/streamspec"
 )
 
 // A config is what an app has besides its data. One that is stored never changes.
@@ -107,6 +109,11 @@ func (s *API) patchApp(c *call) (document, error) {
 			hook["event_types"] = nil
 		}
 		if text(hook["id"]) == "" {
+			for name := range hook {
+				if _, known := streamspec.Objects()["EventHook"][name]; !known && slices.Contains([]any{nil, "webhook", "sqs", "sns", "pending_message"}, hook["hook_type"]) {
+					return nil, badInput(`UpdateApp failed with error: "event_hooks.%s is not a known field"`, name)
+				}
+			}
 			hook["id"], hook["created_at"] = rand.Text(), s.now()
 		}
 		hook["updated_at"] = s.now()

@@ -179,6 +179,7 @@ func TestRequestsThatTheDescriptionDoesNotAllowAreRefused(t *testing.T) {
 		{"PATCH", "/app", `{"typing":true}`, "typing is not a known field"},
 		{"PATCH", "/app", `{"event_hooks":[{"enabled":"yes"}]}`, "event_hooks[0].enabled must be a boolean"},
 		{"PATCH", "/app", `{"event_hooks":[{"created_at":1759312800123456789}]}`, "event_hooks[0].created_at must be a string"},
+		{"PATCH", "/app", `{"event_hooks":[{"hook_type":"webhook","tmeout_ms":1}]}`, "event_hooks.tmeout_ms is not a known field"},
 		{"PATCH", "/app", `{"enforce_unique_usernames":""}`, "must be one of [no app team]"},
 		{"PATCH", "/app", `{"cdn_expiration_seconds":60}`, "cdn_expiration_seconds must have at least 14400"},
 		{"PATCH", "/app", `{"user_search_disallowed_roles":["1","2","3","4","5","6","7","8","9","10","11"]}`, "a length of at most 10"},
