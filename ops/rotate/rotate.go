@@ -175,9 +175,9 @@ func (r *rotation) finish(ctx context.Context) error {
 		if back, _ := r.Confirm(ctx, "Restore the previous secret?"); !back {
 			return errors.New("both secrets are still in place; run rotate again to repeat the check")
 		}
-		err := r.put(ctx, values.Secret, previous)
-		if key := r.value(values.PreviousKey); err == nil && key != "" {
-			err = r.put(ctx, values.Key, key)
+		err := r.put(ctx, values.Key, cmp.Or(r.value(values.PreviousKey), r.value(values.Key)))
+		if err == nil {
+			err = r.put(ctx, values.Secret, previous)
 		}
 		if err == nil {
 			err = r.remove(ctx, values.PreviousKey, values.PreviousSecret)

@@ -1,6 +1,7 @@
 package streamchat
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -31,7 +32,7 @@ type Credentials struct {
 	tokenTTL    time.Duration
 	serverToken func() string
 	userToken   func(userID string, expires, issued time.Time) (string, error)
-	pairs       func() []Pair // the current one first
+	pairs       func() []Pair
 }
 
 // NewCredentials returns the credentials of the current pair, which also verify webhooks
@@ -41,19 +42,25 @@ type Credentials struct {
 // tokens that anybody can forge. User tokens expire after tokenTTL, in whole seconds; 0
 // means never.
 //
-// A rotation writes first the previous pair, then the secret, then the key. If it is
-// between those two, the current pair does not belong together, and the previous one is
-// used instead.
+// A rotation to another key writes first the previous pair, then the secret, then the
+// key. Between those two, the key is that of the previous pair, whose secret then makes the
+// tokens. Webhooks of either secret are verified: somebody may have written all four for a
+// rotation that keeps the key.
 func NewCredentials(current, previous Pair, tokenTTL time.Duration) (*Credentials, error) {
 	current, previous = current.trimmed(), previous.trimmed()
-	if previous.Key != "" && previous.Secret != "" && (current.Key == previous.Key) != (current.Secret == previous.Secret) {
-		current = previous
-	}
 	if current.Key == "" {
 		return nil, fmt.Errorf("%s has no API key: %w", paramKey, settings.ErrMissing)
 	}
 	if current.Secret == "" {
 		return nil, fmt.Errorf("%s has no API secret: %w", paramSecret, settings.ErrMissing)
+	}
+	pairs := []Pair{current}
+	if previous.Secret != "" {
+		if previous.Key == current.Key {
+			current = previous
+		}
+		previous.Key = cmp.Or(previous.Key, current.Key)
+		pairs = append(pairs, previous)
 	}
 	client, err := stream.NewClient(current.Key, current.Secret)
 	if err != nil {
@@ -63,13 +70,6 @@ func NewCredentials(current, previous Pair, tokenTTL time.Duration) (*Credential
 	server, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"server": true}).SignedString([]byte(current.Secret))
 	if err != nil {
 		return nil, fmt.Errorf("sign the server token: %w", err)
-	}
-	pairs := []Pair{current}
-	if previous.Secret != "" {
-		if previous.Key == "" {
-			previous.Key = current.Key
-		}
-		pairs = append(pairs, previous)
 	}
 	return &Credentials{
 		key:         current.Key,

@@ -265,6 +265,7 @@ func TestKeyAndSecretArePairs(t *testing.T) {
 		"key":                  {Pair{key, secret}, Pair{oldKey, oldSecret}, key, secret, true},
 		"over":                 {Pair{key, secret}, Pair{}, key, secret, false},
 		"another secret alone": {Pair{oldKey, secret}, Pair{"", oldSecret}, oldKey, secret, true},
+		"another key alone":    {Pair{key, oldSecret}, Pair{oldKey, oldSecret}, key, oldSecret, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			made, err := NewCredentials(c.current, c.previous, 0)
@@ -279,8 +280,8 @@ func TestKeyAndSecretArePairs(t *testing.T) {
 				key, secret string
 				valid       bool
 			}{
-				{c.key, c.secret, true}, {oldKey, oldSecret, c.old}, {"", oldSecret, c.old}, {"", c.secret, true}, {"unknown", c.secret, false},
-				{key, oldSecret, false}, {c.key, "forged", false},
+				{c.current.Key, c.current.Secret, true}, {c.key, c.secret, true}, {oldKey, oldSecret, c.old}, {"", oldSecret, c.old}, {"", c.secret, true}, {"unknown", c.secret, false},
+				{key, oldSecret, c.current.Secret == oldSecret && c.key == key}, {c.key, "forged", false},
 			} {
 				if got := made.ValidSignature(signed.key, []byte("x"), sign("x", signed.secret)); got != signed.valid {
 					t.Errorf("signed as %v: want %t, got %t", signed, signed.valid, got)
