@@ -464,6 +464,23 @@ func TestGrantsOfAPermissionThatTheAppLacksHoldNothingBack(t *testing.T) {
 	a.run("plan").want(t, 0, "nothing to change")
 }
 
+// pull leaves credentials out, so a change of what is beside them must not remove them.
+func TestCredentialsStayBesideWhatChanges(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	a.call("PATCH", "/app", json.RawMessage(`{"datadog_info":{"api_key":"dd","site":"us","enabled":true},"moderation_dashboard_preferences":{"keyframe_classifications_map":{"a":{"x":true}}},
+		"event_hooks":[{"hook_type":"webhook","enabled":true,"webhook_url":"https://a","new":{"token":"t","deep":{"password":"p","size":1}},"failover_config":{"type":"gcs","gcs_credentials":"cred","gcs_path":"p"}}]}`))
+	a.run("pull").want(t, 0)
+	text, _ := os.ReadFile(a.dir + "/stream.yaml")
+	changed := strings.NewReplacer("site: us", "site: eu", "gcs_path: p", "gcs_path: q", "size: 1", "size: 2").Replace(string(text))
+	a.file("stream.yaml", changed)
+	a.run("apply", "-yes").want(t, 0, "Plan: 0 to add, 2 to change")
+	app := a.call("GET", "/app", nil)["app"].(map[string]any)
+	if got := fmt.Sprint(app["datadog_info"], app["event_hooks"]); !strings.Contains(got, "api_key:dd enabled:true site:eu") || !strings.Contains(got, "gcs_credentials:cred gcs_path:q") || !strings.Contains(got, "deep:map[password:p size:2] token:t") {
+		t.Errorf("want only what the file changes, got %s", got)
+	}
+}
+
 // Stream replaces the whole of a list, a command or a permission, so what ops does not know goes along.
 func TestAnUpdateTakesAlongWhatTheDescriptionLacks(t *testing.T) {
 	t.Parallel()

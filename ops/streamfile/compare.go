@@ -38,11 +38,8 @@ func differences(k kind, before, wanted Document) (set Document, fields map[stri
 			continue
 		}
 		fields[field] = difference{have, want}
-		if row, _ := k.row(field); streamspec.Objects()[row.Type] != nil && Object(have) != nil && Object(want) != nil {
-			merged := maps.Clone(Object(have)) // since Stream replaces the whole object
-			maps.DeleteFunc(merged, func(_ string, v any) bool { return v == nil })
-			maps.Copy(merged, Object(want))
-			want = merged
+		if row, known := k.row(field); Object(have) != nil && Object(want) != nil {
+			want = onto(Object(have), Object(want), !known || streamspec.Objects()[row.Type] != nil)
 		}
 		set[field] = want
 	}
@@ -60,6 +57,22 @@ func differences(k kind, before, wanted Document) (set Document, fields map[stri
 		set["grants"] = grants
 	}
 	return set, fields
+}
+
+// onto returns an object as Stream, which replaces the whole, is to have it: with what the
+// present one has besides, or at least with the credentials that pull leaves out.
+func onto(have, want Document, all bool) Document {
+	merged := maps.Clone(want)
+	for name, v := range have {
+		w, named := want[name]
+		switch {
+		case Object(v) != nil && Object(w) != nil:
+			merged[name] = onto(Object(v), Object(w), false)
+		case !named && v != nil && (all || credential(name, v)):
+			merged[name] = v
+		}
+	}
+	return merged
 }
 
 // same reports whether a value that Stream answers for nothing is the wanted one, or writes

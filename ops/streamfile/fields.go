@@ -147,18 +147,19 @@ func nearest(word string, names []string) string {
 // description lacks.
 var secret = regexp.MustCompile(`(?i)secret|password|token|credential|private|_key$|^key$|^auth_key|cert|service_account|sas_|connection_string`)
 
-// credential reports whether a field holds a credential. A switch with such a name is none.
+// credential reports whether a field holds a credential. A switch or a number with such a
+// name is none.
 func credential(field string, v any) bool {
 	return field != "revoke_tokens_issued_before" && secret.MatchString(field) && !switches(v)
 }
 
-// switches reports whether there is nothing but true and false in a value.
+// switches reports whether there is nothing but true, false and numbers in a value.
 func switches(v any) bool {
 	if object, ok := v.(Document); ok && len(object) > 0 {
 		return !slices.ContainsFunc(slices.Collect(maps.Values(object)), func(v any) bool { return !switches(v) })
 	}
-	_, is := v.(bool)
-	return is
+	_, isNumber := v.(number)
+	return isNumber || v == true || v == false
 }
 
 // withoutCredentials returns a value without the credentials in it, and adds their places
