@@ -44,7 +44,7 @@ export interface Parameters {
   readonly SyncUsers?: 'true' | 'false';
   /** With SyncUsers, false refuses users who do not exist at Stream, with a 403. */
   readonly CreateUsers?: 'true' | 'false';
-  /** With SyncUsers, which users get no token; none for nobody. */
+  /** With SyncUsers, users whom we, not Stream, refuse; none for nobody. */
   readonly RefuseUsers?: string;
   /** With SyncUsers, fields of the user at Stream and the claims they come from, as field=claim; teams and role too. */
   readonly UserFields?: string;
