@@ -469,7 +469,7 @@ func TestCredentialsStayBesideWhatChanges(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)
 	a.call("PATCH", "/app", json.RawMessage(`{"datadog_info":{"api_key":"dd","site":"us","enabled":true},"moderation_dashboard_preferences":{"keyframe_classifications_map":{"a":{"x":true}}},
-		"event_hooks":[{"hook_type":"webhook","enabled":true,"webhook_url":"https://a","new":{"token":"t","deep":{"password":"p","size":1}},"failover_config":{"type":"gcs","gcs_credentials":"cred","gcs_path":"p"}}]}`))
+		"event_hooks":[{"id":"one","hook_type":"webhook","enabled":true,"webhook_url":"https://a","new":{"token":"t","deep":{"password":"p","size":1}},"failover_config":{"type":"gcs","gcs_credentials":"cred","gcs_path":"p"}}]}`))
 	a.run("pull").want(t, 0)
 	text, _ := os.ReadFile(a.dir + "/stream.yaml")
 	changed := strings.NewReplacer("site: us", "site: eu", "gcs_path: p", "gcs_path: q", "size: 1", "size: 2").Replace(string(text))

@@ -133,6 +133,11 @@ func (s *API) store(cid, id, author string, message document) {
 	}
 }
 
+func (s *API) getMessage(c *call) (document, error) {
+	message := s.messages[c.id]
+	return document{"message": changed(s.show(c.user, message), document{"channel": s.channel(text(message["cid"]))})}, nil
+}
+
 func (s *API) replies(c *call) (document, error) {
 	page := document{}
 	for name, values := range c.query {

@@ -138,7 +138,7 @@ func New(c Credentials) *API {
 		"POST /channels/{type}/{id}/file":          s.upload, "POST /channels/{type}/{id}/image": s.upload,
 	})
 	s.handle(anybody, s.messages, map[string]answer{
-		"GET /messages/{id}":                        func(c *call) (document, error) { return document{"message": s.show(c.user, s.messages[c.id])}, nil },
+		"GET /messages/{id}":                        s.getMessage,
 		"POST /messages/{id}":                       s.updateMessage,
 		"PUT /messages/{id}":                        s.updateMessage,
 		"DELETE /messages/{id}":                     s.deleteMessage,

@@ -42,7 +42,7 @@ var calls = strings.Fields(`
 
 // whole are the objects whose fields matter here; of all others only that they are objects.
 var whole = regexp.MustCompile(`Request$|Payload$|Options$|^List|^Get.*Response$|Config(uration|Fields)?$|(Role|Users?|Members|List|Type|Command|Task|Export\w+|Devices?|Delete\w+|Channels?|Message|State)Response$|` +
-	`^(Response|AppResponseFields|EventHook|ChannelTypeConfig|Command|Role|Permission|Thresholds|LabelThresholds|ChatPreferences|DataDogInfo|ModerationDashboardPreferences|PushNotificationFields|ChannelMemberResponse|ErrorResult|CheckS.SResponse|WebhookFailoverConfig|PushNotificationSettingsResponse|(PrivacySettings|TypingIndicators|ReadReceipts|DeliveryReceipts)Response)$`)
+	`^(Response|AppResponseFields|EventHook|ChannelTypeConfig|Command|Role|Permission|Thresholds|LabelThresholds|ChatPreferences|DataDogInfo|ModerationDashboardPreferences|PushNotificationFields|ChannelMemberResponse|ErrorResult|CheckS.SResponse|WebhookFailoverConfig|ChannelStateResponseFields|PushNotificationSettingsResponse|(PrivacySettings|TypingIndicators|ReadReceipts|DeliveryReceipts)Response)$`)
 
 // row writes a field's schema as [streamspec.Field] reads it.
 func row(s map[string]any, required bool) (text, object string) {
