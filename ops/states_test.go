@@ -250,6 +250,7 @@ func TestApplyOnAppsAsTheyAre(t *testing.T) {
 		"a star double goes":                 {hooks(ours + `,"event_types":["message.new"]},` + ours + `,"event_types":["*"]}`), hook, "-allow-delete", []string{"Plan: 0 to add, 0 to change, 1 to delete."}, 1},
 		"other events stay":                  {hooks(ours + `,"event_types":["user.updated"]}`), strings.Replace(hook, "[]", "[message.new]", 1), "", []string{"~ webhook hook", "- user.updated, + message.new"}, 1},
 		"two of one address":                 {nil, "hooks: [{hook_type: webhook, webhook_url: 'https://a', event_types: [user.updated]}, {hook_type: webhook, webhook_url: 'https://a', event_types: [message.new]}]", "", []string{"Plan: 2 to add, 0 to change, 0 to delete."}, 2},
+		"a hook's address changes":           {hooks(`{"hook_type":"webhook","webhook_url":"https://a"}`), "hooks: [{hook_type: webhook, webhook_url: 'https://b'}]", "", []string{"webhook hook https://b is new; not in the file, and so left alone: webhook hook https://a. List below absent what shall go"}, 2},
 		"another product's hook stays":       {hooks(ours + `,"product":"video"}`), hook, "", []string{"Plan: 1 to add"}, 2},
 		"the chat's hook is meant":           {hooks(ours + `,"product":"chat"}`), hook, "", []string{"nothing to change"}, 1},
 		"a foreign hook can be absent":       {hooks(`{"hook_type":"gcp_pubsub","gcp_pubsub_topic":"projects/plum/topics/chat"}`), "absent: {hooks: [projects/plum/topics/chat]}", "-allow-delete", []string{"- gcp_pubsub hook projects/plum/topics/chat"}, 0},

@@ -527,6 +527,7 @@ func (p *plan) hooks(f *file, st *state) error {
 	for _, i := range met {
 		found[i] = true
 	}
+	var others []string
 	// set changes the last hook of the list, and is a step of its own if Stream may refuse it.
 	var parts []step
 	set := func(h Document, c change, why string) {
@@ -577,6 +578,7 @@ func (p *plan) hooks(f *file, st *state) error {
 		h = Writable(h)
 		list = append(list, h)
 		if !ours {
+			others = append(others, what)
 			continue
 		}
 		fresh, fields := differences(hookKind, h, f.hooks[i])
@@ -615,6 +617,9 @@ func (p *plan) hooks(f *file, st *state) error {
 			why, doubt = nil, cmp.Or(doubt, "it has no "+field)
 		}
 		put("create", Document{}, created, fields, why, doubt)
+		if len(others) > 0 { // one of them may be what the file had before
+			p.notes = append(p.notes, fmt.Sprintf("%s is new; not in the file, and so left alone: %s. List below absent what shall go", what, strings.Join(others, ", ")))
+		}
 	}
 	if len(changes) > 0 {
 		if len(parts) < len(changes) {
