@@ -609,7 +609,7 @@ func (p *plan) hooks(f *file, st *state) error {
 		created := Document{"enabled": true, "event_types": []any{}}
 		maps.Copy(created, without(wanted, "id"))
 		_, fields := differences(hookKind, nil, created)
-		why, doubt, err := hookDoubt(what, created, created, have)
+		why, doubt, err := hookDoubt(what, created, created, nil)
 		if err != nil {
 			return err
 		}
@@ -631,8 +631,8 @@ func (p *plan) hooks(f *file, st *state) error {
 }
 
 // hookDoubt judges what is set at a hook, and returns why Stream may refuse it; no fields if
-// that is the whole hook. Hooks may have fields of any name: those of other hooks at Stream
-// are no mistake.
+// that is the whole hook. Hooks may have fields of any name: those that hooks at Stream have
+// are no mistake, though Stream may refuse them in a new one.
 func hookDoubt(what string, wanted, set Document, have []Document) (why map[string]string, doubt string, err error) {
 	address := addresses[Text(wanted["hook_type"])]
 	why, err = hookKind.check(what, wanted, set, func(field string) bool {
