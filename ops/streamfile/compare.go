@@ -89,7 +89,7 @@ func (k kind) same(field string, have, want any) bool {
 		b, wrong := time.Parse(time.RFC3339, Text(want))
 		return err == nil && wrong == nil && a.Truncate(time.Microsecond).Equal(b.Truncate(time.Microsecond)) // as Stream keeps it
 	}
-	return k.unset(field, have) && (zero(want) || want == "no")
+	return k.unset(field, have) && (zero(want) || want == "no" || field == "type" && want == "word")
 }
 
 // granted returns a role's new grants. If an id in wanted begins with !, those ids are

@@ -14,3 +14,14 @@ func TestStackKnowsTheAddressesThatItHadBefore(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatStreamAnswersForNothingIsItsDefault(t *testing.T) {
+	for _, c := range []struct {
+		k           kind
+		field, want string
+	}{{appKind, "enforce_unique_usernames", "no"}, {collections[2], "type", "word"}} { // of an old app, an old blocklist
+		if _, fields := differences(c.k, Document{c.field: ""}, Document{c.field: c.want}); len(fields) > 0 {
+			t.Errorf("%s: want no difference, got %v", c.field, fields)
+		}
+	}
+}
