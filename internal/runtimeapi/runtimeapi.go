@@ -49,6 +49,13 @@ func (p *Process) Invoke(ctx context.Context, event []byte) (*http.Response, err
 	select {
 	case r := <-inv.answers:
 		return r.Response, r.error
+	case <-p.ended:
+		select {
+		case r := <-inv.answers:
+			return r.Response, r.error
+		default: // it was given when the process was gone already
+			return nil, ErrEnded
+		}
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}

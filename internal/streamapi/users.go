@@ -85,8 +85,7 @@ func (s *API) deactivate(_ *call, id string) {
 }
 func (s *API) reactivate(_ *call, id string) { s.change(s.users, id, nil, "deactivated_at") }
 
-// one returns an answer that changes the user whom a call names, and batch one for its list,
-// which answers with a task, as does [API.exportUsers].
+// one returns an answer that changes the user whom a call names, and batch those of its list, in a task.
 func (s *API) one(change func(*call, string)) answer {
 	return func(c *call) (document, error) {
 		change(c, c.id)
