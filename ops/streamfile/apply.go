@@ -311,7 +311,7 @@ func (p *planner) take(ctx context.Context, s step) (done []step, refused []stri
 		if err == nil && len(now) > 0 && (part.Method == http.MethodPost || part.hook != nil) { // the next needs it
 			_, err = p.agree(ctx, now)
 		}
-		if part.Why != "" {
+		if part.Why != "" { // a try: it may be left out
 			left = nil
 		}
 		if done, refused = append(done, now...), append(refused, left...); err != nil {

@@ -554,8 +554,9 @@ func (p *plan) hooks(f *file, st *state) error {
 		tried := Document{}
 		for field := range why {
 			tried[field] = fresh[field]
-			if delete(sound, field); hookKind.part(field, h[field], fresh[field]) != nil {
-				sound[field] = hookKind.part(field, h[field], fresh[field])
+			part := hookKind.part(field, h[field], fresh[field])
+			if delete(sound, field); part != nil {
+				sound[field] = part
 			}
 		}
 		base := maps.Clone(h)

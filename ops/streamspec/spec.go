@@ -298,8 +298,11 @@ func (f Field) Part(v any) any {
 			if !known {
 				row, known = Objects()[f.Type].Field(name)
 			}
-			if known && row.Part(v) != nil {
-				part[name] = row.Part(v)
+			if !known {
+				continue
+			}
+			if p := row.Part(v); p != nil {
+				part[name] = p
 			}
 		}
 		if v = part; len(part) == 0 && len(all) > 0 {
